@@ -1,0 +1,38 @@
+"""What a backbone is: a pretrained network that turns pictures into bottlenecks."""
+
+import dataclasses
+from pathlib import Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+    """A network and how it wants its pictures.
+
+    Two files hold the same network with the same weights: one that every TensorFlow session runs
+    and that becomes the exported graph, one for LiteRT, which computes features twice as fast.
+
+    Attributes:
+        name: what `--architecture` calls it.
+        fingerprint: changes when anything does that changes features.
+        height: of its pictures, in pixels.
+        width: of its pictures, in pixels.
+        mean: of each channel, in units of 0 to 255; subtracted first.
+        std: of each channel; what is divided by then.
+        channel_order: "RGB" or "BGR".
+        feature_width: values in a bottleneck.
+        graph_file: a GraphDef from `DecodeJpeg/contents` and `input` to `bottleneck`, as
+            `freeze.to_graph` makes it.
+        flatbuffer_file: a TFLite file from float32 [1, height, width, 3], normalised, to float32
+            [1, feature_width].
+    """
+
+    name: str
+    fingerprint: str
+    height: int
+    width: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    channel_order: str
+    feature_width: int
+    graph_file: Path
+    flatbuffer_file: Path

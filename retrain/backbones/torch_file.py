@@ -1,0 +1,137 @@
+"""Reads tensors from a file that PyTorch wrote before version 1.6, without PyTorch.
+
+The layout, after `torch/serialization.py` (`_legacy_load`): five pickles in a row, being a magic
+number, a protocol version, the writer's type sizes, the state dictionary and the list of storage
+keys, and then for every key, in that order, an element count as a little-endian int64 and the raw
+elements. A tensor is a view into a storage: an offset, a shape and strides, all in elements.
+
+A pickle may name any function of any module, so unpickling is running a program. This reader
+resolves the few names that a file of plain tensors needs, and refuses everything else.
+"""
+
+import collections
+import math
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+_MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
+_PROTOCOL_VERSION = 1001
+_DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
+
+
+class DamagedFileError(Exception):
+    """The file is not what this reader expects; the message names the file and the reason."""
+
+
+class _Storage(NamedTuple):
+    key: str
+    dtype: np.dtype
+    size: int
+
+
+class _View(NamedTuple):
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+def _view(
+    storage: _Storage, offset: int, shape: Sequence[int], strides: Sequence[int], *_: Any
+) -> _View:
+    return _View(storage, offset, tuple(shape), tuple(strides))
+
+
+class _Unpickler(pickle.Unpickler):
+    _NAMES = {
+        ("collections", "OrderedDict"): collections.OrderedDict,
+        ("torch._utils", "_rebuild_tensor_v2"): _view,
+        **{("torch", name): name for name in _DTYPES},
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return self._NAMES[module, name]
+        except KeyError:
+            raise pickle.UnpicklingError(f"it names {module}.{name}") from None
+
+    def persistent_load(self, pid: Any) -> _Storage:
+        kind, storage_type, key, _location, size, view = pid
+        if kind != "storage" or view is not None:
+            raise pickle.UnpicklingError(f"it refers to {pid!r}")
+        return _Storage(key, _DTYPES[storage_type], size)
+
+
+def read_tensors(path: Path) -> dict[str, np.ndarray]:
+    """Returns every tensor of the state dictionary in `path`, by name.
+
+    Args:
+        path: a file in PyTorch's format from before 1.6 that holds a dictionary of tensors.
+
+    Returns:
+        Arrays in C order, float32 or int64, with the shapes that the file gives.
+
+    Raises:
+        DamagedFileError: the file is cut short, has bytes left over, is of another format, or
+            names anything but tensors of these types.
+        OSError: the file cannot be opened.
+    """
+    try:
+        with path.open("rb") as file:
+            views = _read_views(file)
+            storages = _read_storages(file, views)
+            if file.read(1):
+                raise ValueError("bytes are left over at its end")
+        return {name: _tensor(name, view, storages) for name, view in views.items()}
+    except OSError:
+        raise
+    except Exception as e:  # Of damaged data, unpickling may raise anything whatever.
+        raise DamagedFileError(f"{path} is not a file of plain PyTorch tensors: {e}") from e
+
+
+def _read_views(file: IO[bytes]) -> dict[str, _View]:
+    if _Unpickler(file).load() != _MAGIC_NUMBER:
+        raise ValueError("its magic number is wrong")
+    if (version := _Unpickler(file).load()) != _PROTOCOL_VERSION:
+        raise ValueError(f"its protocol version is {version}, not {_PROTOCOL_VERSION}")
+    if not _Unpickler(file).load()["little_endian"]:
+        raise ValueError("it is big-endian")
+    views = _Unpickler(file).load()
+    for name, view in views.items():
+        if not isinstance(view, _View):
+            raise ValueError(f"{name} is a {type(view).__name__}, not a tensor")
+    return dict(views)
+
+
+def _read_storages(file: IO[bytes], views: dict[str, _View]) -> dict[str, np.ndarray]:
+    declared = {view.storage.key: view.storage for view in views.values()}
+    keys = _Unpickler(file).load()
+    if sorted(keys) != sorted(declared):
+        raise ValueError("its storages are not those of its tensors")
+    storages = {}
+    for key in keys:
+        _, dtype, size = declared[key]
+        if int.from_bytes(file.read(8), "little") != size:
+            raise ValueError(f"storage {key} is not of {size} elements")
+        data = file.read(size * dtype.itemsize)
+        if len(data) != size * dtype.itemsize:
+            raise ValueError(f"it ends inside storage {key}")
+        storages[key] = np.frombuffer(data, dtype)
+    return storages
+
+
+def _tensor(name: str, view: _View, storages: dict[str, np.ndarray]) -> np.ndarray:
+    storage = storages[view.storage.key]
+    if len(view.shape) != len(view.strides) or min((view.offset, *view.shape, *view.strides)) < 0:
+        raise ValueError(f"{name} has a malformed shape or stride")
+    last = view.offset + sum((n - 1) * s for n, s in zip(view.shape, view.strides, strict=True))
+    if math.prod(view.shape) == 0 or last >= storage.size:
+        raise ValueError(f"{name} reaches beyond its storage")
+    strides = [stride * storage.itemsize for stride in view.strides]
+    return np.ascontiguousarray(
+        np.lib.stride_tricks.as_strided(storage[view.offset :], view.shape, strides)
+    ).reshape(view.shape)

@@ -1,0 +1,103 @@
+"""Everything that a training run can be told, and what it does where it is told nothing.
+
+No other module writes down a default; mains read theirs from here.
+"""
+
+import dataclasses
+from pathlib import Path
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitOptions:
+    """How the pictures are divided into parts for training, validation and test.
+
+    Attributes:
+        validation_percentage: of the pictures in the image folder, 0 to 100.
+        testing_percentage: of the pictures in the image folder, 0 to 100.
+        split_by: "name" hashes folder and file name; "path" hashes the whole path, as the original
+            did, and so gives another split when the folder moves or is typed differently.
+        typed_image_dir: the image folder as the user typed it, which "path" hashes.
+        validation_dir: a folder with the same categories; where given, its pictures are the
+            validation part, and no others.
+        test_dir: the same, for the test part.
+    """
+
+    validation_percentage: float = 10
+    testing_percentage: float = 10
+    split_by: str = "name"
+    typed_image_dir: str = ""
+    validation_dir: Path | None = None
+    test_dir: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadOptions:
+    """How the last layer is trained; the names, meanings and values are the original's.
+
+    Attributes:
+        steps: how often the weights are adjusted.
+        learning_rate: how far in each step.
+        train_batch_size: pictures in a step, drawn evenly from all categories; -1 takes all.
+        validation_batch_size: pictures in each look at the validation part; -1 takes all.
+        eval_step_interval: steps from one look at the accuracies to the next.
+        seed: of the first weights and of the draw.
+    """
+
+    steps: int = 4000
+    learning_rate: float = 0.01
+    train_batch_size: int = 100
+    validation_batch_size: int = 100
+    eval_step_interval: int = 10
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputOptions:
+    """What is written, and where; None leaves it out.
+
+    Attributes:
+        output_graph: the classifier, a frozen graph.
+        output_labels: its labels, one a line.
+        metrics_json: all numbers of the run.
+        summaries_dir: holds a folder for TensorBoard from each run.
+        intermediate_output_graphs_dir: where classifiers go that are not trained to the end.
+        intermediate_store_frequency: steps from one of them to the next; 0 writes none.
+        final_tensor_name: of the output in the graph.
+    """
+
+    output_graph: Path = Path("/tmp/output_graph.pb")
+    output_labels: Path = Path("/tmp/output_labels.txt")
+    metrics_json: Path | None = None
+    summaries_dir: Path | None = Path("/tmp/retrain_logs")
+    intermediate_output_graphs_dir: Path = Path("/tmp/intermediate_graph")
+    intermediate_store_frequency: int = 0
+    final_tensor_name: str = "final_result"
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """One run.
+
+    Attributes:
+        image_dir: holds a folder of pictures for each category.
+        split: of the pictures.
+        head: its training.
+        output: its results.
+        bottleneck_dir: holds the cache.
+        architecture: name of the backbone.
+        engine: name of the program that runs it.
+        strict: whether a picture that cannot be read ends the run.
+        test_batch_size: how many pictures of the test part are used; -1 takes all.
+        print_misclassified_test_images: whether to name the pictures that got a wrong label.
+    """
+
+    image_dir: Path
+    split: SplitOptions = SplitOptions()
+    head: HeadOptions = HeadOptions()
+    output: OutputOptions = OutputOptions()
+    bottleneck_dir: Path = Path("/tmp/bottleneck")
+    architecture: str = "efficientnet_lite0"
+    engine: str = "auto"
+    strict: bool = False
+    test_batch_size: int = -1
+    print_misclassified_test_images: bool = False

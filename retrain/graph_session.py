@@ -1,0 +1,140 @@
+"""Runs frozen graphs in a TensorFlow 1 style session, without importing all of TensorFlow.
+
+`import tensorflow` takes several seconds, most of them for Keras and what Keras imports in turn. A
+session needs the native runtime and a few modules, a fifth of that, which is what stands between a
+user and the first label.
+"""
+
+import importlib.util
+import sys
+import threading
+import types
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from retrain.runtime import quiet_native_libraries
+
+_import_lock = threading.Lock()
+
+
+class GraphError(Exception):
+    """The graph cannot be loaded or run; the message is TensorFlow's first line."""
+
+
+class GraphSession:
+    """A frozen graph that is ready to be run, by any number of threads."""
+
+    def __init__(self, graph: Any) -> None:
+        """Loads `graph`, a GraphDef or the bytes of one.
+
+        Raises:
+            GraphError: the bytes are not a graph, or it has operations that TensorFlow has not.
+        """
+        self._tf = tensorflow_session()
+        if isinstance(graph, bytes):
+            graph = parse_graph(graph)
+        self._graph = self._tf.ops.Graph()
+        try:
+            with self._graph.as_default():
+                self._tf.importer.import_graph_def(graph, name="")
+            with quiet_native_libraries():
+                self._session = self._tf.session.Session(graph=self._graph)
+        except (ValueError, TypeError, self._tf.errors.OpError) as error:
+            raise GraphError(_first_line(error)) from error
+
+    def has(self, tensor: str) -> bool:
+        """Returns whether the graph has a tensor of that name, such as `input:0`."""
+        return self.shape_and_dtype(tensor) is not None
+
+    def shape_and_dtype(self, tensor: str) -> tuple[tuple[int | None, ...] | None, str] | None:
+        """Returns a tensor's shape (None where unknown) and the name of its dtype, if it exists."""
+        try:
+            found = self._graph.get_tensor_by_name(tensor)
+        except (KeyError, ValueError):
+            return None
+        shape = None if found.shape.rank is None else tuple(found.shape.as_list())
+        return shape, found.dtype.name
+
+    def run(self, tensor: str, feeds: Mapping[str, Any]) -> np.ndarray:
+        """Returns the value of one tensor, given those of others by name.
+
+        Raises:
+            GraphError: the graph could not compute it from these values.
+        """
+        try:
+            with quiet_native_libraries():
+                return self._session.run(tensor, feed_dict=dict(feeds))
+        except (ValueError, TypeError, KeyError, self._tf.errors.OpError) as error:
+            raise GraphError(_first_line(error)) from error
+
+    def close(self) -> None:
+        """Frees the memory of the session."""
+        self._session.close()
+
+    def __enter__(self) -> "GraphSession":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def parse_graph(data: bytes) -> Any:
+    """Returns the GraphDef in `data`.
+
+    Raises:
+        GraphError: the bytes are not a graph.
+    """
+    from google.protobuf.message import DecodeError
+
+    graph = tensorflow_session().graph_pb2.GraphDef()
+    try:
+        graph.ParseFromString(data)
+    except DecodeError as error:
+        raise GraphError(_first_line(error)) from error
+    if not graph.node:
+        raise GraphError("it has no nodes")
+    return graph
+
+
+def tensorflow_session() -> Any:
+    """Imports the modules that a session needs, once, and returns them as attributes.
+
+    A package stands in for `tensorflow` while they are imported, so that its own
+    `__init__` does not run; a later `import tensorflow` imports it as usual.
+    """
+    with _import_lock, quiet_native_libraries():
+        stand_in = None
+        if "tensorflow" not in sys.modules:
+            stand_in = types.ModuleType("tensorflow")
+            stand_in.__path__ = _tensorflow_path()
+            sys.modules["tensorflow"] = stand_in
+        try:
+            from tensorflow.core.framework import graph_pb2, types_pb2
+            from tensorflow.python.client import session
+            from tensorflow.python.framework import errors, importer, ops, tensor_util
+        finally:
+            if stand_in is not None:
+                del sys.modules["tensorflow"]
+    return types.SimpleNamespace(
+        errors=errors,
+        graph_pb2=graph_pb2,
+        importer=importer,
+        ops=ops,
+        session=session,
+        tensor_util=tensor_util,
+        types_pb2=types_pb2,
+    )
+
+
+def _tensorflow_path() -> list[str]:
+    spec = importlib.util.find_spec("tensorflow")
+    if spec is None or spec.submodule_search_locations is None:
+        raise ModuleNotFoundError("tensorflow is not installed")
+    return list(spec.submodule_search_locations)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(getattr(error, "message", error)).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,206 @@
+"""Vectors to a softmax layer: the last layer of the classifier, and its training.
+
+The training is that of TensorFlow's `examples/image_retraining`: plain gradient descent on the mean
+cross entropy of small batches, in which every category is as likely as every other.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from retrain.config import HeadOptions
+from retrain.errors import UserError
+
+# Features float32 [N, width] and categories int [N], 0 to the number of classes.
+Examples: TypeAlias = tuple[np.ndarray, np.ndarray]
+
+_INITIAL_STDDEV = 0.001
+
+# Drawing for many steps at once takes a tenth of the time that drawing for each takes.
+_ROWS_DRAWN_AT_ONCE = 1 << 16
+
+
+@dataclass(frozen=True)
+class Head:
+    """A softmax layer.
+
+    Attributes:
+        weights: float32 [width, classes].
+        bias: float32 [classes].
+    """
+
+    weights: np.ndarray
+    bias: np.ndarray
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """Returns what the softmax is taken of, float32 [N, classes], any numbers.
+
+        Args:
+            features: float32 [N, width].
+        """
+        return features @ self.weights + self.bias
+
+    def probabilities(self, features: np.ndarray) -> np.ndarray:
+        """Returns float32 [N, classes], 0 to 1, each row with the sum 1.
+
+        Args:
+            features: float32 [N, width].
+        """
+        return _softmax(self.logits(features))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How good the head is after a step.
+
+    Attributes:
+        step: its number, from 0.
+        train_accuracy: on the pictures of this step, 0 to 1.
+        train_cross_entropy: their mean, in nats.
+        validation_accuracy: on pictures of the validation part, or None where it is empty.
+        validation_cross_entropy: their mean, or None where it is empty.
+        head: as it is after the step.
+    """
+
+    step: int
+    train_accuracy: float
+    train_cross_entropy: float
+    validation_accuracy: float | None
+    validation_cross_entropy: float | None
+    head: Head
+
+
+def train(
+    training: Examples,
+    validation: Examples,
+    class_count: int,
+    options: HeadOptions,
+    on_evaluation: Callable[[Progress], None] = lambda progress: None,
+    on_step: Callable[[int, Head], None] = lambda step, head: None,
+) -> Head:
+    """Returns a head that was trained as the options say.
+
+    The same arguments give the same head, bit for bit, on the same machine. What is looked at on
+    the way has no influence on it.
+
+    Args:
+        training: what is learned from; every category must occur.
+        validation: what is only looked at; may be empty.
+        class_count: how many categories there are.
+        options: how to train.
+        on_evaluation: is given the accuracies after every `eval_step_interval`th step, from step 0,
+            and after the last.
+        on_step: is given the number of every step, from 0, and the head after it.
+
+    Raises:
+        UserError: the numbers grew beyond all bounds.
+        ValueError: a category has no training picture.
+    """
+    _check_categories(training, class_count)
+    # Streams of their own, so that a change to one kind of draw leaves the others as they were.
+    initial, train_draw, validation_draw = np.random.default_rng(options.seed).spawn(3)
+    train_batches = _batches(training, options.train_batch_size, train_draw)
+    validation_batches = _batches(validation, options.validation_batch_size, validation_draw)
+    head = _initial_head(training[0].shape[1], class_count, initial)
+    for step, batch in enumerate(itertools.islice(train_batches, options.steps)):
+        # Numbers without bounds are reported below, in words that name the flag.
+        with np.errstate(over="ignore", invalid="ignore"):
+            head = _adjusted(head, batch, options.learning_rate)
+            if step % options.eval_step_interval == 0 or step == options.steps - 1:
+                progress = _progress(step, head, batch, next(validation_batches, None))
+                _check_finite(progress, options.learning_rate)
+                on_evaluation(progress)
+        on_step(step, head)
+    return head
+
+
+def _check_categories(training: Examples, class_count: int) -> None:
+    counts = np.bincount(training[1], minlength=class_count)
+    if len(counts) != class_count or not counts.all():
+        raise ValueError(f"each of {class_count} categories needs pictures, but got {counts}")
+
+
+def _initial_head(width: int, class_count: int, rng: np.random.Generator) -> Head:
+    """Returns weights of a normal distribution cut off at two standard deviations, and no bias."""
+    values = rng.standard_normal((width, class_count), np.float32)
+    while (beyond := np.abs(values) > 2).any():
+        values[beyond] = rng.standard_normal(np.count_nonzero(beyond), np.float32)
+    return Head(values * np.float32(_INITIAL_STDDEV), np.zeros(class_count, np.float32))
+
+
+def _batches(examples: Examples, size: int, rng: np.random.Generator) -> Iterator[Examples]:
+    """Yields `size` examples again and again, or all for -1; nothing where there are none.
+
+    For each example a category is drawn first, and then one of its pictures: small categories count
+    as much as large ones.
+    """
+    features, categories = examples
+    if not len(categories):
+        return
+    if size == -1:
+        yield from itertools.repeat(examples)
+    by_category = np.argsort(categories, kind="stable")
+    _, begins, counts = np.unique(
+        categories[by_category], return_index=True, return_counts=True
+    )
+    shape = (max(_ROWS_DRAWN_AT_ONCE // size, 1), size)
+    while True:
+        drawn = rng.integers(len(counts), size=shape)
+        for rows in by_category[begins[drawn] + rng.integers(counts[drawn])]:
+            yield features[rows], categories[rows]
+
+
+def _adjusted(head: Head, batch: Examples, learning_rate: float) -> Head:
+    """Returns the head after one step of gradient descent."""
+    features, categories = batch
+    # The gradient of the cross entropy by the logits: probabilities minus one-hot truth.
+    gradient = head.probabilities(features)
+    gradient[np.arange(len(categories)), categories] -= 1
+    gradient *= np.float32(learning_rate / len(categories))
+    return Head(head.weights - features.T @ gradient, head.bias - gradient.sum(axis=0))
+
+
+def _progress(step: int, head: Head, batch: Examples, validation: Examples | None) -> Progress:
+    train_accuracy, train_cross_entropy = _measures(head, batch)
+    validation_accuracy, validation_cross_entropy = (
+        _measures(head, validation) if validation else (None, None)
+    )
+    return Progress(
+        step=step,
+        train_accuracy=train_accuracy,
+        train_cross_entropy=train_cross_entropy,
+        validation_accuracy=validation_accuracy,
+        validation_cross_entropy=validation_cross_entropy,
+        head=head,
+    )
+
+
+def _measures(head: Head, examples: Examples) -> tuple[float, float]:
+    """Returns the accuracy and the mean cross entropy."""
+    features, categories = examples
+    logits = head.logits(features)
+    accuracy = np.mean(logits.argmax(axis=1) == categories)
+    # From the logits, because the logarithm of a probability that was rounded to 0 is infinite.
+    logits -= logits.max(axis=1, keepdims=True)
+    log_sums = np.log(np.exp(logits).sum(axis=1))
+    cross_entropy = np.mean(log_sums - logits[np.arange(len(categories)), categories])
+    return float(accuracy), float(cross_entropy)
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    # Without the subtraction, the exponential of a large logit would be infinite.
+    result = np.exp(logits - logits.max(axis=1, keepdims=True))
+    result /= result.sum(axis=1, keepdims=True)
+    return result
+
+
+def _check_finite(progress: Progress, learning_rate: float) -> None:
+    if not np.isfinite(progress.train_cross_entropy):
+        raise UserError(
+            f"training came to numbers without bounds by step {progress.step} with "
+            f"--learning_rate={learning_rate}; give a smaller one, such as "
+            f"{HeadOptions.learning_rate}"
+        )

@@ -1,0 +1,75 @@
+"""Writes everything that a run leaves behind: all of it checked first, then put in place."""
+
+import contextlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from retrain.config import OutputOptions
+from retrain.export import frozen_graph
+from retrain.export.assemble import Classifier
+from retrain.runtime import atomic_file, check_folder_writable, check_writable, write_file
+
+
+class Written(NamedTuple):
+    """A file that was written, and what it is."""
+
+    path: Path
+    what: str
+
+
+def check(options: OutputOptions) -> None:
+    """Raises UserError where something could not be written when the run ends; leaves no trace."""
+    check_writable(options.output_graph, "output_graph")
+    check_writable(options.output_labels, "output_labels")
+    if options.metrics_json:
+        check_writable(options.metrics_json, "metrics_json")
+    if options.summaries_dir:
+        check_folder_writable(options.summaries_dir, "summaries_dir")
+    if options.intermediate_store_frequency:
+        check_folder_writable(
+            options.intermediate_output_graphs_dir, "intermediate_output_graphs_dir"
+        )
+    frozen_graph.check_output_name(options.final_tensor_name)
+
+
+def write_classifier(
+    classifier: Classifier,
+    options: OutputOptions,
+    features: np.ndarray,
+    pictures: Sequence[Path],
+) -> list[Written]:
+    """Writes the classifier's files, after each was found to answer as the classifier does.
+
+    Where one does not, none of those that were there before is touched.
+
+    Args:
+        classifier: what was trained.
+        options: which files.
+        features: float32 [N, feature_width], of the pictures.
+        pictures: files to try.
+
+    Raises:
+        UserError: a file cannot be written.
+        frozen_graph.DisagreementError: a file would answer something else.
+    """
+    with contextlib.ExitStack() as staged:
+        graph = staged.enter_context(atomic_file(options.output_graph))
+        graph.write_bytes(frozen_graph.to_bytes(classifier))
+        frozen_graph.check(graph, classifier, features, pictures)
+        labels = staged.enter_context(atomic_file(options.output_labels))
+        labels.write_text("".join(f"{label}\n" for label in classifier.metadata.labels), "utf-8")
+    return [
+        Written(options.output_graph, "the classifier, a frozen TensorFlow graph"),
+        Written(options.output_labels, "its labels"),
+    ]
+
+
+def write_intermediate(classifier: Classifier, options: OutputOptions, step: int) -> None:
+    """Writes the classifier as it is after `step` steps, in the folder for such files."""
+    path = options.intermediate_output_graphs_dir / f"intermediate_{step}.pb"
+    write_file(path, frozen_graph.to_bytes(classifier))
+    logging.info("Wrote the classifier after %d steps: %s", step, path)

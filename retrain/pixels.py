@@ -1,0 +1,133 @@
+"""The bytes of a picture to the pixels that a network sees: one meaning on every route.
+
+Training, labelling and serving call `decode`; `backbones/graph_pixels.py` states the same steps in
+TensorFlow's operations, for the exported graph, and is tested to agree with this file. Whoever
+changes what comes out here raises PREPROCESSING_VERSION, and all cached bottlenecks are recomputed.
+"""
+
+import io
+import math
+import struct
+from typing import Any
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+PREPROCESSING_VERSION = 1
+RESIZE_METHOD = "bilinear-antialias"
+
+# A picture of more pixels is refused before it is decoded: a small file can unpack to gigabytes.
+MAX_PIXELS = 200_000_000
+
+# What Pillow should try. Its other readers are slower, rarer, or start other programs.
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# Pillow's own check warns at one limit and raises at twice that; `_open` states ours once.
+Image.MAX_IMAGE_PIXELS = None
+
+
+class UnreadablePictureError(Exception):
+    """The bytes are not a picture that can be used; the message says why, without a file name."""
+
+
+def decode(data: bytes, height: int, width: int) -> np.ndarray:
+    """Returns the picture in `data`, upright, in colour, and resized to `height` x `width` pixels.
+
+    The steps, in their order: JPEG files are decoded at the smallest of the scales 1, 1/2, 1/4 and
+    1/8 that leaves them no smaller than asked for (the inverse cosine transform does it, in a
+    fraction of the time); turned as their Exif orientation says; converted to RGB, dropping the
+    alpha channel and the low bytes of 16-bit samples; resized by Pillow's bilinear filter, which
+    covers all source pixels when it shrinks. The aspect ratio is not kept, as in the original.
+
+    Args:
+        data: the bytes of a JPEG, PNG, BMP, GIF (its first frame) or WebP file.
+        height: of the result, in pixels.
+        width: of the result, in pixels.
+
+    Returns:
+        uint8 [height, width, 3], RGB, 0 to 255.
+
+    Raises:
+        UnreadablePictureError: the data is of no such format, damaged, or of too many pixels.
+    """
+    image = _open(data)
+    try:
+        orientation = _exif_orientation(image)
+        _shrink_while_decoding(image, height, width, turned=orientation >= 5)
+        rgb = _to_rgb(image)
+    except (OSError, ValueError, SyntaxError, struct.error, IndexError, MemoryError) as error:
+        raise UnreadablePictureError(f"it is damaged ({_reason(error)})") from error
+    if orientation in _TURNS:
+        rgb = rgb.transpose(_TURNS[orientation])
+    return np.asarray(rgb.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def normalise(pixels: np.ndarray, mean: Any, std: Any) -> np.ndarray:
+    """Returns `(pixels - mean) / std` as float32, of the same shape.
+
+    Args:
+        pixels: uint8 [..., 3], 0 to 255.
+        mean: a number, or one for each channel, in units of `pixels`.
+        std: a number, or one for each channel, in units of `pixels`.
+    """
+    result = np.subtract(pixels, np.float32(mean), dtype=np.float32)
+    result /= np.float32(std)
+    return result
+
+
+def _open(data: bytes) -> Image.Image:
+    if not data:
+        raise UnreadablePictureError("it is an empty file")
+    try:
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+    except UnidentifiedImageError as error:
+        raise UnreadablePictureError(
+            "it is not a JPEG, PNG, BMP, GIF or WebP file, or its head is damaged"
+        ) from error
+    except (OSError, ValueError, SyntaxError, struct.error, IndexError, MemoryError) as error:
+        raise UnreadablePictureError(f"it is damaged ({_reason(error)})") from error
+    if math.prod(image.size) > MAX_PIXELS:
+        raise UnreadablePictureError(
+            f"it has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,} in all"
+        )
+    return image
+
+
+def _exif_orientation(image: Image.Image) -> int:
+    """Returns 1 to 8 as the Exif specification (CIPA DC-008, 4.6.5) numbers them, 1 where none.
+
+    `Image.getexif` would look into XMP too, which the graph's version of this cannot.
+    """
+    exif = Image.Exif()
+    try:
+        exif.load(image.info.get("exif", b""))
+        orientation = exif.get(ExifTags.Base.Orientation, 1)
+    except (OSError, ValueError, SyntaxError, struct.error, IndexError, TypeError, KeyError):
+        return 1  # A damaged Exif block does not damage the picture.
+    return orientation if orientation in _TURNS else 1
+
+
+def _shrink_while_decoding(image: Image.Image, height: int, width: int, turned: bool) -> None:
+    if image.format in ("JPEG", "MPO"):
+        image.draft(None, (height, width) if turned else (width, height))
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        # Pillow clips 16-bit grey at 255 where its other modes, and TensorFlow, keep the high byte.
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    return image.convert("RGB")
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,160 @@
+"""Which part of the data a picture belongs to: training, validation or test.
+
+A picture's place between 0 and 100 comes from a hash of its name, so it stays in its part when
+other pictures are added, and when the folder moves. The formula is the original's.
+"""
+
+import hashlib
+import os
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from retrain.errors import UserError
+
+TRAINING = "training"
+VALIDATION = "validation"
+TEST = "test"
+
+_LARGEST_REMAINDER = 2**27 - 1
+
+
+@dataclass(frozen=True)
+class SplitOptions:
+    """How the user wants the pictures split.
+
+    Attributes:
+        validation_percentage: of the pictures in the image folder, 0 to 100.
+        testing_percentage: of the pictures in the image folder, 0 to 100.
+        split_by: "name" hashes folder and file name; "path" hashes the whole path, as the original
+            did, and so gives another split when the folder moves or is typed differently.
+        typed_image_dir: the image folder as the user typed it, which "path" hashes.
+        validation_dir: a folder with the same categories; where given, its pictures are the
+            validation part, and no others.
+        test_dir: the same, for the test part.
+    """
+
+    validation_percentage: float
+    testing_percentage: float
+    split_by: str
+    typed_image_dir: str
+    validation_dir: Path | None
+    test_dir: Path | None
+
+    @property
+    def shares(self) -> "Shares":
+        """The percentages of the image folder's pictures that each part is to get."""
+        return Shares(
+            0 if self.validation_dir else self.validation_percentage,
+            0 if self.test_dir else self.testing_percentage,
+        )
+
+
+@dataclass(frozen=True)
+class Shares:
+    """The percentages that two of the parts get; training gets the rest."""
+
+    validation: float
+    test: float
+
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """The places that each part takes, from the first number up to, not including, the second.
+
+        A part that gets nothing is missing.
+        """
+        end = self.validation + self.test
+        ranges = {
+            VALIDATION: (0.0, self.validation),
+            TEST: (self.validation, end),
+            TRAINING: (end, 100.0),
+        }
+        return {part: (low, high) for part, (low, high) in ranges.items() if low < high}
+
+
+def check_options(options: SplitOptions) -> None:
+    """Raises UserError where the percentages are impossible or leave no training part."""
+    for flag in ("validation_percentage", "testing_percentage"):
+        value = getattr(options, flag)
+        if not 0 <= value <= 100:
+            raise UserError(f"--{flag} must be from 0 to 100, not {value}; 10 is usual")
+    shares = options.shares
+    if shares.validation + shares.test >= 100:
+        raise UserError(
+            f"--validation_percentage={options.validation_percentage} and "
+            f"--testing_percentage={options.testing_percentage} leave no pictures to train on; "
+            "their sum must be less than 100, 10 and 10 are usual"
+        )
+
+
+def place(options: SplitOptions, folder: str, file: str) -> float:
+    """Returns where between 0 and 100 a picture stands; its share of the range decides its part.
+
+    Names that differ only after `_nohash_` stand in one place: they are pictures of one thing, and
+    a network tested on one of them should not have learned from another.
+
+    Args:
+        options: of the split.
+        folder: name of the category's folder.
+        file: path below that folder, with `/` between its parts.
+    """
+    if options.split_by == "path":
+        return _hash(
+            re.sub("_nohash_.*$", "", os.path.join(options.typed_image_dir, folder, file))  # noqa: PTH118 (the original's text to the letter)
+        )
+    inner, slash, name = file.rpartition("/")
+    text = f"{folder}/{inner}{slash}{name.partition('_nohash_')[0]}"
+    return _hash(unicodedata.normalize("NFC", text))  # macOS writes "é" as two characters.
+
+
+def _hash(text: str) -> float:
+    digest = hashlib.sha1(os.fsencode(text), usedforsecurity=False).digest()
+    remainder = int.from_bytes(digest, "big") % (_LARGEST_REMAINDER + 1)
+    return remainder * (100.0 / _LARGEST_REMAINDER)
+
+
+def assign(places: Sequence[float], shares: Shares) -> list[str]:
+    """Returns the part of each picture of one category, with none of the parts left empty.
+
+    The place decides, as in the original. In a small category that can leave a part without
+    pictures; then, in the order validation, test, training, each such part gets the pictures of
+    the place that is nearest to its range, from the largest part that stands in several places;
+    no more than half of that part. Only where every part stands in a single place, so that all
+    pictures there are of one thing, is one of them taken from the others.
+
+    Args:
+        places: from `place`, in a fixed order; at least 3.
+        shares: of the parts.
+    """
+    parts = [_part(place, shares) for place in places]
+    for part, (low, high) in shares.ranges.items():
+        if part not in parts:
+            for index in _nearest(low, high, places, parts):
+                parts[index] = part
+    return parts
+
+
+def _part(place: float, shares: Shares) -> str:
+    if place < shares.validation:
+        return VALIDATION
+    if place < shares.test + shares.validation:
+        return TEST
+    return TRAINING
+
+
+def _nearest(low: float, high: float, places: Sequence[float], parts: Sequence[str]) -> list[int]:
+    """Returns the indices of the pictures to move to the part from `low` to `high`."""
+    donors = sorted({TRAINING, VALIDATION, TEST}, key=lambda part: (-parts.count(part), part))
+    for donor in donors:
+        groups: dict[float, list[int]] = defaultdict(list)
+        for index, part in enumerate(parts):
+            if part == donor:
+                groups[places[index]].append(index)
+        if len(groups) > 1:
+            half = parts.count(donor) / 2
+            movable = [place for place, group in groups.items() if len(group) <= half]
+            return groups[min(movable, key=lambda place: (max(low - place, place - high), place))]
+    return [index for index, part in enumerate(parts) if part == donors[0]][-1:]
