@@ -73,7 +73,7 @@ class Unreadable:
 class Classifier:
     """A classifier that is ready for any number of pictures."""
 
-    def __init__(self, graph: Path, overrides: Overrides = Overrides()) -> None:  # noqa: B008
+    def __init__(self, graph: Path, overrides: Overrides = Overrides()) -> None:
         """Loads the file `graph`.
 
         Raises:

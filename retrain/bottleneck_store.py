@@ -153,6 +153,16 @@ class BottleneckStore:
                     found[position] = True
         return vectors, found
 
+    def known(self, recipe: str, variant: int, width: int) -> set[bytes]:
+        """Returns the SHA-256 of every picture that has a vector of that width."""
+        query = (
+            "SELECT picture FROM bottlenecks WHERE recipe = ? AND variant = ?"
+            " AND length(vector) = ?"
+        )
+        with transaction(self._connection, self._path, "DEFERRED"):
+            rows = self._connection.execute(query, (self._recipe_id(recipe), variant, 4 * width))
+            return {picture for (picture,) in rows}
+
     def put_many(
         self,
         recipe: str,

@@ -18,9 +18,10 @@ from retrain.backbones import engines
 from retrain.backbones.spec import Backbone
 from retrain.bottleneck_store import BottleneckStore, FileState, open_store
 from retrain.errors import UserError
-from retrain.images import Dataset
+from retrain.images import Dataset, Picture
 from retrain.progress import Progress
 from retrain.runtime import parallel_map
+from retrain.splits import TEST
 
 # A picture as it is, not one of its distorted variants.
 _UNDISTORTED = 0
@@ -29,6 +30,7 @@ _UNDISTORTED = 0
 _SECONDS_BETWEEN_WRITES = 1.0
 _ROWS_AT_A_TIME = 1024
 _NAMED_AT_MOST = 3
+_FEW = 10
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,48 @@ class Bottlenecks:
     computed: int
     unreadable: dict[Path, str]
 
-    def part(self, split: str) -> tuple[np.ndarray, np.ndarray]:
-        """Returns features [M, feature_width] and categories int64 [M] of one part."""
-        pictures = self.dataset.pictures
-        rows = np.array([i for i, p in enumerate(pictures) if p.split == split], np.int64)
-        categories = np.array([pictures[i].category for i in rows], np.int64)
-        return self.vectors[rows], categories
+    def part(self, split: str) -> "Part":
+        """Returns one part: TRAINING, VALIDATION or TEST."""
+        return self._rows([i for i, p in enumerate(self.dataset.pictures) if p.split == split])
+
+    def any_pictures(self) -> "Part":
+        """Returns a few pictures from all over the data, of the test part where there is one."""
+        part = self.part(TEST)
+        if not len(part.categories):
+            part = self._rows(range(len(self.dataset.pictures)))
+        return part.take(np.linspace(0, len(part.categories) - 1, _FEW).astype(int))
+
+    def _rows(self, rows: Sequence[int]) -> "Part":
+        pictures = tuple(self.dataset.pictures[i] for i in rows)
+        categories = np.array([picture.category for picture in pictures], np.int64)
+        return Part(pictures, self.vectors[np.array(rows, np.int64)], categories)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the pictures.
+
+    Attributes:
+        pictures: N of them.
+        vectors: float32 [N, feature_width].
+        categories: int64 [N].
+    """
+
+    pictures: tuple[Picture, ...]
+    vectors: np.ndarray
+    categories: np.ndarray
+
+    def take(self, rows: np.ndarray) -> "Part":
+        """Returns the pictures with the numbers `rows`, int [M]."""
+        pictures = tuple(self.pictures[row] for row in rows)
+        return Part(pictures, self.vectors[rows], self.categories[rows])
+
+    def sample(self, size: int, seed: int) -> "Part":
+        """Returns `size` of the pictures, drawn at random; all for -1, or where there are fewer."""
+        count = len(self.pictures)
+        if size == -1 or size >= count:
+            return self
+        return self.take(np.sort(np.random.default_rng(seed).permutation(count)[:size]))
 
 
 class _Answer(NamedTuple):
@@ -87,15 +125,21 @@ def compute(
         work = _Work(dataset, backbone, engine, store, strict)
         work.take_from_store()
         work.compute_missing()
-    _warn_of_equal_pictures(dataset, work.digests)
-    return work.result()
+    result = work.result()
+    _warn_of_equal_pictures(result.dataset, [digest for digest in work.digests if digest])
+    return result
 
 
 class _Work:
     """The pictures of one run on their way to their vectors."""
 
     def __init__(
-        self, dataset: Dataset, backbone: Backbone, engine: str, store: BottleneckStore, strict: bool
+        self,
+        dataset: Dataset,
+        backbone: Backbone,
+        engine: str,
+        store: BottleneckStore,
+        strict: bool,
     ) -> None:
         self._dataset = dataset
         self._paths = [picture.path for picture in dataset.pictures]
@@ -123,9 +167,7 @@ class _Work:
         for begin in range(0, len(rows), _ROWS_AT_A_TIME):
             piece = np.array(rows[begin : begin + _ROWS_AT_A_TIME])
             keys = [(self.digests[row] or b"", _UNDISTORTED) for row in piece]
-            vectors, found = self._store.get_many(
-                self._recipe, keys, self._backbone.feature_width
-            )
+            vectors, found = self._store.get_many(self._recipe, keys, self._backbone.feature_width)
             self._vectors[piece[found]] = vectors[found]
             self._ready[piece[found]] = True
 
@@ -154,6 +196,7 @@ class _Work:
                 raise UserError(f"{message}; mend or remove it, or leave --strict out")
             logging.warning("Skipped: %s.", message)
             self._unreadable[path] = answer.problem
+            self.digests[answer.row] = None
             return False
         self.digests[answer.row] = answer.digest
         if answer.vector is not None:
@@ -268,12 +311,11 @@ def _open(
         return None, b"", str(error)
 
 
-def _warn_of_equal_pictures(dataset: Dataset, digests: Sequence[bytes | None]) -> None:
+def _warn_of_equal_pictures(dataset: Dataset, digests: Sequence[bytes]) -> None:
     """Tells of pictures that contradict one another, and of those that make the test too easy."""
     rows_of: dict[bytes, list[int]] = defaultdict(list)
     for row, digest in enumerate(digests):
-        if digest is not None:
-            rows_of[digest].append(row)
+        rows_of[digest].append(row)
     groups = [[dataset.pictures[row] for row in rows] for rows in rows_of.values() if len(rows) > 1]
     _warn_of_groups(
         "The same picture is in two categories: %s. One of them is wrong.",
@@ -285,8 +327,10 @@ def _warn_of_equal_pictures(dataset: Dataset, digests: Sequence[bytes | None]) -
     )
 
 
-def _warn_of_groups(message: str, groups: list) -> None:
+def _warn_of_groups(message: str, groups: list[list[Picture]]) -> None:
     if groups:
-        named = "; ".join(" = ".join(str(p.path) for p in group) for group in groups[:_NAMED_AT_MOST])
+        named = "; ".join(
+            " = ".join(str(p.path) for p in group) for group in groups[:_NAMED_AT_MOST]
+        )
         more = len(groups) - _NAMED_AT_MOST
         logging.warning(message, named + (f" and {more} more" if more > 0 else ""))

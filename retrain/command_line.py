@@ -66,7 +66,9 @@ def _help(usage: str) -> str:
     lines = [usage.strip(), "", "Flags:"]
     for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0]):
         lines.append(f"  --{_signature(flag)}")
-        lines += textwrap.wrap(flag.help, columns, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        lines += textwrap.wrap(
+            flag.help, columns, initial_indent=" " * 6, subsequent_indent=" " * 6
+        )
     return "\n".join(lines)
 
 

@@ -22,6 +22,9 @@ _INITIAL_STDDEV = 0.001
 # Drawing for many steps at once takes a tenth of the time that drawing for each takes.
 _ROWS_DRAWN_AT_ONCE = 1 << 16
 
+# Of numbers that grow without bounds; the UserError says more than numpy would.
+_WITHOUT_WARNINGS = np.errstate(over="ignore", invalid="ignore")
+
 
 @dataclass(frozen=True)
 class Head:
@@ -106,13 +109,11 @@ def train(
     validation_batches = _batches(validation, options.validation_batch_size, validation_draw)
     head = _initial_head(training[0].shape[1], class_count, initial)
     for step, batch in enumerate(itertools.islice(train_batches, options.steps)):
-        # Numbers without bounds are reported below, in words that name the flag.
-        with np.errstate(over="ignore", invalid="ignore"):
-            head = _adjusted(head, batch, options.learning_rate)
-            if step % options.eval_step_interval == 0 or step == options.steps - 1:
-                progress = _progress(step, head, batch, next(validation_batches, None))
-                _check_finite(progress, options.learning_rate)
-                on_evaluation(progress)
+        head = _adjusted(head, batch, options.learning_rate)
+        if step % options.eval_step_interval == 0 or step == options.steps - 1:
+            progress = _progress(step, head, batch, next(validation_batches, None))
+            _check_finite(progress, options.learning_rate)
+            on_evaluation(progress)
         on_step(step, head)
     return head
 
@@ -143,9 +144,7 @@ def _batches(examples: Examples, size: int, rng: np.random.Generator) -> Iterato
     if size == -1:
         yield from itertools.repeat(examples)
     by_category = np.argsort(categories, kind="stable")
-    _, begins, counts = np.unique(
-        categories[by_category], return_index=True, return_counts=True
-    )
+    _, begins, counts = np.unique(categories[by_category], return_index=True, return_counts=True)
     shape = (max(_ROWS_DRAWN_AT_ONCE // size, 1), size)
     while True:
         drawn = rng.integers(len(counts), size=shape)
@@ -153,6 +152,7 @@ def _batches(examples: Examples, size: int, rng: np.random.Generator) -> Iterato
             yield features[rows], categories[rows]
 
 
+@_WITHOUT_WARNINGS
 def _adjusted(head: Head, batch: Examples, learning_rate: float) -> Head:
     """Returns the head after one step of gradient descent."""
     features, categories = batch
@@ -178,6 +178,7 @@ def _progress(step: int, head: Head, batch: Examples, validation: Examples | Non
     )
 
 
+@_WITHOUT_WARNINGS
 def _measures(head: Head, examples: Examples) -> tuple[float, float]:
     """Returns the accuracy and the mean cross entropy."""
     features, categories = examples

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from retrain import folders, splits
+from retrain.config import SplitOptions
 from retrain.errors import UserError
 from retrain.folders import Listing
 from retrain.labels import labels_of
-from retrain.splits import TEST, TRAINING, VALIDATION, Shares, SplitOptions
+from retrain.splits import TEST, TRAINING, VALIDATION, Shares
 
 _SPLITS = {"validation_dir": VALIDATION, "test_dir": TEST}
 _FEWEST_PICTURES = 3  # One for each part.
@@ -125,7 +126,9 @@ def scan(image_dir: Path, options: SplitOptions) -> Dataset:
                 path = roots[flag] / folder / file
                 pictures.append(Picture(path, category, _SPLITS[flag], None))
     names = tuple(found.pictures)
-    dataset = Dataset(image_dir, labels_of(names), names, tuple(pictures), options.shares)
+    dataset = Dataset(
+        image_dir, labels_of(names), names, tuple(pictures), splits.shares_of(options)
+    )
     dataset = _split_anew(dataset)
     _warn_of_empty(_empty(dataset, given={_SPLITS[flag] for flag in roots}))
     return dataset

@@ -2,23 +2,16 @@
 
 import contextlib
 import logging
-from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Mapping
 
-import numpy as np
-
-from retrain.config import OutputOptions
+from retrain import report
+from retrain.bottlenecks import Bottlenecks, Part
+from retrain.clock import Clock
+from retrain.config import OutputOptions, TrainingConfig
+from retrain.evaluation import Evaluation
 from retrain.export import frozen_graph
 from retrain.export.assemble import Classifier
 from retrain.runtime import atomic_file, check_folder_writable, check_writable, write_file
-
-
-class Written(NamedTuple):
-    """A file that was written, and what it is."""
-
-    path: Path
-    what: str
 
 
 def check(options: OutputOptions) -> None:
@@ -39,9 +32,8 @@ def check(options: OutputOptions) -> None:
 def write_classifier(
     classifier: Classifier,
     options: OutputOptions,
-    features: np.ndarray,
-    pictures: Sequence[Path],
-) -> list[Written]:
+    samples: Part,
+) -> list[report.Written]:
     """Writes the classifier's files, after each was found to answer as the classifier does.
 
     Where one does not, none of those that were there before is touched.
@@ -49,8 +41,7 @@ def write_classifier(
     Args:
         classifier: what was trained.
         options: which files.
-        features: float32 [N, feature_width], of the pictures.
-        pictures: files to try.
+        samples: pictures to try.
 
     Raises:
         UserError: a file cannot be written.
@@ -59,12 +50,12 @@ def write_classifier(
     with contextlib.ExitStack() as staged:
         graph = staged.enter_context(atomic_file(options.output_graph))
         graph.write_bytes(frozen_graph.to_bytes(classifier))
-        frozen_graph.check(graph, classifier, features, pictures)
+        frozen_graph.check(graph, classifier, samples.vectors, [p.path for p in samples.pictures])
         labels = staged.enter_context(atomic_file(options.output_labels))
         labels.write_text("".join(f"{label}\n" for label in classifier.metadata.labels), "utf-8")
     return [
-        Written(options.output_graph, "the classifier, a frozen TensorFlow graph"),
-        Written(options.output_labels, "its labels"),
+        report.Written(options.output_graph, "the classifier, a frozen TensorFlow graph"),
+        report.Written(options.output_labels, "its labels"),
     ]
 
 
@@ -73,3 +64,17 @@ def write_intermediate(classifier: Classifier, options: OutputOptions, step: int
     path = options.intermediate_output_graphs_dir / f"intermediate_{step}.pb"
     write_file(path, frozen_graph.to_bytes(classifier))
     logging.info("Wrote the classifier after %d steps: %s", step, path)
+
+
+def write_metrics(
+    config: TrainingConfig,
+    features: Bottlenecks,
+    evaluations: Mapping[str, Evaluation],
+    clock: Clock,
+) -> list[report.Written]:
+    """Writes all numbers of the run, if the config asks for them."""
+    path = config.output.metrics_json
+    if path is None:
+        return []
+    write_file(path, report.metrics(config, features, evaluations, clock))
+    return [report.Written(path, "the numbers of this run")]

@@ -1,38 +1,23 @@
 """A training run from folders of pictures to a classifier, straight down."""
 
-import dataclasses
 import logging
-from collections.abc import Sequence
 
-import numpy as np
-
-from retrain import bottlenecks, evaluation, head, images, outputs, pixels, report, summaries
-from retrain.backbones import engines, registry
-from retrain.backbones.spec import Backbone
-from retrain.bottlenecks import Bottlenecks
+from retrain import bottlenecks, images, outputs, report, training
+from retrain.backbones import registry
 from retrain.clock import Clock
 from retrain.config import TrainingConfig
-from retrain.evaluation import Evaluation
-from retrain.export.assemble import Classifier
-from retrain.export.metadata import Metadata
+from retrain.evaluation import evaluate
+from retrain.export.assemble import assemble
 from retrain.graph_session import tensorflow_session
-from retrain.head import Head
-from retrain.images import Picture
-from retrain.outputs import Written
-from retrain.runtime import load_in_background, write_file
-from retrain.splits import TEST, TRAINING, VALIDATION
-
-# As many lines as the progress of the training takes.
-_PROGRESS_LINES = 10
-# How many pictures the exported files must decode and label as the trained classifier does.
-_PICTURES_CHECKED = 10
+from retrain.runtime import load_in_background
+from retrain.splits import TEST, VALIDATION
 
 
 def run(config: TrainingConfig) -> None:
     """Trains a classifier, tests it, and writes what the config asks for.
 
     Raises:
-        UserError: the user must change something; nothing was written over then.
+        UserError: the user must change something; no classifier was written over then.
     """
     clock = Clock()
     outputs.check(config.output)
@@ -40,18 +25,24 @@ def run(config: TrainingConfig) -> None:
     with clock.phase("scan"):
         dataset = images.scan(config.image_dir, config.split)
     logging.info("%s", report.dataset_line(dataset))
-    # The export needs it, and it takes a second to load; the features are computed without it.
+    # The export needs it and it takes a second to load, while the features do without.
     load_in_background(tensorflow_session)
     with clock.phase("bottlenecks"):
         features = bottlenecks.compute(
             dataset, backbone, config.engine, config.bottleneck_dir, config.strict
         )
+    logging.info("%s", report.bottlenecks_line(features))
     with clock.phase("training"):
-        trained = _train_head(config, backbone, features)
+        head = training.train_head(config, backbone, features)
     with clock.phase("evaluation"):
-        evaluations = _evaluate(config, trained, features)
-    classifier = _assemble(config, backbone, trained, features, evaluations[TEST])
+        validation = features.part(VALIDATION)
+        test = features.part(TEST).sample(config.test_batch_size, config.head.seed)
+        evaluations = {
+            part: evaluate(head.probabilities(data.vectors), data.categories)
+            for part, data in ((VALIDATION, validation), (TEST, test))
+        }
     with clock.phase("export"):
-        written = _write_classifier(config, classifier, features)
-    written += _write_metrics(config, features, evaluations, clock)
-    _print_report(config, features, evaluations[TEST], written)
+        classifier = assemble(config, backbone, features.dataset, head, evaluations[TEST].accuracy)
+        written = outputs.write_classifier(classifier, config.output, features.any_pictures())
+        written += outputs.write_metrics(config, features, evaluations, clock)
+    report.print_results(config, features.dataset.labels, test.pictures, evaluations[TEST], written)

@@ -1,24 +1,40 @@
 """The numbers of a run as text for people and scripts, and as JSON."""
 
+import dataclasses
 import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
+from retrain.bottlenecks import Bottlenecks
+from retrain.clock import Clock
+from retrain.config import TrainingConfig
 from retrain.evaluation import Evaluation
 from retrain.images import Dataset, Picture
-from retrain.outputs import Written
 from retrain.runtime import one_line
 from retrain.splits import TEST, TRAINING, VALIDATION
 
 _CONFUSIONS_SHOWN = 3
 
 
+class Written(NamedTuple):
+    """A file that was written, and what it is."""
+
+    path: Path
+    what: str
+
+
 def dataset_line(dataset: Dataset) -> str:
     """Returns how many pictures and categories there are."""
     parts = ", ".join(f"{len(dataset.split(p))} for {p}" for p in (TRAINING, VALIDATION, TEST))
     return f"{len(dataset.pictures)} pictures in {len(dataset.labels)} categories: {parts}."
+
+
+def bottlenecks_line(features: Bottlenecks) -> str:
+    """Returns where the bottlenecks came from."""
+    reused = len(features.dataset.pictures) - features.computed
+    return f"Bottlenecks: {features.computed} computed, {reused} from the cache."
 
 
 def accuracy_line(evaluation: Evaluation) -> str:
@@ -77,30 +93,50 @@ def _quoted(path: Path) -> str:
     return shlex.quote(one_line(path))
 
 
-def metrics(
-    dataset: Dataset,
-    evaluations: Mapping[str, Evaluation],
-    pictures: Mapping[str, Any],
-    training: Mapping[str, Any],
-    seconds: Mapping[str, float],
-) -> str:
-    """Returns all numbers of a run as JSON.
+def print_results(
+    config: TrainingConfig,
+    labels: Sequence[str],
+    tested: Sequence[Picture],
+    evaluation: Evaluation,
+    written: Sequence[Written],
+) -> None:
+    """Prints to standard output how good the classifier is, and what can be done with it.
 
     Args:
-        dataset: what was learned from.
-        evaluations: by part.
-        pictures: what happened to them on the way.
-        training: how the head was trained.
-        seconds: of each phase.
+        config: of the run.
+        labels: of the categories.
+        tested: the pictures that the evaluation is of.
+        evaluation: of the test part.
+        written: files.
     """
-    counts = {part: len(dataset.split(part)) for part in (TRAINING, VALIDATION, TEST)}
+    lines = []
+    if config.print_misclassified_test_images:
+        lines += misclassified_lines(evaluation, tested, labels)
+    lines += [accuracy_line(evaluation), *explanation(evaluation, labels)]
+    example = tested[0].path if tested else config.image_dir / "picture.jpg"
+    print("\n".join(lines + written_lines(written, config.output.output_graph, example)))
+
+
+def metrics(
+    config: TrainingConfig,
+    features: Bottlenecks,
+    evaluations: Mapping[str, Evaluation],
+    clock: Clock,
+) -> str:
+    """Returns all numbers of a run as JSON."""
+    dataset = features.dataset
     content = {
         "format_version": 1,
         "labels": dataset.labels,
         "folders": dataset.folders,
-        "pictures": {**counts, **pictures},
-        "training": dict(training),
+        "architecture": config.architecture,
+        "pictures": {
+            **{part: len(dataset.split(part)) for part in (TRAINING, VALIDATION, TEST)},
+            "bottlenecks_computed": features.computed,
+            "unreadable": {str(path): why for path, why in features.unreadable.items()},
+        },
+        "training": dataclasses.asdict(config.head),
         **{part: evaluation.as_json(dataset.labels) for part, evaluation in evaluations.items()},
-        "seconds": {phase: round(spent, 3) for phase, spent in seconds.items()},
+        "seconds": {phase: round(spent, 3) for phase, spent in clock.seconds.items()},
     }
     return json.dumps(content, indent=2) + "\n"

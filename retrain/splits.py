@@ -11,8 +11,8 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from retrain.config import SplitOptions
 from retrain.errors import UserError
 
 TRAINING = "training"
@@ -22,35 +22,12 @@ TEST = "test"
 _LARGEST_REMAINDER = 2**27 - 1
 
 
-@dataclass(frozen=True)
-class SplitOptions:
-    """How the user wants the pictures split.
-
-    Attributes:
-        validation_percentage: of the pictures in the image folder, 0 to 100.
-        testing_percentage: of the pictures in the image folder, 0 to 100.
-        split_by: "name" hashes folder and file name; "path" hashes the whole path, as the original
-            did, and so gives another split when the folder moves or is typed differently.
-        typed_image_dir: the image folder as the user typed it, which "path" hashes.
-        validation_dir: a folder with the same categories; where given, its pictures are the
-            validation part, and no others.
-        test_dir: the same, for the test part.
-    """
-
-    validation_percentage: float
-    testing_percentage: float
-    split_by: str
-    typed_image_dir: str
-    validation_dir: Path | None
-    test_dir: Path | None
-
-    @property
-    def shares(self) -> "Shares":
-        """The percentages of the image folder's pictures that each part is to get."""
-        return Shares(
-            0 if self.validation_dir else self.validation_percentage,
-            0 if self.test_dir else self.testing_percentage,
-        )
+def shares_of(options: SplitOptions) -> "Shares":
+    """Returns the percentages of the image folder's pictures that each part is to get."""
+    return Shares(
+        0 if options.validation_dir else options.validation_percentage,
+        0 if options.test_dir else options.testing_percentage,
+    )
 
 
 @dataclass(frozen=True)
@@ -81,7 +58,7 @@ def check_options(options: SplitOptions) -> None:
         value = getattr(options, flag)
         if not 0 <= value <= 100:
             raise UserError(f"--{flag} must be from 0 to 100, not {value}; 10 is usual")
-    shares = options.shares
+    shares = shares_of(options)
     if shares.validation + shares.test >= 100:
         raise UserError(
             f"--validation_percentage={options.validation_percentage} and "

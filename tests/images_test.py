@@ -9,7 +9,8 @@ from absl.testing import absltest, parameterized
 
 from retrain import images
 from retrain.errors import UserError
-from retrain.splits import TEST, TRAINING, VALIDATION, SplitOptions
+from retrain.config import SplitOptions
+from retrain.splits import TEST, TRAINING, VALIDATION
 
 
 class ImagesTestCase(absltest.TestCase):

@@ -14,7 +14,7 @@ from retrain.errors import UserError
 from retrain.splits import TEST, TRAINING, VALIDATION, Shares
 
 
-def options(**changes: Any) -> splits.SplitOptions:
+def options(**changes: Any) -> SplitOptions:
     usual = {
         "validation_percentage": 10,
         "testing_percentage": 10,
@@ -23,7 +23,7 @@ def options(**changes: Any) -> splits.SplitOptions:
         "validation_dir": None,
         "test_dir": None,
     }
-    return splits.SplitOptions(**{**usual, **changes})
+    return SplitOptions(**{**usual, **changes})
 
 
 class PlaceTest(parameterized.TestCase):

@@ -116,7 +116,9 @@ class _Weights:
 
     def check_all_taken(self) -> None:
         if self._left:
-            raise WrongWeightsError(f"there are weights of no layer: {', '.join(sorted(self._left))}")
+            raise WrongWeightsError(
+                f"there are weights of no layer: {', '.join(sorted(self._left))}"
+            )
 
 
 def build(tensors: Mapping[str, np.ndarray]) -> tuple[Any, np.ndarray, np.ndarray]:

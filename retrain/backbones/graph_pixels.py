@@ -70,7 +70,9 @@ def _resize_pass(pixels: Any, size: Any, shape: Any) -> Any:
     resized = tf.raw_ops.ScaleAndTranslate(
         images=pixels,
         size=tf.stack(size),
-        scale=tf.stack([tf.cast(size[i], tf.float32) / tf.cast(shape[i], tf.float32) for i in (0, 1)]),
+        scale=tf.stack(
+            [tf.cast(size[i], tf.float32) / tf.cast(shape[i], tf.float32) for i in (0, 1)]
+        ),
         translation=[0.0, 0.0],
         kernel_type="triangle",
         antialias=True,
@@ -79,7 +81,9 @@ def _resize_pass(pixels: Any, size: Any, shape: Any) -> Any:
     return tf.clip_by_value(tf.floor(resized + 0.5), 0.0, 255.0)
 
 
-def _switch(condition: Any, value: Any, then: Callable[[Any], Any], otherwise: Callable[[Any], Any]) -> Any:
+def _switch(
+    condition: Any, value: Any, then: Callable[[Any], Any], otherwise: Callable[[Any], Any]
+) -> Any:
     """Runs one of two branches, each a function of `value`, and returns its result."""
     import tensorflow as tf
 

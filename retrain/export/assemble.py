@@ -1,10 +1,16 @@
 """The trained parts as one value, from which every kind of file is written."""
 
 import dataclasses
+import platform
+from importlib.metadata import version
 
+from retrain import pixels
 from retrain.backbones.spec import Backbone
+from retrain.config import TrainingConfig
 from retrain.export.metadata import Metadata
 from retrain.head import Head
+from retrain.images import Dataset
+from retrain.splits import TEST, TRAINING, VALIDATION
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,3 +20,47 @@ class Classifier:
     backbone: Backbone
     head: Head
     metadata: Metadata
+
+
+def assemble(
+    config: TrainingConfig,
+    backbone: Backbone,
+    dataset: Dataset,
+    head: Head,
+    test_accuracy: float | None,
+) -> Classifier:
+    """Returns the classifier, described.
+
+    Args:
+        config: of the run.
+        backbone: that the features come from.
+        dataset: that was learned from.
+        head: that was trained.
+        test_accuracy: 0 to 1, or None where it is not known.
+    """
+    metadata = Metadata(
+        labels=dataset.labels,
+        folders=dataset.folders,
+        height=backbone.height,
+        width=backbone.width,
+        mean=backbone.mean,
+        std=backbone.std,
+        channel_order=backbone.channel_order,
+        resize_method=pixels.RESIZE_METHOD,
+        output=config.output.final_tensor_name,
+        backbone=backbone.name,
+        fingerprint=backbone.fingerprint,
+        split={
+            "by": config.split.split_by,
+            "pictures": {p: len(dataset.split(p)) for p in (TRAINING, VALIDATION, TEST)},
+        },
+        test_accuracy=test_accuracy,
+        training=dataclasses.asdict(config.head),
+        versions={
+            "preprocessing": pixels.PREPROCESSING_VERSION,
+            "numpy": version("numpy"),
+            "pillow": version("pillow"),
+            "python": platform.python_version(),
+        },
+    )
+    return Classifier(backbone, head, metadata)

@@ -78,7 +78,9 @@ def _add_constant(graph: Any, name: str, value: np.ndarray) -> None:
     node.attr["value"].tensor.CopyFrom(tensor)
 
 
-def check(path: Path, classifier: Classifier, features: np.ndarray, pictures: Sequence[Path]) -> None:
+def check(
+    path: Path, classifier: Classifier, features: np.ndarray, pictures: Sequence[Path]
+) -> None:
     """Proves that the graph in a file answers as the head that was tested.
 
     Args:

@@ -1,0 +1,163 @@
+"""The numbers of a training to event files, which TensorBoard shows.
+
+They are written with TensorBoard's own library, which does not need TensorFlow for it.
+"""
+
+import itertools
+import os
+import socket
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from retrain.errors import UserError
+from retrain.head import Head, Progress
+
+# So that TensorBoard can follow a training that takes long.
+_SECONDS_BETWEEN_FLUSHES = 5.0
+
+# What readers look for in the first record of a file.
+_FILE_VERSION = "brain.Event:2"
+
+
+class RunSummaries:
+    """Writes the summaries of one run in a folder of its own. A context manager.
+
+    TensorBoard shows them as the runs `train` and `validation`, which have the scalars `accuracy`
+    and `cross_entropy` and the histograms `final_layer/weights` and `final_layer/biases`. What other
+    runs wrote is left alone.
+
+    Attributes:
+        folder: of the run, made within the folder that was given.
+    """
+
+    def __init__(self, summaries_dir: Path) -> None:
+        """Makes a folder for the run, named after the time.
+
+        Args:
+            summaries_dir: holds the folders of all runs; made where it is missing.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        self._summaries_dir = summaries_dir
+        self._files: dict[str, _EventFile] = {}
+        try:
+            self.folder = _make_folder(summaries_dir)
+        except OSError as error:
+            raise self._cannot_write(error) from error
+
+    def add(self, progress: Progress) -> None:
+        """Writes one evaluation.
+
+        Raises:
+            UserError: the disk is full, or the folder cannot be written any more.
+        """
+        histograms = _histograms(progress.head)
+        train = {
+            "accuracy": progress.train_accuracy,
+            "cross_entropy": progress.train_cross_entropy,
+        }
+        validation = {
+            "accuracy": progress.validation_accuracy,
+            "cross_entropy": progress.validation_cross_entropy,
+        }
+        try:
+            self._file("train").add(progress.step, train, histograms)
+            if progress.validation_accuracy is not None:
+                self._file("validation").add(progress.step, validation, histograms)
+        except OSError as error:
+            raise self._cannot_write(error) from error
+
+    def _file(self, run: str) -> "_EventFile":
+        # A run without anything in it would show up in TensorBoard, so its file is made when needed.
+        if run not in self._files:
+            self._files[run] = _EventFile(self.folder / run)
+        return self._files[run]
+
+    def _cannot_write(self, error: OSError) -> UserError:
+        return UserError(
+            f"--summaries_dir={self._summaries_dir} cannot be written: {error.strerror}; make room "
+            "or name another folder, or write no summaries with --summaries_dir="
+        )
+
+    def __enter__(self) -> "RunSummaries":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Writes what is not on the disk yet; raises UserError where it is full."""
+        failure: OSError | None = None
+        for file in self._files.values():
+            try:
+                file.close()
+            except OSError as cannot_close:
+                failure = cannot_close
+        # An error of the training says more than one that may only have followed from it.
+        if failure and error is None:
+            raise self._cannot_write(failure) from failure
+
+
+class _EventFile:
+    """A file of TensorBoard's format: events in records with checksums."""
+
+    def __init__(self, folder: Path) -> None:
+        from tensorboard.compat.proto import event_pb2
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        self._event = event_pb2.Event
+        folder.mkdir()
+        # TensorBoard finds files by `tfevents` in their names, and reads them in their order.
+        name = f"events.out.tfevents.{int(time.time()):010}.{socket.gethostname()}.{os.getpid()}"
+        self._file = (folder / name).open("xb")
+        self._writer = RecordWriter(self._file)
+        self._flushed = -_SECONDS_BETWEEN_FLUSHES
+        self._write(file_version=_FILE_VERSION)
+
+    def add(self, step: int, scalars: dict[str, Any], histograms: Any) -> None:
+        """Writes an event with numbers by name, and with histograms (a Summary) besides."""
+        from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+
+        summary = type(histograms)()
+        for name, value in scalars.items():
+            summary.MergeFrom(scalar_pb(name, value))
+        summary.MergeFrom(histograms)
+        self._write(step=step, summary=summary)
+
+    def _write(self, **content: Any) -> None:
+        now = time.time()
+        self._writer.write(self._event(wall_time=now, **content).SerializeToString())
+        if now - self._flushed >= _SECONDS_BETWEEN_FLUSHES:
+            self._writer.flush()
+            self._flushed = now
+
+    def close(self) -> None:
+        """Writes what is not on the disk yet."""
+        self._writer.close()
+
+
+def _make_folder(parent: Path) -> Path:
+    """Makes a new folder in `parent`; no two runs get the same, also when they start at once."""
+    parent.mkdir(parents=True, exist_ok=True)
+    name = time.strftime("%Y-%m-%dT%H-%M-%S")
+    for number in itertools.count(1):
+        folder = parent / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+    raise AssertionError("there is no end of numbers")
+
+
+def _histograms(head: Head) -> Any:
+    from tensorboard.plugins.histogram.summary_v2 import histogram_pb
+
+    result = histogram_pb("final_layer/weights", head.weights)
+    result.MergeFrom(histogram_pb("final_layer/biases", head.bias))
+    return result
