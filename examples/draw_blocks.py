@@ -15,7 +15,7 @@ from absl import app, flags
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from examples.block_shapes import CATEGORIES, BEVEL, Block, arrangement, nearest, unit
+from examples.block_shapes import BEVEL, CATEGORIES, Block, arrangement, nearest, unit
 from examples.table_tops import fractal, table_top
 from retrain import runtime
 

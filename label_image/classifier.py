@@ -81,7 +81,7 @@ class Classifier:
         """
         self._runtime = runtimes.load(graph, overrides.input_layer, overrides.output_layer)
         described = self._runtime.metadata
-        self.labels = _labels(graph, overrides.labels_file, described and described.labels)
+        self.labels = _labels(graph, overrides.labels_file, described.labels if described else None)
         size = self._runtime.size or _USUAL_SIZE
         self._height = overrides.height or (described.height if described else size.height)
         self._width = overrides.width or (described.width if described else size.width)

@@ -75,5 +75,5 @@ def _help(usage: str) -> str:
 def _signature(flag: flags.Flag) -> str:
     if flag.boolean:
         return f"[no]{flag.name}" if flag.default else flag.name
-    shown = "" if flag.default is None else flag.default_as_str.strip("'")
+    shown = "" if flag.default is None else str(flag.default_as_str).strip("'")
     return f"{flag.name}={shown}"

@@ -102,7 +102,8 @@ def tensorflow_session() -> Any:
     """Imports the modules that a session needs, once, and returns them as attributes.
 
     A package stands in for `tensorflow` while they are imported, so that its own
-    `__init__` does not run; a later `import tensorflow` imports it as usual.
+    `__init__` does not run; a later `import tensorflow` imports it as usual. Only Keras must not be
+    imported before it then: there is a circle among their modules.
     """
     with _import_lock, quiet_native_libraries():
         stand_in = None

@@ -44,5 +44,5 @@ def run(config: TrainingConfig) -> None:
     with clock.phase("export"):
         classifier = assemble(config, backbone, features.dataset, head, evaluations[TEST].accuracy)
         written = outputs.write_classifier(classifier, config.output, features.any_pictures())
-        written += outputs.write_metrics(config, features, evaluations, clock)
+    written += outputs.write_metrics(config, features, evaluations, clock)
     report.print_results(config, features.dataset.labels, test.pictures, evaluations[TEST], written)

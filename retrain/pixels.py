@@ -47,7 +47,8 @@ def decode(data: bytes, height: int, width: int) -> np.ndarray:
     1/8 that leaves them no smaller than asked for (the inverse cosine transform does it, in a
     fraction of the time); turned as their Exif orientation says; converted to RGB, dropping the
     alpha channel and the low bytes of 16-bit samples; resized by Pillow's bilinear filter, which
-    covers all source pixels when it shrinks. The aspect ratio is not kept, as in the original.
+    covers all source pixels when it shrinks, rows before columns. The aspect ratio is not kept,
+    as in the original.
 
     Args:
         data: the bytes of a JPEG, PNG, BMP, GIF (its first frame) or WebP file.
@@ -69,7 +70,7 @@ def decode(data: bytes, height: int, width: int) -> np.ndarray:
         raise UnreadablePictureError(f"it is damaged ({_reason(error)})") from error
     if orientation in _TURNS:
         rgb = rgb.transpose(_TURNS[orientation])
-    return np.asarray(rgb.resize((width, height), Image.Resampling.BILINEAR))
+    return np.asarray(_resize(rgb, height, width))
 
 
 def normalise(pixels: np.ndarray, mean: Any, std: Any) -> np.ndarray:
@@ -127,6 +128,13 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         # Pillow clips 16-bit grey at 255 where its other modes, and TensorFlow, keep the high byte.
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     return image.convert("RGB")
+
+
+def _resize(rgb: Image.Image, height: int, width: int) -> Image.Image:
+    # In one call, some versions of Pillow begin with the columns of tall pictures; the result
+    # differs by one here and there, and would from what the graph computes.
+    rows = rgb.resize((width, rgb.height), Image.Resampling.BILINEAR)
+    return rows.resize((width, height), Image.Resampling.BILINEAR)
 
 
 def _reason(error: Exception) -> str:

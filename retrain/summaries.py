@@ -55,18 +55,18 @@ class RunSummaries:
             UserError: the disk is full, or the folder cannot be written any more.
         """
         histograms = _histograms(progress.head)
-        train = {
-            "accuracy": progress.train_accuracy,
-            "cross_entropy": progress.train_cross_entropy,
-        }
-        validation = {
-            "accuracy": progress.validation_accuracy,
-            "cross_entropy": progress.validation_cross_entropy,
-        }
         try:
-            self._file("train").add(progress.step, train, histograms)
+            self._file("train").add(
+                progress.step,
+                _scalars(progress.train_accuracy, progress.train_cross_entropy),
+                histograms,
+            )
             if progress.validation_accuracy is not None:
-                self._file("validation").add(progress.step, validation, histograms)
+                self._file("validation").add(
+                    progress.step,
+                    _scalars(progress.validation_accuracy, progress.validation_cross_entropy),
+                    histograms,
+                )
         except OSError as error:
             raise self._cannot_write(error) from error
 
@@ -116,25 +116,22 @@ class _EventFile:
         name = f"events.out.tfevents.{int(time.time()):010}.{socket.gethostname()}.{os.getpid()}"
         self._file = (folder / name).open("xb")
         self._writer = RecordWriter(self._file)
-        self._flushed = -_SECONDS_BETWEEN_FLUSHES
-        self._write(file_version=_FILE_VERSION)
+        self._flushed = 0.0
+        self._write(self._event(file_version=_FILE_VERSION))
 
-    def add(self, step: int, scalars: dict[str, Any], histograms: Any) -> None:
-        """Writes an event with numbers by name, and with histograms (a Summary) besides."""
-        from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+    def add(self, step: int, *summaries: Any) -> None:
+        """Writes one event with all that is in the `summaries` (Summary messages)."""
+        event = self._event(step=step)
+        for summary in summaries:
+            event.summary.MergeFrom(summary)
+        self._write(event)
 
-        summary = type(histograms)()
-        for name, value in scalars.items():
-            summary.MergeFrom(scalar_pb(name, value))
-        summary.MergeFrom(histograms)
-        self._write(step=step, summary=summary)
-
-    def _write(self, **content: Any) -> None:
-        now = time.time()
-        self._writer.write(self._event(wall_time=now, **content).SerializeToString())
-        if now - self._flushed >= _SECONDS_BETWEEN_FLUSHES:
+    def _write(self, event: Any) -> None:
+        event.wall_time = time.time()
+        self._writer.write(event.SerializeToString())
+        if event.wall_time - self._flushed >= _SECONDS_BETWEEN_FLUSHES:
             self._writer.flush()
-            self._flushed = now
+            self._flushed = event.wall_time
 
     def close(self) -> None:
         """Writes what is not on the disk yet."""
@@ -153,6 +150,14 @@ def _make_folder(parent: Path) -> Path:
             continue
         return folder
     raise AssertionError("there is no end of numbers")
+
+
+def _scalars(accuracy: float, cross_entropy: float | None) -> Any:
+    from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+
+    result = scalar_pb("accuracy", accuracy)
+    result.MergeFrom(scalar_pb("cross_entropy", cross_entropy))
+    return result
 
 
 def _histograms(head: Head) -> Any:

@@ -30,12 +30,17 @@ def train_head(config: TrainingConfig, backbone: Backbone, features: Bottlenecks
         watchers = [_Lines(config.head.steps).show]
         if config.output.summaries_dir:
             watchers.append(stack.enter_context(RunSummaries(config.output.summaries_dir)).add)
+
+        def show(progress: Progress) -> None:
+            for watch in watchers:
+                watch(progress)
+
         return train(
             (training.vectors, training.categories),
             (validation.vectors, validation.categories),
             len(features.dataset.labels),
             config.head,
-            on_evaluation=lambda progress: [watch(progress) for watch in watchers],
+            on_evaluation=show,
             on_step=_intermediate_writer(config, backbone, features),
         )
 

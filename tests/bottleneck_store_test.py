@@ -19,9 +19,9 @@ from absl.testing import absltest
 from retrain.bottleneck_file import open_file, transaction
 from retrain.bottleneck_store import FILE_NAME, FileState, open_store
 from retrain.errors import UserError
+from tests import privileges
 
 _WIDTH = 1280
-_NOBODY = 65534
 
 
 def _digest(name: object) -> bytes:
@@ -66,9 +66,7 @@ def _put_own_and_common(folder: Path, name: str, barrier: Any) -> None:
 
 
 def _expect_refusal(folder: Path, part: str) -> None:
-    if os.getuid() == 0:
-        os.setgid(_NOBODY)
-        os.setuid(_NOBODY)
+    privileges.drop()
     _refused(folder, part)
 
 

@@ -188,8 +188,8 @@ class BadRootTest(absltest.TestCase):
         program = """
 import os, pathlib, sys
 from retrain import errors, folders
-if os.getuid() == 0:
-    os.setuid(65534)
+from tests import privileges
+privileges.drop()
 try:
     folders.list_pictures({"image_dir": pathlib.Path(sys.argv[1])})
 except errors.UserError as error:

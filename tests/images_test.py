@@ -8,8 +8,8 @@ from typing import Any
 from absl.testing import absltest, parameterized
 
 from retrain import images
-from retrain.errors import UserError
 from retrain.config import SplitOptions
+from retrain.errors import UserError
 from retrain.splits import TEST, TRAINING, VALIDATION
 
 

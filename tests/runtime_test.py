@@ -103,6 +103,7 @@ class AtomicFileTest(FolderTestCase):
         program = """
 import pathlib, resource, sys
 from retrain import errors, runtime
+from tests import privileges
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
     runtime.write_file(pathlib.Path(sys.argv[1]), b"x" * 2000)
@@ -206,8 +207,7 @@ class PermissionTest(absltest.TestCase):
 import os, pathlib, sys
 from retrain import errors, runtime
 folder = pathlib.Path(sys.argv[1])
-if os.getuid() == 0:
-    os.setuid(65534)
+privileges.drop()
 try:
     {call}
 except errors.UserError as error:

@@ -10,6 +10,7 @@ from typing import Any
 from absl.testing import absltest, parameterized
 
 from retrain import splits
+from retrain.config import SplitOptions
 from retrain.errors import UserError
 from retrain.splits import TEST, TRAINING, VALIDATION, Shares
 
@@ -176,8 +177,8 @@ class OptionsTest(parameterized.TestCase):
         splits.check_options(options(validation_percentage=validation, testing_percentage=testing))
 
     def test_given_parts_get_no_share(self):
-        self.assertEqual(options(validation_dir="v").shares, Shares(0, 10))
-        self.assertEqual(options(test_dir="t").shares, Shares(10, 0))
+        self.splits.shares_of(assertEqual(options(validation_dir="v")), Shares(0, 10))
+        self.splits.shares_of(assertEqual(options(test_dir="t")), Shares(10, 0))
         splits.check_options(
             options(validation_percentage=60, testing_percentage=60, validation_dir="v")
         )

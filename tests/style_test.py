@@ -11,7 +11,7 @@ from absl.testing import absltest
 class StyleTest(absltest.TestCase):
     def setUp(self):
         super().setUp()
-        # Bazel starts a test in a copy of the workspace which has only what BUILD lists as its data.
+        # Bazel starts a test in a copy of the workspace that has what BUILD lists as its data.
         self.sources = sorted(str(path) for path in Path().rglob("*.py"))
 
     def check(self, *command: str, advice: str = "") -> None:

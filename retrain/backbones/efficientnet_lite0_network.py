@@ -137,7 +137,8 @@ def build(tensors: Mapping[str, np.ndarray]) -> tuple[Any, np.ndarray, np.ndarra
     Raises:
         WrongWeightsError: a tensor is missing, left over, of another shape, or not finite.
     """
-    import keras
+    # Through TensorFlow: after `graph_session`, Keras cannot be the first to import it.
+    from tensorflow import keras
 
     weights = _Weights(tensors)
     pixels = keras.Input((HEIGHT, WIDTH, 3), name="pixels")
@@ -167,7 +168,7 @@ def _mobile_block(x: Any, block: _Block, weights: _Weights) -> Any:
     projection = weights.convolution(f"{name}._project_conv", f"{name}._bn2", shape)
     x = _convolve(x, *projection, activation=None)
     if block.stride == 1 and block.input_width == block.output_width:
-        import keras
+        from tensorflow import keras
 
         x = keras.layers.Add()([x, shortcut])
     return x
@@ -176,7 +177,7 @@ def _mobile_block(x: Any, block: _Block, weights: _Weights) -> Any:
 def _convolve(
     x: Any, kernel: np.ndarray, bias: np.ndarray, stride: int = 1, activation: str | None = "relu6"
 ) -> Any:
-    import keras
+    from tensorflow import keras
 
     layer = keras.layers.Conv2D(
         kernel.shape[3], kernel.shape[:2], stride, padding="same", activation=activation
@@ -185,7 +186,7 @@ def _convolve(
 
 
 def _convolve_channels(x: Any, kernel: np.ndarray, bias: np.ndarray, stride: int) -> Any:
-    import keras
+    from tensorflow import keras
 
     layer = keras.layers.DepthwiseConv2D(
         kernel.shape[:2], stride, padding="same", activation="relu6"

@@ -46,16 +46,17 @@ def _view(
     return _View(storage, offset, tuple(shape), tuple(strides))
 
 
-class _Unpickler(pickle.Unpickler):
-    _NAMES = {
-        ("collections", "OrderedDict"): collections.OrderedDict,
-        ("torch._utils", "_rebuild_tensor_v2"): _view,
-        **{("torch", name): name for name in _DTYPES},
-    }
+_NAMES: dict[tuple[str, str], Any] = {
+    ("collections", "OrderedDict"): collections.OrderedDict,
+    ("torch._utils", "_rebuild_tensor_v2"): _view,
+    **{("torch", name): dtype for name, dtype in _DTYPES.items()},
+}
 
+
+class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         try:
-            return self._NAMES[module, name]
+            return _NAMES[module, name]
         except KeyError:
             raise pickle.UnpicklingError(f"it names {module}.{name}") from None
 
@@ -63,7 +64,7 @@ class _Unpickler(pickle.Unpickler):
         kind, storage_type, key, _location, size, view = pid
         if kind != "storage" or view is not None:
             raise pickle.UnpicklingError(f"it refers to {pid!r}")
-        return _Storage(key, _DTYPES[storage_type], size)
+        return _Storage(key, storage_type, size)
 
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:
