@@ -206,6 +206,7 @@ class PermissionTest(absltest.TestCase):
         program = f"""
 import os, pathlib, sys
 from retrain import errors, runtime
+from tests import privileges
 folder = pathlib.Path(sys.argv[1])
 privileges.drop()
 try:

@@ -177,8 +177,8 @@ class OptionsTest(parameterized.TestCase):
         splits.check_options(options(validation_percentage=validation, testing_percentage=testing))
 
     def test_given_parts_get_no_share(self):
-        self.splits.shares_of(assertEqual(options(validation_dir="v")), Shares(0, 10))
-        self.splits.shares_of(assertEqual(options(test_dir="t")), Shares(10, 0))
+        self.assertEqual(splits.shares_of(options(validation_dir="v")), Shares(0, 10))
+        self.assertEqual(splits.shares_of(options(test_dir="t")), Shares(10, 0))
         splits.check_options(
             options(validation_percentage=60, testing_percentage=60, validation_dir="v")
         )

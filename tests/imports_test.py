@@ -1,0 +1,170 @@
+"""Imports point one way, and the BUILD files say what the modules import."""
+
+import ast
+import sys
+from pathlib import Path
+
+from absl.testing import absltest, parameterized
+
+# What may import what: a module may import those in rows below its own, and the named exceptions.
+_LAYERS = (
+    ("tools", "examples", "tests"),
+    ("label_image.main",),
+    ("label_image.formatting",),
+    ("label_image.classifier",),
+    ("label_image.runtimes",),
+    ("retrain.main",),
+    ("retrain.pipeline",),
+    ("retrain.training",),
+    ("retrain.outputs",),
+    ("retrain.report", "retrain.summaries", "retrain.export.frozen_graph"),
+    ("retrain.export.assemble",),
+    ("retrain.export.metadata", "retrain.head", "retrain.bottlenecks", "retrain.evaluation"),
+    ("retrain.backbones.convert_efficientnet_lite0", "retrain.backbones.registry"),
+    ("retrain.backbones", "retrain.bottleneck_store"),
+    ("retrain.backbones.graph_pixels", "retrain.bottleneck_file"),
+    ("retrain.backbones.spec", "retrain.backbones.efficientnet_lite0_network"),
+    ("retrain.images",),
+    ("retrain.folders", "retrain.labels", "retrain.splits"),
+    ("retrain.pixels", "retrain.graph_session", "retrain.progress", "retrain.clock"),
+    ("retrain.command_line",),
+    ("retrain.runtime",),
+    ("retrain.config", "retrain.errors"),
+)
+# What label_image may know of retrain.
+_FOR_USERS_OF_A_CLASSIFIER = {
+    "retrain.command_line",
+    "retrain.errors",
+    "retrain.export.metadata",
+    "retrain.graph_session",
+    "retrain.pixels",
+    "retrain.runtime",
+}
+_HEAVY = {"tensorflow", "keras", "ai_edge_litert", "tensorboard", "tqdm"}
+_ROOMS = ("retrain", "label_image", "tools", "examples", "tests")
+
+
+def _modules() -> dict[str, Path]:
+    return {
+        ".".join(path.with_suffix("").parts): path
+        for room in _ROOMS
+        for path in sorted(Path(room).rglob("*.py"))
+    }
+
+
+_MODULES = _modules()
+
+
+def _imported(tree: ast.AST) -> set[str]:
+    """Returns the full names of modules that are imported anywhere in the code."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module and not node.level, "imports name the whole module"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                names.add(full if full in _MODULES else node.module)
+    return names
+
+
+def _ours(module: str) -> set[str]:
+    return _imported(ast.parse(_MODULES[module].read_text())) & set(_MODULES)
+
+
+def _layer(module: str) -> int:
+    """Returns the row of the longest name that is the module's or that of a package around it."""
+    fits = [
+        (len(name), row)
+        for row, names in enumerate(_LAYERS)
+        for name in names
+        if module == name or module.startswith(f"{name}.")
+    ]
+    assert fits, f"{module} has no row in _LAYERS: say where it stands"
+    return max(fits)[1]
+
+
+class DirectionsTest(parameterized.TestCase):
+    @parameterized.parameters(*_MODULES)
+    def test_imports_point_down(self, module: str):
+        for other in _ours(module):
+            same_room = module.split(".")[0] in _LAYERS[0] and other.split(".")[0] in _LAYERS[0]
+            if not same_room:
+                self.assertGreater(_layer(other), _layer(module), f"{module} imports {other}")
+
+    def test_only_tests_import_tests(self):
+        for module in _MODULES:
+            if not module.startswith("tests."):
+                self.assertEmpty([m for m in _ours(module) if m.startswith("tests.")], module)
+
+    def test_label_image_knows_little_of_retrain(self):
+        for module in _MODULES:
+            if module.startswith("label_image."):
+                known = {m for m in _ours(module) if m.startswith("retrain.")}
+                self.assertContainsSubset(known, _FOR_USERS_OF_A_CLASSIFIER, module)
+
+    def test_exports_do_not_import_one_another(self):
+        shared = {"retrain.export.assemble", "retrain.export.metadata"}
+        for module in _MODULES:
+            if module.startswith("retrain.export."):
+                others = {m for m in _ours(module) if m.startswith("retrain.export.")}
+                self.assertContainsSubset(others, shared, module)
+
+    def test_no_module_hides_one_of_the_standard_library(self):
+        for module in _MODULES:
+            self.assertNotIn(module.rpartition(".")[2], sys.stdlib_module_names)
+
+
+class WeightTest(parameterized.TestCase):
+    @parameterized.parameters(*[m for m in _MODULES if not m.startswith(("tests.", "tools."))])
+    def test_heavy_packages_are_imported_where_they_are_used(self, module: str):
+        tree = ast.parse(_MODULES[module].read_text())
+        at_start = _imported(
+            ast.Module([n for n in tree.body if not isinstance(n, _DEFINITION)], [])
+        )
+        heavy = {name for name in at_start if name.split(".")[0] in _HEAVY}
+        self.assertEmpty(heavy, f"{module} imports at its start what takes long to load")
+
+
+_DEFINITION = (ast.FunctionDef, ast.ClassDef)
+
+
+class BuildFilesTest(parameterized.TestCase):
+    """BUILD files are near enough to Python that its parser reads them."""
+
+    @parameterized.parameters(*sorted({str(p.parent) for p in _MODULES.values()}))
+    def test_dependencies_are_the_imports(self, folder: str):
+        rules = _rules(Path(folder, "BUILD"))
+        for module, path in _MODULES.items():
+            if str(path.parent) == folder:
+                self.assertIn(path.name, rules, f"{folder}/BUILD has no rule for it")
+                missing = {_label(m, folder) for m in _ours(module)} - rules[path.name]
+                self.assertEmpty(missing, f"{path} imports what its rule does not list")
+                listed = {d for d in rules[path.name] if not d.startswith("@")}
+                spare = listed - {_label(m, folder) for m in _ours(module)}
+                if not folder.startswith("tests"):
+                    self.assertEmpty(spare, f"the rule of {path} lists what it does not import")
+
+
+def _rules(build: Path) -> dict[str, set[str]]:
+    """Returns the deps of each rule by the name of its one source."""
+    rules = {}
+    for call in ast.walk(ast.parse(build.read_text())):
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "").startswith("py_"):
+            arguments = {k.arg: k.value for k in call.keywords}
+            (source,) = ast.literal_eval(arguments["srcs"])
+            rules[source] = set(ast.literal_eval(arguments.get("deps", ast.List([]))))
+    return rules
+
+
+def _label(module: str, folder: str) -> str:
+    path = _MODULES[module]
+    name = path.parent.name if path.name == "main.py" else path.stem
+    if str(path.parent) == folder:
+        return f":{name}"
+    return f"//{path.parent}" if name == path.parent.name else f"//{path.parent}:{name}"
+
+
+if __name__ == "__main__":
+    absltest.main()
