@@ -25,8 +25,8 @@ class RunSummaries:
     """Writes the summaries of one run in a folder of its own. A context manager.
 
     TensorBoard shows them as the runs `train` and `validation`, which have the scalars `accuracy`
-    and `cross_entropy` and the histograms `final_layer/weights` and `final_layer/biases`. What other
-    runs wrote is left alone.
+    and `cross_entropy` and the histograms `final_layer/weights` and `final_layer/biases`. What
+    other runs wrote is left alone.
 
     Attributes:
         folder: of the run, made within the folder that was given.
@@ -71,7 +71,7 @@ class RunSummaries:
             raise self._cannot_write(error) from error
 
     def _file(self, run: str) -> "_EventFile":
-        # A run without anything in it would show up in TensorBoard, so its file is made when needed.
+        # TensorBoard would show a run without anything in it, so its file is made when needed.
         if run not in self._files:
             self._files[run] = _EventFile(self.folder / run)
         return self._files[run]

@@ -1,0 +1,109 @@
+"""The one interface answers for every kind of picture and graph."""
+
+from pathlib import Path
+
+import numpy as np
+from absl.testing import absltest
+from PIL import Image
+
+from label_image.classifier import Classifier, Overrides, Prediction, Unreadable
+from label_image.formatting import as_json, as_text
+from retrain import pixels
+from retrain.backbones import efficientnet_lite0, engines
+from retrain.errors import UserError
+from retrain.export import assemble, frozen_graph, metadata
+from retrain.head import Head
+
+
+class ClassifierTest(absltest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.folder = Path(cls.create_tempdir(cls).full_path)
+        backbone = efficientnet_lite0.load()
+        rng = np.random.default_rng(0)
+        cls.head = Head(rng.normal(0, 0.3, (1280, 3)).astype(np.float32), np.zeros(3, np.float32))
+        described = metadata.Metadata(
+            **dict(labels=("a", "b", "c"), folders=("a", "b", "c"), height=224, width=224),
+            **dict(mean=backbone.mean, std=backbone.std, channel_order="RGB"),
+            **dict(resize_method=pixels.RESIZE_METHOD, output="final_result"),
+            **dict(backbone=backbone.name, fingerprint=backbone.fingerprint, split={}),
+            **dict(test_accuracy=None, training={}, versions={}),
+        )
+        cls.graph = cls.folder / "graph.pb"
+        cls.graph.write_bytes(
+            frozen_graph.to_bytes(assemble.Classifier(backbone, cls.head, described))
+        )
+        cls.engine = engines.LiteRTEngine(backbone)
+        cls.pictures = []
+        for number in range(40):
+            path = cls.folder / f"{number}.png"
+            coarse = Image.fromarray(rng.integers(0, 256, (5, 5, 3), np.uint8))
+            coarse.resize((60, 70), Image.Resampling.BICUBIC).save(path)
+            cls.pictures.append(path)
+
+    def expected(self, path: Path) -> np.ndarray:
+        decoded = pixels.decode(path.read_bytes(), 224, 224)
+        return self.head.probabilities(self.engine.features(decoded[np.newaxis]))[0]
+
+    def test_answers_come_in_order_and_are_those_of_the_head(self):
+        classifier = Classifier(self.graph)
+        for path, answer in zip(self.pictures, classifier.classify(self.pictures), strict=True):
+            expected = self.expected(path)
+            scores = dict(answer.ranked)
+            self.assertEqual(answer.source, path)
+            np.testing.assert_allclose([scores[x] for x in "abc"], expected, atol=1e-4)
+            self.assertEqual(answer.ranked[0][0], "abc"[expected.argmax()])
+
+    def test_bytes_paths_and_unreadable_ones_may_be_mixed(self):
+        good = self.pictures[3]
+        sources = [good, good.read_bytes(), b"", self.folder / "missing.png", good]
+        answers = list(Classifier(self.graph).classify(sources))
+        self.assertEqual(
+            [type(a) for a in answers], [Prediction] * 2 + [Unreadable] * 2 + [Prediction]
+        )
+        self.assertEqual(answers[0].ranked, answers[1].ranked)
+        self.assertEqual(answers[2].reason, "it is an empty file")
+        self.assertIn("No such file", answers[3].reason)
+
+    def test_the_graph_can_decode_by_itself(self):
+        by_graph = Classifier(self.graph, Overrides(input_layer="DecodeJpeg/contents"))
+        ours, theirs = (
+            list(c.classify([*self.pictures[:5], b"GIF89a"]))
+            for c in (Classifier(self.graph), by_graph)
+        )
+        for one, other in zip(ours[:5], theirs[:5], strict=True):
+            self.assertEqual([x[0] for x in one.ranked], [x[0] for x in other.ranked])
+        self.assertIsInstance(theirs[5], Unreadable)
+
+    def test_labels_of_a_file_win(self):
+        labels = self.folder / "labels.txt"
+        labels.write_text("x\ny\nz\n")
+        (answer,) = Classifier(self.graph, Overrides(labels_file=labels)).classify(
+            self.pictures[:1]
+        )
+        self.assertSameElements([label for label, _ in answer.ranked], "xyz")
+
+    def test_pictures_of_another_size_are_refused_with_advice(self):
+        classifier = Classifier(self.graph, Overrides(height=100))
+        with self.assertRaisesRegex(UserError, "100 x 224.*--input_height"):
+            list(classifier.classify(self.pictures[:1]))
+
+    def test_layers_that_are_not_there_are_named(self):
+        for flag in ("input_layer", "output_layer"):
+            with self.assertRaisesRegex(UserError, f"--{flag}=nowhere is not in the graph"):
+                Classifier(self.graph, Overrides(**{flag: "nowhere"}))
+        with self.assertRaisesRegex(UserError, "--input_layer=DecodeJpeg:0 takes uint8"):
+            Classifier(self.graph, Overrides(input_layer="DecodeJpeg:0"))
+
+    def test_text_and_json(self):
+        answer = Prediction(Path("p"), (("good\nday", 0.9), ("b", 0.1)))
+        self.assertEqual(as_text(answer, 5), "good\\nday (score = 0.90000)\nb (score = 0.10000)")
+        self.assertEqual(as_text(answer, 1), "good\\nday (score = 0.90000)")
+        text = as_json([("p", answer), ("q", Unreadable(Path("q"), "why"))], 1)
+        self.assertIn('"label": "good\\nday"', text)
+        self.assertIn('"error": "why"', text)
+
+
+if __name__ == "__main__":
+    absltest.main()
