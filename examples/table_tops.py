@@ -7,15 +7,13 @@ and a random generator, and returns linear RGB [N, 3].
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-from examples.block_shapes import turned
+from examples.block_shapes import Array, Rng, linear, turned
 
-Array = NDArray[np.float64]
-Rng = np.random.Generator
 Texture = Callable[[Array, Array, Array, Rng], Array]
 
 LATTICE = 256
+COLOURS = "b98a5a 7a5236 d8c3a0 e9e6df 9aa3a8 4f5b66 8a8f80 96604f 5f7a8c c4b184"
 PAGE = np.array([0.80, 0.79, 0.74])
 INK = np.array([0.35, 0.45, 0.65])
 
@@ -103,9 +101,10 @@ def cloth(points: Array, base: Array, second: Array, rng: Rng) -> Array:
 TEXTURES: tuple[Texture, ...] = (plain, wood, wood, paper, carpet, cloth)
 
 
-def table_top(points: Array, palette: Array, rng: Rng) -> Array:
-    """Returns a random table's colours [N, 3] at points [N, 2], from a palette [M, 3]."""
+def table_top(points: Array, rng: Rng) -> Array:
+    """Returns a random table's colours [N, 3] at points [N, 2]."""
     texture = TEXTURES[rng.integers(len(TEXTURES))]
+    palette = linear(COLOURS)
     base, other = palette[rng.choice(len(palette), 2, replace=False)]
     second = base + rng.uniform(0.2, 0.6) * (other - base)
     return texture(turned(points, rng.uniform(0, 2 * np.pi)), base, second, rng)

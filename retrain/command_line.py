@@ -17,7 +17,9 @@ from retrain.runtime import one_line, set_up_messages
 _HELP_FLAGS = {"-h", "--h", "-help", "--help", "--helpfull", "--helpshort"}
 
 
-def run(main: Callable[[list[str]], int | None], usage: str) -> NoReturn:
+def run(
+    main: Callable[[list[str]], int | None], usage: str, *, when_interrupted: str = "interrupted"
+) -> NoReturn:
     """Runs `main` with the arguments that are not flags, and exits with what it returns.
 
     The status is 0 when all was done, 1 when the user must change something, which one line on
@@ -26,6 +28,7 @@ def run(main: Callable[[list[str]], int | None], usage: str) -> NoReturn:
     Args:
         main: returns an exit status, or None for 0.
         usage: what `--help` says before it lists the flags, usually the docstring of the module.
+        when_interrupted: what to say when the user stopped the program.
     """
     set_up_messages()
     try:
@@ -39,7 +42,7 @@ def run(main: Callable[[list[str]], int | None], usage: str) -> NoReturn:
         logging.error("%s", error)
         status = 1
     except KeyboardInterrupt:
-        logging.error("interrupted; what is in the cache stays, nothing else was written")
+        logging.error("%s", when_interrupted)
         status = 1
     except BrokenPipeError:
         # The reader of our output, such as `head`, has left.

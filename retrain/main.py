@@ -195,4 +195,9 @@ def _batch_size(flag: flags.FlagHolder[int]) -> int:
 
 
 if __name__ == "__main__":
-    command_line.run(main, __doc__)
+    command_line.run(
+        main,
+        __doc__,
+        when_interrupted="interrupted; the bottlenecks so far are in the cache, the last classifier "
+        "was left as it is",
+    )

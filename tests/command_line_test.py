@@ -61,7 +61,7 @@ class CommandLineTest(absltest.TestCase):
             ("--number=x", "number"),
             ("--number=0", "number"),
         ):
-            done = _run("", argument)
+            done = _run("pass", argument)
             self.assertEqual(done.returncode, 1)
             self.assertRegex(done.stderr, f"^Error: .*{part}.*; --help lists all flags\n$")
 

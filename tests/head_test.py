@@ -129,14 +129,14 @@ class TrainTest(parameterized.TestCase):
         self.assertEqual(head.train(few, few, 2, options).weights.shape, (_WIDTH, 2))
 
     @parameterized.parameters(-1, 0, 3)
-    def test_a_category_without_training_pictures_is_refused(self, absent: int):
+    def test_a_category_without_training_pictures_is_refused(self, absent: int) -> None:
         features, categories = examples([2, 2, 2])
         categories[categories == 2] = absent
         with self.assertRaises(ValueError):
             head.train((features, categories), _NO_EXAMPLES, 3 if absent != 3 else 2, whole(1))
 
-    @parameterized.parameters(1e38, 1e300, float("inf"), float("nan"))
-    def test_a_learning_rate_that_is_too_large_is_named(self, rate: float):
+    @parameterized.parameters(1e40, 1e300, float("inf"), float("nan"))
+    def test_a_learning_rate_that_is_too_large_is_named(self, rate: float) -> None:
         with self.assertRaisesRegex(UserError, rf"--learning_rate={rate};".replace("+", r"\+")):
             head.train(examples([5, 5]), _NO_EXAMPLES, 2, whole(50, learning_rate=rate))
 
@@ -165,7 +165,7 @@ class RepeatTest(absltest.TestCase):
 
 
 class ProgressTest(absltest.TestCase):
-    def setUp(self):
+    def setUp(self) -> None:
         super().setUp()
         self.progress: list[Progress] = []
 
@@ -217,7 +217,7 @@ class ProgressTest(absltest.TestCase):
         drawn = {progress.validation_cross_entropy for progress in self.progress}
         self.assertLen(drawn, 6)
 
-    def test_on_step_is_given_every_step_and_heads_that_stay_as_they_were(self):
+    def test_on_step_is_given_every_step_and_heads_that_stay_as_they_were(self) -> None:
         given: list[tuple[int, Head, np.ndarray]] = []
         head.train(
             examples([9, 9]),

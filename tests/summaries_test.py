@@ -148,17 +148,17 @@ class CannotWriteTest(SummariesTestCase):
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
 
     def test_a_full_disk_is_the_users_to_mend(self):
-        with self.assertRaisesRegex(UserError, "File too large; make room"):
-            with RunSummaries(self.folder) as summaries:
-                self.limit_file_size(2000)
-                for step in range(100):
-                    summaries.add(progress(step))
+        full = self.assertRaisesRegex(UserError, "File too large; make room")
+        with full, RunSummaries(self.folder) as summaries:
+            self.limit_file_size(2000)
+            for step in range(100):
+                summaries.add(progress(step))
 
     def test_a_disk_that_is_full_at_the_end_is_the_users_to_mend(self):
-        with self.assertRaisesRegex(UserError, "File too large; make room"):
-            with RunSummaries(self.folder) as summaries:
-                summaries.add(progress(0))
-                self.limit_file_size(100)
+        full = self.assertRaisesRegex(UserError, "File too large; make room")
+        with full, RunSummaries(self.folder) as summaries:
+            summaries.add(progress(0))
+            self.limit_file_size(100)
 
     def test_an_error_of_the_training_is_not_hidden_by_a_full_disk(self):
         with self.assertRaisesRegex(ValueError, "mine"), RunSummaries(self.folder) as summaries:
