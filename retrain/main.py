@@ -198,6 +198,6 @@ if __name__ == "__main__":
     command_line.run(
         main,
         __doc__,
-        when_interrupted="interrupted; the bottlenecks so far are in the cache, the last classifier "
-        "was left as it is",
+        when_interrupted="interrupted; the bottlenecks so far are in the cache, the last "
+        "classifier was left as it is",
     )

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 from absl.testing import absltest
 
@@ -29,7 +30,7 @@ def _run(body: str, *arguments: str, **options) -> subprocess.CompletedProcess:
     program = _PROGRAM.format(body=textwrap.indent(body, "    ").strip())
     return subprocess.run(
         [sys.executable, "-c", program, *arguments],
-        env={**os.environ, "PYTHONPATH": os.getcwd()},
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
         capture_output=True,
         text=True,
         **options,
@@ -85,7 +86,7 @@ class CommandLineTest(absltest.TestCase):
         program = _PROGRAM.format(body="print('x' * 100000)")
         done = subprocess.run(
             [sys.executable, "-c", program],
-            env={**os.environ, "PYTHONPATH": os.getcwd()},
+            env={**os.environ, "PYTHONPATH": str(Path.cwd())},
             stdout=write,
             stderr=subprocess.PIPE,
             text=True,

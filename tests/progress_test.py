@@ -4,6 +4,7 @@ import os
 import pty
 import subprocess
 import sys
+from pathlib import Path
 
 from absl.testing import absltest, parameterized
 
@@ -23,7 +24,7 @@ def _arguments(interval: float) -> list[str]:
     return [sys.executable, "-c", _PROGRAM.format(interval=interval)]
 
 
-_ENVIRONMENT = {**os.environ, "PYTHONPATH": os.getcwd()}
+_ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path.cwd())}
 
 
 class ProgressTest(parameterized.TestCase):

@@ -32,7 +32,7 @@ def _run(program: str, *arguments: str, folder: Path | None = None) -> str:
         [sys.executable, _PROGRAMS[program], *arguments],
         env={
             **os.environ,
-            "PYTHONPATH": os.getcwd(),
+            "PYTHONPATH": str(Path.cwd()),
             "BUILD_WORKING_DIRECTORY": str(folder or Path.cwd()),
             "COLUMNS": "100",
         },

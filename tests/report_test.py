@@ -65,7 +65,7 @@ class ReportTest(absltest.TestCase):
         )
         numbers = json.loads(text)
         self.assertEqual(numbers["test"]["accuracy"], 0.75)
-        self.assertEqual(numbers["test"]["confusion_matrix"], [[2, 0], [1, 1]])
+        self.assertEqual(numbers["test"]["confusion"], [[2, 0], [1, 1]])
         self.assertEqual(numbers["pictures"]["training"], 3)
         self.assertEqual(numbers["pictures"]["bottlenecks_computed"], 5)
         self.assertEqual(numbers["pictures"]["unreadable"], {"/bad": "empty"})
