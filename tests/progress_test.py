@@ -45,8 +45,8 @@ class ProgressTest(parameterized.TestCase):
     def test_a_terminal_gets_a_bar_that_goes_away(self):
         master, slave = pty.openpty()
         subprocess.run(_arguments(10), env=_ENVIRONMENT, stderr=slave, check=True)
-        os.close(slave)
         shown = os.read(master, 100_000).decode()
+        os.close(slave)
         os.close(master)
         self.assertIn("Bottlenecks:", shown)
         self.assertIn("100", shown)
