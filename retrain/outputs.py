@@ -63,7 +63,7 @@ def write_intermediate(classifier: Classifier, options: OutputOptions, step: int
     """Writes the classifier as it is after `step` steps, in the folder for such files."""
     path = options.intermediate_output_graphs_dir / f"intermediate_{step}.pb"
     write_file(path, frozen_graph.to_bytes(classifier))
-    logging.info("Wrote the classifier after %d steps: %s", step, path)
+    logging.info("Wrote the classifier as it was at step %d: %s", step, path)
 
 
 def write_metrics(

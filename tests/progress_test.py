@@ -1,9 +1,12 @@
 """Progress is a bar on a terminal, and a line now and then elsewhere."""
 
+import fcntl
 import os
 import pty
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 from absl.testing import absltest, parameterized
@@ -44,6 +47,7 @@ class ProgressTest(parameterized.TestCase):
 
     def test_a_terminal_gets_a_bar_that_goes_away(self):
         master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
         subprocess.run(_arguments(10), env=_ENVIRONMENT, stderr=slave, check=True)
         shown = os.read(master, 100_000).decode()
         os.close(slave)
