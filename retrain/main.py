@@ -152,6 +152,11 @@ def _config() -> TrainingConfig:
         raise UserError(
             "--image_dir is needed: a folder with a sub-folder of pictures for each category"
         )
+    if not 0 < _LEARNING_RATE.value < float("inf"):
+        raise UserError(
+            f"--learning_rate must be more than 0, not {_LEARNING_RATE.value}; "
+            f"{_HEAD.learning_rate} is usual"
+        )
     return TrainingConfig(
         image_dir=user_path(_IMAGE_DIR.value),
         split=SplitOptions(

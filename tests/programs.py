@@ -1,0 +1,51 @@
+"""Starts the programs as a user would, and draws pictures for them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+_MAINS = {"retrain": "retrain/main.py", "label_image": "label_image/main.py"}
+COLOURS = {"Red": (200, 40, 30), "Green": (40, 180, 60), "Blue": (30, 60, 200)}
+
+
+def command(program: str, *arguments: object) -> list[str]:
+    """Returns what starts `program`, "retrain" or "label_image"."""
+    return [sys.executable, str(Path.cwd() / _MAINS[program]), *map(str, arguments)]
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """Returns variables with which it finds its modules."""
+    return {**os.environ, "PYTHONPATH": str(Path.cwd()), **changes}
+
+
+def run(program: str, *arguments: object, **options) -> subprocess.CompletedProcess:
+    """Runs a program to its end."""
+    options.setdefault("env", environment())
+    return subprocess.run(command(program, *arguments), capture_output=True, text=True, **options)
+
+
+def outputs(folder: Path) -> list[str]:
+    """Returns the flags of retrain that keep all it writes in `folder`, and make it quick."""
+    return [
+        f"--output_graph={folder}/graph.pb",
+        f"--output_labels={folder}/labels.txt",
+        f"--bottleneck_dir={folder}/cache",
+        f"--summaries_dir={folder}/logs",
+        "--how_many_training_steps=300",
+    ]
+
+
+def draw_colours(folder: Path, count: int = 6) -> Path:
+    """Draws `count` noisy pictures of each colour, half of them JPEG, half PNG."""
+    rng = np.random.default_rng(0)
+    for name, colour in COLOURS.items():
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            noise = rng.integers(-30, 31, (48, 64, 3))
+            pixels = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.{('jpg', 'png')[number % 2]}")
+    return folder
