@@ -77,9 +77,13 @@ def unit(vectors: Array) -> Array:
 
 def turned(points: Array, angle: float) -> Array:
     """Rotates points [..., 2 or 3] about the vertical axis."""
-    rotation = np.eye(points.shape[-1])
-    rotation[:2, :2] = [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]
-    return points @ rotation
+    # Not a product of matrices, which rounds otherwise where another BLAS computes it.
+    cos, sin = np.cos(angle), np.sin(angle)
+    x, y = points[..., 0], points[..., 1]
+    result = points.copy()
+    result[..., 0] = cos * x - sin * y
+    result[..., 1] = sin * x + cos * y
+    return result
 
 
 def nearest(blocks: list[Block], origins: Array, directions: Array) -> tuple[Array, Indices]:

@@ -210,12 +210,14 @@ def _tell_of_ignored(listings: Sequence[Listing]) -> None:
             _kinds(unsupported),
         )
     if ignored:
-        logging.info("Ignored %s not pictures: %s.", _are(ignored.total(), "file"), _kinds(ignored))
+        files = _number(
+            ignored.total(), "file that is not a picture", "files that are not pictures"
+        )
+        logging.info("Ignored %s: %s.", files, _kinds(ignored))
     loose = sum(listing.loose for listing in listings)
     if loose:
-        logging.warning(
-            "Ignored %s that lie outside the folders of the categories.", _number(loose, "picture")
-        )
+        pictures = _number(loose, "picture that lies", "pictures that lie")
+        logging.warning("Ignored %s outside the folders of the categories.", pictures)
     again = [name for listing in listings for name in listing.again]
     if again:
         logging.warning("Used once what is found again through links: %s.", _enumeration(again))
@@ -262,9 +264,5 @@ def _kinds(counts: Mapping[str, int]) -> str:
     return _enumeration(f"{count} {kind}" for kind, count in ordered)
 
 
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def _are(count: int, noun: str) -> str:
-    return f"{_number(count, noun)} that {'is' if count == 1 else 'are'}"
+def _number(count: int, one: str, several: str) -> str:
+    return f"{count:,} {one if count == 1 else several}"

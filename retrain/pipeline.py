@@ -3,7 +3,7 @@
 import logging
 
 from retrain import bottlenecks, images, outputs, report, training
-from retrain.backbones import registry
+from retrain.backbones import engines, registry
 from retrain.clock import Clock
 from retrain.config import TrainingConfig
 from retrain.evaluation import evaluate
@@ -21,6 +21,7 @@ def run(config: TrainingConfig) -> None:
     """
     clock = Clock()
     outputs.check(config.output)
+    engines.check_name(config.engine)
     backbone = registry.load(config.architecture)
     with clock.phase("scan"):
         dataset = images.scan(config.image_dir, config.split)

@@ -263,7 +263,7 @@ class MessagesTest(ImagesTestCase):
     def test_names_one_file_in_the_singular(self):
         self.make("photos/x.txt")
         self.scan()
-        self.assertEqual(self.messages, ["Ignored 1 file that is not pictures: 1 .txt."])
+        self.assertEqual(self.messages, ["Ignored 1 file that is not a picture: 1 .txt."])
 
     def test_says_which_pictures_cannot_be_read(self):
         self.make("photos/a/1.HEIC", "photos/a/2.heic", "photos/b/3.tiff")

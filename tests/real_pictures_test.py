@@ -28,8 +28,8 @@ class RealPicturesTest(absltest.TestCase):
         flags = programs.outputs(self.folder / Path(name).name)[:-1]
         done = programs.run("retrain", f"--image_dir={self.data / name}", *flags)
         self.assertEqual(done.returncode, 0, done.stderr)
-        found = re.search(r"^Final test accuracy = ([\d.]+)%", done.stdout)
-        return float(found[1]), self.folder / Path(name).name / "graph.pb"
+        (found,) = re.findall(r"^Final test accuracy = ([\d.]+)%", done.stdout, re.MULTILINE)
+        return float(found), self.folder / Path(name).name / "graph.pb"
 
     def top_labels(self, graph: Path, pictures: list[Path], *flags: str) -> list[str]:
         done = programs.run("label_image", f"--graph={graph}", "--json", *flags, *pictures)

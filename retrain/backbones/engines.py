@@ -39,14 +39,19 @@ class Engine(Protocol):
         """Returns float32 [N, feature_width] for uint8 [N, height, width, 3], RGB."""
 
 
+def check_name(name: str) -> None:
+    """Raises UserError where there is no engine of that name."""
+    if name not in NAMES:
+        raise UserError(f"--engine={name} is not known; choose one of: {', '.join(NAMES)}")
+
+
 def load(name: str, backbone: Backbone) -> Engine:
     """Returns the engine of that name, ready to run `backbone`.
 
     Raises:
         UserError: there is no such engine.
     """
-    if name not in NAMES:
-        raise UserError(f"--engine={name} is not known; choose one of: {', '.join(NAMES)}")
+    check_name(name)
     if name == AUTO:
         name = TENSORFLOW if _GPU_DEVICE.exists() else FLOAT32
     return LiteRTEngine(backbone) if name == FLOAT32 else TensorFlowEngine(backbone)
