@@ -18,7 +18,7 @@ _NOT_RUN = {
     "./bazelw test //tests:images_test --test_arg=ScanTest",
     "RETRAIN_DATA=/data ./bazelw test //tests:real_pictures_test",
 }
-_PAGES = ("README.md", "CONTRIBUTING.md", "examples/README.md")
+_PAGES = ("README.md", "CONTRIBUTING.md", "examples/README.md", "tests/benchmarks/README.md")
 
 
 def _commands(page: str) -> list[str]:

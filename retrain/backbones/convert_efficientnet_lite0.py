@@ -22,7 +22,7 @@ _WEIGHTS = "efficientnet-lite0-57934424.pth"
 def main(arguments: list[str]) -> None:
     """Writes the files that the arguments name."""
     files = {kind: Path(path) for kind, _, path in (a.partition("=") for a in arguments)}
-    model, classifier, bias = network.build(torch_file.read_tensors(_weights_file()))
+    model, classifier, bias = network.build(torch_file.read_tensors(weights_file()))
     if "classifier" in files:
         with files["classifier"].open("wb") as file:
             np.savez(file, weights=classifier, bias=bias)
@@ -34,7 +34,8 @@ def main(arguments: list[str]) -> None:
         files["flatbuffer"].write_bytes(flatbuffer)
 
 
-def _weights_file() -> Path:
+def weights_file() -> Path:
+    """Returns where the published weights are installed."""
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError(f"{_PACKAGE} is not installed")
