@@ -4,15 +4,22 @@ import dataclasses
 import io
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from PIL import Image, ImageFilter
 
 from examples.block_shapes import CATEGORIES, Array, Block, Rng, arrangement, unit
 from examples.ray_tracing import SAMPLES, UP, Camera, Light, traced
-from retrain import runtime
+from retrain import command_line, runtime
+from retrain.errors import UserError
 
 SEED = 2  # of the pictures in examples/blocks
 SIZES = ((320, 240), (240, 320), (288, 216), (216, 288), (320, 180), (256, 256), (240, 180))
+
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder of ones/, tens/ and hundreds/.")
+_SEED = flags.DEFINE_integer("seed", SEED, "The same seed draws the same pictures.", 0)
+_PICTURES_PER_CATEGORY = flags.DEFINE_integer(
+    "pictures_per_category", 50, "How many pictures to draw.", lower_bound=1
+)
 
 
 def towards(azimuth: float, elevation: float) -> Array:
@@ -90,16 +97,14 @@ def draw_picture(category: str, seed: int, number: int) -> bytes:
 
 def main(_: list[str]) -> None:
     """Draws every category into a folder of its name."""
-    output_dir = runtime.user_path(FLAGS.output_dir)
+    if not _OUTPUT_DIR.value:
+        raise UserError("--output_dir is needed: the folder of ones/, tens/ and hundreds/")
+    output_dir = runtime.user_path(_OUTPUT_DIR.value)
     for category in CATEGORIES:
-        for number in range(1, FLAGS.pictures_per_category + 1):
+        for number in range(1, _PICTURES_PER_CATEGORY.value + 1):
             path = output_dir / category / f"{category}_{number:03}.jpg"
-            runtime.write_file(path, draw_picture(category, FLAGS.seed, number))
+            runtime.write_file(path, draw_picture(category, _SEED.value, number))
 
 
 if __name__ == "__main__":
-    FLAGS = flags.FLAGS
-    flags.DEFINE_string("output_dir", None, "Folder of ones/, tens/, hundreds/.", required=True)
-    flags.DEFINE_integer("seed", SEED, "The same seed draws the same pictures.", lower_bound=0)
-    flags.DEFINE_integer("pictures_per_category", 50, "How many pictures to draw.", lower_bound=1)
-    app.run(main)
+    command_line.run(main, __doc__ or "")
