@@ -14,6 +14,7 @@ from absl import flags
 from retrain.errors import UserError
 from retrain.runtime import one_line, set_up_messages
 
+_INDENT = " " * 6
 _HELP_FLAGS = {"-h", "--h", "-help", "--help", "--helpfull", "--helpshort"}
 
 
@@ -70,7 +71,7 @@ def _help(usage: str) -> str:
     for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0]):
         lines.append(f"  --{_signature(flag)}")
         lines += textwrap.wrap(
-            flag.help, columns, initial_indent=" " * 6, subsequent_indent=" " * 6
+            _description(flag), columns, initial_indent=_INDENT, subsequent_indent=_INDENT
         )
     return "\n".join(lines)
 
@@ -78,5 +79,17 @@ def _help(usage: str) -> str:
 def _signature(flag: flags.Flag) -> str:
     if flag.boolean:
         return f"[no]{flag.name}" if flag.default else flag.name
-    shown = "" if flag.default is None else str(flag.default_as_str).strip("'")
+    if isinstance(flag.default, float):
+        return f"{flag.name}={flag.default:g}"
+    shown = "" if flag.default in (None, []) else flag.default
     return f"{flag.name}={shown}"
+
+
+def _description(flag: flags.Flag) -> str:
+    """Returns the help as it was written, without what absl adds to that of some types."""
+    written = " ".join(str(flag.help).split())
+    if isinstance(flag, flags.MultiFlag):
+        return written.partition("; repeat this option")[0]
+    if isinstance(flag.parser, flags.EnumParser):
+        return f"{' or '.join(flag.parser.enum_values)}. {written.partition('>: ')[2]}"
+    return written
