@@ -32,9 +32,11 @@ class SplitOptions:
 
 @dataclasses.dataclass(frozen=True)
 class HeadOptions:
-    """How the last layer is trained; the names, meanings and values are the original's.
+    """How the last layer is trained.
 
     Attributes:
+        solver: "logistic_regression", or "sgd", the original's gradient descent. The other fields
+            are for "sgd"; their names, meanings and values are the original's.
         steps: how often the weights are adjusted.
         learning_rate: how far in each step.
         train_batch_size: pictures in a step, drawn evenly from all categories; -1 takes all.
@@ -43,6 +45,7 @@ class HeadOptions:
         seed: of the first weights and of the draw.
     """
 
+    solver: str = "logistic_regression"
     steps: int = 4000
     learning_rate: float = 0.01
     train_batch_size: int = 100

@@ -111,7 +111,7 @@ def train(
     for step, batch in enumerate(itertools.islice(train_batches, options.steps)):
         head = _adjusted(head, batch, options.learning_rate)
         if step % options.eval_step_interval == 0 or step == options.steps - 1:
-            progress = _progress(step, head, batch, next(validation_batches, None))
+            progress = look(step, head, batch, next(validation_batches, None))
             _check_finite(progress, options.learning_rate)
             on_evaluation(progress)
         on_step(step, head)
@@ -163,7 +163,8 @@ def _adjusted(head: Head, batch: Examples, learning_rate: float) -> Head:
     return Head(head.weights - features.T @ gradient, head.bias - gradient.sum(axis=0))
 
 
-def _progress(step: int, head: Head, batch: Examples, validation: Examples | None) -> Progress:
+def look(step: int, head: Head, batch: Examples, validation: Examples | None) -> Progress:
+    """Returns how good `head` is on a batch, and on pictures of the validation part."""
     train_accuracy, train_cross_entropy = _measures(head, batch)
     validation_accuracy, validation_cross_entropy = (
         _measures(head, validation) if validation else (None, None)

@@ -68,6 +68,15 @@ _SPLIT_BY = flags.DEFINE_enum(
 _STRICT = flags.DEFINE_boolean(
     "strict", TrainingConfig.strict, "Stop at a picture that cannot be read, rather than skip it."
 )
+_SOLVER = flags.DEFINE_enum(
+    "solver",
+    "auto",
+    ["auto", "logistic_regression", "sgd"],
+    "How to train the last layer: by regression, whose strength the validation pictures choose, or "
+    "by the original's gradient descent, which auto takes when one of its flags is given: those "
+    "from --how_many_training_steps to --eval_step_interval but --test_batch_size, and "
+    "--intermediate_store_frequency.",
+)
 _STEPS = flags.DEFINE_integer(
     "how_many_training_steps", _HEAD.steps, "How often to adjust the last layer.", lower_bound=1
 )
@@ -168,6 +177,7 @@ def _config() -> TrainingConfig:
             test_dir=user_path(_TEST_DIR.value) if _TEST_DIR.value else None,
         ),
         head=HeadOptions(
+            solver=_solver(),
             steps=_STEPS.value,
             learning_rate=_LEARNING_RATE.value,
             train_batch_size=_batch_size(_TRAIN_BATCH_SIZE),
@@ -191,6 +201,18 @@ def _config() -> TrainingConfig:
         test_batch_size=_batch_size(_TEST_BATCH_SIZE),
         print_misclassified_test_images=_PRINT_MISCLASSIFIED.value,
     )
+
+
+def _solver() -> str:
+    own = (_STEPS, _LEARNING_RATE, _TRAIN_BATCH_SIZE, _VALIDATION_BATCH_SIZE, _EVAL_STEP_INTERVAL)
+    given = [flag.name for flag in (*own, _INTERMEDIATE_STORE_FREQUENCY) if flag.present]
+    if _SOLVER.value == "auto":
+        return "sgd" if given else _HEAD.solver
+    if _SOLVER.value != "sgd" and given:
+        raise UserError(
+            f"--{given[0]} is for --solver=sgd, but got --solver={_SOLVER.value}; leave one out"
+        )
+    return _SOLVER.value
 
 
 def _batch_size(flag: flags.FlagHolder[int]) -> int:

@@ -4,12 +4,12 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from retrain import outputs
+from retrain import logistic_regression, outputs
 from retrain.backbones.spec import Backbone
-from retrain.bottlenecks import Bottlenecks
+from retrain.bottlenecks import Bottlenecks, Part
 from retrain.config import TrainingConfig
 from retrain.export.assemble import assemble
-from retrain.head import Head, Progress, train
+from retrain.head import Head, Progress, look, train
 from retrain.splits import TRAINING, VALIDATION
 from retrain.summaries import RunSummaries
 
@@ -26,6 +26,8 @@ def train_head(config: TrainingConfig, backbone: Backbone, features: Bottlenecks
         UserError: the numbers grew beyond all bounds, or something cannot be written.
     """
     training, validation = features.part(TRAINING), features.part(VALIDATION)
+    if config.head.solver == "logistic_regression":
+        return _regress(config, training, validation, len(features.dataset.labels))
     with contextlib.ExitStack() as stack:
         watchers = [_Lines(config.head.steps).show]
         if config.output.summaries_dir:
@@ -43,6 +45,18 @@ def train_head(config: TrainingConfig, backbone: Backbone, features: Bottlenecks
             on_evaluation=show,
             on_step=_intermediate_writer(config, backbone, features),
         )
+
+
+def _regress(config: TrainingConfig, training: Part, validation: Part, classes: int) -> Head:
+    examples = (training.vectors, training.categories)
+    watched = (validation.vectors, validation.categories)
+    trained = logistic_regression.train(examples, watched, classes)
+    progress = look(0, trained, examples, watched if len(watched[1]) else None)
+    logging.info("Logistic regression: %s.", _text(progress))
+    if config.output.summaries_dir:
+        with RunSummaries(config.output.summaries_dir) as summaries:
+            summaries.add(progress)
+    return trained
 
 
 class _Lines:

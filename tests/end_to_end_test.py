@@ -111,6 +111,18 @@ class EndToEndTest(parameterized.TestCase):
         self.train("--seed=1", folder=other)
         self.assertNotEqual((other / "graph.pb").read_bytes(), first)
 
+    def test_without_flags_of_the_original_a_regression_trains(self):
+        folder = self.folder / "regression"
+        flags = programs.outputs(folder)[:-1]
+        done = programs.run("retrain", f"--image_dir={self.pictures}", *flags)
+        self.assertIn("Logistic regression: train accuracy = 100.0%", done.stderr)
+        self.assertNotIn("Step ", done.stderr)
+        self.assertIn("Final test accuracy = 100.0%", done.stdout)
+        first = (folder / "graph.pb").read_bytes()
+        programs.run("retrain", f"--image_dir={self.pictures}", *flags)
+        self.assertEqual((folder / "graph.pb").read_bytes(), first)
+        self.assertLen(list((folder / "logs").glob("*/validation/events.out.tfevents.*")), 2)
+
     def test_every_run_has_its_own_summaries(self):
         folder = self.folder / "twice"
         self.train(folder=folder)

@@ -150,7 +150,7 @@ class TrainTest(parameterized.TestCase):
 
 
 class RepeatTest(absltest.TestCase):
-    def train(self, **changes: int) -> Head:
+    def train(self, **changes) -> Head:
         options = dataclasses.replace(HeadOptions(steps=50, learning_rate=0.1), **changes)
         return head.train(examples([30, 20, 10]), examples([5, 5, 5], seed=1), 3, options)
 

@@ -18,6 +18,7 @@ _LAYERS = (
     ("retrain.training",),
     ("retrain.outputs",),
     ("retrain.report", "retrain.summaries", "retrain.export.frozen_graph"),
+    ("retrain.logistic_regression",),
     ("retrain.export.assemble",),
     ("retrain.export.metadata", "retrain.head", "retrain.bottlenecks", "retrain.evaluation"),
     ("retrain.backbones.convert_efficientnet_lite0", "retrain.backbones.registry"),
@@ -40,7 +41,7 @@ _FOR_USERS_OF_A_CLASSIFIER = {
     "retrain.pixels",
     "retrain.runtime",
 }
-_HEAVY = {"tensorflow", "keras", "ai_edge_litert", "tensorboard", "tqdm"}
+_HEAVY = {"tensorflow", "keras", "ai_edge_litert", "tensorboard", "tqdm", "scipy"}
 _ROOMS = ("retrain", "label_image", "tools", "examples", "tests")
 
 

@@ -116,6 +116,8 @@ class RetrainMainTest(parameterized.TestCase):
         (["--learning_rate=0"], "--learning_rate", "0"),
         (["--learning_rate=nan"], "--learning_rate", "nan"),
         (["--how_many_training_steps=0"], "how_many_training_steps"),
+        (["--solver=logistic_regression"], "--how_many_training_steps is for --solver=sgd"),
+        (["--solver=magic"], "solver", "magic"),
         (["--split_by=luck"], "split_by", "luck"),
         (["--image_dirr=x"], "image_dir"),
         (["extra"], "extra"),

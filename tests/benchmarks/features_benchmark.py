@@ -26,7 +26,9 @@ from retrain.config import SplitOptions
 from retrain.images import Dataset
 from retrain.runtime import user_path
 
-_IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder with a sub-folder for each category.")
+_IMAGE_DIR = flags.DEFINE_string(
+    "image_dir", None, "Folder with a sub-folder for each category.", required=True
+)
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "How often to measure each.", lower_bound=1)
 
 

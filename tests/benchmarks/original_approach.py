@@ -17,8 +17,12 @@ from retrain import command_line
 from retrain.backbones import registry
 from retrain.runtime import user_path
 
-_IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder with a sub-folder for each category.")
-_BOTTLENECK_DIR = flags.DEFINE_string("bottleneck_dir", None, "Folder for the text files.")
+_IMAGE_DIR = flags.DEFINE_string(
+    "image_dir", None, "Folder with a sub-folder for each category.", required=True
+)
+_BOTTLENECK_DIR = flags.DEFINE_string(
+    "bottleneck_dir", None, "Folder for the text files.", required=True
+)
 _STEPS = flags.DEFINE_integer("how_many_training_steps", 4000, "Steps.")
 
 

@@ -18,7 +18,9 @@ from absl import flags
 from retrain import command_line
 from retrain.runtime import user_path
 
-_IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder with a sub-folder for each category.")
+_IMAGE_DIR = flags.DEFINE_string(
+    "image_dir", None, "Folder with a sub-folder for each category.", required=True
+)
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "How often to measure ours.", lower_bound=1)
 _ORIGINAL = flags.DEFINE_boolean("original", True, "Measure the original's way too, once.")
 

@@ -1,0 +1,70 @@
+"""The regression finds the minimum, chooses by the validation part, and folds what it did."""
+
+import numpy as np
+from absl.testing import absltest
+
+from retrain import logistic_regression
+
+
+def _examples(seed: int, count: int, width: int = 20, spread: float = 1.5):
+    rng = np.random.default_rng(seed)
+    categories = rng.integers(0, 3, count)
+    centres = np.random.default_rng(99).normal(0, 1, (3, width))
+    features = centres[categories] + rng.normal(0, spread, (count, width))
+    # Features as a network's: of very different sizes, and one that never changes.
+    scales = np.geomspace(0.01, 100, width)
+    features = features * scales + 3 * scales
+    features[:, 5] = 7
+    return features.astype(np.float32), categories
+
+
+class LogisticRegressionTest(absltest.TestCase):
+    def accuracy(self, head, examples) -> float:
+        return float((head.logits(examples[0]).argmax(axis=1) == examples[1]).mean())
+
+    def test_it_is_near_the_best_that_is_possible(self):
+        head = logistic_regression.train(_examples(0, 600), _examples(1, 200), 3)
+        test = _examples(2, 3000)
+        # With the true centres and equal spreads, the nearest centre is the best guess.
+        centres = np.random.default_rng(99).normal(0, 1, (3, 20))
+        scales = np.geomspace(0.01, 100, 20)
+        standard = np.delete(test[0] / scales - 3, 5, axis=1)
+        centres = np.delete(centres, 5, axis=1)
+        nearest = ((standard[:, None] - centres) ** 2).sum(axis=2).argmin(axis=1)
+        self.assertGreater(self.accuracy(head, test), (nearest == test[1]).mean() - 0.03)
+
+    def test_the_validation_part_chooses_the_strength(self):
+        noisy = _examples(0, 60, spread=6)
+        with self.assertLogs(level="INFO") as noisy_log:
+            logistic_regression.train(noisy, _examples(1, 300, spread=6), 3)
+        clear = _examples(0, 600, spread=0.7)
+        with self.assertLogs(level="INFO") as clear_log:
+            logistic_regression.train(clear, _examples(1, 300, spread=0.7), 3)
+        logs = (noisy_log.output[-1], clear_log.output[-1])
+        chosen = [float(log.split("C = ")[1].split(",")[0]) for log in logs]
+        self.assertLess(chosen[0], chosen[1])
+
+    def test_without_a_validation_part_it_still_learns(self):
+        nothing = (np.zeros((0, 20), np.float32), np.zeros(0, np.int64))
+        head = logistic_regression.train(_examples(0, 300), nothing, 3)
+        self.assertGreater(self.accuracy(head, _examples(2, 1000)), 0.7)
+
+    def test_small_categories_count_as_much_as_large_ones(self):
+        features, categories = _examples(0, 2000, spread=3)
+        keep = (categories != 2) | (np.arange(2000) < 200)
+        head = logistic_regression.train(
+            (features[keep], categories[keep]), _examples(1, 300, spread=3), 3
+        )
+        test = _examples(2, 3000, spread=3)
+        predicted = head.logits(test[0]).argmax(axis=1)
+        self.assertGreater((predicted == 2).mean(), 0.25)
+
+    def test_the_same_data_give_the_same_bits(self):
+        heads = [logistic_regression.train(_examples(0, 300), _examples(1, 99), 3) for _ in "ab"]
+        np.testing.assert_array_equal(heads[0].weights, heads[1].weights)
+        np.testing.assert_array_equal(heads[0].bias, heads[1].bias)
+        self.assertEqual((heads[0].weights.dtype, heads[0].weights.shape), (np.float32, (20, 3)))
+
+
+if __name__ == "__main__":
+    absltest.main()
