@@ -238,6 +238,10 @@ class _Work:
 
     def result(self) -> Bottlenecks:
         """Returns what was found, without the pictures that cannot be read."""
+        if self._ready.sum() + len(self._unreadable) < len(self._paths):
+            raise UserError(
+                "the cache in --bottleneck_dir was emptied by another program meanwhile; run again"
+            )
         if not self._unreadable:
             return Bottlenecks(self._dataset, self._vectors, self._computed, {})
         rest = self._dataset.without(self._unreadable)
