@@ -27,7 +27,7 @@ _LAYERS = (
     ("retrain.backbones.spec", "retrain.backbones.efficientnet_lite0_network"),
     ("retrain.images",),
     ("retrain.folders", "retrain.labels", "retrain.splits"),
-    ("retrain.pixels", "retrain.graph_session", "retrain.progress", "retrain.clock"),
+    ("retrain.pixels", "retrain.graph_session", "retrain.litert", "retrain.progress", "retrain.clock"),
     ("retrain.command_line",),
     ("retrain.runtime",),
     ("retrain.config", "retrain.errors"),
@@ -38,6 +38,7 @@ _FOR_USERS_OF_A_CLASSIFIER = {
     "retrain.errors",
     "retrain.export.metadata",
     "retrain.graph_session",
+    "retrain.litert",
     "retrain.pixels",
     "retrain.runtime",
 }

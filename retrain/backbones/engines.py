@@ -1,7 +1,5 @@
 """Programs that run a backbone: LiteRT where there is only a processor, TensorFlow on a GPU."""
 
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,8 +8,9 @@ import numpy as np
 from retrain.backbones.spec import Backbone
 from retrain.errors import UserError
 from retrain.graph_session import GraphSession
+from retrain.litert import LiteRTModel
 from retrain.pixels import normalise
-from retrain.runtime import processors, quiet_native_libraries
+from retrain.runtime import processors
 
 AUTO = "auto"
 FLOAT32 = "float32"
@@ -58,11 +57,7 @@ def load(name: str, backbone: Backbone) -> Engine:
 
 
 class LiteRTEngine:
-    """LiteRT in float32, one interpreter of one thread for each thread that calls.
-
-    Two pictures on two processors are done sooner than one picture on both, one after the other,
-    and decoding overlaps by itself. Larger batches gain nothing here.
-    """
+    """LiteRT in float32; decoding overlaps by itself, and larger batches gain nothing."""
 
     name = FLOAT32
     batch_size = 1
@@ -71,34 +66,12 @@ class LiteRTEngine:
         """Reads the network."""
         self.workers = processors()
         self._backbone = backbone
-        self._flatbuffer = backbone.flatbuffer_file.read_bytes()
-        self._of_thread = threading.local()
+        self._model = LiteRTModel(backbone.flatbuffer_file.read_bytes())
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         """Returns float32 [N, feature_width] for uint8 [N, height, width, 3], RGB."""
-        run = self._runner()
-        return np.concatenate([run(picture[np.newaxis]) for picture in pixels])
-
-    def _runner(self) -> Callable[[np.ndarray], np.ndarray]:
-        if not hasattr(self._of_thread, "run"):
-            self._of_thread.run = self._new_runner()
-        return self._of_thread.run
-
-    def _new_runner(self) -> Callable[[np.ndarray], np.ndarray]:
-        with quiet_native_libraries():
-            from ai_edge_litert.interpreter import Interpreter
-
-            interpreter = Interpreter(model_content=self._flatbuffer, num_threads=1)
-            interpreter.allocate_tensors()
-        (pixels_in,) = interpreter.get_input_details()
-        (features_out,) = interpreter.get_output_details()
-
-        def run(picture: np.ndarray) -> np.ndarray:
-            interpreter.set_tensor(pixels_in["index"], _as_network_wants(picture, self._backbone))
-            interpreter.invoke()
-            return interpreter.get_tensor(features_out["index"])
-
-        return run
+        inputs = _as_network_wants(pixels, self._backbone)
+        return np.concatenate([self._model.run(picture[np.newaxis]) for picture in inputs])
 
 
 class TensorFlowEngine:
