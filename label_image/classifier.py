@@ -14,7 +14,7 @@ from retrain.graph_session import GraphError
 from retrain.runtime import parallel_map
 
 # What the original took where nothing is known of a graph with pixels as its input.
-_USUAL_SIZE = runtimes.InputSize(299, 299)
+_USUAL_SIZE = 299
 _USUAL_MEAN = (0.0, 0.0, 0.0)
 _USUAL_STD = (255.0, 255.0, 255.0)
 
@@ -80,14 +80,13 @@ class Classifier:
             UserError: the file, or what is said of it, cannot be used; the message says why.
         """
         self._runtime = runtimes.load(graph, overrides.input_layer, overrides.output_layer)
-        described = self._runtime.metadata
-        self.labels = _labels(graph, overrides.labels_file, described.labels if described else None)
-        size = self._runtime.size or _USUAL_SIZE
-        self._height = overrides.height or (described.height if described else size.height)
-        self._width = overrides.width or (described.width if described else size.width)
-        self._mean = _chosen(overrides.mean, described.mean if described else _USUAL_MEAN)
-        self._std = _chosen(overrides.std, described.std if described else _USUAL_STD)
-        self._swap_channels = described is not None and described.channel_order == "BGR"
+        described = self._runtime.description
+        self.labels = _labels(graph, overrides.labels_file, described.labels)
+        self._height = overrides.height or described.height or _USUAL_SIZE
+        self._width = overrides.width or described.width or _USUAL_SIZE
+        self._mean = _chosen(overrides.mean, described.mean or _USUAL_MEAN)
+        self._std = _chosen(overrides.std, described.std or _USUAL_STD)
+        self._swap_channels = described.channel_order == "BGR"
 
     def classify(self, sources: Iterable[Source]) -> Iterator[Prediction | Unreadable]:
         """Yields the answer for each picture, in their order.
@@ -104,6 +103,20 @@ class Classifier:
         batches = _batches(sources, self._runtime.batch_size)
         answers = parallel_map(self._classify_batch, batches, self._runtime.workers)
         return chain.from_iterable(answers)
+
+    def classify_one(self, source: Source) -> Prediction | Unreadable:
+        """Returns the answer for one picture, worked out in the thread that asks.
+
+        Any number of threads may ask at the same time.
+
+        Args:
+            source: path of a file, or the bytes of one.
+
+        Raises:
+            UserError: as of `classify`.
+        """
+        (answer,) = self._classify_batch([source])
+        return answer
 
     def _classify_batch(self, sources: list[Source]) -> list[Prediction | Unreadable]:
         if self._runtime.takes_files:

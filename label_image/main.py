@@ -17,7 +17,9 @@ from retrain.errors import UserError
 from retrain.runtime import one_line, user_path
 
 _GRAPH = flags.DEFINE_string(
-    "graph", "/tmp/output_graph.pb", "The classifier: a frozen graph, as retrain writes it."
+    "graph",
+    "/tmp/output_graph.pb",
+    "The classifier: a frozen graph, as retrain writes it, or a TFLite file.",
 )
 _IMAGE = flags.DEFINE_multi_string(
     "image", [], "A picture to label. More can be given as plain arguments."

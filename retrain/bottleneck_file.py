@@ -10,9 +10,9 @@ from retrain.errors import UserError
 
 # They stand in the file's header: https://sqlite.org/fileformat2.html#the_database_header
 _APPLICATION_ID = int.from_bytes(b"Btln", "big")
-_VERSION = 1
+_VERSION = 2
 
-# A vector of 1280 to 2048 float32 fits several times into a page of this size. Smaller pages waste
+# A vector of 1280 to 2048 float16 fits several times into a page of this size. Smaller pages waste
 # up to half of the file, or chain pages for each vector; larger ones make small batches slower.
 _PAGE_SIZE = 32768
 _PATIENCE_SECONDS = 60.0

@@ -31,12 +31,53 @@ class SplitOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class DistortionOptions:
+    """How training pictures are varied; the names and meanings are the original's.
+
+    Attributes:
+        random_crop: how much of a margin to crop at a random place, in percent of the result.
+        random_scale: how much larger, at most, a picture is drawn, in percent.
+        random_brightness: how much brighter or darker, at most, in percent.
+        flip_left_right: whether half of the variants are mirrored.
+        per_image: variants of each picture beside the picture itself, which stay the same
+            throughout; 0 makes new ones for every training step, as the original does.
+        seed: of what is random.
+    """
+
+    random_crop: float = 0
+    random_scale: float = 0
+    random_brightness: float = 0
+    flip_left_right: bool = False
+    per_image: int = 8
+    seed: int = 0
+
+    @property
+    def any(self) -> bool:
+        """Whether pictures are varied at all."""
+        return bool(
+            self.random_crop or self.random_scale or self.random_brightness or self.flip_left_right
+        )
+
+    @property
+    def cached(self) -> int:
+        """Variants of each picture that are kept, beside the picture itself."""
+        return self.per_image if self.any else 0
+
+    @property
+    def fresh(self) -> bool:
+        """Whether every training step makes its own variants."""
+        return self.any and not self.per_image
+
+
+@dataclasses.dataclass(frozen=True)
 class HeadOptions:
     """How the last layer is trained.
 
     Attributes:
-        solver: "logistic_regression", or "sgd", the original's gradient descent. The other fields
-            are for "sgd"; their names, meanings and values are the original's.
+        solver: "logistic_regression", or "sgd", the original's gradient descent.
+        class_weights: how much each category counts; see `class_weights.shares`.
+        calibrate: whether scores are made to mean what they say. The other fields are for "sgd";
+            their names, meanings and values are the original's.
         steps: how often the weights are adjusted.
         learning_rate: how far in each step.
         train_batch_size: pictures in a step, drawn evenly from all categories; -1 takes all.
@@ -46,6 +87,8 @@ class HeadOptions:
     """
 
     solver: str = "logistic_regression"
+    class_weights: str = "balanced"
+    calibrate: bool = True
     steps: int = 4000
     learning_rate: float = 0.01
     train_batch_size: int = 100
@@ -84,6 +127,7 @@ class TrainingConfig:
     Attributes:
         image_dir: holds a folder of pictures for each category.
         split: of the pictures.
+        distortions: of the training pictures.
         head: its training.
         output: its results.
         bottleneck_dir: holds the cache.
@@ -96,6 +140,7 @@ class TrainingConfig:
 
     image_dir: Path
     split: SplitOptions = SplitOptions()
+    distortions: DistortionOptions = DistortionOptions()
     head: HeadOptions = HeadOptions()
     output: OutputOptions = OutputOptions()
     bottleneck_dir: Path = Path("/tmp/bottleneck")

@@ -5,11 +5,12 @@ session needs the native runtime and a few modules, a fifth of that, which is wh
 user and the first label.
 """
 
+import contextlib
 import importlib.util
 import sys
 import threading
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,12 @@ class GraphError(Exception):
 class GraphSession:
     """A frozen graph that is ready to be run, by any number of threads."""
 
-    def __init__(self, graph: Any) -> None:
-        """Loads `graph`, a GraphDef or the bytes of one.
+    def __init__(self, graph: Any, bfloat16: bool = False) -> None:
+        """Loads a graph.
+
+        Args:
+            graph: a GraphDef or the bytes of one.
+            bfloat16: whether to calculate with 16 bits what stands it, on a processor that can.
 
         Raises:
             GraphError: the bytes are not a graph, or it has operations that TensorFlow has not.
@@ -40,7 +45,11 @@ class GraphSession:
             with self._graph.as_default():
                 self._tf.importer.import_graph_def(graph, name="")
             with quiet_native_libraries():
-                self._session = self._tf.session.Session(graph=self._graph)
+                config = self._tf.config_pb2.ConfigProto()
+                if bfloat16:
+                    rewrites = config.graph_options.rewrite_options
+                    rewrites.auto_mixed_precision_onednn_bfloat16 = rewrites.ON
+                self._session = self._tf.session.Session(graph=self._graph, config=config)
         except (ValueError, TypeError, self._tf.errors.OpError) as error:
             raise GraphError(_first_line(error)) from error
 
@@ -88,7 +97,10 @@ def parse_graph(data: bytes) -> Any:
     """
     from google.protobuf.message import DecodeError
 
-    graph = tensorflow_session().graph_pb2.GraphDef()
+    with _without_all_of_tensorflow():
+        from tensorflow.core.framework import graph_pb2
+
+    graph = graph_pb2.GraphDef()
     try:
         graph.ParseFromString(data)
     except DecodeError as error:
@@ -99,26 +111,14 @@ def parse_graph(data: bytes) -> Any:
 
 
 def tensorflow_session() -> Any:
-    """Imports the modules that a session needs, once, and returns them as attributes.
-
-    A package stands in for `tensorflow` while they are imported, so that its own
-    `__init__` does not run; a later `import tensorflow` imports it as usual. Only Keras must not be
-    imported before it then: there is a circle among their modules.
-    """
-    with _import_lock, quiet_native_libraries():
-        stand_in = None
-        if "tensorflow" not in sys.modules:
-            stand_in = types.ModuleType("tensorflow")
-            stand_in.__path__ = _tensorflow_path()
-            sys.modules["tensorflow"] = stand_in
-        try:
-            from tensorflow.core.framework import graph_pb2, types_pb2
-            from tensorflow.python.client import session
-            from tensorflow.python.framework import errors, importer, ops, tensor_util
-        finally:
-            if stand_in is not None:
-                del sys.modules["tensorflow"]
+    """Imports the modules that a session needs, once, and returns them as attributes."""
+    with _without_all_of_tensorflow():
+        from tensorflow.core.framework import graph_pb2, types_pb2
+        from tensorflow.core.protobuf import config_pb2
+        from tensorflow.python.client import session
+        from tensorflow.python.framework import errors, importer, ops, tensor_util
     return types.SimpleNamespace(
+        config_pb2=config_pb2,
         errors=errors,
         graph_pb2=graph_pb2,
         importer=importer,
@@ -127,6 +127,26 @@ def tensorflow_session() -> Any:
         tensor_util=tensor_util,
         types_pb2=types_pb2,
     )
+
+
+@contextlib.contextmanager
+def _without_all_of_tensorflow() -> Iterator[None]:
+    """Lets modules of TensorFlow be imported without what its `__init__` imports.
+
+    A package stands in for `tensorflow` meanwhile; a later `import tensorflow` imports it as usual.
+    Only Keras must not be imported before it then: there is a circle among their modules.
+    """
+    with _import_lock, quiet_native_libraries():
+        stand_in = None
+        if "tensorflow" not in sys.modules:
+            stand_in = types.ModuleType("tensorflow")
+            stand_in.__path__ = _tensorflow_path()
+            sys.modules["tensorflow"] = stand_in
+        try:
+            yield
+        finally:
+            if stand_in is not None:
+                del sys.modules["tensorflow"]
 
 
 def _tensorflow_path() -> list[str]:

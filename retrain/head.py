@@ -14,13 +14,15 @@ import numpy as np
 from retrain.config import HeadOptions
 from retrain.errors import UserError
 
-# Features float32 [N, width] and categories int [N], 0 to the number of classes.
+# Features float16 or float32 [N, width] and categories int [N], 0 to the number of classes.
 Examples: TypeAlias = tuple[np.ndarray, np.ndarray]
 
 _INITIAL_STDDEV = 0.001
 
 # Drawing for many steps at once takes a tenth of the time that drawing for each takes.
 _ROWS_DRAWN_AT_ONCE = 1 << 16
+
+_ROWS_AT_A_TIME = 8192
 
 # Of numbers that grow without bounds; the UserError says more than numpy would.
 _WITHOUT_WARNINGS = np.errstate(over="ignore", invalid="ignore")
@@ -42,17 +44,22 @@ class Head:
         """Returns what the softmax is taken of, float32 [N, classes], any numbers.
 
         Args:
-            features: float32 [N, width].
+            features: float16 or float32 [N, width].
         """
-        return features @ self.weights + self.bias
+        result = np.empty((len(features), len(self.bias)), np.float32)
+        # In pieces, because a product takes a copy of float16 features in float32.
+        for begin in range(0, len(features), _ROWS_AT_A_TIME):
+            rows = slice(begin, begin + _ROWS_AT_A_TIME)
+            result[rows] = features[rows].astype(np.float32, copy=False) @ self.weights + self.bias
+        return result
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Returns float32 [N, classes], 0 to 1, each row with the sum 1.
 
         Args:
-            features: float32 [N, width].
+            features: float16 or float32 [N, width].
         """
-        return _softmax(self.logits(features))
+        return softmax(self.logits(features))
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,8 @@ def train(
     validation: Examples,
     class_count: int,
     options: HeadOptions,
+    shares: np.ndarray | None = None,
+    features_of: Callable[[np.ndarray], np.ndarray] | None = None,
     on_evaluation: Callable[[Progress], None] = lambda progress: None,
     on_step: Callable[[int, Head], None] = lambda step, head: None,
 ) -> Head:
@@ -94,6 +103,10 @@ def train(
         validation: what is only looked at; may be empty.
         class_count: how many categories there are.
         options: how to train.
+        shares: of each category among what is learned from, float [class_count] with the sum 1;
+            equal ones where None.
+        features_of: returns float32 [size, width] for the numbers of training examples, int
+            [size], in every step; by default what `training` has for them.
         on_evaluation: is given the accuracies after every `eval_step_interval`th step, from step 0,
             and after the last.
         on_step: is given the number of every step, from 0, and the head after it.
@@ -105,13 +118,17 @@ def train(
     _check_categories(training, class_count)
     # Streams of their own, so that a change to one kind of draw leaves the others as they were.
     initial, train_draw, validation_draw = np.random.default_rng(options.seed).spawn(3)
-    train_batches = _batches(training, options.train_batch_size, train_draw)
-    validation_batches = _batches(validation, options.validation_batch_size, validation_draw)
+    learned = _rows(training[1], options.train_batch_size, train_draw, shares)
+    looked_at = _rows(validation[1], options.validation_batch_size, validation_draw)
     head = _initial_head(training[0].shape[1], class_count, initial)
-    for step, batch in enumerate(itertools.islice(train_batches, options.steps)):
+    for step, rows in enumerate(itertools.islice(learned, options.steps)):
+        batch = _take(training, rows)
+        if features_of:
+            batch = (features_of(rows), batch[1])
         head = _adjusted(head, batch, options.learning_rate)
         if step % options.eval_step_interval == 0 or step == options.steps - 1:
-            progress = look(step, head, batch, next(validation_batches, None))
+            seen = next(looked_at, None)
+            progress = look(step, head, batch, None if seen is None else _take(validation, seen))
             _check_finite(progress, options.learning_rate)
             on_evaluation(progress)
         on_step(step, head)
@@ -132,24 +149,32 @@ def _initial_head(width: int, class_count: int, rng: np.random.Generator) -> Hea
     return Head(values * np.float32(_INITIAL_STDDEV), np.zeros(class_count, np.float32))
 
 
-def _batches(examples: Examples, size: int, rng: np.random.Generator) -> Iterator[Examples]:
-    """Yields `size` examples again and again, or all for -1; nothing where there are none.
+def _take(examples: Examples, rows: np.ndarray) -> Examples:
+    features, categories = examples
+    return features[rows].astype(np.float32, copy=False), categories[rows]
+
+
+def _rows(
+    categories: np.ndarray, size: int, rng: np.random.Generator, shares: np.ndarray | None = None
+) -> Iterator[np.ndarray]:
+    """Yields the numbers of `size` examples again and again, or of all for -1; none of nothing.
 
     For each example a category is drawn first, and then one of its pictures: small categories count
-    as much as large ones.
+    as much as large ones, where `shares` do not say otherwise.
     """
-    features, categories = examples
     if not len(categories):
         return
     if size == -1:
-        yield from itertools.repeat(examples)
+        yield from itertools.repeat(np.arange(len(categories)))
     by_category = np.argsort(categories, kind="stable")
     _, begins, counts = np.unique(categories[by_category], return_index=True, return_counts=True)
     shape = (max(_ROWS_DRAWN_AT_ONCE // size, 1), size)
     while True:
-        drawn = rng.integers(len(counts), size=shape)
-        for rows in by_category[begins[drawn] + rng.integers(counts[drawn])]:
-            yield features[rows], categories[rows]
+        if shares is None:
+            drawn = rng.integers(len(counts), size=shape)
+        else:
+            drawn = rng.choice(len(counts), size=shape, p=shares)
+        yield from by_category[begins[drawn] + rng.integers(counts[drawn])]
 
 
 @_WITHOUT_WARNINGS
@@ -192,7 +217,8 @@ def _measures(head: Head, examples: Examples) -> tuple[float, float]:
     return float(accuracy), float(cross_entropy)
 
 
-def _softmax(logits: np.ndarray) -> np.ndarray:
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Returns probabilities of the same shape, each row with the sum 1."""
     # Without the subtraction, the exponential of a large logit would be infinite.
     result = np.exp(logits - logits.max(axis=1, keepdims=True))
     result /= result.sum(axis=1, keepdims=True)

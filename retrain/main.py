@@ -10,13 +10,20 @@ accuracy on pictures that it has not seen are what comes out.
 
 from absl import flags
 
-from retrain import command_line
+from retrain import class_weights, command_line
 from retrain.backbones import engines, registry
-from retrain.config import HeadOptions, OutputOptions, SplitOptions, TrainingConfig
+from retrain.config import (
+    DistortionOptions,
+    HeadOptions,
+    OutputOptions,
+    SplitOptions,
+    TrainingConfig,
+)
 from retrain.errors import UserError
 from retrain.runtime import user_path
 
 _SPLIT, _HEAD, _OUTPUT = SplitOptions(), HeadOptions(), OutputOptions()
+_DISTORTIONS = DistortionOptions()
 
 _IMAGE_DIR = flags.DEFINE_string(
     "image_dir", None, "Folder with a sub-folder of pictures for each category. Required."
@@ -68,6 +75,34 @@ _SPLIT_BY = flags.DEFINE_enum(
 _STRICT = flags.DEFINE_boolean(
     "strict", TrainingConfig.strict, "Stop at a picture that cannot be read, rather than skip it."
 )
+_RANDOM_CROP = flags.DEFINE_float(
+    "random_crop",
+    _DISTORTIONS.random_crop,
+    "Learn also from training pictures cropped at random: the margin, in percent of the result.",
+)
+_RANDOM_SCALE = flags.DEFINE_float(
+    "random_scale",
+    _DISTORTIONS.random_scale,
+    "Learn also from training pictures enlarged at random, by so many percent at most.",
+)
+_RANDOM_BRIGHTNESS = flags.DEFINE_float(
+    "random_brightness",
+    _DISTORTIONS.random_brightness,
+    "Learn also from training pictures made brighter or darker, by so many percent at most.",
+)
+_FLIP_LEFT_RIGHT = flags.DEFINE_boolean(
+    "flip_left_right",
+    _DISTORTIONS.flip_left_right,
+    "Learn also from mirrored training pictures: half of the varied ones.",
+)
+_DISTORTIONS_PER_IMAGE = flags.DEFINE_integer(
+    "distortions_per_image",
+    _DISTORTIONS.per_image,
+    "How many variants of each training picture the four flags before make. They are cached, and "
+    "more of them later cost only what is added; 0 makes new ones in every training step, as the "
+    "original did, which takes hours.",
+    lower_bound=0,
+)
 _SOLVER = flags.DEFINE_enum(
     "solver",
     "auto",
@@ -76,6 +111,17 @@ _SOLVER = flags.DEFINE_enum(
     "by the original's gradient descent, which auto takes when one of its flags is given: those "
     "from --how_many_training_steps to --eval_step_interval but --test_batch_size, and "
     "--intermediate_store_frequency.",
+)
+_CLASS_WEIGHTS = flags.DEFINE_string(
+    "class_weights",
+    _HEAD.class_weights,
+    "How much each category counts in the training: balanced, all the same; by_pictures, as many "
+    "pictures as it has; or label=number,..., so many times what the others count.",
+)
+_CALIBRATE = flags.DEFINE_boolean(
+    "calibrate",
+    _HEAD.calibrate,
+    "Fit the scores to the validation pictures, so that nine in ten with a score of 0.9 are right.",
 )
 _STEPS = flags.DEFINE_integer(
     "how_many_training_steps", _HEAD.steps, "How often to adjust the last layer.", lower_bound=1
@@ -118,8 +164,9 @@ _ARCHITECTURE = flags.DEFINE_string(
 _ENGINE = flags.DEFINE_string(
     "engine",
     TrainingConfig.engine,
-    f"What runs it: {', '.join(engines.NAMES)}. float32 is LiteRT, the fastest on processors; auto "
-    "takes TensorFlow where there is a GPU.",
+    f"What runs it: {', '.join(engines.NAMES)}. int8 is the fastest, and trains another last layer "
+    "for it beside that of the graph; float32 runs everywhere; auto takes TensorFlow where there "
+    "is a GPU, bfloat16 where the processor calculates with it, else float32.",
 )
 _SUMMARIES_DIR = flags.DEFINE_string(
     "summaries_dir",
@@ -166,6 +213,8 @@ def _config() -> TrainingConfig:
             f"--learning_rate must be more than 0, not {_LEARNING_RATE.value}; "
             f"{_HEAD.learning_rate} is usual"
         )
+    class_weights.check(_CLASS_WEIGHTS.value)
+    distortions = _distortions()
     return TrainingConfig(
         image_dir=user_path(_IMAGE_DIR.value),
         split=SplitOptions(
@@ -176,8 +225,11 @@ def _config() -> TrainingConfig:
             validation_dir=user_path(_VALIDATION_DIR.value) if _VALIDATION_DIR.value else None,
             test_dir=user_path(_TEST_DIR.value) if _TEST_DIR.value else None,
         ),
+        distortions=distortions,
         head=HeadOptions(
-            solver=_solver(),
+            solver=_solver(distortions),
+            class_weights=_CLASS_WEIGHTS.value,
+            calibrate=_CALIBRATE.value,
             steps=_STEPS.value,
             learning_rate=_LEARNING_RATE.value,
             train_batch_size=_batch_size(_TRAIN_BATCH_SIZE),
@@ -203,9 +255,38 @@ def _config() -> TrainingConfig:
     )
 
 
-def _solver() -> str:
+def _distortions() -> DistortionOptions:
+    options = DistortionOptions(
+        random_crop=_percentage(_RANDOM_CROP),
+        random_scale=_percentage(_RANDOM_SCALE),
+        random_brightness=_percentage(_RANDOM_BRIGHTNESS),
+        flip_left_right=_FLIP_LEFT_RIGHT.value,
+        per_image=_DISTORTIONS_PER_IMAGE.value,
+        seed=_SEED.value,
+    )
+    if _DISTORTIONS_PER_IMAGE.present and not options.any:
+        raise UserError(
+            f"--distortions_per_image={options.per_image} needs to know how to distort: give "
+            "--random_crop, --random_scale, --random_brightness or --flip_left_right, too"
+        )
+    if options.fresh and _ENGINE.value == engines.INT8:
+        raise UserError(
+            f"--distortions_per_image=0 cannot be had with --engine={engines.INT8}; leave one out"
+        )
+    return options
+
+
+def _percentage(flag: flags.FlagHolder[float]) -> float:
+    if 0 <= flag.value <= 100:
+        return flag.value
+    raise UserError(f"--{flag.name} must be a percentage from 0 to 100, not {flag.value:g}")
+
+
+def _solver(distortions: DistortionOptions) -> str:
     own = (_STEPS, _LEARNING_RATE, _TRAIN_BATCH_SIZE, _VALIDATION_BATCH_SIZE, _EVAL_STEP_INTERVAL)
     given = [flag.name for flag in (*own, _INTERMEDIATE_STORE_FREQUENCY) if flag.present]
+    if distortions.fresh:
+        given.append(_DISTORTIONS_PER_IMAGE.name)
     if _SOLVER.value == "auto":
         return "sgd" if given else _HEAD.solver
     if _SOLVER.value != "sgd" and given:

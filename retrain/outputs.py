@@ -5,13 +5,13 @@ import logging
 from collections.abc import Mapping
 
 from retrain import report
-from retrain.bottlenecks import Bottlenecks, Part
+from retrain.bottlenecks import Part
 from retrain.clock import Clock
 from retrain.config import OutputOptions, TrainingConfig
-from retrain.evaluation import Evaluation
 from retrain.export import frozen_graph
 from retrain.export.assemble import Classifier
 from retrain.runtime import atomic_file, check_folder_writable, check_writable, write_file
+from retrain.trained import Trained
 
 
 def check(options: OutputOptions) -> None:
@@ -67,14 +67,17 @@ def write_intermediate(classifier: Classifier, options: OutputOptions, step: int
 
 
 def write_metrics(
-    config: TrainingConfig,
-    features: Bottlenecks,
-    evaluations: Mapping[str, Evaluation],
-    clock: Clock,
+    config: TrainingConfig, trained: Mapping[str, Trained], clock: Clock
 ) -> list[report.Written]:
-    """Writes all numbers of the run, if the config asks for them."""
+    """Writes all numbers of the run, if the config asks for them.
+
+    Args:
+        config: of the run.
+        trained: by the name of the engine that the features are of; the graph's head last.
+        clock: of the run.
+    """
     path = config.output.metrics_json
     if path is None:
         return []
-    write_file(path, report.metrics(config, features, evaluations, clock))
+    write_file(path, report.metrics(config, trained, clock))
     return [report.Written(path, "the numbers of this run")]

@@ -2,15 +2,14 @@
 
 import logging
 
-from retrain import bottlenecks, images, outputs, report, training
+from retrain import images, outputs, report
 from retrain.backbones import engines, registry
 from retrain.clock import Clock
 from retrain.config import TrainingConfig
-from retrain.evaluation import evaluate
 from retrain.export.assemble import assemble
 from retrain.graph_session import tensorflow_session
 from retrain.runtime import load_in_background
-from retrain.splits import TEST, VALIDATION
+from retrain.training import train_and_test
 
 
 def run(config: TrainingConfig) -> None:
@@ -21,29 +20,22 @@ def run(config: TrainingConfig) -> None:
     """
     clock = Clock()
     outputs.check(config.output)
-    engines.check_name(config.engine)
+    engine = engines.chosen(config.engine)
     backbone = registry.load(config.architecture)
     with clock.phase("scan"):
         dataset = images.scan(config.image_dir, config.split)
     logging.info("%s", report.dataset_line(dataset))
-    # The export needs it and it takes a second to load, while the features do without.
+    # The export needs it and it takes a second to load, while the features do without at first.
     load_in_background(tensorflow_session)
-    with clock.phase("bottlenecks"):
-        features = bottlenecks.compute(
-            dataset, backbone, config.engine, config.bottleneck_dir, config.strict
-        )
-    logging.info("%s", report.bottlenecks_line(features))
-    with clock.phase("training"):
-        head = training.train_head(config, backbone, features)
-    with clock.phase("evaluation"):
-        validation = features.part(VALIDATION)
-        test = features.part(TEST).sample(config.test_batch_size, config.head.seed)
-        evaluations = {
-            part: evaluate(head.probabilities(data.vectors), data.categories)
-            for part, data in ((VALIDATION, validation), (TEST, test))
-        }
+    # A graph calculates in float32, and a head for int8 features does not fit it.
+    for_graph = engines.chosen(engines.AUTO) if engine == engines.INT8 else engine
+    trained = {
+        name: train_and_test(config, backbone, dataset, name, clock)
+        for name in dict.fromkeys((engine, for_graph))
+    }
+    best = trained[for_graph]
     with clock.phase("export"):
-        classifier = assemble(config, backbone, features.dataset, head, evaluations[TEST].accuracy)
-        written = outputs.write_classifier(classifier, config.output, features.any_pictures())
-    written += outputs.write_metrics(config, features, evaluations, clock)
-    report.print_results(config, features.dataset.labels, test.pictures, evaluations[TEST], written)
+        classifier = assemble(config, backbone, best.features, best.head, best.test.accuracy)
+        written = outputs.write_classifier(classifier, config.output, best.features.any_pictures())
+    written += outputs.write_metrics(config, trained, clock)
+    report.print_results(config, best, trained.get(engines.INT8), written)

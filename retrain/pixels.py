@@ -16,6 +16,8 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 PREPROCESSING_VERSION = 1
 RESIZE_METHOD = "bilinear-antialias"
 
+_FILTER = Image.Resampling.BILINEAR
+
 # A picture of more pixels is refused before it is decoded: a small file can unpack to gigabytes.
 MAX_PIXELS = 200_000_000
 
@@ -43,12 +45,9 @@ class UnreadablePictureError(Exception):
 def decode(data: bytes, height: int, width: int) -> np.ndarray:
     """Returns the picture in `data`, upright, in colour, and resized to `height` x `width` pixels.
 
-    The steps, in their order: JPEG files are decoded at the smallest of the scales 1, 1/2, 1/4 and
-    1/8 that leaves them no smaller than asked for (the inverse cosine transform does it, in a
-    fraction of the time); turned as their Exif orientation says; converted to RGB, dropping the
-    alpha channel and the low bytes of 16-bit samples; resized by Pillow's bilinear filter, which
-    covers all source pixels when it shrinks, rows before columns. The aspect ratio is not kept,
-    as in the original.
+    The steps, in their order, are those of `upright`, and then Pillow's bilinear filter, which
+    covers all source pixels when it shrinks, rows before columns. The aspect ratio is not kept, as
+    in the original.
 
     Args:
         data: the bytes of a JPEG, PNG, BMP, GIF (its first frame) or WebP file.
@@ -61,6 +60,24 @@ def decode(data: bytes, height: int, width: int) -> np.ndarray:
     Raises:
         UnreadablePictureError: the data is of no such format, damaged, or of too many pixels.
     """
+    return resize(upright(data, height, width), height, width)
+
+
+def upright(data: bytes, height: int, width: int) -> Image.Image:
+    """Returns the picture in `data`, turned as its Exif orientation says, in RGB.
+
+    JPEG files are decoded at 1, 1/2, 1/4 or 1/8 of their size, the least that leaves a whole
+    multiple of each side asked for within it (the inverse cosine transform does it, in a fraction
+    of the time). The alpha channel and the low bytes of 16-bit samples are dropped.
+
+    Args:
+        data: the bytes of a file, as for `decode`.
+        height: that the picture should have at least, in pixels, if it has.
+        width: that the picture should have at least, in pixels, if it has.
+
+    Raises:
+        UnreadablePictureError: as for `decode`.
+    """
     image = _open(data)
     try:
         orientation = _exif_orientation(image)
@@ -68,9 +85,28 @@ def decode(data: bytes, height: int, width: int) -> np.ndarray:
         rgb = _to_rgb(image)
     except (OSError, ValueError, SyntaxError, struct.error, IndexError, MemoryError) as error:
         raise UnreadablePictureError(f"it is damaged ({_reason(error)})") from error
-    if orientation in _TURNS:
-        rgb = rgb.transpose(_TURNS[orientation])
-    return np.asarray(_resize(rgb, height, width))
+    return rgb.transpose(_TURNS[orientation]) if orientation in _TURNS else rgb
+
+
+def resize(
+    rgb: Image.Image,
+    height: int,
+    width: int,
+    box: tuple[float, float, float, float] | None = None,
+) -> np.ndarray:
+    """Returns a picture, or what is in a box of it, as uint8 [height, width, 3], RGB.
+
+    Args:
+        rgb: from `upright`.
+        height: of the result, in pixels.
+        width: of the result, in pixels.
+        box: left, upper, right and lower bound, in pixels of `rgb`; None for the whole.
+    """
+    left, upper, right, lower = box or (0, 0, rgb.width, rgb.height)
+    # In one call, some versions of Pillow begin with the columns of tall pictures; the result
+    # differs by one here and there, and would from what the graph computes.
+    rows = rgb.resize((width, rgb.height), _FILTER, (left, 0, right, rgb.height))
+    return np.asarray(rows.resize((width, height), _FILTER, (0, upper, width, lower)))
 
 
 def normalise(pixels: np.ndarray, mean: Any, std: Any) -> np.ndarray:
@@ -128,13 +164,6 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         # Pillow clips 16-bit grey at 255 where its other modes, and TensorFlow, keep the high byte.
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     return image.convert("RGB")
-
-
-def _resize(rgb: Image.Image, height: int, width: int) -> Image.Image:
-    # In one call, some versions of Pillow begin with the columns of tall pictures; the result
-    # differs by one here and there, and would from what the graph computes.
-    rows = rgb.resize((width, rgb.height), Image.Resampling.BILINEAR)
-    return rows.resize((width, height), Image.Resampling.BILINEAR)
 
 
 def _reason(error: Exception) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from retrain.backbones.engines import INT8
 from retrain.bottlenecks import Bottlenecks
 from retrain.clock import Clock
 from retrain.config import TrainingConfig
@@ -14,8 +15,13 @@ from retrain.evaluation import Evaluation
 from retrain.images import Dataset, Picture
 from retrain.runtime import one_line
 from retrain.splits import TEST, TRAINING, VALIDATION
+from retrain.trained import Trained
 
 _CONFUSIONS_SHOWN = 3
+
+# Times as many pictures in one category as in another, from which on the accuracy says little of
+# the small ones.
+_IMBALANCE = 2
 
 
 class Written(NamedTuple):
@@ -33,8 +39,9 @@ def dataset_line(dataset: Dataset) -> str:
 
 def bottlenecks_line(features: Bottlenecks) -> str:
     """Returns where the bottlenecks came from."""
-    reused = len(features.dataset.pictures) - features.computed
-    return f"Bottlenecks: {features.computed} computed, {reused} from the cache."
+    reused = features.count - features.computed
+    by = f" by {features.engine}" if features.computed else ""
+    return f"Bottlenecks: {features.computed:,} computed{by}, {reused:,} from the cache."
 
 
 def accuracy_line(evaluation: Evaluation) -> str:
@@ -53,6 +60,12 @@ def explanation(evaluation: Evaluation, labels: Sequence[str]) -> list[str]:
         f"With {evaluation.count} test pictures the true accuracy is likely between {low:.1f}% and "
         f"{high:.1f}%; always the commonest category would reach {100 * evaluation.baseline:.1f}%."
     ]
+    counts = [scores.count for scores in evaluation.classes if scores.count]
+    if max(counts) > _IMBALANCE * min(counts) and evaluation.balanced_accuracy is not None:
+        lines.append(
+            f"Balanced accuracy = {100 * evaluation.balanced_accuracy:.1f}%: the mean over "
+            f"categories, which have {min(counts)} to {max(counts)} test pictures."
+        )
     confused = [
         f"{count} x {one_line(labels[truth])} taken for {one_line(labels[guess])}"
         for count, truth, guess in _largest_confusions(evaluation)
@@ -94,37 +107,38 @@ def _quoted(path: Path) -> str:
 
 
 def print_results(
-    config: TrainingConfig,
-    labels: Sequence[str],
-    tested: Sequence[Picture],
-    evaluation: Evaluation,
-    written: Sequence[Written],
+    config: TrainingConfig, best: Trained, int8: Trained | None, written: Sequence[Written]
 ) -> None:
     """Prints to standard output how good the classifier is, and what can be done with it.
 
     Args:
         config: of the run.
-        labels: of the categories.
-        tested: the pictures that the evaluation is of.
-        evaluation: of the test part.
+        best: what was exported as a graph.
+        int8: the same in int8, where there is one.
         written: files.
     """
+    labels = best.features.dataset.labels
+    pictures = best.tested.pictures
     lines = []
     if config.print_misclassified_test_images:
-        lines += misclassified_lines(evaluation, tested, labels)
-    lines += [accuracy_line(evaluation), *explanation(evaluation, labels)]
-    example = tested[0].path if tested else config.image_dir / "picture.jpg"
+        lines += misclassified_lines(best.test, pictures, labels)
+    lines += [accuracy_line(best.test), *explanation(best.test, labels)]
+    if int8 and int8.test.accuracy is not None:
+        lines.append(f"In int8, with a last layer of its own: {100 * int8.test.accuracy:.1f}%.")
+    example = pictures[0].path if pictures else config.image_dir / "picture.jpg"
     print("\n".join(lines + written_lines(written, config.output.output_graph, example)))
 
 
-def metrics(
-    config: TrainingConfig,
-    features: Bottlenecks,
-    evaluations: Mapping[str, Evaluation],
-    clock: Clock,
-) -> str:
-    """Returns all numbers of a run as JSON."""
-    dataset = features.dataset
+def metrics(config: TrainingConfig, trained: Mapping[str, Trained], clock: Clock) -> str:
+    """Returns all numbers of a run as JSON.
+
+    Args:
+        config: of the run.
+        trained: by the name of the engine that the features are of; the graph's head last.
+        clock: of the run.
+    """
+    *_, best = trained.values()
+    features, dataset = best.features, best.features.dataset
     content = {
         "format_version": 1,
         "labels": dataset.labels,
@@ -132,11 +146,19 @@ def metrics(
         "architecture": config.architecture,
         "pictures": {
             **{part: len(dataset.split(part)) for part in (TRAINING, VALIDATION, TEST)},
-            "bottlenecks_computed": features.computed,
+            "bottlenecks_computed": sum(t.features.computed for t in trained.values()),
             "unreadable": {str(path): why for path, why in features.unreadable.items()},
         },
         "training": dataclasses.asdict(config.head),
-        **{part: evaluation.as_json(dataset.labels) for part, evaluation in evaluations.items()},
+        "distortions": dataclasses.asdict(config.distortions),
+        "engine": features.engine,
+        **_evaluations(best),
+        **{f"in_{INT8}": _evaluations(t) for name, t in trained.items() if name == INT8},
         "seconds": {phase: round(spent, 3) for phase, spent in clock.seconds.items()},
     }
     return json.dumps(content, indent=2) + "\n"
+
+
+def _evaluations(trained: Trained) -> dict[str, object]:
+    labels = trained.features.dataset.labels
+    return {part: evaluation.as_json(labels) for part, evaluation in trained.evaluations.items()}

@@ -4,11 +4,12 @@ import contextlib
 import errno
 import logging
 import os
+import shutil
 import sys
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -55,6 +56,8 @@ def set_up_messages() -> None:
     sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_OneLineFormatter())
+    # Libraries have loggers of their own, and tell there what they are doing.
+    handler.addFilter(lambda record: record.name == "root" or record.levelno >= logging.ERROR)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 
@@ -128,6 +131,76 @@ def check_folder_writable(folder: Path, flag: str, value: Path | None = None) ->
         ) from error
 
 
+def check_output_folder(path: Path, flag: str, contents: Collection[str]) -> None:
+    """Raises UserError where `atomic_folder` should not write `path`, which `flag` asked for.
+
+    A folder with other things in it is the user's, and is not replaced.
+
+    Args:
+        path: of the folder to be.
+        flag: that named it.
+        contents: names of all that a folder of its kind can have in it.
+    """
+    check_folder_writable(path.parent, flag, path)
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise UserError(f"--{flag}={path} is to become a folder, but is a file; name another place")
+    if not path.is_dir():
+        return
+    others = sorted({entry.name for entry in path.iterdir()} - set(contents))
+    if others:
+        raise UserError(
+            f"--{flag}={path} has something else in it, {others[0]}, which would be lost; "
+            "name a new folder"
+        )
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yields a temporary folder beside `path`, and renames it to `path` when the block ends well.
+
+    A folder that was there before is moved away first and deleted then, so that whoever reads
+    `path` meets the old one or the new one, whole, or for a moment none.
+
+    Raises:
+        UserError: the disk is full, the place cannot be written, or a file is there.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_dir():
+            raise UserError(f"{path} cannot be written: there is a file of that name")
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:50]}.", dir=path.parent))
+        # As in `atomic_file`.
+        new = Path(temporary, f"new{path.suffix[:50]}")
+        new.mkdir()
+        yield new
+        for entry in (new, *new.rglob("*")):
+            entry.chmod((0o777 if entry.is_dir() else 0o666) & ~_umask())
+            _flush_to_disk(entry)
+        old = Path(temporary, "old")
+        if path.exists():
+            path.rename(old)
+        try:
+            new.rename(path)
+        except OSError:
+            if old.exists():
+                old.rename(path)
+            raise
+    except OSError as error:
+        if error.errno in _CANNOT_WRITE:
+            raise UserError(f"{path} cannot be written: {error.strerror}") from error
+        raise
+    finally:
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _flush_to_disk(file: Path) -> None:
+    if file.is_file():
+        with file.open("rb") as opened:
+            os.fsync(opened.fileno())
+
+
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`, and renames it to `path` when the block ends well.
@@ -143,12 +216,14 @@ def atomic_file(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         if _is_special(path):
             raise UserError(f"{path} cannot be written: it is not a regular file")
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:50]}.", dir=path.parent)
+        # Some programs know kinds of files by the ends of their names alone.
+        descriptor, name = tempfile.mkstemp(
+            path.suffix[:50], prefix=f".{path.stem[:50]}.", dir=path.parent
+        )
         os.close(descriptor)
         temporary = Path(name)
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        _flush_to_disk(temporary)
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except BaseException as error:

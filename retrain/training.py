@@ -1,20 +1,53 @@
-"""Trains the head of a run, and shows on the way how it goes."""
+"""Trains the head of a run and tests it, and shows on the way how it goes."""
 
 import contextlib
 import logging
 from collections.abc import Callable
 
-from retrain import logistic_regression, outputs
+import numpy as np
+
+from retrain import bottlenecks, calibration, class_weights, logistic_regression, outputs, report
 from retrain.backbones.spec import Backbone
 from retrain.bottlenecks import Bottlenecks, Part
+from retrain.class_weights import BALANCED
+from retrain.clock import Clock
 from retrain.config import TrainingConfig
+from retrain.evaluation import evaluate
 from retrain.export.assemble import assemble
+from retrain.fresh_features import FreshFeatures
 from retrain.head import Head, Progress, look, train
-from retrain.splits import TRAINING, VALIDATION
+from retrain.images import Dataset
+from retrain.splits import TEST, TRAINING, VALIDATION
 from retrain.summaries import RunSummaries
+from retrain.trained import Trained
 
 # As many lines as the progress takes.
 _LINES = 10
+
+
+def train_and_test(
+    config: TrainingConfig, backbone: Backbone, dataset: Dataset, engine: str, clock: Clock
+) -> Trained:
+    """Returns a head trained on the features of `engine`, with its test.
+
+    Raises:
+        UserError: the user must change something.
+    """
+    with clock.phase("bottlenecks"):
+        features = bottlenecks.compute(
+            dataset, backbone, engine, config.bottleneck_dir, config.strict, config.distortions
+        )
+    logging.info("%s", report.bottlenecks_line(features))
+    with clock.phase("training"):
+        head = train_head(config, backbone, features)
+    with clock.phase("evaluation"):
+        tested = features.part(TEST).sample(config.test_batch_size, config.head.seed)
+        parts = {VALIDATION: features.part(VALIDATION), TEST: tested}
+        evaluations = {
+            name: evaluate(head.probabilities(part.vectors), part.categories)
+            for name, part in parts.items()
+        }
+    return Trained(features, head, tested, evaluations)
 
 
 def train_head(config: TrainingConfig, backbone: Backbone, features: Bottlenecks) -> Head:
@@ -23,11 +56,39 @@ def train_head(config: TrainingConfig, backbone: Backbone, features: Bottlenecks
     Summaries and classifiers that are not trained to the end are written on the way.
 
     Raises:
-        UserError: the numbers grew beyond all bounds, or something cannot be written.
+        UserError: the numbers grew beyond all bounds, something cannot be written, or the weights
+            of the classes are not of these labels.
     """
     training, validation = features.part(TRAINING), features.part(VALIDATION)
+    labels = features.dataset.labels
+    counts = np.bincount(training.categories, minlength=len(labels))
+    shares = class_weights.shares(config.head.class_weights, labels, counts)
     if config.head.solver == "logistic_regression":
-        return _regress(config, training, validation, len(features.dataset.labels))
+        head = _regress(config, training, validation, shares)
+    else:
+        head = _descend(config, backbone, features, shares)
+    if config.head.calibrate:
+        head = calibration.calibrated(head, (validation.vectors, validation.categories))
+    return head
+
+
+def _regress(config: TrainingConfig, training: Part, validation: Part, shares: np.ndarray) -> Head:
+    examples = training.examples()
+    watched = (validation.vectors, validation.categories)
+    variants = training.variants.shape[1]
+    trained = logistic_regression.train(examples, watched, len(shares), shares, variants)
+    progress = look(0, trained, examples, watched if len(watched[1]) else None)
+    logging.info("Logistic regression: %s.", _text(progress))
+    if config.output.summaries_dir:
+        with RunSummaries(config.output.summaries_dir) as summaries:
+            summaries.add(progress)
+    return trained
+
+
+def _descend(
+    config: TrainingConfig, backbone: Backbone, features: Bottlenecks, shares: np.ndarray
+) -> Head:
+    training, validation = features.part(TRAINING), features.part(VALIDATION)
     with contextlib.ExitStack() as stack:
         watchers = [_Lines(config.head.steps).show]
         if config.output.summaries_dir:
@@ -37,26 +98,20 @@ def train_head(config: TrainingConfig, backbone: Backbone, features: Bottlenecks
             for watch in watchers:
                 watch(progress)
 
+        features_of = None
+        if config.distortions.fresh:
+            pictures = training.pictures
+            features_of = FreshFeatures(pictures, backbone, features.engine, config.distortions).of
         return train(
-            (training.vectors, training.categories),
+            training.examples(),
             (validation.vectors, validation.categories),
-            len(features.dataset.labels),
+            len(shares),
             config.head,
+            shares=None if config.head.class_weights == BALANCED else shares,
+            features_of=features_of,
             on_evaluation=show,
             on_step=_intermediate_writer(config, backbone, features),
         )
-
-
-def _regress(config: TrainingConfig, training: Part, validation: Part, classes: int) -> Head:
-    examples = (training.vectors, training.categories)
-    watched = (validation.vectors, validation.categories)
-    trained = logistic_regression.train(examples, watched, classes)
-    progress = look(0, trained, examples, watched if len(watched[1]) else None)
-    logging.info("Logistic regression: %s.", _text(progress))
-    if config.output.summaries_dir:
-        with RunSummaries(config.output.summaries_dir) as summaries:
-            summaries.add(progress)
-    return trained
 
 
 class _Lines:
@@ -92,7 +147,7 @@ def _intermediate_writer(
     def write(step: int, head: Head) -> None:
         # As in the original: not before the first step, and not after the last.
         if frequency and step > 0 and step % frequency == 0:
-            classifier = assemble(config, backbone, features.dataset, head, test_accuracy=None)
+            classifier = assemble(config, backbone, features, head, test_accuracy=None)
             outputs.write_intermediate(classifier, config.output, step)
 
     return write

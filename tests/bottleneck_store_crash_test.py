@@ -26,7 +26,7 @@ def _keys(run: int, batch: int) -> list[tuple[bytes, int]]:
 
 
 def _vector(digest: bytes) -> np.ndarray:
-    return np.random.default_rng(list(digest)).random(_WIDTH, np.float32)
+    return np.random.default_rng(list(digest)).random(_WIDTH, np.float32).astype(np.float16)
 
 
 def _put_for_ever(folder: Path, run: int, descriptor: int) -> None:
@@ -75,7 +75,8 @@ class BottleneckStoreCrashTest(absltest.TestCase):
             for run, batches in enumerate(put):
                 # One batch more may be whole: it was kept, but the process could not say so.
                 keys = [key for batch in range(batches + 1) for key in _keys(run, batch)]
-                vectors, found = store.get_many("recipe", keys, _WIDTH)
+                vectors = np.empty((len(keys), _WIDTH), np.float16)
+                found = store.get_many("recipe", keys, vectors)
                 self.assertTrue(found[: batches * _BATCH].all(), "a batch was lost")
                 self.assertIn(found.sum() - batches * _BATCH, (0, _BATCH), "a part was kept")
                 for (digest, _), vector, there in zip(keys, vectors, found, strict=True):

@@ -37,7 +37,7 @@ class ClassifierTest(absltest.TestCase):
         cls.graph.write_bytes(
             frozen_graph.to_bytes(assemble.Classifier(backbone, cls.head, described))
         )
-        cls.engine = engines.LiteRTEngine(backbone)
+        cls.engine = engines.engine(engines.FLOAT32, backbone).load()
         cls.pictures = []
         for number in range(40):
             path = cls.folder / f"{number}.png"

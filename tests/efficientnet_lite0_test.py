@@ -60,7 +60,7 @@ class EfficientnetLite0Test(absltest.TestCase):
     def setUpClass(cls):
         super().setUpClass()
         cls.backbone = efficientnet_lite0.load()
-        cls.litert = engines.LiteRTEngine(cls.backbone)
+        cls.litert = engines.engine(engines.FLOAT32, cls.backbone).load()
         with np.load(_CLASSIFIER) as layer:
             cls.weights, cls.bias = layer["weights"], layer["bias"]
 
@@ -89,7 +89,7 @@ class EfficientnetLite0Test(absltest.TestCase):
 
     def test_litert_and_tensorflow_give_the_same_features(self):
         pictures = np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), np.uint8)
-        tensorflow = engines.TensorFlowEngine(self.backbone)
+        tensorflow = engines.engine(engines.TENSORFLOW, self.backbone).load()
         np.testing.assert_allclose(
             self.litert.features(pictures), tensorflow.features(pictures), atol=1e-4
         )
@@ -98,11 +98,9 @@ class EfficientnetLite0Test(absltest.TestCase):
         self.assertRegex(self.backbone.fingerprint, "^[0-9a-f]{64}$")
         self.assertEqual(self.backbone.fingerprint, efficientnet_lite0.load().fingerprint)
 
-    def test_an_unknown_architecture_or_engine_is_answered_with_the_known_ones(self):
+    def test_an_unknown_architecture_is_answered_with_the_known_ones(self):
         with self.assertRaisesRegex(UserError, "--architecture=vgg.*efficientnet_lite0"):
             registry.load("vgg")
-        with self.assertRaisesRegex(UserError, "--engine=gpu.*float32.*tensorflow"):
-            engines.load("gpu", self.backbone)
 
     def test_the_graph_has_the_tensors_of_the_contract(self):
         with GraphSession(self.backbone.graph_file.read_bytes()) as session:

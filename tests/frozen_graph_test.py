@@ -43,7 +43,7 @@ class FrozenGraphTest(parameterized.TestCase):
         )
         cls.classifier = Classifier(backbone, head, _description(backbone))
         cls.picture = rng.integers(0, 256, (1, 224, 224, 3), np.uint8)
-        cls.features = engines.LiteRTEngine(backbone).features(cls.picture)
+        cls.features = engines.engine(engines.FLOAT32, backbone).load().features(cls.picture)
 
     def write(self, data: bytes) -> Path:
         return Path(self.create_tempfile("graph.pb", content=data, mode="wb").full_path)

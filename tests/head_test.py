@@ -176,7 +176,9 @@ class ProgressTest(absltest.TestCase):
         self.progress: list[Progress] = []
 
     def train(self, validation: tuple[np.ndarray, np.ndarray], options: HeadOptions) -> Head:
-        return head.train(examples([9, 9]), validation, 2, options, self.progress.append)
+        return head.train(
+            examples([9, 9]), validation, 2, options, on_evaluation=self.progress.append
+        )
 
     def test_is_given_after_every_interval_and_the_last_step(self):
         last = self.train(examples([3, 3]), HeadOptions(steps=35, eval_step_interval=10))

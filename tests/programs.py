@@ -8,12 +8,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-_MAINS = {"retrain": "retrain/main.py", "label_image": "label_image/main.py"}
+_MAINS = {
+    "retrain": "retrain/main.py",
+    "label_image": "label_image/main.py",
+    "guess_dir": "tools/guess_dir.py",
+    "serve": "tools/serve.py",
+}
 COLOURS = {"Red": (200, 40, 30), "Green": (40, 180, 60), "Blue": (30, 60, 200)}
 
 
 def command(program: str, *arguments: object) -> list[str]:
-    """Returns what starts `program`, "retrain" or "label_image"."""
+    """Returns what starts `program`, one of those above."""
     return [sys.executable, str(Path.cwd() / _MAINS[program]), *map(str, arguments)]
 
 

@@ -7,12 +7,14 @@ import numpy as np
 from absl.testing import absltest
 
 from retrain import report
-from retrain.bottlenecks import Bottlenecks
+from retrain.bottlenecks import Bottlenecks, Part
 from retrain.clock import Clock
 from retrain.config import TrainingConfig
 from retrain.evaluation import Evaluation, evaluate
+from retrain.head import Head
 from retrain.images import Dataset, Picture
 from retrain.splits import TEST, TRAINING, VALIDATION, Shares
+from retrain.trained import Trained
 
 _LABELS = ("cat", "dog")
 
@@ -40,6 +42,14 @@ class ReportTest(absltest.TestCase):
         self.assertRegex(lines[0], "With 10 test pictures .* 39.7% and 89.2%; .* 50.0%")
         self.assertEqual(lines[1], "Most confused: 2 x dog taken for cat, 1 x cat taken for dog.")
 
+    def test_balanced_accuracy_is_told_where_categories_differ_in_size(self):
+        categories = np.array([0, 0, 0, 0, 0, 1, 1])
+        predicted = np.array([0, 0, 0, 0, 0, 0, 1])
+        uneven = evaluate(np.eye(2)[predicted], categories)
+        lines = report.explanation(uneven, _LABELS)
+        self.assertRegex(lines[1], "^Balanced accuracy = 75.0%: .* 2 to 5 test pictures")
+        self.assertNotIn("Balanced", " ".join(report.explanation(_evaluation(7, 3), _LABELS)))
+
     def test_misclassified_pictures_are_listed_under_the_original_heading(self):
         pictures = [Picture(Path(f"/p/{i}.jpg"), i % 2, TEST, 0.0) for i in range(10)]
         heading, *lines = report.misclassified_lines(_evaluation(9, 1), pictures, _LABELS)
@@ -56,18 +66,23 @@ class ReportTest(absltest.TestCase):
         splits = (TRAINING, VALIDATION, TEST)
         pictures = tuple(Picture(Path(f"/p/{i}.jpg"), i % 2, splits[i % 3], 0.0) for i in range(9))
         dataset = Dataset(Path("/p"), _LABELS, ("Cat", "Dog"), pictures, Shares(10, 10))
-        features = Bottlenecks(dataset, np.zeros((9, 4), np.float32), 5, {Path("/bad"): "empty"})
+        part = Part((), np.zeros((0, 1, 4), np.float16), np.zeros(0, np.int64))
+        features = Bottlenecks(dataset, "float32", {TEST: part}, 5, {Path("/bad"): "empty"})
+        head = Head(np.zeros((4, 2), np.float32), np.zeros(2, np.float32))
+        trained = {
+            name: Trained(features, head, part, {TEST: _evaluation(right, 1)})
+            for name, right in (("int8", 1), ("float32", 3))
+        }
         clock = Clock()
         with clock.phase("training"):
             pass
-        text = report.metrics(
-            TrainingConfig(Path("/p")), features, {TEST: _evaluation(3, 1)}, clock
-        )
-        numbers = json.loads(text)
+        numbers = json.loads(report.metrics(TrainingConfig(Path("/p")), trained, clock))
         self.assertEqual(numbers["test"]["accuracy"], 0.75)
         self.assertEqual(numbers["test"]["confusion"], [[2, 0], [1, 1]])
         self.assertEqual(numbers["pictures"]["training"], 3)
-        self.assertEqual(numbers["pictures"]["bottlenecks_computed"], 5)
+        self.assertEqual(numbers["engine"], "float32")
+        self.assertEqual(numbers["in_int8"]["test"]["accuracy"], 0.5)
+        self.assertEqual(numbers["pictures"]["bottlenecks_computed"], 10)
         self.assertEqual(numbers["pictures"]["unreadable"], {"/bad": "empty"})
         self.assertEqual(numbers["training"]["steps"], 4000)
         self.assertContainsSubset({"training"}, numbers["seconds"])

@@ -211,7 +211,7 @@ class RetrainMainTest(parameterized.TestCase):
         done = subprocess.CompletedProcess([], process.returncode, stdout, stderr)
         self.assert_refused(done, "interrupted")
         again = self.train(f"--image_dir={self.folder}/many")
-        self.assertRegex(again.stderr, r"Bottlenecks: \d+ computed, [1-9]\d* from the cache")
+        self.assertRegex(again.stderr, r"Bottlenecks: \d+ computed by \w+, [1-9]\d* from")
 
     def test_two_runs_at_once(self):
         many = programs.draw_colours(self.folder / "many", count=30)

@@ -164,6 +164,84 @@ with runtime.atomic_file(pathlib.Path(sys.argv[1])) as temporary:
             (self.folder / "missing").read_bytes()
 
 
+class AtomicFolderTest(FolderTestCase):
+    def test_makes_missing_folders_and_leaves_only_the_folder(self):
+        path = self.folder / "a" / "b"
+        with runtime.atomic_folder(path) as temporary:
+            (temporary / "file").write_text("new")
+        self.assertEqual([p.name for p in path.parent.iterdir()], ["b"])
+        self.assertEqual((path / "file").read_text(), "new")
+
+    def test_replaces_the_old_folder_only_at_the_end(self):
+        path = self.folder / "b"
+        (path / "deep").mkdir(parents=True)
+        (path / "deep" / "old").write_text("old")
+        with runtime.atomic_folder(path) as temporary:
+            (temporary / "new").write_text("new")
+            self.assertTrue((path / "deep" / "old").exists())
+        self.assertEqual([p.name for p in path.iterdir()], ["new"])
+        self.assertEqual([p.name for p in self.folder.iterdir()], ["b"])
+
+    def test_keeps_the_old_folder_when_the_block_fails(self):
+        path = self.folder / "b"
+        path.mkdir()
+        (path / "old").write_text("old")
+        with self.assertRaises(ZeroDivisionError), runtime.atomic_folder(path) as temporary:
+            (temporary / "new").write_text("new")
+            raise ZeroDivisionError
+        self.assertEqual([p.name for p in path.iterdir()], ["old"])
+        self.assertEqual([p.name for p in self.folder.iterdir()], ["b"])
+
+    def test_keeps_the_end_of_the_name_meanwhile(self):
+        with runtime.atomic_folder(self.folder / "b.mlpackage") as temporary:
+            self.assertEqual(temporary.suffix, ".mlpackage")
+
+    def test_follows_the_users_mask(self):
+        with runtime.atomic_folder(self.folder / "b") as temporary:
+            (temporary / "c").mkdir(0o700)
+            (temporary / "c" / "d").touch(0o600)
+        mask = os.umask(0)
+        os.umask(mask)
+        modes = [path.stat().st_mode & 0o777 for path in sorted(self.folder.rglob("*"))]
+        self.assertEqual(modes, [0o777 & ~mask, 0o777 & ~mask, 0o666 & ~mask])
+
+    def test_file_in_the_way(self):
+        path = self.folder / "b"
+        path.write_text("mine")
+        with self.assertRaisesRegex(UserError, "file of that name"), runtime.atomic_folder(path):
+            pass
+        self.assertEqual(path.read_text(), "mine")
+
+
+class CheckOutputFolderTest(FolderTestCase):
+    def check(self, path):
+        runtime.check_output_folder(path, "out", {"Data", "Manifest.json"})
+
+    def test_leaves_nothing_behind(self):
+        self.check(self.folder / "a" / "b")
+        self.assertEmpty(list(self.folder.iterdir()))
+
+    def test_accepts_an_older_one(self):
+        (self.folder / "Manifest.json").write_text("{}")
+        self.check(self.folder)
+
+    def test_refuses_a_folder_of_something_else(self):
+        (self.folder / "Manifest.json").write_text("{}")
+        (self.folder / "thesis.txt").write_text("years of work")
+        with self.assertRaisesRegex(UserError, "--out=.*thesis.txt.*would be lost"):
+            self.check(self.folder)
+
+    def test_refuses_a_file(self):
+        (self.folder / "file").write_text("")
+        with self.assertRaisesRegex(UserError, "--out=.*is a file"):
+            self.check(self.folder / "file")
+
+    def test_refuses_a_place_below_a_file(self):
+        (self.folder / "file").write_text("")
+        with self.assertRaisesRegex(UserError, "--out=.*cannot be written"):
+            self.check(self.folder / "file" / "b")
+
+
 class CheckWritableTest(FolderTestCase):
     def test_leaves_nothing_behind(self):
         runtime.check_writable(self.folder / "a" / "b" / "model.pb", "output_graph")

@@ -1,7 +1,7 @@
 """Turns the published weights of EfficientNet-Lite0 into the files that the program loads.
 
 Bazel runs this once, when the project is built, with any of these arguments:
-    graph=FILE.pb  flatbuffer=FILE.tflite  classifier=FILE.npz
+    graph=FILE.pb  flatbuffer=FILE.tflite  keras=FILE.keras  classifier=FILE.npz
 """
 
 import importlib.util
@@ -32,6 +32,8 @@ def main(arguments: list[str]) -> None:
         _check_same_features(model, graph, flatbuffer)
         files["graph"].write_bytes(graph.SerializeToString(deterministic=True))
         files["flatbuffer"].write_bytes(flatbuffer)
+    if "keras" in files:
+        model.save(files["keras"])
 
 
 def weights_file() -> Path:

@@ -11,6 +11,7 @@ NAME = "efficientnet_lite0"
 # Bazel puts what `convert_efficientnet_lite0` made beside this module.
 _GRAPH_FILE = Path(__file__).with_name("efficientnet_lite0.pb")
 _FLATBUFFER_FILE = Path(__file__).with_name("efficientnet_lite0.tflite")
+_KERAS_FILE = Path(__file__).with_name("efficientnet_lite0.keras")
 
 
 def load() -> Backbone:
@@ -26,4 +27,5 @@ def load() -> Backbone:
         feature_width=network.FEATURE_WIDTH,
         graph_file=_GRAPH_FILE,
         flatbuffer_file=_FLATBUFFER_FILE,
+        keras_file=_KERAS_FILE,
     )

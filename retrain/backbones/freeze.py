@@ -1,15 +1,20 @@
 """A Keras network to the two files of a Backbone."""
 
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
 from retrain.backbones import graph_pixels
+from retrain.runtime import quiet_native_libraries
 
 # Part of the contract with scripts that were written for the graphs of 2015 and since.
 CONTENTS = "DecodeJpeg/contents"
 DECODED = "DecodeJpeg"
 INPUTS = ("Mul", "input", "Placeholder")
 BOTTLENECK = "bottleneck"
+
+FLATBUFFER_SIGNATURE = "serving_default"
+FLATBUFFER_INPUT = "pixels"
 
 
 def to_flatbuffer(network: Any) -> bytes:
@@ -19,11 +24,21 @@ def to_flatbuffer(network: Any) -> bytes:
         network: a Keras model from [N, height, width, 3] to [N, feature_width], float32.
     """
     import tensorflow as tf
+    from tensorflow.python.framework import convert_to_constants
 
-    function = _traced(network, batch_size=1)
-    # Given the model as well, as its documentation wants it, the converter loses the weights of a
-    # Keras 3 model without a word.
-    return tf.lite.TFLiteConverter.from_concrete_functions([function]).convert()
+    frozen = convert_to_constants.convert_variables_to_constants_v2(_traced(network, batch_size=1))
+    # The converter names the input and the output only in what belongs to a module, and loses the
+    # weights of a Keras 3 model there without a word, unless they are constants already.
+    module = tf.Module()
+    module.function = tf.function(
+        lambda pixels: {"features": frozen(pixels)[0]},
+        input_signature=[tf.TensorSpec(frozen.inputs[0].shape, tf.float32, FLATBUFFER_INPUT)],
+    )
+    # A swish has a gradient of its own, which nothing that is frozen can be saved with.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    with tempfile.TemporaryDirectory() as folder, quiet_native_libraries():
+        tf.saved_model.save(module, folder, options=options)
+        return tf.lite.TFLiteConverter.from_saved_model(folder).convert()
 
 
 def to_graph(network: Any, mean: Sequence[float], std: Sequence[float]) -> Any:

@@ -8,8 +8,9 @@ from pathlib import Path
 class Backbone:
     """A network and how it wants its pictures.
 
-    Two files hold the same network with the same weights: one that every TensorFlow session runs
-    and that becomes the exported graph, one for LiteRT, which computes features twice as fast.
+    Files hold the same network with the same weights: one that every TensorFlow session runs and
+    that becomes the exported graph, one for LiteRT, which computes features twice as fast, and one
+    for Keras, whose users want layers that they can train.
 
     Attributes:
         name: what `--architecture` calls it.
@@ -24,6 +25,8 @@ class Backbone:
             `freeze.to_graph` makes it.
         flatbuffer_file: a TFLite file from float32 [1, height, width, 3], normalised, to float32
             [1, feature_width].
+        keras_file: a Keras model from float32 [N, height, width, 3], normalised, to float32
+            [N, feature_width], of Keras's own layers; None where the network is not of such.
     """
 
     name: str
@@ -36,3 +39,4 @@ class Backbone:
     feature_width: int
     graph_file: Path
     flatbuffer_file: Path
+    keras_file: Path | None = None

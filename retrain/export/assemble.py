@@ -6,10 +6,10 @@ from importlib.metadata import version
 
 from retrain import pixels
 from retrain.backbones.spec import Backbone
+from retrain.bottlenecks import Bottlenecks
 from retrain.config import TrainingConfig
 from retrain.export.metadata import Metadata
 from retrain.head import Head
-from retrain.images import Dataset
 from retrain.splits import TEST, TRAINING, VALIDATION
 
 
@@ -25,7 +25,7 @@ class Classifier:
 def assemble(
     config: TrainingConfig,
     backbone: Backbone,
-    dataset: Dataset,
+    features: Bottlenecks,
     head: Head,
     test_accuracy: float | None,
 ) -> Classifier:
@@ -34,10 +34,11 @@ def assemble(
     Args:
         config: of the run.
         backbone: that the features come from.
-        dataset: that was learned from.
+        features: that were learned from.
         head: that was trained.
         test_accuracy: 0 to 1, or None where it is not known.
     """
+    dataset = features.dataset
     metadata = Metadata(
         labels=dataset.labels,
         folders=dataset.folders,
@@ -55,7 +56,11 @@ def assemble(
             "pictures": {p: len(dataset.split(p)) for p in (TRAINING, VALIDATION, TEST)},
         },
         test_accuracy=test_accuracy,
-        training=dataclasses.asdict(config.head),
+        training={
+            **dataclasses.asdict(config.head),
+            "engine": features.engine,
+            "distortions": dataclasses.asdict(config.distortions),
+        },
         versions={
             "preprocessing": pixels.PREPROCESSING_VERSION,
             "numpy": version("numpy"),

@@ -86,7 +86,7 @@ def check(
     Args:
         path: of the graph.
         classifier: what it was made from.
-        features: float32 [N, feature_width], of the pictures.
+        features: float16 or float32 [N, feature_width], of the pictures.
         pictures: files, which the graph is to decode itself. A few are enough.
 
     Raises:
@@ -95,7 +95,7 @@ def check(
     expected = classifier.head.probabilities(features)
     output = f"{classifier.metadata.output}:0"
     with GraphSession(path.read_bytes()) as session:
-        answers = session.run(output, {f"{_BOTTLENECK}:0": features})
+        answers = session.run(output, {f"{_BOTTLENECK}:0": features.astype(np.float32)})
         difference = float(np.abs(answers - expected).max(initial=0.0))
         if not difference <= _HEAD_TOLERANCE:
             raise DisagreementError(f"scores from bottlenecks differ by {difference:.2g}")

@@ -82,7 +82,7 @@ def _rate(dataset: Dataset, compute: Any) -> float:
 def _ours(dataset: Dataset) -> None:
     with tempfile.TemporaryDirectory() as cache:
         backbone = registry.load(registry.DEFAULT)
-        bottlenecks.compute(dataset, backbone, "float32", Path(cache), strict=False)
+        bottlenecks.compute(dataset, backbone, "float32", Path(cache))
 
 
 def _plain(dataset: Dataset, network: Any) -> None:

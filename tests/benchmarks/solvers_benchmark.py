@@ -38,9 +38,10 @@ def _features(folder: Path) -> Examples:
     dataset = images.scan(folder, SplitOptions())
     with tempfile.TemporaryDirectory() as cache:
         backbone = registry.load(registry.DEFAULT)
-        result = bottlenecks.compute(dataset, backbone, "auto", Path(cache), strict=False)
-    categories = np.array([picture.category for picture in result.dataset.pictures])
-    return result.vectors, categories
+        result = bottlenecks.compute(dataset, backbone, "float32", Path(cache))
+    parts = result.parts.values()
+    vectors = np.concatenate([part.vectors for part in parts]).astype(np.float32)
+    return vectors, np.concatenate([part.categories for part in parts])
 
 
 def _accuracies(examples: Examples, seed: int) -> dict[str, float]:
@@ -51,11 +52,16 @@ def _accuracies(examples: Examples, seed: int) -> dict[str, float]:
         for rows in np.split(order, [len(order) // 10, len(order) // 5])
     )
     classes = int(categories.max()) + 1
-    sgd = head.train(training, validation, classes, HeadOptions(seed=seed))
+    options = HeadOptions(seed=seed)
+    sgd = head.train(training, validation, classes, options)
+    mean, stddev = training[0].mean(axis=0), training[0].std(axis=0) + 1e-6
+    standardised = [((f - mean) / stddev, c) for f, c in (training, validation, test)]
+    scaled = head.train(standardised[0], standardised[1], classes, options)
     regression = logistic_regression.train(training, validation, classes)
     path = logistic_regression.path(training, classes)
     return {
         "sgd": _accuracy(sgd, test),
+        "sgd on standardised features": _accuracy(scaled, standardised[2]),
         "logistic regression": _accuracy(regression, test),
         "oracle": max(_accuracy(candidate, test) for _, candidate in path),
     }

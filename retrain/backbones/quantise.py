@@ -1,0 +1,65 @@
+"""A float32 network to an int8 one, of a quarter of the size and twice the speed."""
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterable
+
+import numpy as np
+
+from retrain.backbones.freeze import FLATBUFFER_INPUT, FLATBUFFER_SIGNATURE
+from retrain.litert import LiteRTError, LiteRTModel
+from retrain.runtime import processors, quiet_native_libraries
+
+
+class QuantiseError(Exception):
+    """The network cannot be computed in int8; the message says why."""
+
+
+def to_int8(flatbuffer: bytes, pictures: Iterable[np.ndarray]) -> bytes:
+    """Returns the network with weights, activations, input and output in int8.
+
+    How far apart the numbers of each layer may be is measured on pictures (static quantisation,
+    Jacob et al., 2017, https://arxiv.org/abs/1712.05877), weights are scaled by channel.
+
+    Args:
+        flatbuffer: from `freeze.to_flatbuffer`.
+        pictures: float32 [height, width, 3] each, normalised.
+
+    Raises:
+        QuantiseError: it has operations that are not known in int8.
+    """
+    samples = [{FLATBUFFER_INPUT: picture[np.newaxis]} for picture in pictures]
+    # It reports to both outputs, and LiteRT warns of the mode that measuring needs.
+    with (
+        quiet_native_libraries(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        warnings.catch_warnings(),
+    ):
+        from ai_edge_quantizer import calibrator, quantizer, recipe, recipe_manager
+        from ai_edge_quantizer.utils.qsv_utils import min_max_update
+
+        warnings.simplefilter("ignore")
+        recipes = recipe_manager.RecipeManager()
+        recipes.load_quantization_recipe(recipe.static_wi8_ai8())
+        try:
+            # The default, a moving average, clips the extremes and depends on the pictures' order.
+            # This mode measures in a third of the default's time.
+            measured = calibrator.Calibrator(
+                flatbuffer,
+                num_threads=processors(),
+                mode=calibrator.CalibrationMode.CALIBRATION_PROFILER_BASED,
+                qsv_update_func=min_max_update,
+            )
+            measured.calibrate({FLATBUFFER_SIGNATURE: samples}, recipes)
+            work = quantizer.Quantizer(flatbuffer, recipe.static_wi8_ai8())
+            quantised = bytes(work.quantize(measured.get_model_qsvs()).quantized_model)
+            model = LiteRTModel(quantised)
+        except (ValueError, RuntimeError, NotImplementedError, LiteRTError) as error:
+            raise QuantiseError(str(error)) from error
+    if not model.input.dtype == model.output.dtype == np.int8:
+        raise QuantiseError(
+            f"it still takes {model.input.dtype} and gives {model.output.dtype} instead of int8"
+        )
+    return quantised

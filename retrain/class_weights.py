@@ -1,0 +1,63 @@
+"""How much each category counts in the training, whatever number of pictures it has."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from retrain.errors import UserError
+
+BALANCED = "balanced"
+BY_PICTURES = "by_pictures"
+
+_HELP = f"give {BALANCED}, {BY_PICTURES}, or some like label=2,another=0.5"
+
+
+def check(text: str) -> None:
+    """Raises UserError where `text` could not be the weights of any categories."""
+    if text not in (BALANCED, BY_PICTURES):
+        _parsed(text)
+
+
+def shares(text: str, labels: Sequence[str], counts: np.ndarray) -> np.ndarray:
+    """Returns each category's part of what is learned from, float64 [classes] with the sum 1.
+
+    Args:
+        text: BALANCED gives all categories the same part, BY_PICTURES one that grows with their
+            pictures, and `label=number,...` so many times the part that others have.
+        labels: of the categories.
+        counts: training pictures of each category, int [classes], all more than 0.
+
+    Raises:
+        UserError: the text is none of these, or names a label that there is not.
+    """
+    if text == BY_PICTURES:
+        return counts / counts.sum()
+    weights = dict.fromkeys(labels, 1.0)
+    if text != BALANCED:
+        given = _parsed(text)
+        unknown = [label for label in given if label not in weights]
+        if unknown:
+            raise UserError(
+                f"--class_weights={text} names {unknown[0]!r}, which is no label; there are: "
+                f"{', '.join(labels)}"
+            )
+        weights |= given
+    result = np.array([weights[label] for label in labels])
+    # The sum of very large numbers would be infinite.
+    result /= result.max()
+    return result / result.sum()
+
+
+def _parsed(text: str) -> dict[str, float]:
+    weights: dict[str, float] = {}
+    for pair in text.split(","):
+        label, _, number = pair.rpartition("=")
+        try:
+            weight = float(number)
+        except ValueError:
+            weight = 0.0
+        label = label.strip()
+        if not label or label in weights or not 0 < weight < float("inf"):
+            raise UserError(f"--class_weights={text} cannot be read at {pair!r}; {_HELP}")
+        weights[label] = weight
+    return weights

@@ -1,0 +1,73 @@
+"""Test accuracy with more and more distorted variants of each training picture.
+
+    bazel run //tests/benchmarks:distortions_benchmark -- --image_dir=DIR --image_dir=ANOTHER
+
+Every picture is in a random tenth for testing, another for validation, or in the rest, over several
+such splits; training pictures alone are distorted, by --random_crop=10 --random_scale=10
+--random_brightness=10 --flip_left_right.
+"""
+
+import dataclasses
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+
+from retrain import bottlenecks, command_line, images, logistic_regression
+from retrain.backbones import registry
+from retrain.bottlenecks import Part
+from retrain.config import DistortionOptions, SplitOptions
+from retrain.runtime import user_path
+from retrain.splits import TRAINING
+
+_IMAGE_DIR = flags.DEFINE_multi_string("image_dir", [], "Folder with sub-folders of pictures.")
+_SEEDS = flags.DEFINE_integer("seeds", 5, "How many splits.", lower_bound=1)
+_VARIANTS = flags.DEFINE_multi_integer(
+    "distortions_per_image", [0, 1, 2, 4, 8, 16], "Numbers of variants to try."
+)
+
+
+def main(_: list[str]) -> None:
+    """Prints the mean test accuracy for each set and number of variants."""
+    for name in _IMAGE_DIR.value:
+        everything = _features(user_path(name), max(_VARIANTS.value))
+        print(f"{name} ({len(everything.pictures)} pictures)")
+        for variants in _VARIANTS.value:
+            found = [_accuracy(everything, variants, seed) for seed in range(_SEEDS.value)]
+            print(f"  {variants:2} variants {100 * float(np.mean(found)):.2f}%", flush=True)
+
+
+def _features(folder: Path, variants: int) -> Part:
+    """Returns all pictures with their variants, whatever part they are in."""
+    dataset = images.scan(folder, SplitOptions())
+    pictures = tuple(dataclasses.replace(p, split=TRAINING) for p in dataset.pictures)
+    options = DistortionOptions(10, 10, 10, flip_left_right=True, per_image=variants)
+    with tempfile.TemporaryDirectory() as cache:
+        return bottlenecks.compute(
+            dataclasses.replace(dataset, pictures=pictures),
+            registry.load(registry.DEFAULT),
+            "auto",
+            Path(cache),
+            distortions=options,
+        ).part(TRAINING)
+
+
+def _accuracy(everything: Part, variants: int, seed: int) -> float:
+    count = len(everything.pictures)
+    order = np.random.default_rng(seed).permutation(count)
+    test, validation, training = (
+        everything.take(rows) for rows in np.split(order, [count // 10, count // 5])
+    )
+    training = dataclasses.replace(training, variants=training.variants[:, : variants + 1])
+    head = logistic_regression.train(
+        training.examples(),
+        (validation.vectors, validation.categories),
+        int(everything.categories.max()) + 1,
+        variants=variants + 1,
+    )
+    return float((head.logits(test.vectors).argmax(axis=1) == test.categories).mean())
+
+
+if __name__ == "__main__":
+    command_line.run(main, __doc__ or "")
