@@ -1,6 +1,6 @@
 """Test accuracy of the ways to train the last layer, over several random splits.
 
-    bazel run //tests/benchmarks:solvers_benchmark -- --image_dir=DIR --image_dir=ANOTHER
+    bazel run //tests/benchmarks:solvers -- --image_dir=DIR --image_dir=ANOTHER
 
 The oracle is logistic regression whose strength was picked on the test part itself: what no honest
 choice can beat by much.

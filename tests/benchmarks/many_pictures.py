@@ -1,6 +1,6 @@
 """A run on very many small pictures: its time, and the memory that it takes.
 
-bazel run //tests/benchmarks:many_pictures_benchmark -- --pictures=50000
+bazel run //tests/benchmarks:many_pictures -- --pictures=50000
 """
 
 import io

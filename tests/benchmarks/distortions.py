@@ -1,6 +1,6 @@
 """Test accuracy with more and more distorted variants of each training picture.
 
-    bazel run //tests/benchmarks:distortions_benchmark -- --image_dir=DIR --image_dir=ANOTHER
+    bazel run //tests/benchmarks:distortions -- --image_dir=DIR --image_dir=ANOTHER
 
 Every picture is in a random tenth for testing, another for validation, or in the rest, over several
 such splits; training pictures alone are distorted, by --random_crop=10 --random_scale=10
