@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 _MAINS = {
+    "convert": "tools/convert.py",
     "retrain": "retrain/main.py",
     "label_image": "label_image/main.py",
     "guess_dir": "tools/guess_dir.py",

@@ -9,8 +9,12 @@ from pathlib import Path
 
 from absl.testing import absltest, parameterized
 
-_PROGRAMS = {"//retrain": "retrain/main.py", "//label_image": "label_image/main.py"}
-_RUN = re.compile(r"(?:\./bazelw|bazel) run (//\w+) -- (.*)")
+_PROGRAMS = {
+    "//retrain": "retrain/main.py",
+    "//label_image": "label_image/main.py",
+    "//tools:guess_dir": "tools/guess_dir.py",
+}
+_RUN = re.compile(r"(?:\./bazelw|bazel) run (//[\w:]+) -- (.*)")
 # What would build the project within its own test, or needs the network.
 _NOT_RUN = {
     "./bazelw test //...",
@@ -67,6 +71,7 @@ class ReadmeTest(parameterized.TestCase):
                 )
             ],
             "//label_image": [f"--graph={home}/output_graph.pb"],
+            "//tools:guess_dir": [],
         }
         answers = {}
         for command in _commands("README.md"):
@@ -80,6 +85,10 @@ class ReadmeTest(parameterized.TestCase):
             if "//retrain" in command:
                 accuracy = float(re.search(r"^Final test accuracy = (.*)% \(N=", answer, re.M)[1])
                 self.assertGreater(accuracy, 75, command)
+            elif "--undo" in command:
+                self.assertEmpty([p for p in home.glob("sorted/**/*") if p.is_file()], command)
+            elif "//tools:guess_dir" in command:
+                self.assertRegex(answer, r"ones +\d+", command)
             else:
                 category = re.search(r"examples/blocks/(\w+)/", command)[1]
                 self.assertIn(category, answer, command)
