@@ -9,10 +9,13 @@ from pathlib import Path
 
 from absl.testing import absltest, parameterized
 
+from tests import served
+
 _PROGRAMS = {
     "//retrain": "retrain/main.py",
     "//label_image": "label_image/main.py",
     "//tools:guess_dir": "tools/guess_dir.py",
+    "//tools:serve": "tools/serve.py",
 }
 _RUN = re.compile(r"(?:\./bazelw|bazel) run (//[\w:]+) -- (.*)")
 # What would build the project within its own test, or needs the network.
@@ -22,7 +25,13 @@ _NOT_RUN = {
     "./bazelw test //tests:images_test --test_arg=ScanTest",
     "RETRAIN_DATA=/data ./bazelw test //tests:real_pictures_test",
 }
-_PAGES = ("README.md", "CONTRIBUTING.md", "examples/README.md", "tests/benchmarks/README.md")
+_PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "examples/README.md",
+    "tests/benchmarks/README.md",
+    "docker/README.md",
+)
 
 
 def _commands(page: str) -> list[str]:
@@ -75,10 +84,13 @@ class ReadmeTest(parameterized.TestCase):
         }
         answers = {}
         for command in _commands("README.md"):
-            if command in _NOT_RUN:
+            if command in _NOT_RUN or command.startswith("curl "):
                 continue
             program, arguments = _RUN.fullmatch(command).groups()
             given = shlex.split(arguments.replace("/tmp/", f"{home}/"))
+            if program == "//tools:serve":
+                self.serve(given)
+                continue
             answers[command] = _run(program, *usual[program], *given)
         self.assertGreaterEqual(len(answers), 5)
         for command, answer in answers.items():
@@ -92,6 +104,17 @@ class ReadmeTest(parameterized.TestCase):
             else:
                 category = re.search(r"examples/blocks/(\w+)/", command)[1]
                 self.assertIn(category, answer, command)
+
+    def serve(self, flags: list[str]) -> None:
+        (picture,) = re.findall(
+            r"^curl -F image=@(.*) http://127.0.0.1:5000/$", Path("README.md").read_text(), re.M
+        )
+        (graph,) = (flag for flag in flags if flag.startswith("--graph="))
+        body, kind = served.form((picture, Path(picture).read_bytes()))
+        with served.Served(Path(graph.partition("=")[2])) as server:
+            answer = server.ask("POST", "/", body, Content_Type=kind)
+        self.assertEqual(answer.status, 200, answer.body)
+        self.assertIn(Path(picture).parent.name, answer.body.decode())
 
     @parameterized.parameters(*_PROGRAMS)
     def test_the_table_of_flags(self, program: str):

@@ -1,0 +1,184 @@
+"""Requests that no well-meaning client sends: broken, oversized, or made to cost much."""
+
+import io
+import random
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from PIL import Image
+
+_HEAD = "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {}\r\n{}\r\n\r\n"
+_TYPES = (
+    "image/jpeg",
+    "image/",
+    "image/png; charset=\udcff",
+    "application/json",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data",
+    "multipart/form-data; boundary=",
+    "multipart/form-data; boundary=" + "b" * 300,
+    "multipart/mixed; boundary=b",
+    "text/html",
+    "/",
+    "",
+)
+_LINES = (
+    "GET /../../etc/passwd HTTP/1.1",
+    "GET /static/../../server_app.py HTTP/1.1",
+    "GET /static/%2e%2e/%2e%2e/serve.py HTTP/1.1",
+    "GET /%00 HTTP/1.1",
+    "GET /%ff%fe HTTP/1.1",
+    "GET http://other.example/ HTTP/1.1",
+    "GET //other.example/%2e%2e HTTP/1.1",
+    "GET / HTTP/9.9",
+    "GET /",
+    "get / http/1.1",
+    "TRACE / HTTP/1.1",
+    "CONNECT x:443 HTTP/1.1",
+    "OPTIONS * HTTP/1.1",
+    "DELETE /labels HTTP/1.1",
+    "A" * 300 + " / HTTP/1.1",
+    "POST /?top=" + "9" * 5000 + " HTTP/1.1",
+    "POST /?top=%D9%A3 HTTP/1.1",
+    "GET /?" + "a=b&" * 3000 + " HTTP/1.1",
+    "HEAD /metrics HTTP/1.1",
+)
+_HEADERS = (
+    "Content-Length: -1",
+    "Content-Length: 1e3",
+    "Content-Length: 5\r\nContent-Length: 6",
+    "Content-Length: 99999999999999999999",
+    "Transfer-Encoding: gzip",
+    "Transfer-Encoding: chunked\r\nContent-Length: 3",
+    "Expect: 200-ok",
+    "Accept: " + "text/html;q=0.5, " * 500,
+    "Accept: ;;;q=x, */",
+    "Cookie: " + "c=" * 8000,
+    "Range: bytes=0-" + "0,-1," * 900,
+    "If-None-Match: " + '"' * 999,
+    "If-Modified-Since: yesterday",
+    "X\r\n folded: y",
+    "X: " + "x" * 40_000,
+    "\r\n".join(f"X{i}: y" for i in range(2_500)),
+)
+
+
+def requests(seed: int) -> Iterator[bytes]:
+    """Yields without end what to send on a connection each, before its sending side is closed."""
+    rng = random.Random(seed)
+    makers = _makers(rng)
+    while True:
+        yield rng.choice(makers)()
+
+
+def _makers(rng: random.Random) -> list[Callable[[], bytes]]:
+    pictures, bombs = _pictures(), _bombs()
+
+    def noise(most: int) -> bytes:
+        return rng.randbytes(rng.randrange(most))
+
+    def damaged(data: bytes) -> bytes:
+        changed = bytearray(data)
+        for _ in range(rng.randrange(1, 20)):
+            changed[rng.randrange(len(changed))] = rng.randrange(256)
+        return bytes(changed[: rng.randrange(len(changed))] if rng.random() < 0.3 else changed)
+
+    def picture() -> bytes:
+        return damaged(rng.choice(pictures))
+
+    def image(data: bytes) -> bytes:
+        return _post(data, "image/png")
+
+    def line_and_header() -> bytes:
+        lines = [rng.choice(_LINES), "Host: x", "Connection: close", rng.choice(_HEADERS)]
+        return "\r\n".join([*lines, "", ""]).encode() + noise(50)
+
+    def truncated() -> bytes:
+        whole = image(rng.choice(pictures))
+        return whole[: rng.randrange(1, len(whole))]
+
+    def chunks() -> bytes:
+        head = _HEAD.format("image/png", "Transfer-Encoding: chunked").encode()
+        size = rng.choice([b"5", b"-5", b"FFFFFFFFFFFF", b"5;x=" + b"y" * 999, b"", b"zz"])
+        return head + size + b"\r\n" + noise(99) + rng.choice([b"\r\n0\r\n\r\n", b""])
+
+    def form() -> bytes:
+        name = rng.choice(["image", "", "image\0", "x" * 5000, '"; name="', "é\udcff", "../../a"])
+        part = (
+            f'--b\r\nContent-Disposition: form-data; name="{rng.choice(["image", "x", name])}"; '
+            f'filename="{name}"\r\nContent-Type: {rng.choice(_TYPES)}\r\n\r\n'
+        ).encode(errors="surrogateescape")
+        body = (part + picture() + b"\r\n") * rng.choice([1, 2, 130]) + b"--b--\r\n"
+        return _post(
+            damaged(body) if rng.random() < 0.5 else body, "multipart/form-data; boundary=b"
+        )
+
+    return [
+        lambda: noise(2_000) + b"\r\n\r\n",
+        lambda: image(noise(2_000)),
+        lambda: image(picture()),
+        lambda: image(rng.choice(bombs)),
+        lambda: _post(picture(), rng.choice(_TYPES)),
+        lambda: damaged(image(rng.choice(pictures))),
+        truncated,
+        line_and_header,
+        chunks,
+        form,
+    ]
+
+
+def _post(body: bytes, kind: str) -> bytes:
+    return (
+        _HEAD.format(kind, f"Content-Length: {len(body)}").encode(errors="surrogateescape") + body
+    )
+
+
+def _pictures() -> list[bytes]:
+    noisy = Image.frombytes("RGB", (64, 48), random.Random(0).randbytes(64 * 48 * 3))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    options: list[dict[str, Any]] = [
+        {"format": "JPEG", "exif": turned},
+        {"format": "JPEG", "progressive": True},
+        {"format": "PNG"},
+        {"format": "BMP"},
+        {"format": "GIF"},
+        {"format": "WEBP"},
+        {"format": "WEBP", "lossless": True},
+    ]
+    files = []
+    for option in options:
+        file = io.BytesIO()
+        noisy.save(file, **option)
+        files.append(file.getvalue())
+    return files
+
+
+def _bombs() -> list[bytes]:
+    """Returns small files that would unpack to gigabytes, or be decoded for hours."""
+    progressive = _pictures()[1]
+    last = progressive.rindex(b"\xff\xda")
+    flat = io.BytesIO()
+    Image.new("1", (6_000, 6_000)).save(flat, "PNG")  # As large as is allowed, nearly.
+    return [
+        flat.getvalue(),
+        _png(60_000, 60_000, _chunk(b"IDAT", zlib.compress(bytes(10_000_000), 9))),
+        _png(8, 8, _chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(50_000_000), 9))),
+        _png(8, 8, _chunk(b"iCCP", b"k\0\0" + zlib.compress(bytes(50_000_000), 9))),
+        b"GIF89a" + struct.pack("<HHBBB", 65_535, 65_535, 0x80, 0, 0) + bytes(6) + b";",
+        b"BM" + struct.pack("<IIIIiiHHIIiiII", 54, 0, 54, 40, 60_000, 60_000, 1, 24, *[0] * 6),
+        b"\xff\xd8\xff\xc0\x00\x11\x08\xff\xff\xff\xff\x03\x01\x11\0\x02\x11\0\x03\x11\0\xff\xd9",
+        b"RIFF\x20\0\0\0WEBPVP8L\x0d\0\0\0\x2f\xff\xff\xff\x0f" + bytes(20),
+        progressive[:last] + 500 * progressive[last:-2] + progressive[-2:],
+    ]
+
+
+def _png(width: int, height: int, chunk: bytes) -> bytes:
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + chunk + _chunk(b"IEND", b"")
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
