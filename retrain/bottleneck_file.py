@@ -126,10 +126,12 @@ def _initialise(connection: sqlite3.Connection, path: Path) -> None:
                 "name another folder or delete it",
             )
         elif version != _VERSION:
+            age = "an older" if version < _VERSION else "a newer"
             raise _user_error(
                 path,
-                f"is not a cache of bottlenecks of version {_VERSION} (it is of version {version})"
-                "; name another folder or delete it",
+                f"was written by {age} version of retrain (format {version}, not {_VERSION}); "
+                "delete it, which costs no more than computing the bottlenecks anew, or name "
+                "another folder",
             )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from retrain import int8_network
 from retrain.backbones import engines
+from retrain.backbones.engines import Engine
 from retrain.backbones.spec import Backbone
 from retrain.bottleneck_job import Job
 from retrain.bottleneck_store import open_store
@@ -20,7 +21,6 @@ from retrain.splits import TEST, TRAINING, VALIDATION
 NO_DISTORTIONS = DistortionOptions()
 
 _NAMED_AT_MOST = 3
-_FEW = 10
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,11 @@ class Bottlenecks:
         dataset: those pictures, split anew where others had to be left out.
         engine: name of what computed them.
         parts: TRAINING, VALIDATION and TEST.
-        computed: how many vectors were computed now; the others were in the cache.
+        computed: how many vectors were computed now, also those that turned out to be of no use
+            when other pictures could not be read.
         unreadable: why each other picture could not be read.
+        reused: how many of the vectors were in the cache before.
+        int8_network: as a TFLite file, where it computed them.
     """
 
     dataset: Dataset
@@ -77,20 +80,12 @@ class Bottlenecks:
     parts: Mapping[str, Part]
     computed: int
     unreadable: Mapping[Path, str]
+    reused: int = 0
+    int8_network: bytes | None = None
 
     def part(self, split: str) -> Part:
         """Returns one part: TRAINING, VALIDATION or TEST."""
         return self.parts[split]
-
-    @property
-    def count(self) -> int:
-        """How many vectors there are."""
-        return sum(part.variants.shape[0] * part.variants.shape[1] for part in self.parts.values())
-
-    def any_pictures(self) -> Part:
-        """Returns a few pictures from all over one part, that of the tests where there are any."""
-        part = next(self.parts[s] for s in (TEST, VALIDATION, TRAINING) if self.parts[s].pictures)
-        return part.take(np.linspace(0, len(part.pictures) - 1, _FEW).astype(int))
 
 
 def compute(
@@ -100,6 +95,7 @@ def compute(
     cache_dir: Path,
     strict: bool = False,
     distortions: DistortionOptions = NO_DISTORTIONS,
+    told: bool = False,
 ) -> Bottlenecks:
     """Returns the bottlenecks of all pictures of `dataset`.
 
@@ -113,48 +109,72 @@ def compute(
         cache_dir: the folder of the cache.
         strict: whether a picture that cannot be read is an error.
         distortions: how training pictures are varied. Others never are.
+        told: whether the user knows already which pictures are odd.
 
     Raises:
         UserError: the cache cannot be used, the disk is full, or too few pictures can be read, or
             the engine cannot be used.
     """
     name = engines.chosen(engine)
-    quantised = None
+    network = None
     if name == engines.INT8:
-        quantised = int8_network.for_pictures(dataset, backbone, distortions.seed, cache_dir)
-    # Held-out pictures come first: their engine is loaded already while another one still loads.
-    exact = engines.engine(engines.exact(name), backbone, quantised)
-    fastest = engines.engine(name, backbone, quantised)
+        network = int8_network.for_pictures(dataset, backbone, cache_dir)
+    fastest = exact = engines.engine(name, backbone, network)
+    if engines.exact(name) != name:
+        exact = engines.engine(engines.exact(name), backbone)
     unreadable: dict[Path, str] = {}
+    made: set[tuple[str, bytes, int]] = set()
     computed = 0
-    while True:
-        with open_store(cache_dir) as store:
-            undistorted = DistortionOptions(seed=distortions.seed)
-            jobs = [
-                Job(dataset.split(VALIDATION), backbone, exact, store, undistorted),
-                Job(dataset.split(TEST), backbone, exact, store, undistorted),
-                Job(dataset.split(TRAINING), backbone, fastest, store, distortions),
-            ]
-            for job in jobs:
-                job.run(strict)
-        computed += sum(job.computed for job in jobs)
-        skipped = {path: why for job in jobs for path, why in job.unreadable.items()}
-        if not skipped:
-            break
-        unreadable |= skipped
-        logging.warning(
-            "Skipped %d of %d pictures, which cannot be read; they are named above.",
-            len(skipped),
-            len(dataset.pictures),
-        )
-        # It may move pictures into other parts, whose vectors are others.
-        dataset = dataset.without(skipped)
-    _warn_of_equal_pictures([pair for job in jobs for pair in job.pictures_and_digests()])
+    with fastest, exact:
+        while True:
+            jobs = _run_jobs(dataset, backbone, (exact, fastest), cache_dir, strict, distortions)
+            computed += sum(job.computed for job in jobs)
+            skipped = {path: why for job in jobs for path, why in job.unreadable.items()}
+            if not skipped:
+                break
+            made.update(*(job.made() for job in jobs))
+            # Their vectors may take as much memory as all else, and so will the next ones.
+            del jobs
+            unreadable |= skipped
+            logging.warning(
+                "Skipped %d of %d pictures, which cannot be read; they are named above.",
+                len(skipped),
+                len(dataset.pictures),
+            )
+            # It may move pictures into other parts, whose vectors are others.
+            dataset = dataset.without(skipped)
+    if not told:
+        _warn_of_equal_pictures([pair for job in jobs for pair in job.pictures_and_digests()])
     parts = {
         split: Part(tuple(job.pictures), job.vectors, _categories(job.pictures))
         for split, job in zip((VALIDATION, TEST, TRAINING), jobs, strict=True)
     }
-    return Bottlenecks(dataset, name, parts, computed, unreadable)
+    reused = sum(job.reused(made) for job in jobs)
+    return Bottlenecks(dataset, name, parts, computed, unreadable, reused, network)
+
+
+def _run_jobs(
+    dataset: Dataset,
+    backbone: Backbone,
+    exact_and_fastest: tuple[Engine, Engine],
+    cache_dir: Path,
+    strict: bool,
+    distortions: DistortionOptions,
+) -> tuple[Job, Job, Job]:
+    """Returns the jobs of VALIDATION, TEST and TRAINING, done."""
+    exact, fastest = exact_and_fastest
+    undistorted = DistortionOptions(seed=distortions.seed)
+    with open_store(cache_dir) as store:
+        # Held-out pictures come first: their engine is loaded already while another one still
+        # loads.
+        jobs = (
+            Job(dataset.split(VALIDATION), backbone, exact, store, undistorted),
+            Job(dataset.split(TEST), backbone, exact, store, undistorted),
+            Job(dataset.split(TRAINING), backbone, fastest, store, distortions),
+        )
+        for job in jobs:
+            job.run(strict)
+    return jobs
 
 
 def _categories(pictures: Sequence[Picture]) -> np.ndarray:

@@ -7,23 +7,24 @@ answer changes, only how sure it is.
 
 import numpy as np
 
-from retrain.head import Examples, Head
+from retrain.head import Head
 
 # In either direction; beyond these something else is wrong.
 _MOST = 20.0
 
 
-def calibrated(head: Head, validation: Examples) -> Head:
+def calibrated(head: Head, unseen: np.ndarray, truth: np.ndarray) -> Head:
     """Returns `head` with the temperature in its weights; unchanged where there are no pictures.
 
     Args:
         head: that was trained.
-        validation: pictures that it has not learned from; may be empty.
+        unseen: logits, float32 [N, classes], of pictures that whatever gave them has not learned
+            from; may be empty.
+        truth: their categories, int [N].
     """
-    features, categories = validation
-    if not len(categories):
+    if not len(truth):
         return head
-    divisor = temperature(head.logits(features), categories)
+    divisor = temperature(unseen, truth)
     return Head(head.weights / np.float32(divisor), head.bias / np.float32(divisor))
 
 

@@ -18,7 +18,15 @@ def check(text: str) -> None:
         _parsed(text)
 
 
-def shares(text: str, labels: Sequence[str], counts: np.ndarray) -> np.ndarray:
+def check_labels(text: str, labels: Sequence[str], folders: Sequence[str]) -> None:
+    """Raises UserError where `text` names what is neither a label nor its folder."""
+    if text not in (BALANCED, BY_PICTURES):
+        _by_label(text, labels, folders)
+
+
+def shares(
+    text: str, labels: Sequence[str], counts: np.ndarray, folders: Sequence[str] = ()
+) -> np.ndarray:
     """Returns each category's part of what is learned from, float64 [classes] with the sum 1.
 
     Args:
@@ -26,6 +34,7 @@ def shares(text: str, labels: Sequence[str], counts: np.ndarray) -> np.ndarray:
             pictures, and `label=number,...` so many times the part that others have.
         labels: of the categories.
         counts: training pictures of each category, int [classes], all more than 0.
+        folders: of the categories, whose names stand for their labels in `text`, too.
 
     Raises:
         UserError: the text is none of these, or names a label that there is not.
@@ -34,18 +43,27 @@ def shares(text: str, labels: Sequence[str], counts: np.ndarray) -> np.ndarray:
         return counts / counts.sum()
     weights = dict.fromkeys(labels, 1.0)
     if text != BALANCED:
-        given = _parsed(text)
-        unknown = [label for label in given if label not in weights]
-        if unknown:
-            raise UserError(
-                f"--class_weights={text} names {unknown[0]!r}, which is no label; there are: "
-                f"{', '.join(labels)}"
-            )
-        weights |= given
+        weights |= _by_label(text, labels, folders)
     result = np.array([weights[label] for label in labels])
     # The sum of very large numbers would be infinite.
     result /= result.max()
     return result / result.sum()
+
+
+def _by_label(text: str, labels: Sequence[str], folders: Sequence[str]) -> dict[str, float]:
+    # Where one category's label is another one's folder, it means the label.
+    label_of = dict(zip(folders, labels, strict=False)) | {label: label for label in labels}
+    weights: dict[str, float] = {}
+    for name, weight in _parsed(text).items():
+        if name not in label_of:
+            raise UserError(
+                f"--class_weights={text} names {name!r}, which is no label; there are: "
+                f"{', '.join(labels)}"
+            )
+        if label_of[name] in weights:
+            raise UserError(f"--class_weights={text} names {label_of[name]!r} twice; {_HELP}")
+        weights[label_of[name]] = weight
+    return weights
 
 
 def _parsed(text: str) -> dict[str, float]:

@@ -4,6 +4,7 @@ A classifier that has learned from them minds less how a picture was taken. Ever
 picture is decided by the seed, its number and the picture's content, so that it can be cached.
 """
 
+import functools
 import hashlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -19,6 +20,9 @@ UNDISTORTED = 0
 
 # Pixels that a large picture keeps for each that is asked for: more cost time and show nothing.
 _OVERSAMPLING = 2
+
+# What a JPEG file begins with: the markers SOI and of another segment (ITU-T T.81, B.1.1.3).
+_JPEG = b"\xff\xd8\xff"
 
 _FULL = float(1 << 64)
 
@@ -43,9 +47,10 @@ def variants(
 ) -> Iterator[np.ndarray]:
     """Yields variants of a picture, uint8 [height, width, 3], RGB, in the order of their numbers.
 
-    It is decoded once for all that are distorted, at a size that leaves enough pixels in the
-    smallest crop, and once more where the undistorted one is asked for: that must be what
-    `pixels.decode` returns, and a JPEG is decoded otherwise for another size.
+    It is decoded once for all of them. Only a JPEG, which is decoded otherwise for another size,
+    is decoded once for all that are distorted, at a size that leaves enough pixels in the smallest
+    crop, and once more where the undistorted one is asked for, which must be what `pixels.decode`
+    returns.
 
     Args:
         data: the bytes of its file, as for `pixels.decode`.
@@ -58,15 +63,20 @@ def variants(
     Raises:
         UnreadablePictureError: as of `pixels.decode`.
     """
+    reach = _largest_scale(options)
+    sizes = {1.0: (height, width), reach: (round(height * reach), round(width * reach))}
+
+    @functools.cache
+    def upright(scale: float) -> Image.Image:
+        return pixels.upright(data, *sizes[scale])
+
     large = None
     for number in numbers:
         if number == UNDISTORTED:
-            yield pixels.decode(data, height, width)
+            yield pixels.resize(upright(1.0), height, width)
             continue
         if large is None:
-            reach = _largest_scale(options)
-            large = pixels.upright(data, round(height * reach), round(width * reach))
-            large = _shrunk(large, round(height * reach), round(width * reach))
+            large = _shrunk(upright(reach if data.startswith(_JPEG) else 1.0), *sizes[reach])
         yield distort(large, height, width, options, _drawn(options.seed, number, digest))
 
 

@@ -20,7 +20,10 @@ from retrain.runtime import parallel_map
 
 
 class FreshFeatures:
-    """Distorts training pictures, every time differently, and runs them through the network."""
+    """Distorts training pictures, every time differently, and runs them through the network.
+
+    A context manager, which frees the network's memory.
+    """
 
     def __init__(
         self,
@@ -40,9 +43,16 @@ class FreshFeatures:
         self._pictures = pictures
         self._backbone = backbone
         self._options = options
-        self._runner = engines.engine(engine, backbone).load()
+        self._engine = engines.engine(engine, backbone)
+        self._runner = self._engine.load()
         # No two pictures of any step are distorted alike.
         self._numbers = itertools.count(1)
+
+    def __enter__(self) -> "FreshFeatures":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._engine.close()
 
     def of(self, rows: np.ndarray) -> np.ndarray:
         """Returns float32 [N, feature_width] of new distortions of the pictures `rows`, int [N].

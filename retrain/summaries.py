@@ -32,11 +32,12 @@ class RunSummaries:
         folder: of the run, made within the folder that was given.
     """
 
-    def __init__(self, summaries_dir: Path) -> None:
+    def __init__(self, summaries_dir: Path, name: str = "") -> None:
         """Makes a folder for the run, named after the time.
 
         Args:
             summaries_dir: holds the folders of all runs; made where it is missing.
+            name: what comes after the time, to tell runs apart.
 
         Raises:
             UserError: the folder cannot be written.
@@ -44,7 +45,7 @@ class RunSummaries:
         self._summaries_dir = summaries_dir
         self._files: dict[str, _EventFile] = {}
         try:
-            self.folder = _make_folder(summaries_dir)
+            self.folder = _make_folder(summaries_dir, name)
         except OSError as error:
             raise self._cannot_write(error) from error
 
@@ -138,10 +139,10 @@ class _EventFile:
         self._writer.close()
 
 
-def _make_folder(parent: Path) -> Path:
+def _make_folder(parent: Path, suffix: str) -> Path:
     """Makes a new folder in `parent`; no two runs get the same, also when they start at once."""
     parent.mkdir(parents=True, exist_ok=True)
-    name = time.strftime("%Y-%m-%dT%H-%M-%S")
+    name = time.strftime("%Y-%m-%dT%H-%M-%S") + (f"-{suffix}" if suffix else "")
     for number in itertools.count(1):
         folder = parent / (name if number == 1 else f"{name}-{number}")
         try:

@@ -2,11 +2,12 @@
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from retrain import bottlenecks, calibration, class_weights, logistic_regression, outputs, report
+from retrain.backbones.engines import INT8
 from retrain.backbones.spec import Backbone
 from retrain.bottlenecks import Bottlenecks, Part
 from retrain.class_weights import BALANCED
@@ -17,6 +18,7 @@ from retrain.export.assemble import assemble
 from retrain.fresh_features import FreshFeatures
 from retrain.head import Head, Progress, look, train
 from retrain.images import Dataset
+from retrain.logistic_regression import Fitted
 from retrain.splits import TEST, TRAINING, VALIDATION
 from retrain.summaries import RunSummaries
 from retrain.trained import Trained
@@ -26,20 +28,44 @@ _LINES = 10
 
 
 def train_and_test(
-    config: TrainingConfig, backbone: Backbone, dataset: Dataset, engine: str, clock: Clock
-) -> Trained:
-    """Returns a head trained on the features of `engine`, with its test.
+    config: TrainingConfig,
+    backbone: Backbone,
+    dataset: Dataset,
+    engines: Sequence[str],
+    clock: Clock,
+) -> dict[str, Trained]:
+    """Returns for each of the engines a head trained on its features, with its test.
 
     Raises:
         UserError: the user must change something.
     """
-    with clock.phase("bottlenecks"):
-        features = bottlenecks.compute(
-            dataset, backbone, engine, config.bottleneck_dir, config.strict, config.distortions
-        )
-    logging.info("%s", report.bottlenecks_line(features))
+    trained: dict[str, Trained] = {}
+    for engine in engines:
+        run = engine if len(engines) > 1 else ""
+        if run:
+            logging.info("With features of %s:", run)
+        with clock.phase("bottlenecks"):
+            features = bottlenecks.compute(
+                dataset,
+                backbone,
+                engine,
+                config.bottleneck_dir,
+                config.strict,
+                config.distortions,
+                told=bool(trained),
+            )
+        logging.info("%s", report.bottlenecks_line(features))
+        trained[engine] = _trained_and_tested(config, backbone, features, clock, run)
+        # What could not be read is not tried and told of again.
+        dataset = features.dataset
+    return trained
+
+
+def _trained_and_tested(
+    config: TrainingConfig, backbone: Backbone, features: Bottlenecks, clock: Clock, run: str
+) -> Trained:
     with clock.phase("training"):
-        head = train_head(config, backbone, features)
+        head = train_head(config, backbone, features, run)
     with clock.phase("evaluation"):
         tested = features.part(TEST).sample(config.test_batch_size, config.head.seed)
         parts = {VALIDATION: features.part(VALIDATION), TEST: tested}
@@ -50,10 +76,18 @@ def train_and_test(
     return Trained(features, head, tested, evaluations)
 
 
-def train_head(config: TrainingConfig, backbone: Backbone, features: Bottlenecks) -> Head:
+def train_head(
+    config: TrainingConfig, backbone: Backbone, features: Bottlenecks, run: str = ""
+) -> Head:
     """Returns the head trained on the training part, as the config says.
 
     Summaries and classifiers that are not trained to the end are written on the way.
+
+    Args:
+        config: of the run.
+        backbone: that the features come from.
+        features: of all parts.
+        run: what the summaries are called beside the time, where there are several.
 
     Raises:
         UserError: the numbers grew beyond all bounds, something cannot be written, or the weights
@@ -62,37 +96,47 @@ def train_head(config: TrainingConfig, backbone: Backbone, features: Bottlenecks
     training, validation = features.part(TRAINING), features.part(VALIDATION)
     labels = features.dataset.labels
     counts = np.bincount(training.categories, minlength=len(labels))
-    shares = class_weights.shares(config.head.class_weights, labels, counts)
+    shares = class_weights.shares(
+        config.head.class_weights, labels, counts, features.dataset.folders
+    )
     if config.head.solver == "logistic_regression":
-        head = _regress(config, training, validation, shares)
+        fitted = _regress(config, training, validation, shares, run)
+        head, unseen, truth = fitted.head, fitted.unseen, fitted.truth
     else:
-        head = _descend(config, backbone, features, shares)
-    if config.head.calibrate:
-        head = calibration.calibrated(head, (validation.vectors, validation.categories))
-    return head
+        head = _descend(config, backbone, features, shares, run)
+        unseen, truth = head.logits(validation.vectors), validation.categories
+    return calibration.calibrated(head, unseen, truth) if config.head.calibrate else head
 
 
-def _regress(config: TrainingConfig, training: Part, validation: Part, shares: np.ndarray) -> Head:
+def _regress(
+    config: TrainingConfig, training: Part, validation: Part, shares: np.ndarray, run: str
+) -> Fitted:
     examples = training.examples()
     watched = (validation.vectors, validation.categories)
     variants = training.variants.shape[1]
-    trained = logistic_regression.train(examples, watched, len(shares), shares, variants)
-    progress = look(0, trained, examples, watched if len(watched[1]) else None)
+    seed = config.head.seed
+    fitted = logistic_regression.train(examples, watched, len(shares), shares, variants, seed)
+    progress = look(0, fitted.head, examples, watched if len(watched[1]) else None)
     logging.info("Logistic regression: %s.", _text(progress))
     if config.output.summaries_dir:
-        with RunSummaries(config.output.summaries_dir) as summaries:
+        with RunSummaries(config.output.summaries_dir, run) as summaries:
             summaries.add(progress)
-    return trained
+    return fitted
 
 
 def _descend(
-    config: TrainingConfig, backbone: Backbone, features: Bottlenecks, shares: np.ndarray
+    config: TrainingConfig,
+    backbone: Backbone,
+    features: Bottlenecks,
+    shares: np.ndarray,
+    run: str,
 ) -> Head:
     training, validation = features.part(TRAINING), features.part(VALIDATION)
     with contextlib.ExitStack() as stack:
         watchers = [_Lines(config.head.steps).show]
         if config.output.summaries_dir:
-            watchers.append(stack.enter_context(RunSummaries(config.output.summaries_dir)).add)
+            summaries = stack.enter_context(RunSummaries(config.output.summaries_dir, run))
+            watchers.append(summaries.add)
 
         def show(progress: Progress) -> None:
             for watch in watchers:
@@ -100,8 +144,8 @@ def _descend(
 
         features_of = None
         if config.distortions.fresh:
-            pictures = training.pictures
-            features_of = FreshFeatures(pictures, backbone, features.engine, config.distortions).of
+            fresh = FreshFeatures(training.pictures, backbone, features.engine, config.distortions)
+            features_of = stack.enter_context(fresh).of
         return train(
             training.examples(),
             (validation.vectors, validation.categories),
@@ -142,7 +186,9 @@ def _text(progress: Progress) -> str:
 def _intermediate_writer(
     config: TrainingConfig, backbone: Backbone, features: Bottlenecks
 ) -> Callable[[int, Head], None]:
-    frequency = config.output.intermediate_store_frequency
+    # They are graphs, none of which calculates in int8.
+    in_graph = features.engine != INT8
+    frequency = config.output.intermediate_store_frequency if in_graph else 0
 
     def write(step: int, head: Head) -> None:
         # As in the original: not before the first step, and not after the last.

@@ -159,7 +159,8 @@ class BottleneckStoreTest(absltest.TestCase):
                 found = store.get_many(recipe, [key], np.zeros((1, _WIDTH), np.float16))
                 self.assertEqual(found.tolist(), [expected], (recipe, key))
                 digest, variant = key
-                self.assertEqual(variant in store.known(recipe, _WIDTH).get(digest, ()), expected)
+                known = store.known(recipe, _WIDTH).get(digest, 0)
+                self.assertEqual(bool(known >> variant & 1), expected)
 
     def test_missing_and_repeated_keys(self):
         with open_store(self.folder) as store:
@@ -352,7 +353,7 @@ class BottleneckStoreTest(absltest.TestCase):
         with contextlib.closing(sqlite3.connect(self.path)) as raw:
             raw.execute("PRAGMA user_version = 99")
         content = self.path.read_bytes()
-        _refused(self.folder, str(self.path), "version 99", "delete it")
+        _refused(self.folder, str(self.path), "newer version of retrain", "delete it")
         self.assertEqual(self.path.read_bytes(), content)
 
     def test_a_folder_in_the_place_of_the_file(self):

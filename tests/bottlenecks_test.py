@@ -1,15 +1,17 @@
 """Bottlenecks come from the cache whenever they can, and never stale."""
 
 import dataclasses
+import hashlib
 import os
 import shutil
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from absl.testing import absltest
 from PIL import Image
 
-from retrain import bottlenecks, images, pixels
+from retrain import bottlenecks, distortions, images, pixels
 from retrain.backbones import efficientnet_lite0, engines
 from retrain.bottlenecks import NO_DISTORTIONS, Bottlenecks
 from retrain.config import DistortionOptions, SplitOptions
@@ -65,7 +67,8 @@ class BottlenecksTest(absltest.TestCase):
 
     def test_a_second_run_computes_nothing_and_gives_the_same_bits(self):
         first, second = self.compute(), self.compute()
-        self.assertEqual((first.computed, second.computed), (8, 0))
+        self.assertEqual((first.computed, first.reused), (8, 0))
+        self.assertEqual((second.computed, second.reused), (0, 8))
         assert_equal_vectors(first, second)
 
     def test_copied_and_renamed_pictures_are_found_again(self):
@@ -99,10 +102,34 @@ class BottlenecksTest(absltest.TestCase):
         with self.assertLogs(level="WARNING") as logs:
             result = self.compute()
         self.assertEqual(list(result.unreadable), [bad])
-        self.assertEqual(result.count, 7)
+        self.assertEqual((result.computed, result.reused), (7, 0))
         self.assertNotIn(bad, [picture.path for picture in result.dataset.pictures])
         self.assertIn(str(bad), "\n".join(logs.output))
         self.assertEqual(self.compute().computed, 0)
+
+    def test_what_is_computed_in_vain_is_not_taken_for_reused(self):
+        for category in ("a", "b"):
+            for number in range(4, 8):
+                noise = np.random.default_rng(number).integers(0, 256, (40, 50, 3), np.uint8)
+                Image.fromarray(noise).save(self.pictures / category / f"{number}{category}.png")
+        dataset = images.scan(self.pictures, SplitOptions())
+        lost = [p.path for p in dataset.pictures if p.category == 0 and p.split != TRAINING]
+        self.assertNotEmpty(lost)
+        for path in lost:
+            path.write_bytes(b"not a picture")
+        options = DistortionOptions(flip_left_right=True, per_image=2)
+        with self.assertLogs(level="WARNING"):
+            first = self.compute(distortions=options)
+        # Other pictures had to take the places of those that were lost.
+        moved = [p for p in first.dataset.pictures if p.category == 0 and p.split != TRAINING]
+        self.assertNotEmpty(moved)
+        count = sum(part.variants[:, :, 0].size for part in first.parts.values())
+        # Beside what is of use, the variants of those that moved.
+        self.assertEqual((first.computed, first.reused), (count + 2 * len(moved), 0))
+        with self.assertLogs(level="WARNING"):
+            second = self.compute(distortions=options)
+        self.assertEqual(second.computed, 0)
+        self.assertEqual(second.reused, count)
 
     def test_strict_makes_it_an_error(self):
         (self.pictures / "b/2.png").write_bytes(b"")
@@ -163,11 +190,61 @@ class BottlenecksTest(absltest.TestCase):
         self.assertLen(result.dataset.pictures, 9)
         self.assertEqual(self.compute(distortions=options).computed, 0)
 
-    def test_equal_pictures_are_pointed_out(self):
+    def test_equal_pictures_are_pointed_out_once(self):
         shutil.copy(self.pictures / "a/0.png", self.pictures / "b/same.png")
         with self.assertLogs(level="WARNING") as logs:
-            self.compute()
+            result = self.compute()
         self.assertIn("in two categories", "\n".join(logs.output))
+        with self.assertNoLogs(level="WARNING"):
+            bottlenecks.compute(result.dataset, self.backbone, "float32", self.cache, told=True)
+
+    def test_however_many_variants_the_network_gets_as_many_as_it_takes_at_a_time(self):
+        given = []
+
+        class Counting:
+            workers = 1
+            batch_size = 4
+
+            def features(self, pixels: np.ndarray) -> np.ndarray:
+                given.append(len(pixels))
+                means = pixels.mean(axis=(1, 2, 3), dtype=np.float32)
+                return np.repeat(means[:, np.newaxis], 1280, axis=1)
+
+            def close(self) -> None:
+                given.append(-1)
+
+        options = dataclasses.replace(_DISTORTIONS, per_image=21)
+        with mock.patch.object(engines, "_LiteRTRunner", lambda *_: Counting()):
+            result = self.compute(distortions=options)
+        *given, closed = given
+        self.assertEqual(closed, -1)
+        self.assertLessEqual(max(given), 4)
+        training = result.part(TRAINING)
+        self.assertEqual(sum(given), 22 * len(training.pictures) + 8 - len(training.pictures))
+        for picture, vectors in zip(training.pictures, training.variants, strict=True):
+            data = picture.path.read_bytes()
+            digest = hashlib.sha256(data).digest()
+            made = distortions.variants(data, digest, range(22), 224, 224, options)
+            means = [np.float16(one.mean(dtype=np.float32)) for one in made]
+            np.testing.assert_array_equal(vectors[:, 0], means)
+
+    def test_numbers_that_are_too_large_are_told_and_not_stored(self):
+        class TooLarge:
+            workers = batch_size = 1
+
+            def features(self, pixels: np.ndarray) -> np.ndarray:
+                return np.full((len(pixels), 1280), 1e6, np.float32)
+
+            def close(self) -> None: ...
+
+        with (
+            mock.patch.object(engines, "_LiteRTRunner", lambda *_: TooLarge()),
+            self.assertRaisesRegex(UserError, "^efficientnet_lite0 gives .* not finite") as caught,
+        ):
+            self.compute()
+        self.assertNotIn("\n", str(caught.exception))
+        result = self.compute()
+        self.assertEqual((result.computed, result.reused), (8, 0))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from retrain.calibration import calibrated, temperature
+from retrain import calibration
+from retrain.calibration import temperature
 from retrain.evaluation import evaluate
 from retrain.head import Examples, Head, softmax
 
@@ -22,6 +23,10 @@ def head(sureness: float) -> Head:
     """Returns one whose logits are those of `examples`, times `sureness`, and shifted a little."""
     bias = np.float32(0.3) * np.arange(_CLASSES, dtype=np.float32)
     return Head(np.float32(sureness) * np.eye(_CLASSES, dtype=np.float32), bias)
+
+
+def calibrated(layer: Head, unseen: Examples) -> Head:
+    return calibration.calibrated(layer, layer.logits(unseen[0]), unseen[1])
 
 
 def right(count: int, gap: float) -> Examples:

@@ -37,7 +37,7 @@ class SharesTest(parameterized.TestCase):
         shares = class_weights.shares(text, _LABELS, _COUNTS)
         examples = indistinguishable()
         nothing = examples[0][:0], examples[1][:0]
-        regressed = logistic_regression.train(examples, nothing, 2, shares)
+        regressed = logistic_regression.train(examples, nothing, 2, shares).head
         options = HeadOptions(steps=2000, learning_rate=0.1, train_batch_size=200)
         descended = head.train(examples, nothing, 2, options, shares)
         for trained, delta in ((regressed, 0.01), (descended, 0.05)):
@@ -47,6 +47,13 @@ class SharesTest(parameterized.TestCase):
     def test_labels_may_have_spaces_and_equals_signs(self):
         found = class_weights.shares("a b=2,c=d=5", ("a b", "c=d", "e"), np.array([1, 1, 1]))
         np.testing.assert_allclose(found, np.array([2, 5, 1]) / 8)
+
+    def test_folders_stand_for_their_labels(self):
+        labels, folders, counts = ("a 1", "b", "c"), ("A_1", "B", "b"), np.array([1, 1, 1])
+        for text, wanted in (("A_1=2", (2, 1, 1)), ("a 1=2,B=5", (2, 5, 1)), ("b=3", (1, 3, 1))):
+            class_weights.check_labels(text, labels, folders)
+            found = class_weights.shares(text, labels, counts, folders)
+            np.testing.assert_allclose(found, np.array(wanted) / sum(wanted))
 
     def test_however_large_they_sum_up_to_one(self):
         for text in ("rare=1e308,common=1e308", "rare=1e-320"):
@@ -93,6 +100,16 @@ class MistakesTest(parameterized.TestCase):
         self.assert_one_line(
             caught.exception, "--class_weights=rare=2,raer=3", "'raer'", "rare, common"
         )
+        with self.assertRaises(UserError) as early:
+            class_weights.check_labels("rare=2,raer=3", _LABELS, ("Rare", "Common"))
+        self.assertEqual(str(early.exception), str(caught.exception))
+        for named_alike in ("balanced", "by_pictures"):
+            class_weights.check_labels(named_alike, _LABELS, ("Rare", "Common"))
+
+    def test_a_category_is_named_once_by_its_label_or_its_folder(self):
+        with self.assertRaises(UserError) as caught:
+            class_weights.check_labels("rare=2,Rare=3", _LABELS, ("Rare", "Common"))
+        self.assert_one_line(caught.exception, "names 'rare' twice", "balanced, by_pictures, or")
 
 
 if __name__ == "__main__":

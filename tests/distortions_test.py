@@ -264,10 +264,18 @@ class PictureTest(parameterized.TestCase):
         for small, large in zip(*pictures, strict=True):
             self.assertLess(np.abs(small.astype(int) - large).mean(), 2)
 
-    def test_a_picture_is_decoded_once_for_all_that_are_distorted(self):
+    @parameterized.parameters(("JPEG", 2), ("MPO", 2), ("PNG", 1), ("BMP", 1), ("WEBP", 1))
+    def test_a_picture_is_decoded_once_and_a_jpeg_once_more_as_it_is(self, file_format, times):
+        file = io.BytesIO()
+        Image.open(io.BytesIO(noise(700, 900))).save(file, file_format)
+        data = file.getvalue()
         with mock.patch.object(pixels, "upright", wraps=pixels.upright) as upright:
-            made(noise(), range(1, 9), _ALL)
-        self.assertEqual(upright.call_count, 1)
+            first, *distorted = made(data, range(9), _ALL)
+        self.assertEqual(upright.call_count, times)
+        np.testing.assert_array_equal(first, pixels.decode(data, _SIDE, _SIDE))
+        for number, picture in enumerate(distorted, 1):
+            (alone,) = made(data, [number], _ALL)
+            np.testing.assert_array_equal(picture, alone)
 
     @parameterized.parameters((1, 1), (1, 300), (300, 1), (2, 3), (3000, 1), (900, 1200))
     def test_pictures_of_any_size_have_variants_of_one_size(self, height, width):

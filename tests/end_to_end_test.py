@@ -123,6 +123,60 @@ class EndToEndTest(parameterized.TestCase):
         self.assertEqual((folder / "graph.pb").read_bytes(), first)
         self.assertLen(list((folder / "logs").glob("*/validation/events.out.tfevents.*")), 2)
 
+    def test_int8_trains_a_last_layer_beside_that_of_the_graph(self):
+        folder = self.folder / "int8"
+        pictures = programs.draw_colours(folder / "pictures", count=12)
+        (pictures / "Red/empty.jpg").write_bytes(b"")
+        flags = ("--engine=int8", f"--metrics_json={folder}/metrics.json")
+        often = "--intermediate_store_frequency=100"
+        done = self.train(*flags, often, folder=folder, pictures=pictures)
+        before, _, after = done.stderr.partition("With features of int8:\n")
+        in_int8, of_graph, in_other = after.partition("With features of ")
+        self.assertNotIn("Bottlenecks: ", before)
+        self.assertIn("Bottlenecks: 36 computed by int8, 0 from the cache.", in_int8)
+        self.assertTrue(of_graph)
+        self.assertRegex(in_other, r"^(bfloat16|float32):\nBottlenecks: 36 computed")
+        self.assertEqual(done.stderr.count("empty.jpg cannot be read"), 1)
+        self.assertIn("\nIn int8, with a last layer of its own: 100.0%.\n", done.stdout)
+        numbers = json.loads((folder / "metrics.json").read_text())
+        self.assertEqual(list(numbers["pictures"]["unreadable"]), [str(pictures / "Red/empty.jpg")])
+        self.assertEqual(numbers["in_int8"]["test"]["accuracy"], 1)
+        # Graphs do not calculate in int8: they are those of the other last layer.
+        self.assertEqual(done.stderr.count("Wrote the classifier as it was at step 100"), 1)
+        self.assertNotIn("Wrote the classifier", in_int8)
+        self.assertLen(list((folder / "logs").glob("*-int8/validation/events.out.tfevents.*")), 1)
+        self.assertLen(list((folder / "logs").glob("*/validation/events.out.tfevents.*")), 2)
+        # A few more pictures leave the network and its features as they are.
+        more = programs.draw_colours(folder / "more", count=13)
+        for colour in programs.COLOURS:
+            shutil.copy(more / colour / "12.jpg", pictures / colour)
+        again = self.train(*flags, folder=folder, pictures=pictures)
+        self.assertIn("Bottlenecks: 3 computed by int8, 36 from the cache.", again.stderr)
+        self.assertNotIn("Quantising", again.stderr)
+
+    def test_distorted_pictures_and_weighted_categories(self):
+        folder = self.folder / "distorted"
+        metrics = folder / "metrics.json"
+        flags = [
+            *("--random_crop=10", "--random_scale=10", "--random_brightness=10"),
+            *("--flip_left_right", "--class_weights=Red=3", f"--metrics_json={metrics}"),
+        ]
+        done = self.train(*flags, "--distortions_per_image=2", folder=folder)
+        self.assertIn("Final test accuracy = 100.0%", done.stdout)
+        numbers = json.loads(metrics.read_text())
+        count = numbers["pictures"]["training"]
+        self.assertRegex(done.stderr, f"Bottlenecks: {18 + 2 * count} computed by .*, 0 from the")
+        self.assertEqual(numbers["training"]["class_weights"], "Red=3")
+        self.assertEqual(numbers["training"]["distortions"]["per_image"], 2)
+        self.assertEqual(numbers["training"]["distortions"]["random_scale"], 10)
+        done = self.train(*flags, "--distortions_per_image=3", folder=folder)
+        self.assertRegex(done.stderr, f"Bottlenecks: {count} computed .*, {18 + 2 * count} from")
+        few = ("--how_many_training_steps=3", "--train_batch_size=10", "--learning_rate=1")
+        done = self.train(*flags, *few, "--distortions_per_image=0", folder=folder)
+        self.assertIn("Bottlenecks: 0 computed, 18 from the cache.", done.stderr)
+        self.assertIn("Step 3 of 3: ", done.stderr)
+        self.assertEqual(json.loads(metrics.read_text())["training"]["steps"], 3)
+
     def test_every_run_has_its_own_summaries(self):
         folder = self.folder / "twice"
         self.train(folder=folder)

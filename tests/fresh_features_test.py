@@ -72,6 +72,12 @@ class FreshFeaturesTest(parameterized.TestCase):
         np.testing.assert_array_equal(runs[0], runs[1])
         self.assertTrue((runs[0] != runs[2]).any(axis=1).all())
 
+    def test_the_network_is_freed_at_the_end(self):
+        with self.fresh() as fresh:
+            fresh.of(np.array([0]))
+        with self.assertRaises(AttributeError):
+            fresh.of(np.array([0]))
+
     def test_a_picture_that_is_lost_meanwhile_is_named(self):
         fresh = self.fresh()
         self.pictures[1].path.unlink()

@@ -1,6 +1,8 @@
 """The int8 network is made once for the pictures it is measured on, and found again."""
 
 import dataclasses
+import hashlib
+import json
 import os
 import shutil
 from pathlib import Path
@@ -10,7 +12,6 @@ from absl.testing import absltest
 from PIL import Image
 
 from retrain import images, int8_network
-from retrain.backbones import engines
 from retrain.config import SplitOptions
 from retrain.errors import UserError
 from retrain.images import Dataset
@@ -49,24 +50,33 @@ class Int8NetworkTest(absltest.TestCase):
         options = SplitOptions(validation_percentage=0, test_dir=self.folder / "tests")
         return images.scan(folder or self.pictures, options)
 
-    def network(self, dataset: Dataset, seed: int = 0, **changes) -> bytes:
+    def network(self, dataset: Dataset, **changes) -> bytes:
         backbone = dataclasses.replace(self.backbone, **changes)
-        return int8_network.for_pictures(dataset, backbone, seed, self.cache)
+        return int8_network.for_pictures(dataset, backbone, self.cache)
 
     def kept(self) -> list[Path]:
-        return sorted(self.cache.iterdir())
+        return sorted(self.cache.glob("*.tflite"))
+
+    def repaint(self, count: int) -> None:
+        """Makes `count` training pictures other ones."""
+        for number, picture in enumerate(self.scan().split(TRAINING)[:count]):
+            Image.new("RGB", (50, 40), (number, 0, 0)).save(picture.path)
 
     def plant(self) -> None:
         """Puts another network where the one that was made is."""
         (path,) = self.kept()
         path.write_bytes(self.another)
 
-    def test_is_of_int8_and_kept_in_one_file(self):
+    def test_is_of_int8_and_kept_beside_what_it_was_measured_on(self):
         made = self.network(self.draw(10))
         self.assertEqual(LiteRTModel(made).input.dtype, np.int8)
         (path,) = self.kept()
         self.assertRegex(path.name, "^tiny_int8_[0-9a-f]{16}.tflite$")
         self.assertEqual(path.read_bytes(), made)
+        self.assertCountEqual(self.cache.iterdir(), [path, path.with_suffix(".json")])
+        content = json.loads(path.with_suffix(".json").read_text())
+        digests = [hashlib.sha256(p.read_bytes()).hexdigest() for p in self.pictures.glob("*/*")]
+        self.assertCountEqual(content["pictures"], digests)
 
     def test_is_found_again(self):
         dataset = self.draw(10)
@@ -97,22 +107,68 @@ class Int8NetworkTest(absltest.TestCase):
         self.network(self.scan())
         self.assertLen(self.kept(), 1)
 
-    def test_another_seed_draws_other_pictures_where_there_are_many(self):
-        dataset = self.draw(60)
-        self.assertNotEqual(self.network(dataset, seed=0), self.network(dataset, seed=1))
-        self.assertLen(self.kept(), 2)
-
-    def test_is_made_anew_for_other_training_pictures_only(self):
-        dataset = self.draw(10)
-        self.network(dataset)
+    def test_is_kept_while_half_of_its_pictures_are_still_learned_from(self):
+        self.network(self.draw(10))
         self.plant()
-        (test_picture, _) = dataset.split(TEST)
-        (training_picture, *_) = dataset.split(TRAINING)
-        Image.new("RGB", (50, 40), "red").save(test_picture.path)
+        self.repaint(10)
         self.assertEqual(self.network(self.scan()), self.another)
-        Image.new("RGB", (50, 40), "red").save(training_picture.path)
+        self.repaint(11)
         self.assertNotEqual(self.network(self.scan()), self.another)
         self.assertLen(self.kept(), 2)
+
+    def test_is_kept_when_pictures_are_added(self):
+        dataset = self.draw(60)
+        self.network(dataset)
+        self.plant()
+        for number in range(3):
+            Image.new("RGB", (50, 40), (0, number, 0)).save(self.pictures / f"a/new{number}.png")
+        self.assertEqual(self.network(self.scan()), self.another)
+        self.assertLen(self.kept(), 1)
+
+    def test_the_one_with_the_most_pictures_in_common_is_taken(self):
+        first = self.network(self.draw(10))
+        shutil.copytree(self.pictures, self.folder / "first")
+        self.repaint(20)
+        second = self.network(self.scan())
+        for category in ("a", "b"):
+            (self.pictures / category / "9.png").unlink()
+            shutil.copytree(self.folder / "first" / category, self.pictures / category / "first")
+        self.assertEqual(self.network(self.scan()), first)
+        for path in sorted(self.pictures.glob("*/first/*.png"))[:10]:
+            path.unlink()
+        self.assertEqual(self.network(self.scan()), second)
+        self.assertLen(self.kept(), 2)
+
+    def test_those_of_other_data_sets_stay(self):
+        here = self.network(self.draw(10))
+        self.repaint(20)
+        there = self.network(self.scan())
+        self.assertCountEqual([path.read_bytes() for path in self.kept()], [here, there])
+
+    def test_test_pictures_have_no_part_in_it(self):
+        dataset = self.draw(10)
+        self.network(dataset)
+        before = {path: path.read_bytes() for path in self.cache.iterdir()}
+        for picture in dataset.split(TEST):
+            Image.new("RGB", (50, 40), "red").save(picture.path)
+        self.network(self.scan())
+        self.assertEqual({path: path.read_bytes() for path in self.cache.iterdir()}, before)
+
+    def test_a_list_that_is_damaged_or_of_nothing_is_of_no_use(self):
+        dataset = self.draw(10)
+        made = self.network(dataset)
+        (path,) = self.kept()
+        for damaged in ("", "[]", "{}", '{"pictures": 3}', "\0"):
+            self.plant()
+            path.with_suffix(".json").write_text(damaged)
+            self.assertEqual(self.network(dataset), made)
+
+    def test_a_list_without_a_network_is_of_no_use(self):
+        dataset = self.draw(10)
+        made = self.network(dataset)
+        (path,) = self.kept()
+        path.unlink()
+        self.assertEqual(self.network(dataset), made)
 
     def test_is_made_anew_for_another_backbone(self):
         dataset = self.draw(10)
@@ -149,10 +205,11 @@ class Int8NetworkTest(absltest.TestCase):
             self.network(dataset)
         self.assertIn("measured on 20 pictures", "\n".join(logs.output))
         third.write_bytes(b"")
+        shutil.rmtree(self.cache)
         with self.assertRaises(UserError) as caught:
             self.network(dataset)
         self.assertRegex(
-            str(caught.exception), "^--engine=int8 needs 20 .* there are 19; .*--engine=float32$"
+            str(caught.exception), "^int8 needs 20 .* there are 19; .* --tflite_quantization$"
         )
 
     def test_a_network_that_cannot_be_quantised_is_told_with_what_runs_it(self):
@@ -162,9 +219,8 @@ class Int8NetworkTest(absltest.TestCase):
             self.network(self.draw(10), flatbuffer_file=file)
         message = str(caught.exception)
         self.assertNotIn("\n", message)
-        self.assertStartsWith(message, "--engine=int8 cannot run tiny (")
-        others = [name for name in engines.NAMES if name != engines.INT8]
-        self.assertEndsWith(message, f"; choose one of: {', '.join(others)}")
+        self.assertStartsWith(message, "int8 is not possible with --architecture=tiny (")
+        self.assertEndsWith(message, "choose another --engine and another --tflite_quantization")
         self.assertFalse(self.cache.exists())
 
     def test_a_folder_that_cannot_be_used_is_told(self):

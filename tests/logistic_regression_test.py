@@ -1,5 +1,7 @@
 """The regression finds the minimum, chooses by the validation part, and folds what it did."""
 
+import warnings
+
 import numpy as np
 from absl.testing import absltest
 
@@ -23,7 +25,7 @@ class LogisticRegressionTest(absltest.TestCase):
         return float((head.logits(examples[0]).argmax(axis=1) == examples[1]).mean())
 
     def test_it_is_near_the_best_that_is_possible(self):
-        head = logistic_regression.train(_examples(0, 600), _examples(1, 200), 3)
+        head = logistic_regression.train(_examples(0, 600), _examples(1, 200), 3).head
         test = _examples(2, 3000)
         # With the true centres and equal spreads, the nearest centre is the best guess.
         centres = np.random.default_rng(99).normal(0, 1, (3, 20))
@@ -33,20 +35,18 @@ class LogisticRegressionTest(absltest.TestCase):
         nearest = ((standard[:, None] - centres) ** 2).sum(axis=2).argmin(axis=1)
         self.assertGreater(self.accuracy(head, test), (nearest == test[1]).mean() - 0.03)
 
-    def test_the_validation_part_chooses_the_strength(self):
-        noisy = _examples(0, 60, spread=6)
-        with self.assertLogs(level="INFO") as noisy_log:
-            logistic_regression.train(noisy, _examples(1, 300, spread=6), 3)
-        clear = _examples(0, 600, spread=0.7)
-        with self.assertLogs(level="INFO") as clear_log:
-            logistic_regression.train(clear, _examples(1, 300, spread=0.7), 3)
-        logs = (noisy_log.output[-1], clear_log.output[-1])
-        chosen = [float(log.split("C = ")[1].split(",")[0]) for log in logs]
-        self.assertLess(chosen[0], chosen[1])
+    def test_the_strength_fits_the_data(self):
+        strengths = [
+            logistic_regression.train(
+                _examples(0, 100, spread=spread), _examples(1, 300, spread=spread), 3
+            ).strength
+            for spread in (6, 0.7)
+        ]
+        self.assertLess(*strengths)
 
     def test_without_a_validation_part_it_still_learns(self):
         nothing = (np.zeros((0, 20), np.float32), np.zeros(0, np.int64))
-        head = logistic_regression.train(_examples(0, 300), nothing, 3)
+        head = logistic_regression.train(_examples(0, 300), nothing, 3).head
         self.assertGreater(self.accuracy(head, _examples(2, 1000)), 0.7)
 
     def test_small_categories_count_as_much_as_large_ones(self):
@@ -54,7 +54,7 @@ class LogisticRegressionTest(absltest.TestCase):
         keep = (categories != 2) | (np.arange(2000) < 200)
         head = logistic_regression.train(
             (features[keep], categories[keep]), _examples(1, 300, spread=3), 3
-        )
+        ).head
         test = _examples(2, 3000, spread=3)
         predicted = head.logits(test[0]).argmax(axis=1)
         self.assertGreater((predicted == 2).mean(), 0.25)
@@ -64,7 +64,7 @@ class LogisticRegressionTest(absltest.TestCase):
         rng = np.random.default_rng(5)
         # What an engine of less precision makes of it: the sixth never changed while learning.
         features[:, 5] += rng.normal(0, 1e-4, len(features)).astype(np.float32)
-        head = logistic_regression.train((features, categories), _examples(1, 200), 3)
+        head = logistic_regression.train((features, categories), _examples(1, 200), 3).head
         test = _examples(2, 1000)
         noisy = test[0].copy()
         noisy[:, 5] += 0.01
@@ -73,9 +73,9 @@ class LogisticRegressionTest(absltest.TestCase):
 
     def test_variants_count_as_one_picture(self):
         training, validation = _examples(0, 100, spread=4), _examples(1, 100, spread=4)
-        once = logistic_regression.train(training, validation, 3)
+        once = logistic_regression.train(training, validation, 3).head
         thrice = tuple(array.repeat(3, axis=0) for array in training)
-        many = logistic_regression.train(thrice, validation, 3, variants=3)
+        many = logistic_regression.train(thrice, validation, 3, variants=3).head
         np.testing.assert_allclose(many.weights, once.weights, atol=2e-2)
 
     def test_shares_move_the_decision(self):
@@ -83,21 +83,63 @@ class LogisticRegressionTest(absltest.TestCase):
         test = _examples(2, 3000, spread=4)[0]
         predicted = []
         for shares in ([1 / 3] * 3, [0.1, 0.1, 0.8]):
-            head = logistic_regression.train(training, validation, 3, shares=np.array(shares))
+            head = logistic_regression.train(training, validation, 3, shares=np.array(shares)).head
             predicted.append((head.logits(test).argmax(axis=1) == 2).mean())
         self.assertGreater(predicted[1], predicted[0] + 0.1)
 
-    def test_the_fewest_errors_come_before_the_likeliest(self):
-        training, validation = _examples(0, 80, spread=3), _examples(1, 200, spread=3)
-        heads = [head for _, head in logistic_regression.path(training, 3)]
-        errors = [(h.logits(validation[0]).argmax(1) != validation[1]).sum() for h in heads]
-        chosen = logistic_regression.train(training, validation, 3)
-        found = (chosen.logits(validation[0]).argmax(1) != validation[1]).sum()
-        self.assertEqual(found, min(errors))
-        self.assertGreater(max(errors), min(errors))
+    def test_every_picture_is_judged_once_by_heads_that_have_not_seen_it(self):
+        rng = np.random.default_rng(0)
+        # Noise alone: who has seen a picture knows it, and who has not can only guess.
+        training = rng.normal(size=(120, 200)).astype(np.float32), rng.integers(0, 3, 120)
+        validation = rng.normal(size=(40, 200)).astype(np.float32), rng.integers(0, 3, 40)
+        fitted = logistic_regression.train(training, validation, 3)
+        self.assertCountEqual(fitted.truth, [*training[1], *validation[1]])
+        self.assertEqual(fitted.unseen.shape, (160, 3))
+        self.assertLess((fitted.unseen.argmax(axis=1) == fitted.truth).mean(), 0.5)
+        self.assertGreater(self.accuracy(fitted.head, training), 0.6)
+
+    def test_variants_of_a_picture_are_left_out_together(self):
+        rng = np.random.default_rng(0)
+        pictures, categories = rng.normal(size=(60, 200)), rng.integers(0, 3, 60)
+        variants = pictures.repeat(4, axis=0) + rng.normal(0, 0.01, (240, 200))
+        training = variants.astype(np.float32), categories.repeat(4)
+        nothing = (np.zeros((0, 200), np.float32), np.zeros(0, np.int64))
+        fitted = logistic_regression.train(training, nothing, 3, variants=4)
+        self.assertLen(fitted.truth, 60)
+        self.assertLess((fitted.unseen.argmax(axis=1) == fitted.truth).mean(), 0.55)
+
+    def test_a_category_with_one_picture_is_always_learned_from(self):
+        features, categories = _examples(0, 200)
+        keep = np.append(np.flatnonzero(categories != 2), np.argmax(categories == 2))
+        few = features[keep], categories[keep]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            fitted = logistic_regression.train(few, _examples(1, 50), 3)
+        self.assertTrue(np.isfinite(fitted.head.weights).all())
+
+    def test_many_pictures_are_chosen_by_some_of_every_category(self):
+        features, categories = _examples(0, 25_000, width=8)
+        categories = np.where(categories == 2, 0, categories)
+        categories[7] = 2
+        nothing = (np.zeros((0, 8), np.float32), np.zeros(0, np.int64))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            fitted = logistic_regression.train((features, categories), nothing, 3)
+        self.assertLess(len(fitted.truth), 25_000)
+        self.assertTrue(np.isfinite(fitted.head.weights).all())
+
+    def test_the_fewest_errors_on_unseen_pictures_win(self):
+        with self.assertLogs(level="INFO") as logs:
+            fitted = logistic_regression.train(
+                _examples(0, 80, spread=3), _examples(1, 200, spread=3), 3
+            )
+        right = int((fitted.unseen.argmax(axis=1) == fitted.truth).sum())
+        self.assertIn(f"{right} of 280 pictures get the right label", logs.output[-1])
 
     def test_the_same_data_give_the_same_bits(self):
-        heads = [logistic_regression.train(_examples(0, 300), _examples(1, 99), 3) for _ in "ab"]
+        heads = [
+            logistic_regression.train(_examples(0, 300), _examples(1, 99), 3).head for _ in "ab"
+        ]
         np.testing.assert_array_equal(heads[0].weights, heads[1].weights)
         np.testing.assert_array_equal(heads[0].bias, heads[1].bias)
         self.assertEqual((heads[0].weights.dtype, heads[0].weights.shape), (np.float32, (20, 3)))

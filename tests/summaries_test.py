@@ -126,6 +126,10 @@ class FolderTest(SummariesTestCase):
         names = {RunSummaries(self.folder).folder.name for _ in range(3)}
         for name in names:
             self.assertRegex(name, r"^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(-\d+)?$")
+        named = {RunSummaries(self.folder, "int8").folder.name for _ in range(2)}
+        self.assertLen(named, 2)
+        for name in named:
+            self.assertRegex(name, r"^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-int8(-\d+)?$")
 
 
 class CannotWriteTest(SummariesTestCase):

@@ -1,7 +1,7 @@
 """Programs that run a backbone: LiteRT and TensorFlow, in several precisions."""
 
-import dataclasses
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,12 +22,11 @@ FLOAT32 = "float32"
 TENSORFLOW = "tensorflow"
 NAMES = (AUTO, INT8, BFLOAT16, FLOAT32, TENSORFLOW)
 
-# What the drivers of NVIDIA make on Linux. TensorFlow has no other GPUs there without a plug-in.
-_GPU_DEVICE = Path("/dev/nvidiactl")
-
 _PROCESSOR_FLAGS = Path("/proc/cpuinfo")
 # Other processors know the format too, but are not faster with it.
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
+# It is oneDNN within TensorFlow that calculates with it; this turns oneDNN off.
+_ONEDNN_SWITCH = "TF_ENABLE_ONEDNN_OPTS"
 
 _INT8 = np.iinfo(np.int8)
 
@@ -46,20 +45,48 @@ class Runner(Protocol):
     def features(self, pixels: np.ndarray) -> np.ndarray:
         """Returns float32 [N, feature_width] for uint8 [N, height, width, 3], RGB."""
 
+    def close(self) -> None:
+        """Frees its memory; it cannot be run any more."""
 
-@dataclasses.dataclass(frozen=True)
+
 class Engine:
-    """A way to run a backbone, which is not loaded yet.
+    """A way to run a backbone, loaded when it is needed. A context manager, which closes it.
 
     Attributes:
         name: one of NAMES, never AUTO.
         recipe: all of it that decides features, for their key in the cache.
-        load: makes it ready.
     """
 
-    name: str
-    recipe: Mapping[str, str]
-    load: Callable[[], Runner]
+    def __init__(self, name: str, recipe: Mapping[str, str], make: Callable[[], Runner]) -> None:
+        """Loads nothing.
+
+        Args:
+            name: one of NAMES, never AUTO.
+            recipe: all of it that decides features.
+            make: loads the network.
+        """
+        self.name = name
+        self.recipe = recipe
+        self._make = make
+        self._runner: Runner | None = None
+
+    def load(self) -> Runner:
+        """Makes it ready, the first time."""
+        if self._runner is None:
+            self._runner = self._make()
+        return self._runner
+
+    def close(self) -> None:
+        """Frees the memory of what was loaded; another `load` loads it again."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            runner.close()
+
+    def __enter__(self) -> "Engine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def chosen(name: str) -> str:
@@ -73,16 +100,25 @@ def chosen(name: str) -> str:
     """
     if name not in NAMES:
         raise UserError(f"--engine={name} is not known; choose one of: {', '.join(NAMES)}")
-    if name == BFLOAT16 and not _has_bfloat16():
-        raise UserError(
-            f"--engine={name} needs a processor that calculates with it, which this one does not; "
-            f"choose {AUTO}, {INT8} or {FLOAT32}"
-        )
-    if name != AUTO:
+    if name not in (AUTO, BFLOAT16):
         return name
-    if _GPU_DEVICE.exists():
-        return TENSORFLOW
-    return BFLOAT16 if _has_bfloat16() else FLOAT32
+    missing = _missing_for_bfloat16()
+    if name == BFLOAT16 and missing:
+        raise UserError(f"--engine={name} needs {missing}; choose {AUTO}, {INT8} or {FLOAT32}")
+    return FLOAT32 if missing else BFLOAT16
+
+
+def check(name: str, backbone: Backbone) -> None:
+    """Raises UserError where the user named an engine that cannot run `backbone`.
+
+    AUTO takes TensorFlow for one that LiteRT does not run.
+    """
+    if name in (FLOAT32, INT8) and backbone.flatbuffer_file is None:
+        others = [other for other in NAMES if other not in (FLOAT32, INT8)]
+        raise UserError(
+            f"--engine={name} cannot run {backbone.name}, which has operations that TFLite has "
+            f"not; choose one of: {', '.join(others)}"
+        )
 
 
 def exact(name: str) -> str:
@@ -107,9 +143,8 @@ def engine(name: str, backbone: Backbone, quantised: bytes | None = None) -> Eng
         assert quantised is not None
         recipe["network"] = hashlib.sha256(quantised).hexdigest()
         return Engine(name, recipe, lambda: _LiteRTRunner(backbone, quantised))
-    if name == FLOAT32:
-        flatbuffer = backbone.flatbuffer_file
-        return Engine(name, recipe, lambda: _LiteRTRunner(backbone, flatbuffer.read_bytes()))
+    if name == FLOAT32 and backbone.flatbuffer_file:
+        return Engine(name, recipe, lambda: _LiteRTRunner(backbone, backbone.flatbuffer()))
     return Engine(name, recipe, lambda: _TensorFlowRunner(backbone, bfloat16=name == BFLOAT16))
 
 
@@ -119,12 +154,16 @@ def quantise_pixels(pixels: np.ndarray, scale: float, zero_point: int) -> np.nda
     return np.clip(numbers, _INT8.min, _INT8.max).astype(np.int8)
 
 
-def _has_bfloat16() -> bool:
+def _missing_for_bfloat16() -> str | None:
+    if os.environ.get(_ONEDNN_SWITCH, "").lower() in ("0", "false"):
+        return f"oneDNN, which {_ONEDNN_SWITCH}={os.environ[_ONEDNN_SWITCH]} turns off"
     try:
-        text = _PROCESSOR_FLAGS.read_text()
+        flags = set(_PROCESSOR_FLAGS.read_text().split())
     except OSError:
-        return False
-    return bool(_BFLOAT16_FLAGS & set(text.split()))
+        flags = set()
+    if flags & _BFLOAT16_FLAGS:
+        return None
+    return "a processor that calculates with it, which this one does not"
 
 
 class _LiteRTRunner:
@@ -142,6 +181,10 @@ class _LiteRTRunner:
         inputs = _as_network_wants(pixels, self._backbone)
         return np.concatenate([self._run(picture[np.newaxis]) for picture in inputs])
 
+    def close(self) -> None:
+        """Frees its memory; it cannot be run any more."""
+        del self._model
+
     def _run(self, picture: np.ndarray) -> np.ndarray:
         into, out = self._model.input, self._model.output
         if into.dtype == np.int8:
@@ -153,7 +196,7 @@ class _LiteRTRunner:
 
 
 class _TensorFlowRunner:
-    """TensorFlow, on a GPU where it finds one."""
+    """TensorFlow, on a GPU where it was built for one and finds it."""
 
     batch_size = 16
 
@@ -166,6 +209,10 @@ class _TensorFlowRunner:
         """Returns float32 [N, feature_width] for uint8 [N, height, width, 3], RGB."""
         feeds = {"input:0": _as_network_wants(pixels, self._backbone)}
         return self._session.run("bottleneck:0", feeds)
+
+    def close(self) -> None:
+        """Frees its memory; it cannot be run any more."""
+        self._session.close()
 
 
 def _as_network_wants(pixels: np.ndarray, backbone: Backbone) -> Any:

@@ -1,15 +1,12 @@
 """A float32 network to an int8 one, of a quarter of the size and twice the speed."""
 
-import contextlib
-import io
-import warnings
 from collections.abc import Iterable
 
 import numpy as np
 
 from retrain.backbones.freeze import FLATBUFFER_INPUT, FLATBUFFER_SIGNATURE
 from retrain.litert import LiteRTError, LiteRTModel
-from retrain.runtime import processors, quiet_native_libraries
+from retrain.runtime import processors, quiet_libraries
 
 
 class QuantiseError(Exception):
@@ -30,17 +27,11 @@ def to_int8(flatbuffer: bytes, pictures: Iterable[np.ndarray]) -> bytes:
         QuantiseError: it has operations that are not known in int8.
     """
     samples = [{FLATBUFFER_INPUT: picture[np.newaxis]} for picture in pictures]
-    # It reports to both outputs, and LiteRT warns of the mode that measuring needs.
-    with (
-        quiet_native_libraries(),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-        warnings.catch_warnings(),
-    ):
+    # LiteRT warns of the mode that measuring needs.
+    with quiet_libraries():
         from ai_edge_quantizer import calibrator, quantizer, recipe, recipe_manager
         from ai_edge_quantizer.utils.qsv_utils import min_max_update
 
-        warnings.simplefilter("ignore")
         recipes = recipe_manager.RecipeManager()
         recipes.load_quantization_recipe(recipe.static_wi8_ai8())
         try:

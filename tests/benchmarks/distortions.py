@@ -60,13 +60,13 @@ def _accuracy(everything: Part, variants: int, seed: int) -> float:
         everything.take(rows) for rows in np.split(order, [count // 10, count // 5])
     )
     training = dataclasses.replace(training, variants=training.variants[:, : variants + 1])
-    head = logistic_regression.train(
+    fitted = logistic_regression.train(
         training.examples(),
         (validation.vectors, validation.categories),
         int(everything.categories.max()) + 1,
         variants=variants + 1,
     )
-    return float((head.logits(test.vectors).argmax(axis=1) == test.categories).mean())
+    return float((fitted.head.logits(test.vectors).argmax(axis=1) == test.categories).mean())
 
 
 if __name__ == "__main__":

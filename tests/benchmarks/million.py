@@ -41,14 +41,14 @@ def main(_: list[str]) -> None:
         _report("read", begun)
     held_out = count // 100
     begun = time.monotonic()
-    head = logistic_regression.train(
+    fitted = logistic_regression.train(
         (vectors[2 * held_out :], categories[2 * held_out :]),
         (vectors[:held_out], categories[:held_out]),
         _CLASSES,
     )
     _report("learned from", begun)
     test = slice(held_out, 2 * held_out)
-    right = (head.logits(vectors[test]).argmax(axis=1) == categories[test]).mean()
+    right = (fitted.head.logits(vectors[test]).argmax(axis=1) == categories[test]).mean()
     print(f"{'test accuracy':20} {100 * right:7.2f} %")
     # On Linux in KiB.
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6 * 1.024

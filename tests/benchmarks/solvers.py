@@ -57,7 +57,7 @@ def _accuracies(examples: Examples, seed: int) -> dict[str, float]:
     mean, stddev = training[0].mean(axis=0), training[0].std(axis=0) + 1e-6
     standardised = [((f - mean) / stddev, c) for f, c in (training, validation, test)]
     scaled = head.train(standardised[0], standardised[1], classes, options)
-    regression = logistic_regression.train(training, validation, classes)
+    regression = logistic_regression.train(training, validation, classes, seed=seed).head
     path = logistic_regression.path(training, classes)
     return {
         "sgd": _accuracy(sgd, test),

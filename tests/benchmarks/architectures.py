@@ -1,0 +1,92 @@
+"""Every architecture once: its network prepared, trained, and exported to every format.
+
+    bazel run //tests/benchmarks:architectures -- --only=mobilenet_v2,vgg16
+
+The weights are at random, so that nothing is downloaded. Retrain compares what the files answer
+with what it trained, and fails where an exact one differs; those of less precision may, as such a
+network makes much of small differences. Prints seconds of the first run, and of a second one for
+the graph alone, with all in the cache.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from absl import flags
+
+from retrain import command_line
+from retrain.backbones.keras_table import APPLICATIONS, NAMES
+from retrain.runtime import quiet_libraries
+from tests import keras_weights_files, programs
+
+_ONLY = flags.DEFINE_list(
+    "only", [*NAMES, "mobilenet_1.0_224", "mobilenet_0.50_160"], "Names of architectures."
+)
+# Of each of three colours.
+_PICTURES = 7
+
+_ALWAYS = ("--output", "--metrics", "--bottleneck")
+
+
+def main(_: list[str]) -> int:
+    """Prints a row for each architecture, and returns 1 where one failed."""
+    failed = 0
+    for name in _ONLY.value:
+        with tempfile.TemporaryDirectory() as folder:
+            line = _row(name, Path(folder))
+        failed += line is None
+        print(f"{name:22} {line or 'FAILED'}", flush=True)
+    return min(failed, 1)
+
+
+def _row(name: str, folder: Path) -> str | None:
+    from tensorflow import keras
+
+    with quiet_libraries():
+        model = keras_weights_files.network(name)
+        weights = keras_weights_files.write_old(folder / "weights.h5", model)
+        keras.backend.clear_session()
+    programs.draw_colours(folder / "pictures", _PICTURES)
+    outputs = {
+        "--output_graph": "graph.pb",
+        "--output_labels": "labels.txt",
+        "--saved_model_dir": "saved",
+        "--keras_file": "model.keras",
+        "--tflite_file": "model.tflite",
+        "--coreml_file": "model.mlpackage",
+        "--metrics_json": "metrics.json",
+        "--bottleneck_dir": "cache",
+    }
+    common = [
+        *("retrain/main.py", f"--image_dir={folder}/pictures", f"--architecture={name}"),
+        *(f"--weights={weights}", "--summaries_dir=", "--min_agreement=0"),
+    ]
+    written = [f"{flag}={folder}/{file}" for flag, file in outputs.items()]
+    seconds = []
+    for flags_of_run in (written, [flag for flag in written if flag.startswith(_ALWAYS)]):
+        begin = time.perf_counter()
+        run = subprocess.run(
+            [sys.executable, *common, *flags_of_run],
+            env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+            capture_output=True,
+            text=True,
+        )
+        seconds.append(time.perf_counter() - begin)
+        if run.returncode:
+            print(run.stderr, file=sys.stderr)
+            return None
+    accuracy = json.loads((folder / "metrics.json").read_text())["test"]["accuracy"]
+    size = (folder / "model.tflite").stat().st_size / 1e6
+    side = APPLICATIONS[name].side
+    return (
+        f"{side:4} px  all files {seconds[0]:6.1f} s  again {seconds[1]:6.1f} s  "
+        f"TFLite {size:6.1f} MB  accuracy {accuracy:.2f}"
+    )
+
+
+if __name__ == "__main__":
+    command_line.run(main, __doc__)
