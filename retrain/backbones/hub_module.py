@@ -1,0 +1,235 @@
+"""Networks in modules of TensorFlow Hub: SavedModels from pictures to a vector for each."""
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from retrain.backbones import freeze, module_files, prepared, same_features
+from retrain.backbones.spec import Backbone
+from retrain.config import BackboneOptions
+from retrain.errors import UserError
+from retrain.runtime import quiet_libraries
+
+# To be raised when the same module gives other features.
+_VERSION = 1
+
+# https://www.tensorflow.org/hub/common_signatures/images: values from 0 to 1.
+_MEAN = (0.0, 0.0, 0.0)
+_STD = (255.0, 255.0, 255.0)
+
+# Sizes that networks are trained for. A module for any size has the best one in its name.
+_SIZES = ("96", "128", "160", "192", "224", "240", "256", "260", "288", "299", "300", "331", "384")
+_CLASSES_OF_IMAGENET = (1000, 1001)
+_NOT_IN_NAMES = re.compile(r"^\w+://[^/]*/|\.tar\.gz$|\.tgz$")
+
+
+def load(options: BackboneOptions, cache_dir: Path) -> Backbone:
+    """Returns the network in the module that the options name.
+
+    Args:
+        options: with `tfhub_module`.
+        cache_dir: the folder of the cache.
+
+    Raises:
+        UserError: there is no such module, it gives no vectors, or it takes no such pictures.
+    """
+    handle = options.tfhub_module
+    assert handle is not None
+    folder = module_files.find(handle, cache_dir)
+    given = (options.input_height, options.input_width, options.input_mean, options.input_std)
+    decisive = json.dumps([_VERSION, _digests(folder), given])
+    fingerprint = hashlib.sha256(decisive.encode()).hexdigest()
+    name = _name(handle)
+
+    def make(new: Path) -> prepared.Description:
+        with quiet_libraries():
+            network, description = _network(folder, options, handle, fingerprint)
+            has_flatbuffer = _write(network, description, new)
+        if description.feature_width in _CLASSES_OF_IMAGENET:
+            logging.warning(
+                "%s gives %d numbers, which look like scores of classes; a module that is called "
+                "feature vector is the better base.",
+                *(handle, description.feature_width),
+            )
+        if not has_flatbuffer:
+            logging.info("TFLite has not all operations of %s; TensorFlow runs it.", name)
+        return description
+
+    return prepared.backbone(cache_dir, name, fingerprint, make)
+
+
+def _name(handle: str) -> str:
+    """Returns the last parts of the handle, by which people know the module."""
+    parts = [part for part in _NOT_IN_NAMES.sub("", handle).split("/") if part]
+    return "_".join(parts[-3:] if "://" in handle else parts[-1:])
+
+
+def _digests(folder: Path) -> list[tuple[str, str]]:
+    """Returns all that is in the module."""
+    return [
+        (str(file.relative_to(folder)), hashlib.sha256(file.read_bytes()).hexdigest())
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    ]
+
+
+def _network(
+    folder: Path, options: BackboneOptions, handle: str, fingerprint: str
+) -> tuple[Callable[[Any], Any], prepared.Description]:
+    """Returns the module as a function from normalised pixels to features."""
+    import tensorflow as tf
+
+    if not _is_of_tensorflow_2(folder, handle):
+        raise UserError(
+            f"--tfhub_module={handle} is in the format of TensorFlow 1; choose one for "
+            "TensorFlow 2, or freeze it to a graph for --model_dir"
+        )
+    try:
+        module = tf.saved_model.load(str(folder))
+    # What TensorFlow raises depends on what it stumbles over.
+    except Exception as error:
+        raise _not_loaded(handle, error) from error
+    call, stated = _call(module)
+    if call is None:
+        raise UserError(
+            f"--tfhub_module={handle} cannot be called with pictures; choose a module that is "
+            "called feature vector"
+        )
+    height, width = _size(options, handle, stated)
+    try:
+        features = call(tf.zeros((2, height, width, 3)))
+    except Exception as error:
+        raise UserError(
+            f"--tfhub_module={handle} does not take pictures of {height} x {width} pixels in "
+            f"colour ({_first_line(error)}); set --input_height and --input_width, or choose a "
+            "module that is called feature vector"
+        ) from error
+    shape = getattr(features, "shape", None)
+    if shape is None or shape.rank != 2 or features.dtype != tf.float32:
+        raise UserError(
+            f"--tfhub_module={handle} does not give one vector for each picture, but "
+            f"{f'the shape {shape}' if shape is not None else 'several tensors'}; choose a module "
+            "that is called feature vector"
+        )
+    description = prepared.Description(
+        name=_name(handle),
+        fingerprint=fingerprint,
+        height=height,
+        width=width,
+        mean=options.input_mean or _MEAN,
+        std=options.input_std or _STD,
+        channel_order="RGB",
+        feature_width=int(shape[1]),
+    )
+    return call, description
+
+
+def _is_of_tensorflow_2(folder: Path, handle: str) -> bool:
+    """Tells whether a SavedModel holds objects, as TensorFlow 2 writes it, and not just a graph."""
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved = saved_model_pb2.SavedModel()
+    try:
+        saved.ParseFromString((folder / module_files.SAVED_MODEL).read_bytes())
+    except DecodeError as error:
+        raise _not_loaded(handle, error) from error
+    return any(len(graph.object_graph_def.nodes) for graph in saved.meta_graphs)
+
+
+def _not_loaded(handle: str, error: Exception) -> UserError:
+    return UserError(f"--tfhub_module={handle} cannot be loaded: {_first_line(error)}")
+
+
+def _call(module: Any) -> tuple[Callable[[Any], Any] | None, Any]:
+    """Returns how to call the module, and the shape of pictures that it states, if any."""
+    if callable(module):
+        functions = getattr(module.__call__, "concrete_functions", None) or ()
+        shapes = [_shape(function.structured_input_signature) for function in functions]
+
+        def called(pixels: Any) -> Any:
+            try:
+                return module(pixels, training=False)
+            except (TypeError, ValueError):
+                return module(pixels)
+
+        return called, next(filter(None, shapes), None)
+    for name, function in getattr(module, "signatures", {}).items():
+        _, named = function.structured_input_signature
+        if len(named) == 1 and len(function.structured_outputs) == 1:
+            return _by_position(module, name), _shape(function.structured_input_signature)
+    return None, None
+
+
+def _by_position(module: Any, name: str) -> Callable[[Any], Any]:
+    """Returns a signature of one input and one output, which have names, as a function."""
+    signature = module.signatures[name]
+    _, named = signature.structured_input_signature
+    (argument,), (result,) = named, signature.structured_outputs
+    # Through the module, which its variables live as long as.
+    return lambda pixels: module.signatures[name](**{argument: pixels})[result]
+
+
+def _shape(signature: Any) -> list[int | None] | None:
+    """Returns the shape of the first argument that is like a batch of pictures."""
+    import tensorflow as tf
+
+    for value in tf.nest.flatten(signature):
+        shape = getattr(value, "shape", None)
+        if shape is not None and shape.rank == 4:
+            return shape.as_list()
+    return None
+
+
+def _size(
+    options: BackboneOptions, handle: str, stated: list[int | None] | None
+) -> tuple[int, int]:
+    """Returns height and width of the pictures: as the user says, or the module, or its name.
+
+    Raises:
+        UserError: nobody says it.
+    """
+    _, height, width, _ = stated or (None, None, None, None)
+    in_name = [part for part in re.split(r"\D+", handle) if part in _SIZES]
+    usual = int(in_name[-1]) if in_name else None
+    height = options.input_height or height or usual
+    width = options.input_width or width or usual
+    if height is None or width is None:
+        raise UserError(
+            f"--tfhub_module={handle} takes pictures of any size: set --input_height "
+            "and --input_width to what it was trained with, such as 224"
+        )
+    return height, width
+
+
+def _write(network: Callable[[Any], Any], description: prepared.Description, folder: Path) -> bool:
+    """Writes the files of a backbone, and tells whether TFLite has one."""
+    size = (description.height, description.width)
+    frozen = _frozen(network, (None, *size, 3))
+    part = freeze.Part(frozen.graph.as_graph_def(), frozen.inputs[0].name, frozen.outputs[0].name)
+    pixels = freeze.Pixels(*size, description.mean, description.std, description.channel_order)
+    graph = freeze.graph_around(part, pixels).SerializeToString(deterministic=True)
+    flatbuffer = freeze.flatbuffer_if_possible(_frozen(network, (1, *size, 3)))
+    same_features.check(network, size, graph, flatbuffer)
+    (folder / prepared.GRAPH).write_bytes(graph)
+    if flatbuffer is not None:
+        (folder / prepared.FLATBUFFER).write_bytes(flatbuffer)
+    return flatbuffer is not None
+
+
+def _frozen(network: Callable[[Any], Any], shape: tuple[int | None, ...]) -> Any:
+    import tensorflow as tf
+    from tensorflow.python.framework import convert_to_constants
+
+    traced = tf.function(network, autograph=False).get_concrete_function(
+        tf.TensorSpec(shape, tf.float32)
+    )
+    return convert_to_constants.convert_variables_to_constants_v2(traced)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

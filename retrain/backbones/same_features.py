@@ -1,0 +1,56 @@
+"""The proof that the files of a backbone hold the network that they were made from."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from retrain.graph_session import GraphSession
+from retrain.litert import LiteRTModel
+
+# Of the largest feature; rounding in a deep network makes a hundredth of it.
+_TOLERANCE = 1e-3
+# Some networks make much of the smallest differences. Theirs are compared with what so little of
+# a change of the pixels makes.
+_CHANGE = 1e-6
+_TIMES_THE_CHANGE = 4
+# Enough to see that pictures do not get into each other's way.
+_PICTURES = 2
+
+
+class ConversionError(Exception):
+    """A file computes something else: a defect of this program, or of a converter."""
+
+
+def check(
+    features: Callable[[np.ndarray], Any],
+    size: tuple[int, int],
+    graph: bytes,
+    flatbuffer: bytes | None,
+) -> None:
+    """Compares the files with the network on pictures of noise.
+
+    Args:
+        features: of the network: float32 [N, height, width, 3], normalised, to [N, feature_width].
+        size: height and width.
+        graph: as `freeze.to_graph` makes it.
+        flatbuffer: as `freeze.to_flatbuffer` makes it, if there is one.
+
+    Raises:
+        ConversionError: they differ.
+    """
+    pixels = np.random.default_rng(0).uniform(-1, 1, (_PICTURES, *size, 3)).astype(np.float32)
+    expected = np.asarray(features(pixels))
+    changed = np.abs(np.asarray(features(pixels * np.float32(1 + _CHANGE))) - expected).max()
+    most = max(_TOLERANCE * float(np.abs(expected).max()), _TIMES_THE_CHANGE * float(changed))
+
+    def compare(found: np.ndarray, what: str) -> None:
+        if found.shape != expected.shape or not np.abs(found - expected).max() <= most:
+            raise ConversionError(f"the {what} computes other features than the network")
+
+    with GraphSession(graph) as session:
+        compare(session.run("bottleneck:0", {"input:0": pixels}), "graph")
+    if flatbuffer is not None:
+        model = LiteRTModel(flatbuffer)
+        found = np.concatenate([model.run(picture[np.newaxis]) for picture in pixels])
+        compare(found, "TFLite file")
