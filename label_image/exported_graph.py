@@ -59,7 +59,7 @@ class ExportedGraph:
         self.workers = processors()
         self._head = head
         try:
-            self._model = LiteRTModel(backbone.flatbuffer_file.read_bytes())
+            self._model = LiteRTModel(backbone.flatbuffer())
         except LiteRTError as error:
             raise GraphError(str(error)) from error
 

@@ -6,6 +6,8 @@ No other module writes down a default; mains read theirs from here.
 import dataclasses
 from pathlib import Path
 
+from retrain.export import coreml_options
+
 
 @dataclasses.dataclass(frozen=True)
 class SplitOptions:
@@ -98,12 +100,73 @@ class HeadOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class BackboneOptions:
+    """Which pretrained network.
+
+    Attributes:
+        architecture: its name.
+        weights: a file of Keras's with its weights, in place of the published ones.
+        tfhub_module: where a module with it is, in place of a name.
+        model_dir: where a frozen graph with it is, in place of a name. The others are for these
+            two, and None where the file says it, or where it is of a kind that is known.
+        input_layer: the tensor in the graph that takes normalised pixels.
+        bottleneck_layer: the tensor in the graph that the bottlenecks come from.
+        input_height: of the pictures, in pixels.
+        input_width: of the pictures, in pixels.
+        input_mean: of each channel, in units of 0 to 255; subtracted first.
+        input_std: of each channel; what is divided by then.
+    """
+
+    architecture: str = "efficientnet_lite0"
+    weights: Path | None = None
+    tfhub_module: str | None = None
+    model_dir: Path | None = None
+    input_layer: str | None = None
+    bottleneck_layer: str | None = None
+    input_height: int | None = None
+    input_width: int | None = None
+    input_mean: tuple[float, float, float] | None = None
+    input_std: tuple[float, float, float] | None = None
+
+    @property
+    def name(self) -> str:
+        """How the user named it."""
+        return self.tfhub_module or str(self.model_dir or self.architecture)
+
+
+@dataclasses.dataclass(frozen=True)
+class TFLiteOptions:
+    """What kind of TFLite file.
+
+    Attributes:
+        quantization: "none"; "float16" or "dynamic", which store the backbone's weights in sixteen
+            or eight bits, and calculate with floating point; or "int8", which has nothing but
+            integers.
+        input_type: "uint8" takes RGB pixels as they are, 0 to 255; "float32" takes them normalised
+            as the metadata in the file say.
+    """
+
+    quantization: str = "none"
+    input_type: str = "uint8"
+
+
+@dataclasses.dataclass(frozen=True)
 class OutputOptions:
     """What is written, and where; None leaves it out.
 
     Attributes:
         output_graph: the classifier, a frozen graph.
         output_labels: its labels, one a line.
+        saved_model_dir: the classifier as a SavedModel.
+        keras_file: the classifier for Keras.
+        tflite_file: the classifier for phones.
+        tflite: which kind of it.
+        coreml_file: the classifier for apps on Apple's systems.
+        coreml: which kind of it, and what it says of itself.
+        min_agreement: which part of the pictures each of these files must label as the tested
+            classifier does, 0 to 1; else none of them is written.
+        assert_accuracy_at_least: how good the classifier must be on the test part, 0 to 1, for any
+            of these files to be written; None writes them in any case.
         metrics_json: all numbers of the run.
         summaries_dir: holds a folder for TensorBoard from each run.
         intermediate_output_graphs_dir: where classifiers go that are not trained to the end.
@@ -113,6 +176,14 @@ class OutputOptions:
 
     output_graph: Path = Path("/tmp/output_graph.pb")
     output_labels: Path = Path("/tmp/output_labels.txt")
+    saved_model_dir: Path | None = None
+    keras_file: Path | None = None
+    tflite_file: Path | None = None
+    tflite: TFLiteOptions = TFLiteOptions()
+    coreml_file: Path | None = None
+    coreml: coreml_options.Options = dataclasses.field(default_factory=coreml_options.Options)
+    min_agreement: float = 0.95
+    assert_accuracy_at_least: float | None = None
     metrics_json: Path | None = None
     summaries_dir: Path | None = Path("/tmp/retrain_logs")
     intermediate_output_graphs_dir: Path = Path("/tmp/intermediate_graph")
@@ -131,7 +202,7 @@ class TrainingConfig:
         head: its training.
         output: its results.
         bottleneck_dir: holds the cache.
-        architecture: name of the backbone.
+        backbone: the pretrained network.
         engine: name of the program that runs it.
         strict: whether a picture that cannot be read ends the run.
         test_batch_size: how many pictures of the test part are used; -1 takes all.
@@ -144,8 +215,24 @@ class TrainingConfig:
     head: HeadOptions = HeadOptions()
     output: OutputOptions = OutputOptions()
     bottleneck_dir: Path = Path("/tmp/bottleneck")
-    architecture: str = "efficientnet_lite0"
+    backbone: BackboneOptions = BackboneOptions()
     engine: str = "auto"
     strict: bool = False
     test_batch_size: int = -1
     print_misclassified_test_images: bool = False
+
+    def used(self) -> dict[str, object]:
+        """Returns what decided how the head was trained, by name; nothing that had no part in it.
+
+        It is what classifiers and reports say of themselves.
+        """
+        head = dataclasses.asdict(self.head)
+        if self.head.solver != "sgd":
+            head = {name: head[name] for name in ("solver", "class_weights", "calibrate", "seed")}
+        elif self.head.train_batch_size == -1:
+            # Every step takes each picture once, so that categories weigh what they have.
+            head["class_weights"] = "by_pictures"
+        distortions = {"per_image": 0}
+        if self.distortions.any:
+            distortions = dataclasses.asdict(self.distortions)
+        return {**head, "distortions": distortions}

@@ -8,22 +8,27 @@ cached), and a last layer is trained on those. The classifier, one file, its lab
 accuracy on pictures that it has not seen are what comes out.
 """
 
+import math
+from pathlib import Path
+
 from absl import flags
 
-from retrain import class_weights, command_line
+from retrain import class_weights, command_line, coreml_flags
 from retrain.backbones import engines, registry
 from retrain.config import (
+    BackboneOptions,
     DistortionOptions,
     HeadOptions,
     OutputOptions,
     SplitOptions,
+    TFLiteOptions,
     TrainingConfig,
 )
 from retrain.errors import UserError
 from retrain.runtime import user_path
 
 _SPLIT, _HEAD, _OUTPUT = SplitOptions(), HeadOptions(), OutputOptions()
-_DISTORTIONS = DistortionOptions()
+_DISTORTIONS, _BACKBONE = DistortionOptions(), BackboneOptions()
 
 _IMAGE_DIR = flags.DEFINE_string(
     "image_dir", None, "Folder with a sub-folder of pictures for each category. Required."
@@ -33,6 +38,41 @@ _OUTPUT_GRAPH = flags.DEFINE_string(
 )
 _OUTPUT_LABELS = flags.DEFINE_string(
     "output_labels", str(_OUTPUT.output_labels), "Where to write its labels, one a line."
+)
+_SAVED_MODEL_DIR = flags.DEFINE_string(
+    "saved_model_dir",
+    None,
+    "Where to write the classifier as a SavedModel, for TensorFlow Serving: a new folder, or one "
+    "that an earlier run wrote.",
+)
+_KERAS_FILE = flags.DEFINE_string(
+    "keras_file", None, "Where to write it for Keras: a name that ends in .keras."
+)
+_TFLITE_FILE = flags.DEFINE_string(
+    "tflite_file", None, "Where to write it for phones, as a TFLite file with all that apps need."
+)
+_TFLITE_QUANTIZATION = flags.DEFINE_string(
+    "tflite_quantization",
+    _OUTPUT.tflite.quantization,
+    "How the TFLite file is made smaller: none; float16, half as large; dynamic, a third, but less "
+    "exact; int8, a third and twice as fast, with a last layer that is trained for it.",
+)
+_TFLITE_INPUT = flags.DEFINE_string(
+    "tflite_input",
+    _OUTPUT.tflite.input_type,
+    "What the TFLite file takes: uint8, RGB pixels as they are; float32, normalised ones.",
+)
+flags.adopt_module_key_flags(coreml_flags)
+_MIN_AGREEMENT = flags.DEFINE_float(
+    "min_agreement",
+    _OUTPUT.min_agreement,
+    "Each file is asked about 50 to 500 pictures; none is written where one of them gives fewer "
+    "than this part of them, 0 to 1, the label of the tested classifier.",
+)
+_ASSERT_ACCURACY_AT_LEAST = flags.DEFINE_float(
+    "assert_accuracy_at_least",
+    _OUTPUT.assert_accuracy_at_least,
+    "Stop before anything is written where the test accuracy, 0 to 1, is less.",
 )
 _METRICS_JSON = flags.DEFINE_string(
     "metrics_json", None, "Where to write all numbers of the run, as JSON."
@@ -102,15 +142,16 @@ _DISTORTIONS_PER_IMAGE = flags.DEFINE_integer(
     "more of them later cost only what is added; 0 makes new ones in every training step, as the "
     "original did, which takes hours.",
     lower_bound=0,
+    upper_bound=1000,
 )
 _SOLVER = flags.DEFINE_enum(
     "solver",
     "auto",
     ["auto", "logistic_regression", "sgd"],
     "How to train the last layer: by regression, whose strength the validation pictures choose, or "
-    "by the original's gradient descent, which auto takes when one of its flags is given: those "
-    "from --how_many_training_steps to --eval_step_interval but --test_batch_size, and "
-    "--intermediate_store_frequency.",
+    "by the original's gradient descent, which auto takes when one of its flags is given: "
+    "--how_many_training_steps, --learning_rate, --train_batch_size, --validation_batch_size, "
+    "--eval_step_interval, --intermediate_store_frequency, or --distortions_per_image=0.",
 )
 _CLASS_WEIGHTS = flags.DEFINE_string(
     "class_weights",
@@ -132,7 +173,8 @@ _LEARNING_RATE = flags.DEFINE_float(
 _TRAIN_BATCH_SIZE = flags.DEFINE_integer(
     "train_batch_size",
     _HEAD.train_batch_size,
-    "Pictures in a training step, drawn evenly from all categories; -1 takes all pictures.",
+    "Pictures in a training step, drawn evenly from all categories, or as --class_weights says; -1 "
+    "takes every picture once, whatever the weights.",
 )
 _VALIDATION_BATCH_SIZE = flags.DEFINE_integer(
     "validation_batch_size",
@@ -158,15 +200,51 @@ _SEED = flags.DEFINE_integer(
 )
 _ARCHITECTURE = flags.DEFINE_string(
     "architecture",
-    TrainingConfig.architecture,
-    f"The pretrained network: {', '.join(registry.names())}.",
+    _BACKBONE.architecture,
+    f"The pretrained network: {', '.join(registry.architectures())}. The first comes with the "
+    "program, the weights of the others are downloaded once.",
+)
+_WEIGHTS = flags.DEFINE_string(
+    "weights", None, "File with the weights for it that Keras wrote, to download none."
+)
+_TFHUB_MODULE = flags.DEFINE_string(
+    "tfhub_module",
+    None,
+    "Module of TensorFlow Hub whose network is taken instead: its address, its handle at Kaggle, a "
+    "folder or a .tar.gz file.",
+)
+_MODEL_DIR = flags.DEFINE_string(
+    "model_dir",
+    None,
+    "Folder with a frozen graph, or such a file, whose network is taken instead: that of the "
+    "Inception archive of 2015, or any other. Nodes keep their names.",
+)
+_INPUT_LAYER = flags.DEFINE_string(
+    "input_layer", None, "Its tensor for normalised pixels; needed where the graph is not known."
+)
+_BOTTLENECK_LAYER = flags.DEFINE_string(
+    "bottleneck_layer", None, "Its tensor to learn from; needed where the graph is not known."
+)
+_INPUT_HEIGHT = flags.DEFINE_integer(
+    "input_height", None, "Of its pictures; needed where the file does not say it.", lower_bound=1
+)
+_INPUT_WIDTH = flags.DEFINE_integer(
+    "input_width", None, "Of its pictures; needed where the file does not say it.", lower_bound=1
+)
+_INPUT_MEAN = flags.DEFINE_string(
+    "input_mean", None, "Number from 0 to 255, or three of them, that it wants subtracted."
+)
+_INPUT_STD = flags.DEFINE_string(
+    "input_std", None, "Number, or three of them, that it wants pixels to be divided by then."
 )
 _ENGINE = flags.DEFINE_string(
     "engine",
     TrainingConfig.engine,
-    f"What runs it: {', '.join(engines.NAMES)}. int8 is the fastest, and trains another last layer "
-    "for it beside that of the graph; float32 runs everywhere; auto takes TensorFlow where there "
-    "is a GPU, bfloat16 where the processor calculates with it, else float32.",
+    f"What runs it: {', '.join(engines.NAMES)}. auto takes bfloat16 where the processor calculates "
+    "with it, else float32, which runs everywhere; tensorflow uses a GPU where a TensorFlow that "
+    "was built for it is installed. int8 computes the features once more, in eight bits, and "
+    "trains a last layer for them: it tells what a TFLite file with --tflite_quantization=int8 "
+    "will reach.",
 )
 _SUMMARIES_DIR = flags.DEFINE_string(
     "summaries_dir",
@@ -213,7 +291,7 @@ def _config() -> TrainingConfig:
             f"--learning_rate must be more than 0, not {_LEARNING_RATE.value}; "
             f"{_HEAD.learning_rate} is usual"
         )
-    class_weights.check(_CLASS_WEIGHTS.value)
+    _check_class_weights()
     distortions = _distortions()
     return TrainingConfig(
         image_dir=user_path(_IMAGE_DIR.value),
@@ -222,8 +300,8 @@ def _config() -> TrainingConfig:
             testing_percentage=_TESTING_PERCENTAGE.value,
             split_by=_SPLIT_BY.value,
             typed_image_dir=_IMAGE_DIR.value,
-            validation_dir=user_path(_VALIDATION_DIR.value) if _VALIDATION_DIR.value else None,
-            test_dir=user_path(_TEST_DIR.value) if _TEST_DIR.value else None,
+            validation_dir=_path(_VALIDATION_DIR.value),
+            test_dir=_path(_TEST_DIR.value),
         ),
         distortions=distortions,
         head=HeadOptions(
@@ -240,19 +318,51 @@ def _config() -> TrainingConfig:
         output=OutputOptions(
             output_graph=user_path(_OUTPUT_GRAPH.value),
             output_labels=user_path(_OUTPUT_LABELS.value),
-            metrics_json=user_path(_METRICS_JSON.value) if _METRICS_JSON.value else None,
-            summaries_dir=user_path(_SUMMARIES_DIR.value) if _SUMMARIES_DIR.value else None,
+            saved_model_dir=_path(_SAVED_MODEL_DIR.value),
+            keras_file=_path(_KERAS_FILE.value),
+            tflite_file=_path(_TFLITE_FILE.value),
+            tflite=_tflite(),
+            coreml_file=coreml_flags.file(),
+            coreml=coreml_flags.options(),
+            min_agreement=_part(_MIN_AGREEMENT.name, _MIN_AGREEMENT.value),
+            assert_accuracy_at_least=_least_accuracy(),
+            metrics_json=_path(_METRICS_JSON.value),
+            summaries_dir=_path(_SUMMARIES_DIR.value),
             intermediate_output_graphs_dir=user_path(_INTERMEDIATE_OUTPUT_GRAPHS_DIR.value),
             intermediate_store_frequency=_INTERMEDIATE_STORE_FREQUENCY.value,
             final_tensor_name=_FINAL_TENSOR_NAME.value,
         ),
         bottleneck_dir=user_path(_BOTTLENECK_DIR.value),
-        architecture=_ARCHITECTURE.value,
+        backbone=BackboneOptions(
+            architecture=_ARCHITECTURE.value,
+            weights=_path(_WEIGHTS.value),
+            tfhub_module=_TFHUB_MODULE.value,
+            model_dir=_path(_MODEL_DIR.value),
+            input_layer=_INPUT_LAYER.value,
+            bottleneck_layer=_BOTTLENECK_LAYER.value,
+            input_height=_INPUT_HEIGHT.value,
+            input_width=_INPUT_WIDTH.value,
+            input_mean=_three_numbers(_INPUT_MEAN),
+            input_std=_three_numbers(_INPUT_STD),
+        ),
         engine=_ENGINE.value,
         strict=_STRICT.value,
         test_batch_size=_batch_size(_TEST_BATCH_SIZE),
         print_misclassified_test_images=_PRINT_MISCLASSIFIED.value,
     )
+
+
+def _check_class_weights() -> None:
+    text = _CLASS_WEIGHTS.value
+    class_weights.check(text)
+    if _TRAIN_BATCH_SIZE.value == -1 and text not in (
+        class_weights.BALANCED,
+        class_weights.BY_PICTURES,
+    ):
+        raise UserError(
+            f"--class_weights={text} cannot be had with --train_batch_size=-1, which takes every "
+            "picture once in each step; leave one out"
+        )
 
 
 def _distortions() -> DistortionOptions:
@@ -269,11 +379,56 @@ def _distortions() -> DistortionOptions:
             f"--distortions_per_image={options.per_image} needs to know how to distort: give "
             "--random_crop, --random_scale, --random_brightness or --flip_left_right, too"
         )
-    if options.fresh and _ENGINE.value == engines.INT8:
-        raise UserError(
-            f"--distortions_per_image=0 cannot be had with --engine={engines.INT8}; leave one out"
-        )
+    for flag in (_ENGINE, _TFLITE_QUANTIZATION):
+        if options.fresh and flag.value == engines.INT8:
+            raise UserError(
+                f"--distortions_per_image=0 cannot be had with --{flag.name}={flag.value}; leave "
+                "one out"
+            )
     return options
+
+
+def _tflite() -> TFLiteOptions:
+    if not _TFLITE_FILE.value:
+        for flag in (_TFLITE_QUANTIZATION, _TFLITE_INPUT):
+            if flag.present:
+                raise UserError(
+                    f"--{flag.name}={flag.value} needs to know where to write the file: give "
+                    "--tflite_file, too"
+                )
+    return TFLiteOptions(_TFLITE_QUANTIZATION.value, _TFLITE_INPUT.value)
+
+
+def _three_numbers(flag: flags.FlagHolder[str | None]) -> tuple[float, float, float] | None:
+    if flag.value is None:
+        return None
+    try:
+        numbers = [float(number) for number in flag.value.split(",")]
+    except ValueError:
+        numbers = []
+    numbers *= 3 if len(numbers) == 1 else 1
+    least = 0 if flag is _INPUT_MEAN else math.ulp(0)
+    if len(numbers) != 3 or not all(least <= number < math.inf for number in numbers):
+        raise UserError(
+            f"--{flag.name}={flag.value} must be a number, or three with commas between them, for "
+            "red, green and blue; 127.5 is usual"
+        )
+    return numbers[0], numbers[1], numbers[2]
+
+
+def _path(value: str | None) -> Path | None:
+    return user_path(value) if value else None
+
+
+def _part(flag: str, value: float) -> float:
+    if 0 <= value <= 1:
+        return value
+    raise UserError(f"--{flag} must be a part of all, from 0 to 1, not {value:g}")
+
+
+def _least_accuracy() -> float | None:
+    value = _ASSERT_ACCURACY_AT_LEAST.value
+    return None if value is None else _part(_ASSERT_ACCURACY_AT_LEAST.name, value)
 
 
 def _percentage(flag: flags.FlagHolder[float]) -> float:

@@ -2,21 +2,34 @@
 
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from retrain import report
-from retrain.bottlenecks import Part
+from retrain import exports, report
+from retrain.backbones.engines import INT8
+from retrain.backbones.spec import Backbone
+from retrain.bottlenecks import Bottlenecks
 from retrain.clock import Clock
 from retrain.config import OutputOptions, TrainingConfig
-from retrain.export import frozen_graph
+from retrain.errors import UserError
+from retrain.export import frozen_graph, parity
 from retrain.export.assemble import Classifier
+from retrain.export.parity import Checked
+from retrain.exports import Export
 from retrain.runtime import atomic_file, check_folder_writable, check_writable, write_file
 from retrain.trained import Trained
 
+# The largest difference between two probabilities that rounding may make.
+_ROUNDING = 5e-3
 
-def check(options: OutputOptions) -> None:
+
+class DisagreementError(Exception):
+    """A file answers something else than what was tested: a defect of this program."""
+
+
+def check(options: OutputOptions, backbone: Backbone) -> None:
     """Raises UserError where something could not be written when the run ends; leaves no trace."""
-    check_writable(options.output_graph, "output_graph")
+    exports.check(options, backbone)
     check_writable(options.output_labels, "output_labels")
     if options.metrics_json:
         check_writable(options.metrics_json, "metrics_json")
@@ -26,37 +39,116 @@ def check(options: OutputOptions) -> None:
         check_folder_writable(
             options.intermediate_output_graphs_dir, "intermediate_output_graphs_dir"
         )
-    frozen_graph.check_output_name(options.final_tensor_name)
+    _check_different(options)
 
 
-def write_classifier(
-    classifier: Classifier,
-    options: OutputOptions,
-    samples: Part,
-) -> list[report.Written]:
-    """Writes the classifier's files, after each was found to answer as the classifier does.
+def _check_different(options: OutputOptions) -> None:
+    named = [(export.flag, export.path) for export in exports.wanted(options)]
+    named += [("output_labels", options.output_labels)]
+    if options.metrics_json:
+        named += [("metrics_json", options.metrics_json)]
+    flags: dict[Path, str] = {}
+    for flag, path in named:
+        if path in flags:
+            raise UserError(
+                f"--{flags[path]} and --{flag} are both {path}; give each a name of its own"
+            )
+        flags[path] = flag
+
+
+def check_accuracy(trained: Mapping[str, Trained], options: OutputOptions) -> None:
+    """Raises UserError where a classifier to be written is not as good as the options want.
+
+    Args:
+        trained: by the name of the engine that the features are of; the graph's head last.
+        options: which files will be written.
+    """
+    least = options.assert_accuracy_at_least
+    if least is None:
+        return
+    for engine in _engines(options, trained):
+        test = trained[engine].test
+        if test.accuracy is None:
+            raise UserError(
+                f"--assert_accuracy_at_least={least:g} cannot be told: no pictures were held out "
+                "for testing; set --testing_percentage or --test_dir"
+            )
+        if test.accuracy < least:
+            raise UserError(
+                f"the accuracy{' in int8' if engine == INT8 else ''} is {test.accuracy:.4f} on "
+                f"{test.count} test pictures, less than --assert_accuracy_at_least={least:g}; no "
+                "classifier was written"
+            )
+
+
+def write_classifiers(
+    classifiers: Mapping[str, Classifier], options: OutputOptions, features: Bottlenecks
+) -> tuple[list[report.Written], list[Checked], list[str]]:
+    """Writes the files of classifiers, after each was found to answer as its classifier does.
 
     Where one does not, none of those that were there before is touched.
 
     Args:
-        classifier: what was trained.
+        classifiers: by the name of the engine whose features their heads learned from; that of the
+            graph last.
         options: which files.
-        samples: pictures to try.
+        features: whose pictures the files are asked about.
+
+    Returns:
+        The files, what was found out of each of them, and this as a table.
 
     Raises:
-        UserError: a file cannot be written.
-        frozen_graph.DisagreementError: a file would answer something else.
+        UserError: a file cannot be written, or labels fewer pictures as its classifier does than
+            the options want.
+        DisagreementError: a file answers something else.
     """
+    wanted = list(exports.wanted(options))
+    *_, plain = classifiers.values()
+    # A graph alone is soon written, and should be soon checked.
+    most = parity.MOST if len(wanted) > 1 else parity.FEWEST
+    sample = parity.draw(features, plain.metadata.height, plain.metadata.width, most)
+    expected = {
+        engine: parity.expected(classifiers[engine], engine, sample)
+        for engine in _engines(options, classifiers)
+    }
+    checked = []
     with contextlib.ExitStack() as staged:
-        graph = staged.enter_context(atomic_file(options.output_graph))
-        graph.write_bytes(frozen_graph.to_bytes(classifier))
-        frozen_graph.check(graph, classifier, samples.vectors, [p.path for p in samples.pictures])
+        for export in wanted:
+            engine = _engine(export, classifiers)
+            file = staged.enter_context(export.staged(classifiers[engine]))
+            answers = export.load(file)
+            found = parity.check(export.kind, file, answers, sample, expected[engine])
+            checked.append(found if export.runs_here else parity.untimed(found))
+        table = report.exports_table(checked, sample)
+        for export, found in zip(wanted, checked, strict=True):
+            _require_agreement(export, found, options.min_agreement, table)
         labels = staged.enter_context(atomic_file(options.output_labels))
-        labels.write_text("".join(f"{label}\n" for label in classifier.metadata.labels), "utf-8")
-    return [
-        report.Written(options.output_graph, "the classifier, a frozen TensorFlow graph"),
-        report.Written(options.output_labels, "its labels"),
-    ]
+        labels.write_text("".join(f"{label}\n" for label in plain.metadata.labels), "utf-8")
+    graph, *others = (report.Written(export.path, export.what) for export in wanted)
+    return [graph, report.Written(options.output_labels, "its labels"), *others], checked, table
+
+
+def _engines(options: OutputOptions, by_engine: Mapping[str, object]) -> list[str]:
+    """Returns the engines whose features the heads in the files learned from."""
+    return list(dict.fromkeys(_engine(export, by_engine) for export in exports.wanted(options)))
+
+
+def _engine(export: Export, by_engine: Mapping[str, object]) -> str:
+    return INT8 if export.int8 else list(by_engine)[-1]
+
+
+def _require_agreement(export: Export, found: Checked, least: float, table: Sequence[str]) -> None:
+    if not found.agreement >= least:
+        for line in table:
+            logging.info("%s", line)
+        raise UserError(
+            f"--{export.flag}={export.path} would give {100 * found.agreement:.1f}% of the "
+            f"pictures the label that the tested classifier gives, less than "
+            f"--min_agreement={least:g}; no file was written: choose another kind of file or a "
+            "lower --min_agreement"
+        )
+    if export.exact and not found.from_pixels.largest <= _ROUNDING:
+        raise DisagreementError(f"{export.kind}: scores differ by {found.from_pixels.largest:.2g}")
 
 
 def write_intermediate(classifier: Classifier, options: OutputOptions, step: int) -> None:
@@ -67,17 +159,21 @@ def write_intermediate(classifier: Classifier, options: OutputOptions, step: int
 
 
 def write_metrics(
-    config: TrainingConfig, trained: Mapping[str, Trained], clock: Clock
+    config: TrainingConfig,
+    trained: Mapping[str, Trained],
+    checked: Sequence[Checked],
+    clock: Clock,
 ) -> list[report.Written]:
     """Writes all numbers of the run, if the config asks for them.
 
     Args:
         config: of the run.
         trained: by the name of the engine that the features are of; the graph's head last.
+        checked: what was found out of each classifier that was written.
         clock: of the run.
     """
     path = config.output.metrics_json
     if path is None:
         return []
-    write_file(path, report.metrics(config, trained, clock))
+    write_file(path, report.metrics(config, trained, checked, clock))
     return [report.Written(path, "the numbers of this run")]

@@ -2,7 +2,7 @@
 
 import logging
 
-from retrain import images, outputs, report
+from retrain import class_weights, exports, images, outputs, report
 from retrain.backbones import engines, registry
 from retrain.clock import Clock
 from retrain.config import TrainingConfig
@@ -19,23 +19,28 @@ def run(config: TrainingConfig) -> None:
         UserError: the user must change something; no classifier was written over then.
     """
     clock = Clock()
-    outputs.check(config.output)
     engine = engines.chosen(config.engine)
-    backbone = registry.load(config.architecture)
+    backbone = registry.chosen(config.backbone, config.bottleneck_dir)
+    engines.check(config.engine, backbone)
+    outputs.check(config.output, backbone)
     with clock.phase("scan"):
         dataset = images.scan(config.image_dir, config.split)
     logging.info("%s", report.dataset_line(dataset))
-    # The export needs it and it takes a second to load, while the features do without at first.
+    class_weights.check_labels(config.head.class_weights, dataset.labels, dataset.folders)
+    # It takes a second to load. The export needs it, and features in bfloat16 do.
     load_in_background(tensorflow_session)
     # A graph calculates in float32, and a head for int8 features does not fit it.
     for_graph = engines.chosen(engines.AUTO) if engine == engines.INT8 else engine
-    trained = {
-        name: train_and_test(config, backbone, dataset, name, clock)
-        for name in dict.fromkeys((engine, for_graph))
-    }
-    best = trained[for_graph]
+    in_int8 = engine == engines.INT8 or exports.needs_int8(config.output)
+    names = (engines.INT8, for_graph) if in_int8 else (for_graph,)
+    trained = train_and_test(config, backbone, dataset, names, clock)
+    outputs.check_accuracy(trained, config.output)
     with clock.phase("export"):
-        classifier = assemble(config, backbone, best.features, best.head, best.test.accuracy)
-        written = outputs.write_classifier(classifier, config.output, best.features.any_pictures())
-    written += outputs.write_metrics(config, trained, clock)
-    report.print_results(config, best, trained.get(engines.INT8), written)
+        classifiers = {
+            name: assemble(config, backbone, it.features, it.head, it.test.accuracy)
+            for name, it in trained.items()
+        }
+        features = trained[for_graph].features
+        written, checked, table = outputs.write_classifiers(classifiers, config.output, features)
+    written += outputs.write_metrics(config, trained, checked, clock)
+    report.print_results(config, trained, written, table)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,12 +13,15 @@ from retrain.bottlenecks import Bottlenecks
 from retrain.clock import Clock
 from retrain.config import TrainingConfig
 from retrain.evaluation import Evaluation
+from retrain.export.parity import Checked, Difference, Sample
 from retrain.images import Dataset, Picture
 from retrain.runtime import one_line
 from retrain.splits import TEST, TRAINING, VALIDATION
 from retrain.trained import Trained
 
 _CONFUSIONS_SHOWN = 3
+
+_DECODING = "  decoding itself"
 
 # Times as many pictures in one category as in another, from which on the accuracy says little of
 # the small ones.
@@ -39,9 +43,8 @@ def dataset_line(dataset: Dataset) -> str:
 
 def bottlenecks_line(features: Bottlenecks) -> str:
     """Returns where the bottlenecks came from."""
-    reused = features.count - features.computed
     by = f" by {features.engine}" if features.computed else ""
-    return f"Bottlenecks: {features.computed:,} computed{by}, {reused:,} from the cache."
+    return f"Bottlenecks: {features.computed:,} computed{by}, {features.reused:,} from the cache."
 
 
 def accuracy_line(evaluation: Evaluation) -> str:
@@ -51,7 +54,7 @@ def accuracy_line(evaluation: Evaluation) -> str:
     return f"Final test accuracy = {100 * evaluation.accuracy:.1f}% (N={evaluation.count})"
 
 
-def explanation(evaluation: Evaluation, labels: Sequence[str]) -> list[str]:
+def explanation(evaluation: Evaluation, dataset: Dataset) -> list[str]:
     """Returns lines that say what the accuracy is worth, and which categories are confused."""
     if evaluation.accuracy is None or evaluation.interval is None or evaluation.baseline is None:
         return []
@@ -60,14 +63,14 @@ def explanation(evaluation: Evaluation, labels: Sequence[str]) -> list[str]:
         f"With {evaluation.count} test pictures the true accuracy is likely between {low:.1f}% and "
         f"{high:.1f}%; always the commonest category would reach {100 * evaluation.baseline:.1f}%."
     ]
-    counts = [scores.count for scores in evaluation.classes if scores.count]
+    counts = Counter(picture.category for picture in dataset.pictures).values()
     if max(counts) > _IMBALANCE * min(counts) and evaluation.balanced_accuracy is not None:
         lines.append(
             f"Balanced accuracy = {100 * evaluation.balanced_accuracy:.1f}%: the mean over "
-            f"categories, which have {min(counts)} to {max(counts)} test pictures."
+            f"categories, which have {min(counts)} to {max(counts)} pictures."
         )
     confused = [
-        f"{count} x {one_line(labels[truth])} taken for {one_line(labels[guess])}"
+        f"{count} x {one_line(dataset.labels[truth])} taken for {one_line(dataset.labels[guess])}"
         for count, truth, guess in _largest_confusions(evaluation)
     ]
     return lines + ([f"Most confused: {', '.join(confused)}."] if confused else [])
@@ -106,35 +109,72 @@ def _quoted(path: Path) -> str:
     return shlex.quote(one_line(path))
 
 
+def exports_table(checked: Sequence[Checked], sample: Sample) -> list[str]:
+    """Returns lines that say of each file what was found out."""
+    others = len(sample.paths) - sample.held_out
+    which = f"{sample.held_out} held-out pictures" + (f" and {others} others" if others else "")
+    width = max(len(name) for name in (_DECODING, *(file.kind for file in checked)))
+    lines = [
+        f"Compared with the tested classifier on {which}:",
+        f"  {'':{width}}  same label  difference: largest  mean      size  a picture",
+    ]
+    for file in checked:
+        size, spent = f"{file.size / 1e6:.1f} MB", "elsewhere"
+        if file.milliseconds is not None:
+            spent = f"{file.milliseconds:.1f} ms"
+        lines.append(f"  {file.kind:{width}}  {_columns(file.from_pixels)}  {size:>8}  {spent:>9}")
+        if file.from_files:
+            lines.append(f"  {_DECODING:{width}}  {_columns(file.from_files)}")
+    if any(file.milliseconds is None for file in checked):
+        lines.append("  (elsewhere: this machine cannot run it, so that a reference answered)")
+    return lines
+
+
+def _columns(difference: Difference) -> str:
+    return f"{100 * difference.agreement:8.1f} %  {difference.largest:19.1e}  {difference.mean:.0e}"
+
+
 def print_results(
-    config: TrainingConfig, best: Trained, int8: Trained | None, written: Sequence[Written]
+    config: TrainingConfig,
+    trained: Mapping[str, Trained],
+    written: Sequence[Written],
+    table: Sequence[str],
 ) -> None:
     """Prints to standard output how good the classifier is, and what can be done with it.
 
     Args:
         config: of the run.
-        best: what was exported as a graph.
-        int8: the same in int8, where there is one.
+        trained: by the name of the engine that the features are of; the graph's head last.
         written: files.
+        table: how they answer.
     """
+    *_, best = trained.values()
+    int8 = trained.get(INT8)
     labels = best.features.dataset.labels
     pictures = best.tested.pictures
     lines = []
     if config.print_misclassified_test_images:
         lines += misclassified_lines(best.test, pictures, labels)
-    lines += [accuracy_line(best.test), *explanation(best.test, labels)]
+    lines += [accuracy_line(best.test), *explanation(best.test, best.features.dataset)]
     if int8 and int8.test.accuracy is not None:
         lines.append(f"In int8, with a last layer of its own: {100 * int8.test.accuracy:.1f}%.")
     example = pictures[0].path if pictures else config.image_dir / "picture.jpg"
+    lines += table
     print("\n".join(lines + written_lines(written, config.output.output_graph, example)))
 
 
-def metrics(config: TrainingConfig, trained: Mapping[str, Trained], clock: Clock) -> str:
+def metrics(
+    config: TrainingConfig,
+    trained: Mapping[str, Trained],
+    checked: Sequence[Checked],
+    clock: Clock,
+) -> str:
     """Returns all numbers of a run as JSON.
 
     Args:
         config: of the run.
         trained: by the name of the engine that the features are of; the graph's head last.
+        checked: what was found out of each classifier that was written.
         clock: of the run.
     """
     *_, best = trained.values()
@@ -143,17 +183,21 @@ def metrics(config: TrainingConfig, trained: Mapping[str, Trained], clock: Clock
         "format_version": 1,
         "labels": dataset.labels,
         "folders": dataset.folders,
-        "architecture": config.architecture,
+        "architecture": config.backbone.name,
         "pictures": {
             **{part: len(dataset.split(part)) for part in (TRAINING, VALIDATION, TEST)},
             "bottlenecks_computed": sum(t.features.computed for t in trained.values()),
-            "unreadable": {str(path): why for path, why in features.unreadable.items()},
+            "unreadable": {
+                str(path): why
+                for it in trained.values()
+                for path, why in it.features.unreadable.items()
+            },
         },
-        "training": dataclasses.asdict(config.head),
-        "distortions": dataclasses.asdict(config.distortions),
+        "training": config.used(),
         "engine": features.engine,
         **_evaluations(best),
         **{f"in_{INT8}": _evaluations(t) for name, t in trained.items() if name == INT8},
+        "exports": [dataclasses.asdict(file) for file in checked],
         "seconds": {phase: round(spent, 3) for phase, spent in clock.seconds.items()},
     }
     return json.dumps(content, indent=2) + "\n"

@@ -2,12 +2,14 @@
 
 import contextlib
 import errno
+import io
 import logging
 import os
 import shutil
 import sys
 import tempfile
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -100,6 +102,27 @@ def quiet_native_libraries() -> Iterator[None]:
             if _quiet_depth == 0:
                 os.dup2(_native_stderr, 2)
                 os.close(_native_stderr)
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Drops also what libraries print, log and warn of in Python, in all threads.
+
+    Nothing of this program may log meanwhile, for it would be lost, too.
+    """
+    disabled = logging.root.manager.disable
+    with (
+        quiet_native_libraries(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        logging.disable()
+        try:
+            yield
+        finally:
+            logging.disable(disabled)
 
 
 def check_writable(path: Path, flag: str) -> None:

@@ -1,23 +1,43 @@
 """The one interface answers for every kind of picture and graph."""
 
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
 import numpy as np
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 from PIL import Image
 
 from label_image.classifier import Classifier, Overrides, Prediction, Unreadable
 from label_image.formatting import as_json, as_text
 from retrain import pixels
 from retrain.backbones import efficientnet_lite0, engines
+from retrain.config import TFLiteOptions
 from retrain.errors import UserError
-from retrain.export import assemble, frozen_graph, metadata
+from retrain.export import assemble, frozen_graph, metadata, tflite
+from retrain.graph_session import parse_graph
 from retrain.head import Head
+from tests import programs
+
+# Naming a tensor, if only the usual one, is left to TensorFlow.
+_BY_SESSION = Overrides(output_layer="final_result")
+
+# Runs the program that is its first argument with the others.
+_RUN_AND_LIST_TENSORFLOW = """
+import contextlib, runpy, sys
+sys.argv = sys.argv[1:]
+with contextlib.suppress(SystemExit):
+    runpy.run_path(sys.argv[0], run_name="__main__")
+print("tensorflow:", [name for name in sys.modules if name.startswith("tensorflow.python")])
+"""
 
 
-class ClassifierTest(absltest.TestCase):
+def _content(node) -> bytes:
+    return node.attr["value"].tensor.tensor_content
+
+
+class ClassifierTest(parameterized.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -33,11 +53,13 @@ class ClassifierTest(absltest.TestCase):
             **dict(backbone=backbone.name, fingerprint=backbone.fingerprint, split={}),
             **dict(test_accuracy=None, training={}, versions={}),
         )
+        classifier = assemble.Classifier(backbone, cls.head, described)
         cls.graph = cls.folder / "graph.pb"
-        cls.graph.write_bytes(
-            frozen_graph.to_bytes(assemble.Classifier(backbone, cls.head, described))
-        )
-        cls.engine = engines.engine(engines.FLOAT32, backbone).load()
+        cls.graph.write_bytes(frozen_graph.to_bytes(classifier))
+        for kind in tflite.INPUT_TYPES:
+            options = TFLiteOptions(input_type=kind)
+            tflite.write(cls.folder / f"{kind}.tflite", classifier, options)
+        cls.runner = engines.engine(engines.FLOAT32, backbone).load()
         cls.pictures = []
         for number in range(40):
             path = cls.folder / f"{number}.png"
@@ -47,7 +69,7 @@ class ClassifierTest(absltest.TestCase):
 
     def expected(self, path: Path) -> np.ndarray:
         decoded = pixels.decode(path.read_bytes(), 224, 224)
-        return self.head.probabilities(self.engine.features(decoded[np.newaxis]))[0]
+        return self.head.probabilities(self.runner.features(decoded[np.newaxis]))[0]
 
     def test_answers_come_in_order_and_are_those_of_the_head(self):
         classifier = Classifier(self.graph)
@@ -68,6 +90,65 @@ class ClassifierTest(absltest.TestCase):
         self.assertEqual(answers[0].ranked, answers[1].ranked)
         self.assertEqual(answers[2].reason, "it is an empty file")
         self.assertIn("No such file", answers[3].reason)
+
+    def test_one_picture_is_answered_as_among_others(self):
+        classifier = Classifier(self.graph)
+        for source in (self.pictures[0], self.pictures[1].read_bytes(), b"text"):
+            (expected,) = classifier.classify([source])
+            self.assertEqual(classifier.classify_one(source), expected)
+
+    def test_answers_without_tensorflow_are_those_of_tensorflow(self):
+        quick, session = Classifier(self.graph), Classifier(self.graph, _BY_SESSION)
+        answers = zip(quick.classify(self.pictures), session.classify(self.pictures), strict=True)
+        for one, other in answers:
+            other_scores = dict(other.ranked)
+            for label, score in one.ranked:
+                self.assertAlmostEqual(score, other_scores[label], delta=1e-4)
+
+    @parameterized.parameters(*tflite.INPUT_TYPES)
+    def test_tflite_files_answer_as_the_graph(self, kind):
+        graph, file = Classifier(self.graph), Classifier(self.folder / f"{kind}.tflite")
+        answers = zip(graph.classify(self.pictures), file.classify(self.pictures), strict=True)
+        for one, other in answers:
+            expected, found = dict(one.ranked), dict(other.ranked)
+            self.assertEqual(list(expected), list(found))
+            np.testing.assert_allclose(
+                list(expected.values()), list(found.values()), rtol=0, atol=1e-4
+            )
+
+    @parameterized.parameters("graph.pb", "uint8.tflite", "float32.tflite")
+    def test_the_program_does_not_load_tensorflow(self, file):
+        program = programs.command("label_image", f"--graph={self.folder / file}", self.pictures[0])
+        done = subprocess.run(
+            [program[0], "-c", _RUN_AND_LIST_TENSORFLOW, *program[1:]],
+            capture_output=True,
+            text=True,
+            env=programs.environment(),
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("(score = ", done.stdout)
+        self.assertEndsWith(done.stdout, "\ntensorflow: []\n")
+
+    @parameterized.parameters("backbone", "head")
+    def test_a_graph_that_was_changed_answers_as_it_is(self, part):
+        graph = parse_graph(self.graph.read_bytes())
+        constants = [n for n in graph.node if n.op == "Const" and len(_content(n)) > 1000]
+        inside = [n for n in constants if n.name.startswith("final_") == (part == "head")]
+        tensor = inside[-1].attr["value"].tensor
+        numbers = np.frombuffer(tensor.tensor_content, np.float32)
+        tensor.tensor_content = (numbers[::-1] * 0.5).astype(np.float32).tobytes()
+        changed = self.folder / "changed.pb"
+        changed.write_bytes(graph.SerializeToString())
+        before, after, session = (
+            dict(Classifier(path, how).classify_one(self.pictures[0]).ranked)
+            for path, how in (
+                *((self.graph, Overrides()), (changed, Overrides())),
+                *((changed, _BY_SESSION),),
+            )
+        )
+        self.assertGreater(max(abs(before[label] - after[label]) for label in "abc"), 0.01)
+        for label, score in session.items():
+            self.assertAlmostEqual(after[label], score, delta=1e-4)
 
     def test_the_graph_can_decode_by_itself(self):
         by_graph = Classifier(self.graph, Overrides(input_layer="DecodeJpeg/contents"))

@@ -12,6 +12,7 @@ from retrain import pixels
 from retrain.backbones import efficientnet_lite0, engines
 from retrain.errors import UserError
 from retrain.export import frozen_graph, metadata
+from retrain.export.answers import UndecodedError
 from retrain.export.assemble import Classifier
 from retrain.graph_session import GraphError, GraphSession, parse_graph, tensorflow_session
 from retrain.head import Head
@@ -90,23 +91,25 @@ class FrozenGraphTest(parameterized.TestCase):
         data = frozen_graph.to_bytes(self.classifier)
         self.assertEqual(data, frozen_graph.to_bytes(self.classifier))
 
-    def test_the_check_passes_the_graph_of_the_classifier(self):
-        path = self.write(frozen_graph.to_bytes(self.classifier))
-        frozen_graph.check(path, self.classifier, self.features, [self.write_picture()])
+    def test_it_is_read_back_with_the_answers_of_the_head(self):
+        expected = self.classifier.head.probabilities(self.features)
+        answers = frozen_graph.load(self.write(frozen_graph.to_bytes(self.classifier)))
+        np.testing.assert_allclose(answers.from_pixels(self.picture), expected, atol=1e-4)
+        data = self.write_picture().read_bytes()
+        np.testing.assert_allclose(answers.from_file(data), expected[0], atol=1e-4)
 
-    def test_the_check_finds_another_head(self):
-        head = self.classifier.head
-        other = Head(head.weights, head.bias + np.float32([0, 0.01, 0]))
-        path = self.write(frozen_graph.to_bytes(dataclasses.replace(self.classifier, head=other)))
-        with self.assertRaises(frozen_graph.DisagreementError):
-            frozen_graph.check(path, self.classifier, self.features, [])
+    def test_what_its_decoder_does_not_read_is_told(self):
+        answers = frozen_graph.load(self.write(frozen_graph.to_bytes(self.classifier)))
+        with self.assertRaises(UndecodedError):
+            answers.from_file(b"no picture")
 
-    def test_the_check_finds_pixels_that_are_treated_otherwise(self):
-        path = self.write(frozen_graph.to_bytes(self.classifier))
-        picture = self.write_picture()
-        Image.fromarray(255 - self.picture[0]).save(picture)
-        with self.assertRaisesRegex(frozen_graph.DisagreementError, "from files"):
-            frozen_graph.check(path, self.classifier, self.features, [picture])
+    def test_a_network_for_another_order_of_channels_is_fed_in_that_order(self):
+        expected = self.classifier.head.probabilities(self.features)
+        swapped = dataclasses.replace(self.classifier.metadata, channel_order="BGR")
+        classifier = dataclasses.replace(self.classifier, metadata=swapped)
+        answers = frozen_graph.load(self.write(frozen_graph.to_bytes(classifier)))
+        found = answers.from_pixels(self.picture[..., ::-1])
+        np.testing.assert_allclose(found, expected, atol=1e-4)
 
     @parameterized.parameters("a b", "", "a:0", "input", "Mul", "bottleneck", "decode/Equal", "-x")
     def test_impossible_names_of_the_output_are_refused(self, name: str):

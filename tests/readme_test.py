@@ -16,6 +16,7 @@ _PROGRAMS = {
     "//label_image": "label_image/main.py",
     "//tools:guess_dir": "tools/guess_dir.py",
     "//tools:serve": "tools/serve.py",
+    "//tools:convert": "tools/convert.py",
 }
 _RUN = re.compile(r"(?:\./bazelw|bazel) run (//[\w:]+) -- (.*)")
 # What would build the project within its own test, or needs the network.
@@ -31,6 +32,7 @@ _PAGES = (
     "examples/README.md",
     "tests/benchmarks/README.md",
     "docker/README.md",
+    "docs/tutorial.md",
 )
 
 
@@ -56,6 +58,16 @@ def _run(program: str, *arguments: str, folder: Path | None = None) -> str:
     return done.stdout
 
 
+def _matched(pattern: str | re.Pattern[str], text: str) -> re.Match[str]:
+    match = re.fullmatch(pattern, text)
+    assert match, text
+    return match
+
+
+def _value(flag: str, given: list[str]) -> str:
+    return next(text for text in reversed(given) if text.startswith(f"--{flag}=")).partition("=")[2]
+
+
 def _table(program: str) -> str:
     """Returns the table of flags as the README should have it, made from what --help prints."""
     rows = ["| flag | unless given | what it does |", "|---|---|---|"]
@@ -67,54 +79,59 @@ def _table(program: str) -> str:
 
 
 class ReadmeTest(parameterized.TestCase):
-    def test_the_tour(self):
-        home = Path(self.create_tempdir().full_path)
-        usual = {
-            "//retrain": [
-                f"--{flag}={home}/{name}"
-                for flag, name in (
-                    ("output_graph", "output_graph.pb"),
-                    ("output_labels", "output_labels.txt"),
-                    ("bottleneck_dir", "bottleneck"),
-                    ("summaries_dir", "retrain_logs"),
-                )
-            ],
-            "//label_image": [f"--graph={home}/output_graph.pb"],
-            "//tools:guess_dir": [],
-        }
-        answers = {}
-        for command in _commands("README.md"):
-            if command in _NOT_RUN or command.startswith("curl "):
-                continue
-            program, arguments = _RUN.fullmatch(command).groups()
-            given = shlex.split(arguments.replace("/tmp/", f"{home}/"))
-            if program == "//tools:serve":
-                self.serve(given)
-                continue
-            answers[command] = _run(program, *usual[program], *given)
-        self.assertGreaterEqual(len(answers), 5)
-        for command, answer in answers.items():
-            if "//retrain" in command:
-                accuracy = float(re.search(r"^Final test accuracy = (.*)% \(N=", answer, re.M)[1])
-                self.assertGreater(accuracy, 75, command)
-            elif "--undo" in command:
-                self.assertEmpty([p for p in home.glob("sorted/**/*") if p.is_file()], command)
-            elif "//tools:guess_dir" in command:
-                self.assertRegex(answer, r"ones +\d+", command)
-            else:
-                category = re.search(r"examples/blocks/(\w+)/", command)[1]
-                self.assertIn(category, answer, command)
+    @parameterized.parameters("README.md", "docs/tutorial.md")
+    def test_the_tour(self, page: str):
+        self.home = Path(self.create_tempdir().full_path)
+        done = 0
+        for command in _commands(page):
+            if command not in _NOT_RUN:
+                self.follow(command, command.replace("/tmp/", f"{self.home}/"))
+                done += 1
+        self.assertGreaterEqual(done, 8)
 
-    def serve(self, flags: list[str]) -> None:
-        (picture,) = re.findall(
-            r"^curl -F image=@(.*) http://127.0.0.1:5000/$", Path("README.md").read_text(), re.M
-        )
-        (graph,) = (flag for flag in flags if flag.startswith("--graph="))
-        body, kind = served.form((picture, Path(picture).read_bytes()))
-        with served.Served(Path(graph.partition("=")[2])) as server:
-            answer = server.ask("POST", "/", body, Content_Type=kind)
+    def follow(self, command: str, moved: str) -> None:
+        """Runs a command, with what it would write to /tmp in a folder of the test's own."""
+        if command.startswith(("mkdir ", "cp ")):
+            subprocess.run(shlex.split(moved), check=True)
+        elif command.startswith("curl "):
+            self.post(command)
+        else:
+            program, arguments = _matched(_RUN, moved).groups()
+            given = [*self.usual_flags(program), *shlex.split(arguments)]
+            if program == "//tools:serve":
+                self.server = self.enter_context(served.Served(Path(_value("graph", given))))
+            else:
+                self.check(command, given, _run(program, *given))
+
+    def usual_flags(self, program: str) -> list[str]:
+        if program == "//label_image":
+            return [f"--graph={self.home}/output_graph.pb"]
+        if program != "//retrain":
+            return []
+        names = ("output_graph.pb", "output_labels.txt", "bottleneck_dir", "summaries_dir")
+        return [f"--{name.partition('.')[0]}={self.home}/{name}" for name in names]
+
+    def check(self, command: str, given: list[str], answer: str) -> None:
+        if "//retrain" in command:
+            accuracy = float(_matched(r"(?ms).*^Final test accuracy = (.*?)% \(N=.*", answer)[1])
+            self.assertGreater(accuracy, 75, command)
+        elif "--undo" in command:
+            folder = Path(_value("undo", given)).with_suffix("")
+            self.assertEmpty([p for p in folder.rglob("*") if p.is_file()], command)
+        elif "//tools:convert" in command:
+            self.assertTrue(Path(_value("coreml_file", given)).exists(), command)
+        elif "//tools:guess_dir" in command:
+            self.assertRegex(answer, r"ones +\d+", command)
+        else:
+            category = _matched(r".*examples/blocks/(\w+)/.*", command)[1]
+            self.assertIn(category, answer, command)
+
+    def post(self, command: str) -> None:
+        picture = Path(_matched(r"curl -F image=@(.*) http://127.0.0.1:5000/", command)[1])
+        body, kind = served.form((str(picture), picture.read_bytes()))
+        answer = self.server.ask("POST", "/", body, Content_Type=kind)
         self.assertEqual(answer.status, 200, answer.body)
-        self.assertIn(Path(picture).parent.name, answer.body.decode())
+        self.assertIn(picture.parent.name, answer.body.decode())
 
     @parameterized.parameters(*_PROGRAMS)
     def test_the_table_of_flags(self, program: str):

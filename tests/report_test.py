@@ -9,8 +9,9 @@ from absl.testing import absltest
 from retrain import report
 from retrain.bottlenecks import Bottlenecks, Part
 from retrain.clock import Clock
-from retrain.config import TrainingConfig
+from retrain.config import DistortionOptions, HeadOptions, TrainingConfig
 from retrain.evaluation import Evaluation, evaluate
+from retrain.export.parity import Checked, Difference
 from retrain.head import Head
 from retrain.images import Dataset, Picture
 from retrain.splits import TEST, TRAINING, VALIDATION, Shares
@@ -26,6 +27,16 @@ def _evaluation(right: int, wrong: int) -> Evaluation:
     return evaluate(np.where(np.eye(2, dtype=bool)[predicted], 0.75, 0.25), categories)
 
 
+def _dataset(*counts: int) -> Dataset:
+    splits = (TRAINING, VALIDATION, TEST)
+    pictures = tuple(
+        Picture(Path(f"/p/{category}/{i}.jpg"), category, splits[i % 3], 0.0)
+        for category, count in enumerate(counts)
+        for i in range(count)
+    )
+    return Dataset(Path("/p"), _LABELS, ("Cat", "Dog"), pictures, Shares(10, 10))
+
+
 class ReportTest(absltest.TestCase):
     def test_the_accuracy_line(self):
         self.assertEqual(
@@ -35,10 +46,10 @@ class ReportTest(absltest.TestCase):
     def test_no_pictures_no_accuracy(self):
         nothing = evaluate(np.zeros((0, 2), np.float32), np.zeros(0, np.int64))
         self.assertIn("unknown", report.accuracy_line(nothing))
-        self.assertEmpty(report.explanation(nothing, _LABELS))
+        self.assertEmpty(report.explanation(nothing, _dataset(9, 9)))
 
     def test_the_explanation_names_range_baseline_and_confusions(self):
-        lines = report.explanation(_evaluation(7, 3), _LABELS)
+        lines = report.explanation(_evaluation(7, 3), _dataset(9, 18))
         self.assertRegex(lines[0], "With 10 test pictures .* 39.7% and 89.2%; .* 50.0%")
         self.assertEqual(lines[1], "Most confused: 2 x dog taken for cat, 1 x cat taken for dog.")
 
@@ -46,9 +57,19 @@ class ReportTest(absltest.TestCase):
         categories = np.array([0, 0, 0, 0, 0, 1, 1])
         predicted = np.array([0, 0, 0, 0, 0, 0, 1])
         uneven = evaluate(np.eye(2)[predicted], categories)
-        lines = report.explanation(uneven, _LABELS)
-        self.assertRegex(lines[1], "^Balanced accuracy = 75.0%: .* 2 to 5 test pictures")
-        self.assertNotIn("Balanced", " ".join(report.explanation(_evaluation(7, 3), _LABELS)))
+        lines = report.explanation(uneven, _dataset(60, 29))
+        self.assertRegex(lines[1], "^Balanced accuracy = 75.0%: .* which have 29 to 60 pictures")
+        # What counts is what was learned from, and not by chance the few pictures of the test.
+        self.assertNotIn("Balanced", " ".join(report.explanation(uneven, _dataset(60, 30))))
+
+    def test_the_bottlenecks_line_adds_up(self):
+        def line(computed: int, reused: int) -> str:
+            return report.bottlenecks_line(
+                Bottlenecks(_dataset(9, 9), "int8", {}, computed, {}, reused)
+            )
+
+        self.assertEqual(line(1234, 5), "Bottlenecks: 1,234 computed by int8, 5 from the cache.")
+        self.assertEqual(line(0, 18), "Bottlenecks: 0 computed, 18 from the cache.")
 
     def test_misclassified_pictures_are_listed_under_the_original_heading(self):
         pictures = [Picture(Path(f"/p/{i}.jpg"), i % 2, TEST, 0.0) for i in range(10)]
@@ -63,20 +84,24 @@ class ReportTest(absltest.TestCase):
         self.assertEndsWith(lines[-1], """--graph=/o/g.pb '/a b/it'"'"'s.jpg'""")
 
     def test_the_metrics_are_json_with_every_number(self):
-        splits = (TRAINING, VALIDATION, TEST)
-        pictures = tuple(Picture(Path(f"/p/{i}.jpg"), i % 2, splits[i % 3], 0.0) for i in range(9))
-        dataset = Dataset(Path("/p"), _LABELS, ("Cat", "Dog"), pictures, Shares(10, 10))
+        dataset = _dataset(6, 3)
         part = Part((), np.zeros((0, 1, 4), np.float16), np.zeros(0, np.int64))
-        features = Bottlenecks(dataset, "float32", {TEST: part}, 5, {Path("/bad"): "empty"})
+        # The second begins with what the first one could read.
+        features = {
+            "int8": Bottlenecks(dataset, "int8", {TEST: part}, 5, {Path("/bad"): "empty"}),
+            "float32": Bottlenecks(dataset, "float32", {TEST: part}, 5, {}),
+        }
         head = Head(np.zeros((4, 2), np.float32), np.zeros(2, np.float32))
         trained = {
-            name: Trained(features, head, part, {TEST: _evaluation(right, 1)})
+            name: Trained(features[name], head, part, {TEST: _evaluation(right, 1)})
             for name, right in (("int8", 1), ("float32", 3))
         }
         clock = Clock()
         with clock.phase("training"):
             pass
-        numbers = json.loads(report.metrics(TrainingConfig(Path("/p")), trained, clock))
+        same = Difference(50, 1.0, 0.001, 0.0001)
+        checked = Checked("Keras", 9000, 5.5, from_pixels=same, from_files=None)
+        numbers = json.loads(report.metrics(TrainingConfig(Path("/p")), trained, [checked], clock))
         self.assertEqual(numbers["test"]["accuracy"], 0.75)
         self.assertEqual(numbers["test"]["confusion"], [[2, 0], [1, 1]])
         self.assertEqual(numbers["pictures"]["training"], 3)
@@ -84,8 +109,37 @@ class ReportTest(absltest.TestCase):
         self.assertEqual(numbers["in_int8"]["test"]["accuracy"], 0.5)
         self.assertEqual(numbers["pictures"]["bottlenecks_computed"], 10)
         self.assertEqual(numbers["pictures"]["unreadable"], {"/bad": "empty"})
-        self.assertEqual(numbers["training"]["steps"], 4000)
+        self.assertEqual(numbers["training"]["solver"], "logistic_regression")
+        (export,) = numbers["exports"]
+        self.assertEqual((export["kind"], export["size"]), ("Keras", 9000))
+        self.assertEqual(export["from_pixels"]["largest"], 0.001)
         self.assertContainsSubset({"training"}, numbers["seconds"])
+
+    def test_a_classifier_says_what_it_was_made_with_and_nothing_else(self):
+        def used(distortions: DistortionOptions | None = None, **head) -> dict:
+            return TrainingConfig(
+                Path("/p"),
+                distortions=distortions or DistortionOptions(),
+                head=HeadOptions(**head),
+            ).used()
+
+        self.assertEqual(
+            used(class_weights="cat=2", calibrate=False, seed=3),
+            {
+                "solver": "logistic_regression",
+                "class_weights": "cat=2",
+                "calibrate": False,
+                "seed": 3,
+                "distortions": {"per_image": 0},
+            },
+        )
+        descended = used(solver="sgd", steps=7)
+        self.assertEqual((descended["steps"], descended["class_weights"]), (7, "balanced"))
+        self.assertContainsSubset({"learning_rate", "train_batch_size"}, descended)
+        whole = used(solver="sgd", train_batch_size=-1)
+        self.assertEqual(whole["class_weights"], "by_pictures")
+        distorted = used(DistortionOptions(random_crop=5, per_image=4, seed=1))["distortions"]
+        self.assertEqual((distorted["random_crop"], distorted["per_image"]), (5, 4))
 
 
 if __name__ == "__main__":

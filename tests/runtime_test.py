@@ -400,6 +400,36 @@ print(len(os.listdir("/dev/fd")) < 10)
         self.assertEqual((done.stderr, done.stdout), ("native after\n", "True\n"))
 
 
+class QuietLibrariesTest(absltest.TestCase):
+    def test_drops_what_they_say_in_any_way_while_the_block_lasts(self):
+        program = """
+import logging, os, sys, warnings
+from retrain import runtime
+
+def speak(when):
+    os.write(2, f"native {when}\\n".encode())
+    print("printed", when)
+    print("to stderr", when, file=sys.stderr)
+    logging.info("logged %s", when)
+    logging.getLogger("library").error("logged by a library %s", when)
+    warnings.warn(f"warned {when}")
+
+runtime.set_up_messages()
+with runtime.quiet_libraries():
+    speak("meanwhile")
+try:
+    with runtime.quiet_libraries():
+        raise ValueError
+except ValueError:
+    speak("after")
+"""
+        done = run_python(program)
+        self.assertNotIn("meanwhile", done.stdout + done.stderr)
+        self.assertEqual(done.stdout, "printed after\n")
+        for said in ("native", "to stderr", "logged", "Error: logged by a library", "warned"):
+            self.assertIn(f"{said} after", done.stderr)
+
+
 class ParallelMapTest(absltest.TestCase):
     def test_keeps_the_order(self):
         # Each waits for the one after it, so they end in another order than they began.

@@ -4,6 +4,8 @@ import dataclasses
 import platform
 from importlib.metadata import version
 
+import numpy as np
+
 from retrain import pixels
 from retrain.backbones.spec import Backbone
 from retrain.bottlenecks import Bottlenecks
@@ -15,11 +17,22 @@ from retrain.splits import TEST, TRAINING, VALIDATION
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:
-    """A backbone, the head trained on its features, and what is to be said of the two."""
+    """A backbone, the head trained on its features, and what is to be said of the two.
+
+    Attributes:
+        backbone: the network.
+        head: the last layer.
+        metadata: what is to be said of the two.
+        int8_network: the backbone in int8 as a TFLite file, where its features are those that the
+            head was trained on.
+        largest_logit: of the pictures that such a head was trained on, by amount.
+    """
 
     backbone: Backbone
     head: Head
     metadata: Metadata
+    int8_network: bytes | None = None
+    largest_logit: float | None = None
 
 
 def assemble(
@@ -56,11 +69,7 @@ def assemble(
             "pictures": {p: len(dataset.split(p)) for p in (TRAINING, VALIDATION, TEST)},
         },
         test_accuracy=test_accuracy,
-        training={
-            **dataclasses.asdict(config.head),
-            "engine": features.engine,
-            "distortions": dataclasses.asdict(config.distortions),
-        },
+        training={"engine": features.engine, **config.used()},
         versions={
             "preprocessing": pixels.PREPROCESSING_VERSION,
             "numpy": version("numpy"),
@@ -68,4 +77,8 @@ def assemble(
             "python": platform.python_version(),
         },
     )
-    return Classifier(backbone, head, metadata)
+    if features.int8_network is None:
+        return Classifier(backbone, head, metadata)
+    logits = head.logits(features.part(TRAINING).vectors)
+    largest = float(np.abs(logits).max(initial=0.0))
+    return Classifier(backbone, head, metadata, features.int8_network, largest)

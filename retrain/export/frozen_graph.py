@@ -1,17 +1,17 @@
 """A classifier as a frozen graph: one file that every TensorFlow since 2015 can run."""
 
-import logging
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from retrain.errors import UserError
+from retrain.export.answers import Answers, UndecodedError
 from retrain.export.assemble import Classifier
-from retrain.export.metadata import GRAPH_NODE
+from retrain.export.metadata import GRAPH_NODE, from_json
 from retrain.graph_session import GraphError, GraphSession, parse_graph, tensorflow_session
+from retrain.pixels import normalise
 
 _BOTTLENECK = "bottleneck"
 # The names that the original gave them.
@@ -25,15 +25,7 @@ _TAKEN = {
     *("input", "preprocess", GRAPH_NODE),
 }
 
-# Float32 arithmetic in another order, and rounding of pixels before it.
-_HEAD_TOLERANCE = 1e-4
-_PICTURE_TOLERANCE = 2e-2
-
 _VALID_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
-
-
-class DisagreementError(Exception):
-    """The file answers something else than what was tested: a defect of this program."""
 
 
 def check_output_name(name: str) -> None:
@@ -78,46 +70,28 @@ def _add_constant(graph: Any, name: str, value: np.ndarray) -> None:
     node.attr["value"].tensor.CopyFrom(tensor)
 
 
-def check(
-    path: Path, classifier: Classifier, features: np.ndarray, pictures: Sequence[Path]
-) -> None:
-    """Proves that the graph in a file answers as the head that was tested.
-
-    Args:
-        path: of the graph.
-        classifier: what it was made from.
-        features: float16 or float32 [N, feature_width], of the pictures.
-        pictures: files, which the graph is to decode itself. A few are enough.
-
-    Raises:
-        DisagreementError: it does not.
-    """
-    expected = classifier.head.probabilities(features)
-    output = f"{classifier.metadata.output}:0"
-    with GraphSession(path.read_bytes()) as session:
-        answers = session.run(output, {f"{_BOTTLENECK}:0": features.astype(np.float32)})
-        difference = float(np.abs(answers - expected).max(initial=0.0))
-        if not difference <= _HEAD_TOLERANCE:
-            raise DisagreementError(f"scores from bottlenecks differ by {difference:.2g}")
-        _check_pictures(session, output, pictures, expected)
+def write(path: Path, classifier: Classifier) -> None:
+    """Writes the graph of `to_bytes` to a file."""
+    path.write_bytes(to_bytes(classifier))
 
 
-def _check_pictures(
-    session: GraphSession, output: str, pictures: Sequence[Path], expected: np.ndarray
-) -> None:
-    differences = []
-    for picture, scores in zip(pictures, expected, strict=True):
+def load(path: Path) -> Answers:
+    """Returns the classifier in a file that `write` wrote."""
+    graph = parse_graph(path.read_bytes())
+    (described,) = (node for node in graph.node if node.name == GRAPH_NODE)
+    metadata = from_json(described.attr["value"].tensor.string_val[0])
+    session = GraphSession(graph)
+    output = f"{metadata.output}:0"
+
+    def from_pixels(pixels: np.ndarray) -> np.ndarray:
+        channels = pixels[..., ::-1] if metadata.channel_order == "BGR" else pixels
+        feeds = {"input:0": normalise(channels, metadata.mean, metadata.std)}
+        return session.run(output, feeds)
+
+    def from_file(data: bytes) -> np.ndarray:
         try:
-            answer = session.run(output, {"DecodeJpeg/contents:0": picture.read_bytes()})
-        except (GraphError, OSError) as error:
-            logging.info("%s is of a kind that only programs with Pillow read: %s", picture, error)
-            continue
-        differences.append(float(np.abs(answer[0] - scores).max()))
-        if not differences[-1] <= _PICTURE_TOLERANCE:
-            logging.warning(
-                "%s is decoded differently inside the graph: scores differ by %.2g; feed pixels "
-                "(input:0) for files of its kind",
-                *(picture, differences[-1]),
-            )
-    if differences and not np.median(differences) <= _PICTURE_TOLERANCE:
-        raise DisagreementError(f"scores from files differ by {np.median(differences):.2g}")
+            return session.run(output, {"DecodeJpeg/contents:0": data})[0]
+        except GraphError as error:
+            raise UndecodedError(str(error)) from error
+
+    return Answers(from_pixels, from_file)
