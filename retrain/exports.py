@@ -13,6 +13,7 @@ from retrain.errors import UserError
 from retrain.export import coreml, coreml_options, frozen_graph, keras_file, saved_model, tflite
 from retrain.export.answers import Answers
 from retrain.export.assemble import Classifier
+from retrain.export.coreml_reference.kernels import UnknownOperationError
 from retrain.runtime import atomic_file, atomic_folder, check_output_folder, check_writable
 
 Staged: TypeAlias = contextlib.AbstractContextManager[Path]
@@ -105,7 +106,7 @@ def wanted(options: OutputOptions) -> Iterator[Export]:
                 options.coreml_file,
                 partial(coreml.write, options=options.coreml),
             ),
-            coreml.load,
+            _load_coreml,
             exact=options.coreml.precision == coreml_options.FLOAT32,
             runs_here=False,
         )
@@ -135,6 +136,16 @@ def check(options: OutputOptions, backbone: Backbone) -> None:
             )
     if options.coreml_file:
         coreml_options.check(options.coreml_file, options.coreml)
+
+
+def _load_coreml(path: Path) -> Answers:
+    try:
+        return coreml.load(path)
+    except UnknownOperationError as error:
+        raise UserError(
+            f"--coreml_file cannot be proven right: what evaluates it does not know {error}; "
+            "leave the flag out, and let //tools:convert write the file unproven"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -123,6 +123,48 @@ def _linear(of: Arguments) -> Any:
     return tf.matmul(of["x"], of["weight"], transpose_b=True) + of["bias"]
 
 
+def _matmul(of: Arguments) -> Any:
+    import tensorflow as tf
+
+    return tf.matmul(of["x"], of["y"], bool(of["transpose_x"]), bool(of["transpose_y"]))
+
+
+def _layer_norm(of: Arguments) -> Any:
+    import tensorflow as tf
+
+    axes = [int(axis) for axis in of["axes"]]
+    mean, variance = tf.nn.moments(of["x"], axes, keepdims=True)
+    result = (of["x"] - mean) / tf.sqrt(variance + of["epsilon"])
+    if of.get("gamma") is not None:
+        result *= of["gamma"]
+    return result if of.get("beta") is None else result + of["beta"]
+
+
+def _gelu(of: Arguments) -> Any:
+    import tensorflow as tf
+
+    if of["mode"] == "SIGMOID_APPROXIMATION":
+        return of["x"] * tf.sigmoid(1.702 * of["x"])
+    return tf.nn.gelu(of["x"], approximate=of["mode"] != "EXACT")
+
+
+def _elementwise(name: str) -> Callable[[Arguments], Any]:
+    """Returns what applies a function of `tf.math` to each number."""
+
+    def apply(of: Arguments) -> Any:
+        import tensorflow as tf
+
+        return getattr(tf.math, name)(of["x"])
+
+    return apply
+
+
+def _rsqrt(of: Arguments) -> Any:
+    import tensorflow as tf
+
+    return tf.math.rsqrt(of["x"] + of["epsilon"])
+
+
 def _pad(of: Arguments) -> Any:
     import tensorflow as tf
 
@@ -195,7 +237,12 @@ _OPERATIONS: dict[str, Callable[[Arguments], Any]] = {
     "cast": lambda of: of["x"],
     "concat": _concat,
     "conv": _conv,
+    "erf": _elementwise("erf"),
+    "exp": _elementwise("exp"),
+    "gelu": _gelu,
+    "layer_norm": _layer_norm,
     "linear": _linear,
+    "matmul": _matmul,
     "max_pool": _max_pool,
     "mul": lambda of: of["x"] * of["y"],
     "pad": _pad,
@@ -204,10 +251,14 @@ _OPERATIONS: dict[str, Callable[[Arguments], Any]] = {
     "relu": _relu,
     "relu6": _relu6,
     "reshape": _reshape,
+    "rsqrt": _rsqrt,
     "sigmoid": _sigmoid,
     "silu": lambda of: of["x"] * _sigmoid(of),
     "slice_by_index": _slice,
     "softmax": _softmax,
+    "sqrt": _elementwise("sqrt"),
+    "square": _elementwise("square"),
     "sub": lambda of: of["x"] - of["y"],
+    "tanh": _elementwise("tanh"),
     "transpose": _transpose,
 }
