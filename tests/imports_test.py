@@ -82,8 +82,8 @@ _FOR_USERS_OF_A_CLASSIFIER = {
     "retrain.runtime",
 }
 _HEAVY = {
-    *("ai_edge_litert", "ai_edge_quantizer", "coremltools", "keras", "scipy", "tensorboard"),
-    *("tensorflow", "tqdm"),
+    *("ai_edge_litert", "ai_edge_quantizer", "coremltools", "h5py", "keras", "matplotlib", "scipy"),
+    *("tensorboard", "tensorflow", "tqdm"),
 }
 _ROOMS = ("retrain", "label_image", "tools", "examples", "tests")
 

@@ -17,6 +17,7 @@ _PROGRAMS = {
     "//tools:guess_dir": "tools/guess_dir.py",
     "//tools:serve": "tools/serve.py",
     "//tools:convert": "tools/convert.py",
+    "//tools:train_keras": "tools/train_keras.py",
 }
 _RUN = re.compile(r"(?:\./bazelw|bazel) run (//[\w:]+) -- (.*)")
 # What would build the project within its own test, or needs the network.
@@ -118,6 +119,8 @@ class ReadmeTest(parameterized.TestCase):
         elif "--undo" in command:
             folder = Path(_value("undo", given)).with_suffix("")
             self.assertEmpty([p for p in folder.rglob("*") if p.is_file()], command)
+        elif "//tools:train_keras" in command:
+            self.assertNotEmpty(list(Path(_value("output_dir", given)).glob("*.keras")), command)
         elif "//tools:convert" in command:
             self.assertTrue(Path(_value("coreml_file", given)).exists(), command)
         elif "//tools:guess_dir" in command:

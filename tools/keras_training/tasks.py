@@ -1,0 +1,221 @@
+"""What to train, and on what: pixels or bottlenecks, a small network or a pretrained one."""
+
+import dataclasses
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from retrain import bottlenecks, report
+from retrain.backbones import engines, keras_applications, registry
+from retrain.backbones.spec import Backbone
+from retrain.config import BackboneOptions
+from retrain.errors import UserError
+from retrain.images import Dataset
+from retrain.images import Picture as DatasetPicture
+from retrain.splits import TRAINING, VALIDATION, Shares
+from tools.keras_training import arrays, networks, pictures, pretrained
+from tools.keras_training.examples import Data, Examples
+from tools.keras_training.options import Options
+from tools.keras_training.pictures import TRAIN, VAL, Found, Shape
+
+_BATCH_SIZE_FROM_SCRATCH, _BATCH_SIZE_PRETRAINED = 128, 32
+
+# A picture that is not to be moved to another part.
+_IN_TRAINING = 50.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What to train, and on what.
+
+    Attributes:
+        data: to learn from.
+        learner: a Keras model from the inputs in `data` to probabilities.
+        classifier: a model that shares the layers that learn, from pixels as they are. It is never
+            compiled: files of it have nothing of the training.
+        shape: of the pictures that the classifier takes.
+        batch_size: examples in a step.
+        backbone: the pretrained network, if any.
+    """
+
+    data: Data
+    learner: Any
+    classifier: Any
+    shape: Shape
+    batch_size: int
+    backbone: Backbone | None = None
+
+
+def check(options: Options) -> None:
+    """Raises UserError where options contradict one another, before anything takes time."""
+    known = (*networks.NETWORKS, *registry.architectures())
+    if not _is_known(options.architecture):
+        raise UserError(
+            f"--architecture={options.architecture} is not known; choose one of: {', '.join(known)}"
+        )
+    _check_places(options)
+    if options.architecture in networks.NETWORKS:
+        networks.check_size(options.architecture, *_size(options))
+        _check_from_scratch(options)
+    elif options.greyscale:
+        raise UserError(
+            f"--greyscale is for {' and '.join(networks.NETWORKS)}; "
+            f"--architecture={options.architecture} knows colours, leave one out"
+        )
+
+
+def _check_places(options: Options) -> None:
+    if not options.train_dir.exists():
+        raise UserError(
+            f"--train_dir={options.train_dir} does not exist; name a folder with a sub-folder of "
+            "pictures for each category, or an .npz file"
+        )
+    for flag in (TRAIN, VAL):
+        folder = getattr(options, flag)
+        if folder and folder in (options.output_dir, *options.output_dir.parents):
+            raise UserError(
+                f"--output_dir={options.output_dir} lies in --{flag}={folder}, where its drawings "
+                "would be taken for pictures to learn from; name a folder elsewhere"
+            )
+    if _is_file(options) and options.val_dir:
+        raise UserError(
+            f"--val_dir={options.val_dir} does not go with --train_dir={options.train_dir}, which "
+            "has its own part for it; leave it out"
+        )
+    if not _is_file(options) and options.val_dir is None:
+        raise UserError(
+            "--val_dir is needed: a folder with the same sub-folders as --train_dir, whose "
+            "pictures are not learned from"
+        )
+
+
+def _check_from_scratch(options: Options) -> None:
+    for name in ("weights", "fine_tune_layers"):
+        if getattr(options, name):
+            raise UserError(
+                f"--{name}={getattr(options, name)} is for pretrained networks, "
+                f"--architecture={options.architecture} begins with none; choose one of: "
+                f"{', '.join(registry.architectures())}"
+            )
+
+
+def _size(options: Options) -> tuple[int, int]:
+    return options.height or networks.USUAL_SIDE, options.width or networks.USUAL_SIDE
+
+
+def make(options: Options) -> Task:
+    """Returns the task, with all pictures decoded or turned into bottlenecks.
+
+    Raises:
+        UserError: the user must change something.
+    """
+    if options.architecture in networks.NETWORKS:
+        return _from_scratch(options)
+    chosen = BackboneOptions(architecture=options.architecture, weights=options.weights)
+    backbone = registry.chosen(chosen, options.bottleneck_dir)
+    for side in ("height", "width"):
+        given, wanted = getattr(options, side), getattr(backbone, side)
+        if given not in (None, wanted):
+            raise UserError(
+                f"--{side}={given} does not fit --architecture={backbone.name}, which takes "
+                f"pictures of {backbone.height} x {backbone.width} pixels; leave it out"
+            )
+    if options.augmentation.any or options.fine_tune_layers:
+        return _on_pixels(options, backbone)
+    return _on_bottlenecks(options, backbone)
+
+
+def _from_scratch(options: Options) -> Task:
+    height, width = _size(options)
+    if _is_file(options):
+        of_file = arrays.read(options.train_dir)
+        grey = options.greyscale or arrays.is_grey(of_file)
+        shape = Shape(height, width, 1 if grey else 3)
+        labels = len(np.unique(of_file["y_train"]))
+        model = _small(options, shape, labels)
+        data = arrays.load(of_file, shape)
+    else:
+        found = _found(options)
+        shape = Shape(height, width, 1 if options.greyscale else 3)
+        model = _small(options, shape, len(found.labels))
+        data = pictures.load(found, shape)
+    size = options.batch_size or _BATCH_SIZE_FROM_SCRATCH
+    return Task(data, _learner(model), model, shape, size)
+
+
+def _small(options: Options, shape: Shape, classes: int) -> Any:
+    return networks.build(options.architecture, *shape, classes, options.dropout)
+
+
+def _learner(classifier: Any) -> Any:
+    from tensorflow import keras
+
+    return keras.Model(classifier.inputs, classifier.outputs)
+
+
+def _on_pixels(options: Options, backbone: Backbone) -> Task:
+    shape = Shape(backbone.height, backbone.width, 3)
+    load: Callable[[], Data]
+    if _is_file(options):
+        of_file = arrays.read(options.train_dir)
+        classes = len(np.unique(of_file["y_train"]))
+        load = functools.partial(arrays.load, of_file, shape)
+    else:
+        found = _found(options)
+        classes = len(found.labels)
+        load = functools.partial(pictures.load, found, shape)
+    # Before the pictures, for which somebody would have waited in vain.
+    joined = pretrained.join(backbone, classes, options.dropout, options.fine_tune_layers)
+    size = options.batch_size or _BATCH_SIZE_PRETRAINED
+    return Task(load(), _learner(joined.classifier), joined.classifier, shape, size, backbone)
+
+
+def _on_bottlenecks(options: Options, backbone: Backbone) -> Task:
+    if _is_file(options):
+        raise UserError(
+            f"--train_dir={options.train_dir}: bottlenecks need pictures in folders; choose "
+            f"--architecture={' or '.join(networks.NETWORKS)}, or --fine_tune_layers"
+        )
+    engines.check(options.engine, backbone)
+    found = _found(options)
+    shape = Shape(backbone.height, backbone.width, 3)
+    features = bottlenecks.compute(
+        _dataset(options, found), backbone, options.engine, options.bottleneck_dir
+    )
+    logging.info("%s", report.bottlenecks_line(features))
+    train, validation = (
+        Examples(features.part(split).vectors, features.part(split).categories)
+        for split in (TRAINING, VALIDATION)
+    )
+    data = Data(found.labels, found.folders, train, validation, pictures.show(found, shape))
+    joined = pretrained.join(backbone, len(data.labels), options.dropout, 0)
+    size = options.batch_size or _BATCH_SIZE_PRETRAINED
+    return Task(data, joined.head, joined.classifier, shape, size, backbone)
+
+
+def _dataset(options: Options, found: Found) -> Dataset:
+    places = {TRAIN: (TRAINING, _IN_TRAINING), VAL: (VALIDATION, None)}
+    listed = [
+        DatasetPicture(picture.path, picture.category, *places[flag])
+        for flag, of_part in found.pictures.items()
+        for picture in of_part
+    ]
+    listed.sort(key=lambda picture: picture.category)
+    return Dataset(options.train_dir, found.labels, found.folders, tuple(listed), Shares(0, 0))
+
+
+def _found(options: Options) -> Found:
+    assert options.val_dir is not None
+    return pictures.find(options.train_dir, options.val_dir)
+
+
+def _is_file(options: Options) -> bool:
+    return options.train_dir.suffix == arrays.SUFFIX and not options.train_dir.is_dir()
+
+
+def _is_known(architecture: str) -> bool:
+    known = (*networks.NETWORKS, *registry.names())
+    return architecture in known or keras_applications.knows(architecture)
