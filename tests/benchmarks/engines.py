@@ -1,0 +1,74 @@
+"""Test accuracy with the features of one engine learned from, and those of another tested.
+
+    bazel run //tests/benchmarks:engines -- --image_dir=DIR --image_dir=ANOTHER
+
+It says which engines lose nothing, and which features must not be mixed. Every picture is in a
+random tenth for testing, another for validation, or in the rest, over several such splits.
+"""
+
+import dataclasses
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+
+from retrain import bottlenecks, command_line, images, logistic_regression
+from retrain.backbones import engines, registry
+from retrain.bottlenecks import Part
+from retrain.config import SplitOptions
+from retrain.runtime import user_path
+from retrain.splits import TRAINING
+
+_IMAGE_DIR = flags.DEFINE_multi_string("image_dir", [], "Folder with sub-folders of pictures.")
+_SEEDS = flags.DEFINE_integer("seeds", 5, "How many splits.", lower_bound=1)
+
+_PAIRS = (
+    (engines.FLOAT32, engines.FLOAT32),
+    (engines.BFLOAT16, engines.FLOAT32),
+    (engines.INT8, engines.INT8),
+    (engines.INT8, engines.FLOAT32),
+)
+
+
+def main(_: list[str]) -> None:
+    """Prints the mean test accuracy for each set and pair of engines."""
+    for name in _IMAGE_DIR.value:
+        features = _features(user_path(name))
+        print(f"{name} ({len(features[engines.FLOAT32].pictures)} pictures)")
+        for learned, tested in _PAIRS:
+            found = [
+                _accuracy(features[learned], features[tested], seed) for seed in range(_SEEDS.value)
+            ]
+            print(f"  {learned:9} -> {tested:9} {100 * float(np.mean(found)):.2f}%", flush=True)
+
+
+def _features(folder: Path) -> dict[str, Part]:
+    """Returns all pictures by each engine, whatever part they are in."""
+    dataset = images.scan(folder, SplitOptions())
+    pictures = tuple(dataclasses.replace(p, split=TRAINING) for p in dataset.pictures)
+    everything = dataclasses.replace(dataset, pictures=pictures)
+    with tempfile.TemporaryDirectory() as cache:
+        backbone = registry.load(registry.DEFAULT)
+        return {
+            name: bottlenecks.compute(everything, backbone, name, Path(cache)).part(TRAINING)
+            for name in (engines.FLOAT32, engines.BFLOAT16, engines.INT8)
+        }
+
+
+def _accuracy(learned: Part, tested: Part, seed: int) -> float:
+    count = len(learned.pictures)
+    order = np.random.default_rng(seed).permutation(count)
+    test, validation, training = np.split(order, [count // 10, count // 5])
+    head = logistic_regression.train(
+        (learned.vectors[training], learned.categories[training]),
+        (learned.vectors[validation], learned.categories[validation]),
+        int(learned.categories.max()) + 1,
+        seed=seed,
+    ).head
+    answers = head.logits(tested.vectors[test]).argmax(axis=1)
+    return float((answers == tested.categories[test]).mean())
+
+
+if __name__ == "__main__":
+    command_line.run(main, __doc__ or "")
