@@ -38,6 +38,8 @@ class GraphSession:
             GraphError: the bytes are not a graph, or it has operations that TensorFlow has not.
         """
         self._tf = tensorflow_session()
+        self._optimised: set[tuple[str, ...]] = set()
+        self._optimising = threading.Lock()
         if isinstance(graph, bytes):
             graph = parse_graph(graph)
         self._graph = self._tf.ops.Graph()
@@ -46,8 +48,10 @@ class GraphSession:
                 self._tf.importer.import_graph_def(graph, name="")
             with quiet_native_libraries():
                 config = self._tf.config_pb2.ConfigProto()
+                rewrites = config.graph_options.rewrite_options
+                # The second finds nothing, and takes as long.
+                rewrites.meta_optimizer_iterations = rewrites.ONE
                 if bfloat16:
-                    rewrites = config.graph_options.rewrite_options
                     rewrites.auto_mixed_precision_onednn_bfloat16 = rewrites.ON
                 self._session = self._tf.session.Session(graph=self._graph, config=config)
         except (ValueError, TypeError, self._tf.errors.OpError) as error:
@@ -72,6 +76,16 @@ class GraphSession:
         Raises:
             GraphError: the graph could not compute it from these values.
         """
+        question = (tensor, *sorted(feeds))
+        # TensorFlow optimises the graph for each question, and would in every thread that asks it
+        # while no answer is there.
+        first = contextlib.nullcontext() if question in self._optimised else self._optimising
+        with first:
+            answer = self._run(tensor, feeds)
+        self._optimised.add(question)
+        return answer
+
+    def _run(self, tensor: str, feeds: Mapping[str, Any]) -> np.ndarray:
         try:
             with quiet_native_libraries():
                 return self._session.run(tensor, feed_dict=dict(feeds))

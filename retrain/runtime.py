@@ -288,8 +288,12 @@ def parallel_map(
 
     At most `16 * workers` results wait to be taken, so memory does not grow with the number of
     items. An exception of `function` is raised here. When the caller stops early, the items that
-    have not begun never do.
+    have not begun never do. A single worker is the caller itself.
     """
+    if workers == 1:
+        # A thread more would cost more than many a small function takes.
+        yield from map(function, items)
+        return
     pending: deque[Future[_Result]] = deque()
     pool = ThreadPoolExecutor(workers)
     try:

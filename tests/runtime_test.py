@@ -475,11 +475,15 @@ class ParallelMapTest(absltest.TestCase):
                 release.wait(timeout=30)
             return item
 
-        results = runtime.parallel_map(work, range(1000), 1)
+        results = runtime.parallel_map(work, range(1000), 2)
         next(results)
         threading.Timer(0.1, release.set).start()
         results.close()
-        self.assertLessEqual(begun, [0, 1])
+        self.assertLessEqual(len(begun), 3)
+
+    def test_one_worker_is_the_caller(self):
+        results = runtime.parallel_map(lambda _: threading.current_thread(), range(3), 1)
+        self.assertEqual(set(results), {threading.current_thread()})
 
     def test_raises_what_the_function_raises_and_stops(self):
         begun = []

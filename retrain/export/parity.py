@@ -19,7 +19,7 @@ from retrain.splits import TEST, TRAINING, VALIDATION
 # How many held-out pictures a file is asked about. A run with fewer takes others for the rest.
 FEWEST, MOST = 50, 500
 
-_AT_A_TIME = 16
+_AT_A_TIME = 4
 _TIMED = 10
 
 # From here on a score from a file is so far from that of the same picture's pixels that it is told.
