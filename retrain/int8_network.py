@@ -22,7 +22,7 @@ from retrain.runtime import write_file
 from retrain.splits import TRAINING
 
 # More did not change what features are worth.
-_PICTURES = 100
+_PICTURES = 50
 _FEWEST_PICTURES = 20
 
 # Of the pictures that a network was measured on: how many must be in the present draw.

@@ -117,9 +117,29 @@ def normalise(pixels: np.ndarray, mean: Any, std: Any) -> np.ndarray:
         mean: a number, or one for each channel, in units of `pixels`.
         std: a number, or one for each channel, in units of `pixels`.
     """
-    result = np.subtract(pixels, np.float32(mean), dtype=np.float32)
-    result /= np.float32(std)
-    return result
+    return look_up(pixels, normalised_levels(mean, std))
+
+
+def normalised_levels(mean: Any, std: Any) -> np.ndarray:
+    """Returns what `normalise` makes of 0 to 255 in each channel, float32 [256, 1 or 3]."""
+    levels = np.arange(256, dtype=np.float32)[:, np.newaxis]
+    return (levels - np.float32(mean)) / np.float32(std)
+
+
+def look_up(pixels: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Returns for each pixel what the table has for it: a fraction of the time of arithmetic.
+
+    Args:
+        pixels: uint8 [..., 3], 0 to 255.
+        table: [256, 1] for all channels, or [256, 3] with a column for each.
+
+    Returns:
+        An array of the shape of `pixels` and the dtype of `table`.
+    """
+    if (table == table[:, :1]).all():
+        return np.take(table[:, 0], pixels)
+    channels = [np.take(column, pixels[..., number]) for number, column in enumerate(table.T)]
+    return np.stack(channels, axis=-1)
 
 
 def _open(data: bytes) -> Image.Image:

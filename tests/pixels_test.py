@@ -277,6 +277,12 @@ class NormaliseTest(absltest.TestCase):
         self.assertEqual(result.shape, picture.shape)
         np.testing.assert_array_equal(result[1, 3, 2], [0, 1, 10])
 
+    def test_is_the_arithmetic_to_the_last_bit(self):
+        picture = np.arange(3 * 256, dtype=np.int64).reshape(1, 256, 3).astype(np.uint8)
+        for mean, std in (([123.68, 116.779, 103.939], [58.393, 57.12, 57.375]), (127.5, 127.5)):
+            expected = (picture.astype(np.float32) - np.float32(mean)) / np.float32(std)
+            np.testing.assert_array_equal(pixels.normalise(picture, mean, std), expected)
+
     def test_leaves_its_input_alone(self):
         picture = np.full((2, 2, 3), 9, np.uint8)
         pixels.normalise(picture, 1, 1)

@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from retrain.backbones.spec import Backbone
 from retrain.errors import UserError
 from retrain.graph_session import GraphSession
 from retrain.litert import LiteRTModel
-from retrain.pixels import normalise
+from retrain.pixels import look_up, normalise, normalised_levels
 from retrain.runtime import processors
 
 AUTO = "auto"
@@ -175,10 +175,14 @@ class _LiteRTRunner:
         self.workers = processors()
         self._backbone = backbone
         self._model = LiteRTModel(flatbuffer)
+        into = self._model.input
+        self._levels = normalised_levels(backbone.mean, backbone.std)
+        if into.dtype == np.int8:
+            self._levels = quantise_pixels(self._levels, into.scale, into.zero_point)
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         """Returns float32 [N, feature_width] for uint8 [N, height, width, 3], RGB."""
-        inputs = _as_network_wants(pixels, self._backbone)
+        inputs = look_up(_in_order(pixels, self._backbone), self._levels)
         return np.concatenate([self._run(picture[np.newaxis]) for picture in inputs])
 
     def close(self) -> None:
@@ -186,9 +190,7 @@ class _LiteRTRunner:
         del self._model
 
     def _run(self, picture: np.ndarray) -> np.ndarray:
-        into, out = self._model.input, self._model.output
-        if into.dtype == np.int8:
-            picture = quantise_pixels(picture, into.scale, into.zero_point)
+        out = self._model.output
         numbers = self._model.run(picture)
         if out.dtype == np.int8:
             return (numbers.astype(np.float32) - out.zero_point) * np.float32(out.scale)
@@ -207,7 +209,8 @@ class _TensorFlowRunner:
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         """Returns float32 [N, feature_width] for uint8 [N, height, width, 3], RGB."""
-        feeds = {"input:0": _as_network_wants(pixels, self._backbone)}
+        pixels = _in_order(pixels, self._backbone)
+        feeds = {"input:0": normalise(pixels, self._backbone.mean, self._backbone.std)}
         return self._session.run("bottleneck:0", feeds)
 
     def close(self) -> None:
@@ -215,7 +218,5 @@ class _TensorFlowRunner:
         self._session.close()
 
 
-def _as_network_wants(pixels: np.ndarray, backbone: Backbone) -> Any:
-    if backbone.channel_order == "BGR":
-        pixels = pixels[..., ::-1]
-    return normalise(pixels, backbone.mean, backbone.std)
+def _in_order(pixels: np.ndarray, backbone: Backbone) -> np.ndarray:
+    return pixels[..., ::-1] if backbone.channel_order == "BGR" else pixels
