@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from label_image import runtimes
+from label_image import labels_file, runtimes
 from retrain import pixels
 from retrain.errors import UserError
 from retrain.graph_session import GraphError
@@ -175,14 +175,7 @@ def _labels(graph: Path, file: Path | None, described: tuple[str, ...] | None) -
                 "give a file with one label a line"
             )
         return described
-    try:
-        labels = tuple(file.read_text(encoding="utf-8").splitlines())
-    except OSError as error:
-        raise UserError(f"--labels={file} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"--labels={file} is not a text file in UTF-8") from error
-    if not labels:
-        raise UserError(f"--labels={file} is empty; it needs one label a line")
+    labels = labels_file.read(file)
     if described is not None and len(described) != len(labels):
         raise UserError(
             f"--labels={file} has {len(labels)} labels, but the graph {graph} has "

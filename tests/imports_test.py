@@ -14,7 +14,7 @@ _LAYERS = (
     ("label_image.classifier",),
     ("label_image.runtimes",),
     ("label_image.exported_graph", "label_image.session_graph", "label_image.tflite_file"),
-    ("label_image.graph_constants", "label_image.interface"),
+    ("label_image.graph_constants", "label_image.interface", "label_image.labels_file"),
     ("retrain.main",),
     ("retrain.pipeline", "retrain.coreml_flags"),
     ("retrain.training",),

@@ -1,6 +1,6 @@
 """Cuts networks out of frozen graphs of any age, as every TensorFlow and converter takes them."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -31,24 +31,39 @@ def cut(graph: Any, start: str, end: str) -> Any:
     Raises:
         CutError: the end does not depend on the start, or on more than it, or on variables.
     """
-    nodes = {node.name: node for node in graph.node}
+    needed = _needed(graph, end, start)
+    if start not in needed or start == end:
+        raise CutError(f"{end} does not depend on {start}")
+    result = _of_nodes(graph, needed - {start})
+    for node in result.node:
+        if node.op in _UNFED:
+            raise CutError(f"{end} depends on {node.name}, too, which only a user can feed")
+        if node.op in _VARIABLES:
+            raise CutError(f"{node.name} is a variable, whose value is not in the file")
+    return result
+
+
+def leading_to(graph: Any, end: str) -> Any:
+    """Returns the graph without the nodes that the one of that name does not need."""
+    return _of_nodes(graph, _needed(graph, end))
+
+
+def _needed(graph: Any, end: str, start: str | None = None) -> set[str]:
+    """Returns the names of what a node needs, itself included; not what `start` needs in turn."""
+    inputs = {node.name: [node_name(name) for name in node.input] for node in graph.node}
     needed: set[str] = set()
     waiting = [end]
     while waiting:
         name = waiting.pop()
         if name not in needed:
             needed.add(name)
-            waiting += [node_name(n) for n in nodes[name].input] if name != start else []
-    if start not in needed or start == end:
-        raise CutError(f"{end} does not depend on {start}")
-    needed.remove(start)
+            waiting += inputs[name] if name != start else []
+    return needed
+
+
+def _of_nodes(graph: Any, names: Collection[str]) -> Any:
     result = type(graph)(versions=graph.versions, library=graph.library)
-    result.node.extend(node for node in graph.node if node.name in needed)
-    for node in result.node:
-        if node.op in _UNFED:
-            raise CutError(f"{end} depends on {node.name}, too, which only a user can feed")
-        if node.op in _VARIABLES:
-            raise CutError(f"{node.name} is a variable, whose value is not in the file")
+    result.node.extend(node for node in graph.node if node.name in names)
     return result
 
 

@@ -1,8 +1,6 @@
 """The trained parts as one value, from which every kind of file is written."""
 
 import dataclasses
-import platform
-from importlib.metadata import version
 
 import numpy as np
 
@@ -10,7 +8,7 @@ from retrain import pixels
 from retrain.backbones.spec import Backbone
 from retrain.bottlenecks import Bottlenecks
 from retrain.config import TrainingConfig
-from retrain.export.metadata import Metadata
+from retrain.export.metadata import Metadata, versions
 from retrain.head import Head
 from retrain.splits import TEST, TRAINING, VALIDATION
 
@@ -70,12 +68,7 @@ def assemble(
         },
         test_accuracy=test_accuracy,
         training={"engine": features.engine, **config.used()},
-        versions={
-            "preprocessing": pixels.PREPROCESSING_VERSION,
-            "numpy": version("numpy"),
-            "pillow": version("pillow"),
-            "python": platform.python_version(),
-        },
+        versions=versions(),
     )
     if features.int8_network is None:
         return Classifier(backbone, head, metadata)

@@ -2,7 +2,11 @@
 
 import dataclasses
 import json
+import platform
+from importlib.metadata import version
 from typing import Any
+
+from retrain.pixels import PREPROCESSING_VERSION
 
 FORMAT_VERSION = 1
 
@@ -57,6 +61,16 @@ class Metadata:
         return json.dumps({"format_version": FORMAT_VERSION, **dataclasses.asdict(self)})
 
 
+def versions() -> dict[str, Any]:
+    """Returns what `Metadata.versions` are for a classifier that this program makes."""
+    return {
+        "preprocessing": PREPROCESSING_VERSION,
+        "numpy": version("numpy"),
+        "pillow": version("pillow"),
+        "python": platform.python_version(),
+    }
+
+
 def from_json(text: str | bytes) -> Metadata:
     """Returns what `Metadata.to_json` wrote; fields that this version does not know are left out.
 
@@ -65,10 +79,10 @@ def from_json(text: str | bytes) -> Metadata:
     """
     try:
         fields = json.loads(text)
-        version = fields.pop("format_version")
-        if version > FORMAT_VERSION:
+        its_format = fields.pop("format_version")
+        if its_format > FORMAT_VERSION:
             raise MetadataError(
-                f"its metadata is of format {version}, this program reads up to {FORMAT_VERSION}"
+                f"its metadata is of format {its_format}, this program reads up to {FORMAT_VERSION}"
             )
         known = {field.name: fields[field.name] for field in dataclasses.fields(Metadata)}
         for name in ("labels", "folders", "mean", "std"):

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from retrain.backbones import freeze
+from retrain.backbones import freeze, graph_parts
 from retrain.export.assemble import Classifier
 from retrain.graph_session import parse_graph
 from retrain.runtime import quiet_native_libraries
@@ -54,27 +54,7 @@ def _part(graph: Any, start: str, end: str) -> Any:
     import tensorflow as tf
 
     # Pruning the whole would keep control flow of the other part, which no converter takes.
-    part = _leading_to(graph, end)
+    part = graph_parts.leading_to(graph, end)
     imported = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(part, name=""), signature=[])
     tensor = imported.graph.get_tensor_by_name
     return imported.prune(tensor(f"{start}:0"), tensor(f"{end}:0"))
-
-
-def _leading_to(graph: Any, end: str) -> Any:
-    """Returns the graph without the nodes that the one of that name does not need."""
-    inputs = {node.name: [_node(name) for name in node.input] for node in graph.node}
-    needed: set[str] = set()
-    waiting = [end]
-    while waiting:
-        name = waiting.pop()
-        if name not in needed:
-            needed.add(name)
-            waiting += inputs[name]
-    result = type(graph)(versions=graph.versions, library=graph.library)
-    result.node.extend(node for node in graph.node if node.name in needed)
-    return result
-
-
-def _node(input_name: str) -> str:
-    """Returns the name of the node that an input such as `name:1` or `^name` comes from."""
-    return input_name.lstrip("^").partition(":")[0]

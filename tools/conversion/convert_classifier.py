@@ -2,19 +2,18 @@
 
 import dataclasses
 import logging
-import platform
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from label_image import labels_file
 from retrain import pixels
 from retrain.errors import UserError
 from retrain.export.coreml_conversion import BGR, GRAYSCALE
-from retrain.export.metadata import Metadata
+from retrain.export.metadata import Metadata, versions
 from tools.conversion.convert_source import Pixels, Source
 
 _TRIED = 8
@@ -138,15 +137,7 @@ def labels(source: Source, file: Path | None, listed: tuple[str, ...]) -> tuple[
                 "one label a line, or --class_labels=first,second,..."
             )
         return source.metadata.labels
-    try:
-        found = tuple(file.read_text(encoding="utf-8").splitlines())
-    except OSError as error:
-        raise UserError(f"--labels={file} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"--labels={file} is not a text file in UTF-8") from error
-    if not found:
-        raise UserError(f"--labels={file} is empty; it needs one label a line")
-    return found
+    return labels_file.read(file)
 
 
 def _unknown(names: tuple[str, ...]) -> Metadata:
@@ -166,10 +157,5 @@ def _unknown(names: tuple[str, ...]) -> Metadata:
         split={},
         test_accuracy=None,
         training={},
-        versions={
-            "preprocessing": pixels.PREPROCESSING_VERSION,
-            "numpy": version("numpy"),
-            "pillow": version("pillow"),
-            "python": platform.python_version(),
-        },
+        versions=versions(),
     )
