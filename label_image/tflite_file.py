@@ -72,14 +72,19 @@ def _quantised(values: np.ndarray, tensor: Tensor) -> np.ndarray:
     if tensor.dtype == np.float32:
         return values
     limits = np.iinfo(tensor.dtype)
-    numbers = np.rint(values / np.float32(tensor.scale)) + tensor.zero_point
+    numbers = np.rint(values / np.float32(_step(tensor))) + tensor.zero_point
     return np.clip(numbers, limits.min, limits.max).astype(tensor.dtype)
 
 
 def _dequantised(numbers: np.ndarray, tensor: Tensor) -> np.ndarray:
     if tensor.dtype == np.float32:
         return numbers
-    return (numbers.astype(np.float32) - tensor.zero_point) * np.float32(tensor.scale)
+    return (numbers.astype(np.float32) - tensor.zero_point) * np.float32(_step(tensor))
+
+
+def _step(tensor: Tensor) -> float:
+    """Returns what one more of a quantised number is worth; 1 where the file does not say."""
+    return tensor.scale or 1.0
 
 
 def _description(data: bytes, tensor: Tensor) -> Description:
@@ -114,8 +119,8 @@ def _labels_and_metadata(data: bytes) -> tuple[tuple[str, ...] | None, bytes | N
 
 def _mean_and_std(tensor: Tensor) -> tuple[Channels | None, Channels | None]:
     """Returns what makes the numbers of a quantised input those of the picture, 0 to 255."""
-    if tensor.dtype == np.float32 or not tensor.scale:
+    if tensor.dtype == np.float32:
         return None, None
     lowest = np.iinfo(tensor.dtype).min
     mean = float(tensor.zero_point - lowest)
-    return (mean,) * 3, (1 / tensor.scale,) * 3
+    return (mean,) * 3, (1 / _step(tensor),) * 3

@@ -40,6 +40,18 @@ def _network(kind: str) -> bytes:
     return converter.convert()
 
 
+def _network_of_bytes() -> bytes:
+    """Returns the same of pixels from 0 to 255, which are bytes, but not quantised numbers."""
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec([1, 8, 6, 3], tf.uint8)])
+    def strongest(pixels):
+        return tf.nn.softmax(5 / 255 * tf.reduce_mean(tf.cast(pixels, tf.float32), [1, 2]))
+
+    concrete = strongest.get_concrete_function()
+    return tf.lite.TFLiteConverter.from_concrete_functions([concrete]).convert()
+
+
 def _with_files(network: bytes, **files: str) -> bytes:
     result = io.BytesIO(network)
     with zipfile.ZipFile(result, "a") as archive:
@@ -97,6 +109,9 @@ class TFLiteTest(parameterized.TestCase):
     @parameterized.parameters(*_KINDS)
     def test_a_bare_network_with_labels_of_the_user(self, kind: str):
         self.assert_right(self.classifier(self.networks[kind], labels_file=self.labels))
+
+    def test_a_network_that_takes_pixels_as_they_are(self):
+        self.assert_right(self.classifier(_network_of_bytes(), labels_file=self.labels))
 
     def test_channels_in_another_order(self):
         metadata = _metadata(labels=("blue", "green", "red"), channel_order="BGR")
