@@ -14,6 +14,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from tests import drawn_shapes, programs
+from tools.keras_training import state
 
 _FILES = {
     *("curves.png", "history.json", "labels.txt", "logs", "model.json", "model.weights.h5"),
@@ -201,11 +202,17 @@ class TrainKerasMainTest(parameterized.TestCase):
             self.assert_refused(done, str(self.output), "thesis.txt")
         self.assertEqual(_contents(self.output), {"thesis.txt": b"all I have"})
 
+    def test_folder_in_which_another_works_is_refused(self):
+        flags = (f"--train_dir={self.arrays}", "--epochs=1")
+        with state.alone(self.output):
+            self.assert_refused(self.run_it(*flags), "another train_keras", str(self.output))
+        self.train_it(*flags)
+
     def test_damaged_state_is_refused(self):
         flags = (f"--train_dir={self.arrays}", "--epochs=2")
         self.train_it(*flags)
-        state = self.output / "training_state.npz"
-        state.write_bytes(state.read_bytes()[:1000])
+        file = self.output / "training_state.npz"
+        file.write_bytes(file.read_bytes()[:1000])
         self.assert_refused(self.run_it(*flags, "--resume"), "training_state.npz", "damaged")
 
     @parameterized.parameters(

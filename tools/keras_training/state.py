@@ -1,8 +1,12 @@
 """Where a training stands, in a file from which it goes on as if nothing had been."""
 
+import contextlib
 import dataclasses
+import fcntl
 import json
+import os
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +45,37 @@ class Progress:
     def is_over(self, patience: int) -> bool:
         """Tells whether the last `patience` epochs brought nothing; never for 0."""
         return 0 < patience <= self.epochs - 1 - self.best_epoch
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keeps other processes out of a folder, which is made where it is missing.
+
+    Raises:
+        UserError: one works there, or the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise UserError(f"--output_dir={folder} cannot be used: {error.strerror}") from error
+    try:
+        # Some file systems know no locks; two runs there are the user's to avoid.
+        with contextlib.suppress(OSError):
+            _lock(descriptor, folder)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UserError(
+            f"another train_keras works in --output_dir={folder}; wait until it has ended, or name "
+            "a new folder"
+        ) from error
 
 
 def begin(folder: Path, description: dict[str, Any], resume: bool) -> None:

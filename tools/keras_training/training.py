@@ -45,6 +45,11 @@ def _train(options: Options) -> None:
     _prepare_tensorflow(options)
     task = tasks.make(options)
     weights = _class_weights(task, options)
+    with state.alone(options.output_dir):
+        _train_task(task, weights, options)
+
+
+def _train_task(task: Task, weights: dict[int, float] | None, options: Options) -> None:
     state.begin(options.output_dir, _description(task, options), options.resume)
     steps = batches.steps(task.data.train, task.batch_size)
     optimizers.compile_model(task.learner, options, steps * options.epochs)
