@@ -8,6 +8,9 @@ from pathlib import Path
 
 from retrain.export import coreml_options
 
+# Of a pretrained network.
+ALL_LAYERS = -1
+
 
 @dataclasses.dataclass(frozen=True)
 class SplitOptions:
@@ -100,6 +103,34 @@ class HeadOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class FineTuningOptions:
+    """How the pretrained network itself learns from the training pictures.
+
+    Attributes:
+        epochs: how often from all of them; 0 leaves it as it is.
+        layers: how many of its last layers with weights learn; ALL_LAYERS for all.
+        batch_size: pictures in a step.
+        learning_rate: the largest; it grows to that and then falls to 0.
+        warm_up: in which part of all steps it grows, 0 to 1.
+        weight_decay: by which weights shrink in a step, times the learning rate.
+        label_smoothing: how much of the truth is spread over all labels, 0 to below 1.
+        distortions: of the pictures, where the user does not say how to distort them. None is
+            mirrored: a hand or a letter would become another.
+    """
+
+    epochs: int = 0
+    layers: int = ALL_LAYERS
+    batch_size: int = 32
+    learning_rate: float = 2e-4
+    warm_up: float = 0.1
+    weight_decay: float = 0.01
+    label_smoothing: float = 0.1
+    distortions: DistortionOptions = DistortionOptions(
+        random_crop=15, random_scale=30, random_brightness=20
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class BackboneOptions:
     """Which pretrained network.
 
@@ -169,6 +200,7 @@ class OutputOptions:
             of these files to be written; None writes them in any case.
         metrics_json: all numbers of the run.
         summaries_dir: holds a folder for TensorBoard from each run.
+        plots_dir: holds drawings of the run.
         intermediate_output_graphs_dir: where classifiers go that are not trained to the end.
         intermediate_store_frequency: steps from one of them to the next; 0 writes none.
         final_tensor_name: of the output in the graph.
@@ -186,6 +218,7 @@ class OutputOptions:
     assert_accuracy_at_least: float | None = None
     metrics_json: Path | None = None
     summaries_dir: Path | None = Path("/tmp/retrain_logs")
+    plots_dir: Path | None = None
     intermediate_output_graphs_dir: Path = Path("/tmp/intermediate_graph")
     intermediate_store_frequency: int = 0
     final_tensor_name: str = "final_result"
@@ -201,6 +234,7 @@ class TrainingConfig:
         distortions: of the training pictures.
         head: its training.
         output: its results.
+        fine_tuning: of the pretrained network.
         bottleneck_dir: holds the cache.
         backbone: the pretrained network.
         engine: name of the program that runs it.
@@ -214,12 +248,18 @@ class TrainingConfig:
     distortions: DistortionOptions = DistortionOptions()
     head: HeadOptions = HeadOptions()
     output: OutputOptions = OutputOptions()
+    fine_tuning: FineTuningOptions = FineTuningOptions()
     bottleneck_dir: Path = Path("/tmp/bottleneck")
     backbone: BackboneOptions = BackboneOptions()
     engine: str = "auto"
     strict: bool = False
     test_batch_size: int = -1
     print_misclassified_test_images: bool = False
+
+    @property
+    def fine_tuning_distortions(self) -> DistortionOptions:
+        """How pictures are varied that the pretrained network itself learns from."""
+        return self.distortions if self.distortions.any else self.fine_tuning.distortions
 
     def used(self) -> dict[str, object]:
         """Returns what decided how the head was trained, by name; nothing that had no part in it.
@@ -232,7 +272,15 @@ class TrainingConfig:
         elif self.head.train_batch_size == -1:
             # Every step takes each picture once, so that categories weigh what they have.
             head["class_weights"] = "by_pictures"
-        distortions = {"per_image": 0}
+        used: dict[str, object] = {**head, "distortions": {"per_image": 0}}
         if self.distortions.any:
-            distortions = dataclasses.asdict(self.distortions)
-        return {**head, "distortions": distortions}
+            used["distortions"] = dataclasses.asdict(self.distortions)
+        if self.fine_tuning.epochs:
+            distortions = dataclasses.asdict(self.fine_tuning_distortions)
+            # New ones are made in every epoch, which `seed` decides.
+            del distortions["per_image"], distortions["seed"]
+            used["fine_tuning"] = {
+                **dataclasses.asdict(self.fine_tuning),
+                "distortions": distortions,
+            }
+        return used

@@ -80,6 +80,24 @@ def variants(
         yield distort(large, height, width, options, _drawn(options.seed, number, digest))
 
 
+def roomy(data: bytes, height: int, width: int, options: DistortionOptions) -> Image.Image:
+    """Returns a picture, upright and in RGB, that is large enough for any crop of it.
+
+    Args:
+        data: the bytes of its file, as for `pixels.decode`.
+        height: of what will be made of it, in pixels.
+        width: of what will be made of it, in pixels.
+        options: how much it will be distorted.
+
+    Raises:
+        UnreadablePictureError: as of `pixels.decode`.
+    """
+    reach = _largest_scale(options)
+    size = round(height * reach), round(width * reach)
+    # What is kept in memory should be small.
+    return _shrunk(pixels.upright(data, *size), *size, oversampling=1)
+
+
 def distort(
     picture: Image.Image, height: int, width: int, options: DistortionOptions, draw: Draw
 ) -> np.ndarray:
@@ -116,9 +134,11 @@ def _largest_scale(options: DistortionOptions) -> float:
     return (1 + options.random_crop / 100) * (1 + options.random_scale / 100)
 
 
-def _shrunk(picture: Image.Image, height: int, width: int) -> Image.Image:
+def _shrunk(
+    picture: Image.Image, height: int, width: int, oversampling: int = _OVERSAMPLING
+) -> Image.Image:
     """Returns a picture of many pixels with fewer, by means over squares of them."""
-    factor = min(picture.height // height, picture.width // width) // _OVERSAMPLING
+    factor = min(picture.height // height, picture.width // width) // oversampling
     return picture.reduce(factor) if factor > 1 else picture
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from retrain.course import Course, Measures
 from retrain.head import Examples, Head, softmax
 from retrain.runtime import parallel_map, processors
 
@@ -65,12 +66,32 @@ class Fitted(NamedTuple):
         strength: that was chosen for it.
         unseen: logits, float32 [M, classes], of such pictures.
         truth: their categories, int [M].
+        course: how good heads of all strengths are on such pictures, and on others.
     """
 
     head: Head
     strength: float
     unseen: np.ndarray
     truth: np.ndarray
+    course: Course
+
+
+class _Judged(NamedTuple):
+    """Heads of all strengths, fitted without some pictures, and what they say of them.
+
+    Attributes:
+        logits: of the pictures left out, float32 [M, classes], by each strength.
+        truth: their categories, int [M].
+        right: how many of the pictures learned from get the right label, by each strength.
+        losses: sum of their cross entropies, by each strength.
+        learned: how many these are.
+    """
+
+    logits: list[np.ndarray]
+    truth: np.ndarray
+    right: list[int]
+    losses: list[float]
+    learned: int
 
 
 def train(
@@ -80,6 +101,7 @@ def train(
     shares: np.ndarray | None = None,
     variants: int = 1,
     seed: int = 0,
+    apart: bool = False,
 ) -> Fitted:
     """Returns the head of the strength with the fewest errors on pictures that were left out.
 
@@ -97,19 +119,24 @@ def train(
         variants: examples that come from one picture, stand together, and count as one; the first
             is the picture as it is.
         seed: of what is left out when.
+        apart: whether validation pictures alone judge, of which there are some then. Where what
+            makes the features has learned from the training pictures, those are all told apart.
     """
+    # It brings a BLAS of its own, whose threads can be limited once it is loaded.
+    import scipy.optimize  # noqa: F401
+
     chosen_by = _some_pictures(training, variants, seed)
     # Several threads in one product would mostly wait for each other; the folds keep them busy.
     with threadpool_limits(1, "blas"):
-        strength, logits, truth = _chosen(
-            chosen_by, validation, class_count, shares, variants, seed
+        strength, logits, truth, course = _chosen(
+            chosen_by, validation, class_count, shares, variants, seed, apart
         )
         up_to = [other for other in _STRENGTHS if other <= strength]
         *_, (_, head) = path(chosen_by, class_count, shares, variants, up_to)
         if len(chosen_by[1]) < len(training[1]):
             problem = _problem(training, class_count, shares, variants)
             head = _fitted(problem, head, strength, _MAX_LAST_ITERATIONS)
-    return Fitted(head, strength, logits, truth)
+    return Fitted(head, strength, logits, truth, course)
 
 
 def _chosen(
@@ -119,25 +146,45 @@ def _chosen(
     shares: np.ndarray | None,
     variants: int,
     seed: int,
-) -> tuple[float, np.ndarray, np.ndarray]:
-    def judge(fold: int) -> tuple[list[np.ndarray], np.ndarray]:
+    apart: bool,
+) -> tuple[float, np.ndarray, np.ndarray, Course]:
+    def judge(fold: int | None) -> _Judged:
         return _judged_by_others(training, validation, class_count, shares, variants, fold, seed)
 
-    judged = list(parallel_map(judge, range(_FOLDS), min(processors(), _FOLDS)))
-    truth = np.concatenate([categories for _, categories in judged])
+    folds: Sequence[int | None] = [None] if apart else range(_FOLDS)
+    judged = list(parallel_map(judge, folds, min(processors(), len(folds))))
+    truth = np.concatenate([fold.truth for fold in judged])
     tried = []
     for number, strength in enumerate(_STRENGTHS):
-        logits = np.concatenate([by_strength[number] for by_strength, _ in judged])
+        logits = np.concatenate([fold.logits[number] for fold in judged])
         errors = int((logits.argmax(axis=1) != truth).sum())
-        tried.append((errors, _cross_entropy(logits, truth).sum(), strength, logits))
+        tried.append((errors, float(_cross_entropy(logits, truth).sum()), strength, logits))
     errors, _, strength, logits = min(tried, key=lambda one: one[:2])
     logging.info(
-        "Left out in turn, %d of %d pictures get the right label (C = %g).",
+        "%s, %d of %d pictures get the right label (C = %g).",
+        "In the validation part" if apart else "Left out in turn",
         len(truth) - errors,
         len(truth),
         strength,
     )
-    return strength, logits, truth
+    others = [(len(truth) - errors, loss) for errors, loss, *_ in tried]
+    learned = [
+        (sum(fold.right[number] for fold in judged), sum(fold.losses[number] for fold in judged))
+        for number in range(len(_STRENGTHS))
+    ]
+    course = Course(
+        _STRENGTHS,
+        _measures(learned, sum(fold.learned for fold in judged)),
+        _measures(others, len(truth)) if len(truth) else None,
+        strength,
+    )
+    return strength, logits, truth, course
+
+
+def _measures(sums: Sequence[tuple[int, float]], count: int) -> Measures:
+    return Measures(
+        tuple(right / count for right, _ in sums), tuple(loss / count for _, loss in sums)
+    )
 
 
 def _some_pictures(training: Examples, variants: int, seed: int) -> Examples:
@@ -168,23 +215,30 @@ def _judged_by_others(
     class_count: int,
     shares: np.ndarray | None,
     variants: int,
-    fold: int,
+    fold: int | None,
     seed: int,
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """Returns the logits of pictures by each strength, fitted without them, and the truth."""
+) -> _Judged:
+    """Returns what all others say of a fold's pictures, or of the validation part for None."""
     features, categories = training
     ranks = _ranks(categories[::variants], seed)
     # Where a category has one picture, that one is always learned from.
     alone = np.bincount(categories, minlength=class_count)[categories[::variants]] == variants
     left_out = (ranks % _FOLDS == fold) & ~alone
     learned = ~np.repeat(left_out, variants)
+    watching = slice(None) if fold is None else slice(fold, None, _FOLDS)
     judges = (
-        np.concatenate([features[::variants][left_out], validation[0][fold::_FOLDS]]),
-        np.concatenate([categories[::variants][left_out], validation[1][fold::_FOLDS]]),
+        np.concatenate([features[::variants][left_out], validation[0][watching]]),
+        np.concatenate([categories[::variants][left_out], validation[1][watching]]),
     )
     rest = features[learned], categories[learned]
-    logits = [head.logits(judges[0]) for _, head in path(rest, class_count, shares, variants)]
-    return logits, judges[1]
+    judged = _Judged([], judges[1], [], [], len(rest[1][::variants]))
+    for _, head in path(rest, class_count, shares, variants):
+        judged.logits.append(head.logits(judges[0]))
+        of_learned = head.logits(rest[0][::variants])
+        truth = rest[1][::variants]
+        judged.right.append(int((of_learned.argmax(axis=1) == truth).sum()))
+        judged.losses.append(float(_cross_entropy(of_learned, truth).sum()))
+    return judged
 
 
 def path(

@@ -16,8 +16,10 @@ from absl import flags
 from retrain import class_weights, command_line, coreml_flags
 from retrain.backbones import engines, registry
 from retrain.config import (
+    ALL_LAYERS,
     BackboneOptions,
     DistortionOptions,
+    FineTuningOptions,
     HeadOptions,
     OutputOptions,
     SplitOptions,
@@ -29,6 +31,7 @@ from retrain.runtime import user_path
 
 _SPLIT, _HEAD, _OUTPUT = SplitOptions(), HeadOptions(), OutputOptions()
 _DISTORTIONS, _BACKBONE = DistortionOptions(), BackboneOptions()
+_FINE_TUNING = FineTuningOptions()
 
 _IMAGE_DIR = flags.DEFINE_string(
     "image_dir", None, "Folder with a sub-folder of pictures for each category. Required."
@@ -144,6 +147,24 @@ _DISTORTIONS_PER_IMAGE = flags.DEFINE_integer(
     lower_bound=0,
     upper_bound=1000,
 )
+_FINE_TUNE_EPOCHS = flags.DEFINE_integer(
+    "fine_tune_epochs",
+    _FINE_TUNING.epochs,
+    "Let the network itself learn, too: so often from every training picture, varied as the flags "
+    f"before say, or else as --random_crop={_FINE_TUNING.distortions.random_crop:g} "
+    f"--random_scale={_FINE_TUNING.distortions.random_scale:g} "
+    f"--random_brightness={_FINE_TUNING.distortions.random_brightness:g} would, anew each time. "
+    "What it learned is kept where it helps on the validation pictures. 0 leaves it as it is; 8 "
+    "are usual.",
+    lower_bound=0,
+    upper_bound=1000,
+)
+_FINE_TUNE_LAYERS = flags.DEFINE_integer(
+    "fine_tune_layers",
+    _FINE_TUNING.layers,
+    "How many of its last layers with weights learn then, not counting batch normalisation, which "
+    "stays as it is; -1 for all.",
+)
 _SOLVER = flags.DEFINE_enum(
     "solver",
     "auto",
@@ -251,6 +272,12 @@ _SUMMARIES_DIR = flags.DEFINE_string(
     str(_OUTPUT.summaries_dir),
     "Folder for TensorBoard, where each run makes its own; empty writes none.",
 )
+_PLOTS_DIR = flags.DEFINE_string(
+    "plots_dir",
+    None,
+    "Folder for drawings of the run: curves.png, pictures.png, some training pictures as the "
+    "network sees them, and confusion.png, what is taken for what. TensorBoard shows them, too.",
+)
 _FINAL_TENSOR_NAME = flags.DEFINE_string(
     "final_tensor_name", _OUTPUT.final_tensor_name, "Name of the output in the graph."
 )
@@ -328,10 +355,12 @@ def _config() -> TrainingConfig:
             assert_accuracy_at_least=_least_accuracy(),
             metrics_json=_path(_METRICS_JSON.value),
             summaries_dir=_path(_SUMMARIES_DIR.value),
+            plots_dir=_path(_PLOTS_DIR.value),
             intermediate_output_graphs_dir=user_path(_INTERMEDIATE_OUTPUT_GRAPHS_DIR.value),
             intermediate_store_frequency=_INTERMEDIATE_STORE_FREQUENCY.value,
             final_tensor_name=_FINAL_TENSOR_NAME.value,
         ),
+        fine_tuning=_fine_tuning(),
         bottleneck_dir=user_path(_BOTTLENECK_DIR.value),
         backbone=BackboneOptions(
             architecture=_ARCHITECTURE.value,
@@ -386,6 +415,20 @@ def _distortions() -> DistortionOptions:
                 "one out"
             )
     return options
+
+
+def _fine_tuning() -> FineTuningOptions:
+    epochs, layers = _FINE_TUNE_EPOCHS.value, _FINE_TUNE_LAYERS.value
+    if layers < 1 and layers != ALL_LAYERS:
+        raise UserError(
+            f"--fine_tune_layers={layers} must be a number of layers, or {ALL_LAYERS} for all"
+        )
+    if _FINE_TUNE_LAYERS.present and not epochs:
+        raise UserError(
+            f"--fine_tune_layers={layers} needs to know how often to learn: give "
+            "--fine_tune_epochs, too"
+        )
+    return FineTuningOptions(epochs=epochs, layers=layers)
 
 
 def _tflite() -> TFLiteOptions:

@@ -2,11 +2,12 @@
 
 import logging
 
-from retrain import class_weights, exports, images, outputs, report
+from retrain import class_weights, exports, images, outputs, report, run_plots
 from retrain.backbones import engines, registry
 from retrain.clock import Clock
 from retrain.config import TrainingConfig
 from retrain.export.assemble import assemble
+from retrain.fine_tuning import choice
 from retrain.graph_session import tensorflow_session
 from retrain.runtime import load_in_background
 from retrain.training import train_and_test
@@ -23,10 +24,12 @@ def run(config: TrainingConfig) -> None:
     backbone = registry.chosen(config.backbone, config.bottleneck_dir)
     engines.check(config.engine, backbone)
     outputs.check(config.output, backbone)
+    run_plots.check(config)
     with clock.phase("scan"):
         dataset = images.scan(config.image_dir, config.split)
     logging.info("%s", report.dataset_line(dataset))
     class_weights.check_labels(config.head.class_weights, dataset.labels, dataset.folders)
+    choice.check(config.fine_tuning, backbone, dataset)
     # It takes a second to load. The export needs it, and features in bfloat16 do.
     load_in_background(tensorflow_session)
     # A graph calculates in float32, and a head for int8 features does not fit it.
@@ -34,6 +37,8 @@ def run(config: TrainingConfig) -> None:
     in_int8 = engine == engines.INT8 or exports.needs_int8(config.output)
     names = (engines.INT8, for_graph) if in_int8 else (for_graph,)
     trained = train_and_test(config, backbone, dataset, names, clock)
+    if config.fine_tuning.epochs:
+        config, backbone, trained = choice.better(config, backbone, trained, clock)
     outputs.check_accuracy(trained, config.output)
     with clock.phase("export"):
         classifiers = {
@@ -42,5 +47,7 @@ def run(config: TrainingConfig) -> None:
         }
         features = trained[for_graph].features
         written, checked, table = outputs.write_classifiers(classifiers, config.output, features)
+    with clock.phase("drawings"):
+        written += run_plots.write(config, backbone, trained)
     written += outputs.write_metrics(config, trained, checked, clock)
     report.print_results(config, trained, written, table)

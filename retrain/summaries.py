@@ -7,10 +7,13 @@ import itertools
 import os
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from retrain import plots
+from retrain.course import Course
 from retrain.errors import UserError
 from retrain.head import Head, Progress
 
@@ -20,13 +23,17 @@ _SECONDS_BETWEEN_FLUSHES = 5.0
 # What readers look for in the first record of a file.
 _FILE_VERSION = "brain.Event:2"
 
+# Of this process, so that no two have the same name.
+_FILE_NUMBERS = itertools.count()
+
 
 class RunSummaries:
     """Writes the summaries of one run in a folder of its own. A context manager.
 
     TensorBoard shows them as the runs `train` and `validation`, which have the scalars `accuracy`
-    and `cross_entropy` and the histograms `final_layer/weights` and `final_layer/biases`. What
-    other runs wrote is left alone.
+    and `cross_entropy` and the histograms `final_layer/weights` and `final_layer/biases`, and
+    `by_strength/accuracy` and `by_strength/cross_entropy` where heads of several strengths were
+    tried. What other runs wrote is left alone.
 
     Attributes:
         folder: of the run, made within the folder that was given.
@@ -71,6 +78,20 @@ class RunSummaries:
         except OSError as error:
             raise self._cannot_write(error) from error
 
+    def add_strengths(self, course: Course) -> None:
+        """Writes how good heads of several strengths are; the first of them as step 1.
+
+        Raises:
+            UserError: as of `add`.
+        """
+        runs = {"train": course.learned, "validation": course.others}
+        try:
+            for run, measures in runs.items():
+                for step, of_one in enumerate(zip(*measures, strict=True) if measures else (), 1):
+                    self._file(run).add(step, _scalars(*of_one, prefix="by_strength/"))
+        except OSError as error:
+            raise self._cannot_write(error) from error
+
     def _file(self, run: str) -> "_EventFile":
         # TensorBoard would show a run without anything in it, so its file is made when needed.
         if run not in self._files:
@@ -104,6 +125,23 @@ class RunSummaries:
             raise self._cannot_write(failure) from failure
 
 
+def add_drawings(folder: Path, drawings: Mapping[str, bytes], step: int = 0) -> None:
+    """Writes drawings, by their names, for TensorBoard, which shows `folder` as a run.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = _EventFile(folder)
+        try:
+            file.add(step, *(plots.summary(name, drawing) for name, drawing in drawings.items()))
+        finally:
+            file.close()
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error.strerror}; make room") from error
+
+
 class _EventFile:
     """A file of TensorBoard's format: events in records with checksums."""
 
@@ -112,10 +150,10 @@ class _EventFile:
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         self._event = event_pb2.Event
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         # TensorBoard finds files by `tfevents` in their names, and reads them in their order.
         name = f"events.out.tfevents.{int(time.time()):010}.{socket.gethostname()}.{os.getpid()}"
-        self._file = (folder / name).open("xb")
+        self._file = (folder / f"{name}.{next(_FILE_NUMBERS)}").open("xb")
         self._writer = RecordWriter(self._file)
         self._flushed = 0.0
         self._write(self._event(file_version=_FILE_VERSION))
@@ -153,11 +191,11 @@ def _make_folder(parent: Path, suffix: str) -> Path:
     raise AssertionError("there is no end of numbers")
 
 
-def _scalars(accuracy: float, cross_entropy: float | None) -> Any:
+def _scalars(accuracy: float, cross_entropy: float | None, prefix: str = "") -> Any:
     from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
-    result = scalar_pb("accuracy", accuracy)
-    result.MergeFrom(scalar_pb("cross_entropy", cross_entropy))
+    result = scalar_pb(f"{prefix}accuracy", accuracy)
+    result.MergeFrom(scalar_pb(f"{prefix}cross_entropy", cross_entropy))
     return result
 
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from retrain.bottlenecks import Bottlenecks, Part
+from retrain.course import Course
 from retrain.evaluation import Evaluation
 from retrain.head import Head
 from retrain.splits import TEST
@@ -18,12 +20,16 @@ class Trained:
         head: trained on those of the training part.
         tested: the pictures of the final test.
         evaluations: of the head on the parts VALIDATION and TEST.
+        course: how the training went.
+        summaries: the folder of its summaries, where there are any.
     """
 
     features: Bottlenecks
     head: Head
     tested: Part
     evaluations: Mapping[str, Evaluation]
+    course: Course | None = None
+    summaries: Path | None = None
 
     @property
     def test(self) -> Evaluation:

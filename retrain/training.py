@@ -3,6 +3,8 @@
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from retrain.bottlenecks import Bottlenecks, Part
 from retrain.class_weights import BALANCED
 from retrain.clock import Clock
 from retrain.config import TrainingConfig
+from retrain.course import Course, Recorder
 from retrain.evaluation import evaluate
 from retrain.export.assemble import assemble
 from retrain.fresh_features import FreshFeatures
@@ -44,6 +47,8 @@ def train_and_test(
         run = engine if len(engines) > 1 else ""
         if run:
             logging.info("With features of %s:", run)
+        if backbone.fine_tuned:
+            run = f"fine_tuned_{run}".rstrip("_")
         with clock.phase("bottlenecks"):
             features = bottlenecks.compute(
                 dataset,
@@ -52,7 +57,8 @@ def train_and_test(
                 config.bottleneck_dir,
                 config.strict,
                 config.distortions,
-                told=bool(trained),
+                # One that was fine-tuned comes after the one that it was made of.
+                told=bool(trained) or backbone.fine_tuned,
             )
         logging.info("%s", report.bottlenecks_line(features))
         trained[engine] = _trained_and_tested(config, backbone, features, clock, run)
@@ -65,7 +71,8 @@ def _trained_and_tested(
     config: TrainingConfig, backbone: Backbone, features: Bottlenecks, clock: Clock, run: str
 ) -> Trained:
     with clock.phase("training"):
-        head = train_head(config, backbone, features, run)
+        learned = train_head(config, backbone, features, run)
+        head = learned.head
     with clock.phase("evaluation"):
         tested = features.part(TEST).sample(config.test_batch_size, config.head.seed)
         parts = {VALIDATION: features.part(VALIDATION), TEST: tested}
@@ -73,13 +80,27 @@ def _trained_and_tested(
             name: evaluate(head.probabilities(part.vectors), part.categories)
             for name, part in parts.items()
         }
-    return Trained(features, head, tested, evaluations)
+    return Trained(features, head, tested, evaluations, learned.course, learned.summaries)
+
+
+class Learned(NamedTuple):
+    """What came out of the training of a head.
+
+    Attributes:
+        head: calibrated where that was asked for.
+        course: how it went.
+        summaries: the folder of its summaries, where there are any.
+    """
+
+    head: Head
+    course: Course
+    summaries: Path | None
 
 
 def train_head(
     config: TrainingConfig, backbone: Backbone, features: Bottlenecks, run: str = ""
-) -> Head:
-    """Returns the head trained on the training part, as the config says.
+) -> Learned:
+    """Trains a head on the training part, as the config says.
 
     Summaries and classifiers that are not trained to the end are written on the way.
 
@@ -99,28 +120,41 @@ def train_head(
     shares = class_weights.shares(
         config.head.class_weights, labels, counts, features.dataset.folders
     )
-    if config.head.solver == "logistic_regression":
-        fitted = _regress(config, training, validation, shares, run)
-        head, unseen, truth = fitted.head, fitted.unseen, fitted.truth
-    else:
-        head = _descend(config, backbone, features, shares, run)
-        unseen, truth = head.logits(validation.vectors), validation.categories
-    return calibration.calibrated(head, unseen, truth) if config.head.calibrate else head
+    with contextlib.ExitStack() as stack:
+        summaries = None
+        if config.output.summaries_dir:
+            summaries = stack.enter_context(RunSummaries(config.output.summaries_dir, run))
+        if config.head.solver == "logistic_regression":
+            fitted = _regress(config, training, validation, shares, summaries, backbone.fine_tuned)
+            head, unseen, truth, course = fitted.head, fitted.unseen, fitted.truth, fitted.course
+        else:
+            head, course = _descend(config, backbone, features, shares, summaries)
+            unseen, truth = head.logits(validation.vectors), validation.categories
+    if config.head.calibrate:
+        head = calibration.calibrated(head, unseen, truth)
+    return Learned(head, course, summaries.folder if summaries else None)
 
 
 def _regress(
-    config: TrainingConfig, training: Part, validation: Part, shares: np.ndarray, run: str
+    config: TrainingConfig,
+    training: Part,
+    validation: Part,
+    shares: np.ndarray,
+    summaries: RunSummaries | None,
+    apart: bool,
 ) -> Fitted:
     examples = training.examples()
     watched = (validation.vectors, validation.categories)
     variants = training.variants.shape[1]
     seed = config.head.seed
-    fitted = logistic_regression.train(examples, watched, len(shares), shares, variants, seed)
+    fitted = logistic_regression.train(
+        examples, watched, len(shares), shares, variants, seed, apart
+    )
     progress = look(0, fitted.head, examples, watched if len(watched[1]) else None)
     logging.info("Logistic regression: %s.", _text(progress))
-    if config.output.summaries_dir:
-        with RunSummaries(config.output.summaries_dir, run) as summaries:
-            summaries.add(progress)
+    if summaries:
+        summaries.add(progress)
+        summaries.add_strengths(fitted.course)
     return fitted
 
 
@@ -129,14 +163,14 @@ def _descend(
     backbone: Backbone,
     features: Bottlenecks,
     shares: np.ndarray,
-    run: str,
-) -> Head:
+    summaries: RunSummaries | None,
+) -> tuple[Head, Course]:
     training, validation = features.part(TRAINING), features.part(VALIDATION)
+    recorder = Recorder()
+    watchers = [_Lines(config.head.steps).show, recorder.add]
+    if summaries:
+        watchers.append(summaries.add)
     with contextlib.ExitStack() as stack:
-        watchers = [_Lines(config.head.steps).show]
-        if config.output.summaries_dir:
-            summaries = stack.enter_context(RunSummaries(config.output.summaries_dir, run))
-            watchers.append(summaries.add)
 
         def show(progress: Progress) -> None:
             for watch in watchers:
@@ -146,7 +180,7 @@ def _descend(
         if config.distortions.fresh:
             fresh = FreshFeatures(training.pictures, backbone, features.engine, config.distortions)
             features_of = stack.enter_context(fresh).of
-        return train(
+        head = train(
             training.examples(),
             (validation.vectors, validation.categories),
             len(shares),
@@ -156,6 +190,7 @@ def _descend(
             on_evaluation=show,
             on_step=_intermediate_writer(config, backbone, features),
         )
+    return head, recorder.course()
 
 
 class _Lines:

@@ -49,6 +49,20 @@ class LogisticRegressionTest(absltest.TestCase):
         head = logistic_regression.train(_examples(0, 300), nothing, 3).head
         self.assertGreater(self.accuracy(head, _examples(2, 1000)), 0.7)
 
+    def test_apart_validation_pictures_alone_judge(self):
+        training, validation = _examples(0, 100, spread=6), _examples(1, 400, spread=6)
+        # As of a network that has learned from them: the training pictures are all told apart.
+        seen = training[0].copy()
+        seen[:, :3] += 1000 * np.eye(3)[training[1]]
+        fitted = logistic_regression.train((seen, training[1]), validation, 3, apart=True)
+        np.testing.assert_array_equal(fitted.truth, validation[1])
+        self.assertEqual(fitted.unseen.shape, (400, 3))
+        errors = (fitted.unseen.argmax(axis=1) != validation[1]).sum()
+        for _, head in logistic_regression.path((seen, training[1]), 3):
+            of_it = (head.logits(validation[0]).argmax(axis=1) != validation[1]).sum()
+            self.assertLessEqual(errors, of_it)
+        np.testing.assert_allclose(fitted.head.logits(validation[0]), fitted.unseen, atol=1e-3)
+
     def test_small_categories_count_as_much_as_large_ones(self):
         features, categories = _examples(0, 2000, spread=3)
         keep = (categories != 2) | (np.arange(2000) < 200)

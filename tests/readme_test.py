@@ -34,6 +34,7 @@ _PAGES = (
     "tests/benchmarks/README.md",
     "docker/README.md",
     "docs/flags.md",
+    "docs/recipes.md",
     "docs/tutorial.md",
 )
 

@@ -12,9 +12,11 @@ from absl.testing import absltest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util import tensor_util
 
+from retrain import plots
+from retrain.course import Course, Measures
 from retrain.errors import UserError
 from retrain.head import Head, Progress
-from retrain.summaries import RunSummaries
+from retrain.summaries import RunSummaries, add_drawings
 
 _TAGS = ["accuracy", "cross_entropy", "final_layer/biases", "final_layer/weights"]
 
@@ -90,6 +92,35 @@ class ContentTest(SummariesTestCase):
         self.assertEqual([path.name for path in summaries.folder.iterdir()], ["train"])
         self.assertEqual(sorted(read(summaries.folder / "train")), _TAGS)
 
+    def test_strengths_are_steps_from_one_on(self):
+        measures = [Measures((0.5, 0.6), (2.0, 1.0)), Measures((0.25, 0.5), (3.0, 2.0))]
+        with RunSummaries(self.folder) as summaries:
+            summaries.add_strengths(Course((0.1, 1), *measures, chosen=1))
+        for run, of_run in zip(("train", "validation"), measures, strict=True):
+            found = read(summaries.folder / run)
+            self.assertEqual(sorted(found), ["by_strength/accuracy", "by_strength/cross_entropy"])
+            for tag, numbers in zip(sorted(found), of_run, strict=True):
+                self.assertEqual(list(found[tag]), [1, 2])
+                np.testing.assert_allclose(list(found[tag].values()), numbers)
+        with RunSummaries(self.folder) as summaries:
+            summaries.add_strengths(Course((0.1, 1), measures[0], None, chosen=1))
+        self.assertEqual([path.name for path in summaries.folder.iterdir()], ["train"])
+
+    def test_drawings_are_shown_as_they_are(self):
+        drawings = {
+            name: plots.grid(np.full((1, 9, 9, 3), grey), [name])
+            for name, grey in (("dark", 10), ("light", 240))
+        }
+        place = self.folder / "run" / "drawings"
+        add_drawings(place, drawings)
+        add_drawings(place, {"later": drawings["dark"]}, step=3)
+        accumulator = EventAccumulator(str(place)).Reload()
+        self.assertEqual(sorted(accumulator.Tags()["images"]), ["dark", "later", "light"])
+        for name, png in drawings.items():
+            (event,) = accumulator.Images(name)
+            self.assertEqual((event.step, event.encoded_image_string), (0, png))
+        self.assertEqual([event.step for event in accumulator.Images("later")], [3])
+
     def test_all_is_on_the_disk_after_an_exception(self):
         with self.assertRaises(KeyboardInterrupt), RunSummaries(self.folder) as summaries:
             for step in range(5):
@@ -138,6 +169,13 @@ class CannotWriteTest(SummariesTestCase):
         self.folder.write_text("mine")
         with self.assertRaisesRegex(UserError, f"--summaries_dir={self.folder} cannot be written"):
             RunSummaries(self.folder)
+        self.assertEqual(self.folder.read_text(), "mine")
+
+    def test_drawings_where_a_file_is_are_the_users_to_mend(self):
+        self.folder.parent.mkdir()
+        self.folder.write_text("mine")
+        with self.assertRaisesRegex(UserError, f"{self.folder} cannot be written: File exists"):
+            add_drawings(self.folder, {})
         self.assertEqual(self.folder.read_text(), "mine")
 
     def test_a_folder_that_vanished_is_the_users_to_mend(self):

@@ -15,6 +15,7 @@ import math
 from absl import flags
 
 from retrain import class_weights, command_line
+from retrain.config import ALL_LAYERS
 from retrain.errors import UserError
 from retrain.runtime import user_path
 from tools.keras_training import options as choices
@@ -67,8 +68,8 @@ _DROPOUT = flags.DEFINE_float(
 _FINE_TUNE_LAYERS = flags.DEFINE_integer(
     "fine_tune_layers",
     Options.fine_tune_layers,
-    f"How many of a pretrained network's last layers learn, too; {choices.ALL_LAYERS} for all.",
-    lower_bound=choices.ALL_LAYERS,
+    f"How many of a pretrained network's last layers learn, too; {ALL_LAYERS} for all.",
+    lower_bound=ALL_LAYERS,
 )
 _OPTIMIZER = flags.DEFINE_enum(
     "optimizer", Options.optimizer, [choices.ADAM, choices.SGD], "How to learn."

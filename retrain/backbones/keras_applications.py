@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from retrain import download
-from retrain.backbones import freeze, keras_weights, prepared, same_features
+from retrain.backbones import keras_files, keras_weights, prepared
 from retrain.backbones.keras_table import APPLICATIONS, Application
 from retrain.backbones.spec import Backbone
 from retrain.errors import UserError
@@ -61,7 +61,7 @@ def load(name: str, weights: Path | None, cache_dir: Path) -> Backbone:
 
     def make(folder: Path) -> prepared.Description:
         with quiet_libraries():
-            _write(network(name, file), description, folder)
+            keras_files.write(network(name, file), description, folder)
         return description
 
     return prepared.backbone(cache_dir, name, description.fingerprint, make)
@@ -137,18 +137,6 @@ def _without_groups(network: Any) -> Any:
     pairs = zip(network.get_weights(), result.weights, strict=True)
     result.set_weights([values.reshape(weight.shape) for values, weight in pairs])
     return result
-
-
-def _write(network: Any, description: prepared.Description, folder: Path) -> None:
-    graph = freeze.to_graph(
-        network, description.mean, description.std, description.channel_order
-    ).SerializeToString(deterministic=True)
-    flatbuffer = freeze.to_flatbuffer(network)
-    size = (description.height, description.width)
-    same_features.check(lambda pixels: network(pixels, training=False), size, graph, flatbuffer)
-    (folder / prepared.GRAPH).write_bytes(graph)
-    (folder / prepared.FLATBUFFER).write_bytes(flatbuffer)
-    network.save(folder / prepared.KERAS)
 
 
 def _has_top(name: str, weights: Path) -> bool:

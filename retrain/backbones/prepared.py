@@ -31,6 +31,7 @@ class Description:
     std: tuple[float, float, float]
     channel_order: str
     feature_width: int
+    fine_tuned: bool = False
 
 
 def backbone(

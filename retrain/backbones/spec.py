@@ -29,6 +29,8 @@ class Backbone:
             [1, feature_width]; None where TFLite has not all of the network's operations.
         keras_file: a Keras model from float32 [N, height, width, 3], normalised, to float32
             [N, feature_width], of Keras's own layers; None where the network is not of such.
+        fine_tuned: whether it has learned from the training pictures, whose features therefore
+            tell nothing of those of other pictures.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Backbone:
     graph_file: Path
     flatbuffer_file: Path | None
     keras_file: Path | None = None
+    fine_tuned: bool = False
 
     def flatbuffer(self) -> bytes:
         """Returns the content of the TFLite file.

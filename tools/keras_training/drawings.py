@@ -1,11 +1,10 @@
 """The drawings of a training, as files and for TensorBoard."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from retrain import plots
+from retrain import plots, summaries
 from retrain.runtime import write_file
 from tools.keras_training.examples import Data, Examples
 from tools.keras_training.options import Options
@@ -51,12 +50,6 @@ def draw_curves(progress: Progress, options: Options, logs: Path) -> Path:
 
 
 def _write(path: Path, png: bytes, logs: Path, step: int = 0) -> Path:
-    import tensorflow as tf
-
     write_file(path, png)
-    writer: Any = tf.summary.create_file_writer(str(logs / "drawings"))
-    with writer.as_default(step=step):
-        message = plots.summary(path.stem, png)
-        tf.summary.experimental.write_raw_pb(message.SerializeToString())
-    writer.close()
+    summaries.add_drawings(logs / "drawings", {path.stem: png}, step)
     return path

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from retrain import plots
 from retrain.errors import UserError
 
 # More than that is kept in a file, of which the machine holds in memory what fits.
@@ -28,16 +29,7 @@ class Examples:
 
     def sample(self, count: int) -> "Examples":
         """Returns some of them, about as many of each category, in the order of these."""
-        rows: list[int] = []
-        by_category = [
-            np.flatnonzero(self.categories == category).tolist()
-            for category in np.unique(self.categories)
-        ]
-        while len(rows) < min(count, len(self.categories)):
-            for category in by_category:
-                if category and len(rows) < count:
-                    rows.append(category.pop(0))
-        rows.sort(key=lambda row: (self.categories[row], row))
+        rows = plots.some_of_each(self.categories, count)
         return Examples(self.inputs[rows], self.categories[rows])
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 ADAM, SGD = "adam", "sgd"
 CONSTANT, COSINE = "constant", "cosine"
-ALL_LAYERS = -1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Options:
         width: the same.
         dropout: the part that is dropped, 0 to below 1; None for what is usual for the network.
         fine_tune_layers: how many of the last layers of a pretrained network learn, besides the new
-            one; ALL_LAYERS for all.
+            one; `config.ALL_LAYERS` for all.
         optimizer: ADAM or SGD.
         learning_rate: at the beginning.
         momentum: of SGD.

@@ -6,7 +6,7 @@ import numpy as np
 
 from retrain.backbones.spec import Backbone
 from retrain.errors import UserError
-from tools.keras_training.options import ALL_LAYERS
+from retrain.fine_tuning import layers
 
 USUAL_DROPOUT = 0.2
 
@@ -47,7 +47,7 @@ def join(backbone: Backbone, classes: int, dropout: float | None, fine_tune_laye
             f"--architecture={backbone.name} is not made of Keras's layers; choose another one"
         )
     network = keras.models.load_model(backbone.keras_file, compile=False)
-    _set_trainable(network, backbone.name, fine_tune_layers)
+    layers.unfreeze(network, backbone.name, fine_tune_layers)
     rate = USUAL_DROPOUT if dropout is None else dropout
     drop = keras.layers.Dropout(rate, name="dropout")
     softmax = keras.layers.Dense(classes, activation="softmax", name="probabilities")
@@ -63,27 +63,3 @@ def join(backbone: Backbone, classes: int, dropout: float | None, fine_tune_laye
         keras.Model(pixels, softmax(drop(vectors)), name="classifier"),
         keras.Model(bottleneck, softmax(drop(bottleneck)), name="head"),
     )
-
-
-def _set_trainable(network: Any, name: str, count: int) -> None:
-    from tensorflow import keras
-
-    network.trainable = True
-    flat = [layer for layer in _leaves(network) if layer.weights]
-    for layer in flat:
-        layer.trainable = False
-    normalising = keras.layers.BatchNormalization
-    learning = [layer for layer in flat if not isinstance(layer, normalising)]
-    if count > len(learning):
-        raise UserError(
-            f"--fine_tune_layers={count} is more than the {len(learning)} layers with weights that "
-            f"{name} has; give fewer, or {ALL_LAYERS} for all"
-        )
-    for layer in learning if count == ALL_LAYERS else learning[len(learning) - count :]:
-        layer.trainable = True
-
-
-def _leaves(layer: Any) -> list[Any]:
-    if not hasattr(layer, "layers"):
-        return [layer]
-    return [leaf for inner in layer.layers for leaf in _leaves(inner)]

@@ -1,0 +1,91 @@
+"""Whether the network should learn, too: tried, and decided by the validation part."""
+
+import dataclasses
+import logging
+from typing import NamedTuple
+
+from retrain.backbones.spec import Backbone
+from retrain.clock import Clock
+from retrain.config import FineTuningOptions, TrainingConfig
+from retrain.errors import UserError
+from retrain.evaluation import Evaluation
+from retrain.fine_tuning import layers
+from retrain.fine_tuning.tuned_backbone import tuned
+from retrain.images import Dataset
+from retrain.splits import VALIDATION
+from retrain.trained import Trained
+from retrain.training import train_and_test
+
+
+class Choice(NamedTuple):
+    """The better of two classifiers, and how it came to be; the attributes are those of the run."""
+
+    config: TrainingConfig
+    backbone: Backbone
+    trained: dict[str, Trained]
+
+
+def check(options: FineTuningOptions, backbone: Backbone, dataset: Dataset) -> None:
+    """Raises UserError where the network cannot learn as the options want, or nobody could judge.
+
+    Args:
+        options: how it is to learn, if at all.
+        backbone: the network.
+        dataset: all pictures.
+    """
+    if options.epochs:
+        _check_judges(len(dataset.split(VALIDATION)))
+        layers.check(backbone, options.layers)
+
+
+def better(
+    config: TrainingConfig, backbone: Backbone, trained: dict[str, Trained], clock: Clock
+) -> Choice:
+    """Returns what is better for the validation part: the network as it is, or fine-tuned.
+
+    The better one has fewer errors, or where these are as many, is surer of the truth. The test
+    part decides nothing.
+
+    Args:
+        config: of the run.
+        backbone: the network as it is.
+        trained: with features of that; by the name of the engine, the graph's head last.
+        clock: of the run.
+
+    Raises:
+        UserError: the user must change something.
+    """
+    *_, before = trained.values()
+    # Those that there were may have turned out to be unreadable.
+    _check_judges(before.evaluations[VALIDATION].count)
+    with clock.phase("fine_tuning"):
+        network = tuned(config, backbone, before)
+    changed = train_and_test(config, network, before.features.dataset, list(trained), clock)
+    *_, after = changed.values()
+    with_it, without = after.evaluations[VALIDATION], before.evaluations[VALIDATION]
+    helps = _badness(with_it) < _badness(without)
+    logging.info(
+        "Fine-tuning %s: of %d validation pictures, %d get a wrong label with it and %d without, "
+        "at a cross entropy of %.4f and %.4f.",
+        "helps and is kept" if helps else "does not help and is left out",
+        with_it.count,
+        *(len(with_it.misclassified), len(without.misclassified)),
+        *(with_it.cross_entropy, without.cross_entropy),
+    )
+    if helps:
+        return Choice(config, network, changed)
+    plain = dataclasses.replace(config, fine_tuning=FineTuningOptions())
+    return Choice(plain, backbone, trained)
+
+
+def _check_judges(count: int) -> None:
+    if not count:
+        raise UserError(
+            "--fine_tune_epochs needs validation pictures, which tell whether it helps; set "
+            "--validation_percentage or --validation_dir"
+        )
+
+
+def _badness(evaluation: Evaluation) -> tuple[int, float]:
+    assert evaluation.cross_entropy is not None
+    return len(evaluation.misclassified), evaluation.cross_entropy

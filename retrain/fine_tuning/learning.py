@@ -1,0 +1,193 @@
+"""A network and the layer behind it learn together, a little, from distorted pictures.
+
+That layer begins as the one that was fitted to the network's features: a random one would first
+spoil them (Kumar et al., 2022, https://arxiv.org/abs/2202.10054).
+"""
+
+import contextlib
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from retrain.backbones.spec import Backbone
+from retrain.config import FineTuningOptions
+from retrain.distortions import Draw
+from retrain.errors import UserError
+from retrain.fine_tuning.pictures import Pictures, undistorted
+from retrain.head import Head
+from retrain.images import Picture
+from retrain.progress import duration
+from retrain.runtime import parallel_map, processors
+
+# Of the first steps' gradients, some are very large.
+_LARGEST_GRADIENT = 1.0
+
+_SHOWN_AT_A_TIME = 32
+
+
+class Lessons(NamedTuple):
+    """What is learned from.
+
+    Attributes:
+        pictures: N of them.
+        categories: int [N].
+        importance: of each picture, float32 [N], on average 1.
+    """
+
+    pictures: Pictures
+    categories: np.ndarray
+    importance: np.ndarray
+
+
+def learn(
+    network: Any,
+    head: Head,
+    backbone: Backbone,
+    lessons: Lessons,
+    validation: Sequence[Picture],
+    options: FineTuningOptions,
+    seed: int,
+) -> Head:
+    """Trains what is trainable of `network`, in place, and returns the head that it ends with.
+
+    Args:
+        network: a Keras model from float32 [N, height, width, 3], normalised, to
+            [N, feature_width].
+        head: to begin with.
+        backbone: that the network is of; says how pictures are normalised.
+        lessons: what is learned from.
+        validation: pictures that are only looked at.
+        options: how to train.
+        seed: of all that is random.
+
+    Raises:
+        UserError: a picture cannot be read any more, or the numbers grew beyond all bounds.
+    """
+    steps = -(-len(lessons.pictures) // options.batch_size)
+    learner = _Learner(network, head, backbone, options, steps)
+    begun = time.monotonic()
+    for epoch in range(options.epochs):
+        epoch_begun = time.monotonic()
+        loss, accuracy = _epoch(learner, lessons, steps, np.random.default_rng([seed, epoch]))
+        if not np.isfinite(loss):
+            raise UserError(
+                f"fine-tuning came to numbers without bounds in epoch {epoch + 1}; leave "
+                "--fine_tune_epochs out, or give fewer --fine_tune_layers"
+            )
+        now = time.monotonic()
+        logging.info(
+            "Fine-tuning, epoch %d of %d: loss %.4f, accuracy %.1f%%, validation accuracy "
+            "%.1f%%, %.0f s, %s left.",
+            *(epoch + 1, options.epochs, loss, 100 * accuracy),
+            100 * _accuracy(learner, backbone, validation),
+            now - epoch_begun,
+            duration((now - begun) / (epoch + 1) * (options.epochs - epoch - 1)),
+        )
+    return learner.head()
+
+
+class _Learner:
+    def __init__(
+        self,
+        network: Any,
+        head: Head,
+        backbone: Backbone,
+        options: FineTuningOptions,
+        steps: int,
+    ) -> None:
+        import tensorflow as tf
+
+        keras = tf.keras
+        classes = len(head.bias)
+        last = keras.layers.Dense(classes)
+        last.build((None, backbone.feature_width))
+        last.set_weights([head.weights, head.bias])
+        variables = [*network.trainable_variables, *last.trainable_variables]
+        optimizer = _optimizer(options, steps)
+        optimizer.build(variables)
+        reverse = backbone.channel_order == "BGR"
+        smallest = options.label_smoothing / classes
+        largest = 1 - options.label_smoothing + smallest
+
+        def logits(pixels: Any, training: bool) -> Any:
+            ordered = tf.cast(pixels[..., ::-1] if reverse else pixels, tf.float32)
+            normalised = (ordered - tf.constant(backbone.mean)) / tf.constant(backbone.std)
+            return last(network(normalised, training=training))
+
+        def step(pixels: Any, categories: Any, importance: Any) -> Any:
+            truth = tf.one_hot(categories, classes, largest, smallest)
+            with tf.GradientTape() as tape:
+                guessed = logits(pixels, training=True)
+                losses = tf.nn.softmax_cross_entropy_with_logits(truth, guessed)
+                loss = tf.reduce_mean(losses * importance)
+            optimizer.apply(tape.gradient(loss, variables), variables)
+            right = tf.equal(tf.argmax(guessed, 1), categories)
+            return loss, tf.reduce_sum(tf.cast(right, tf.int32))
+
+        pictures = tf.TensorSpec((None, backbone.height, backbone.width, 3), tf.uint8)
+        numbers, shares = tf.TensorSpec((None,), tf.int64), tf.TensorSpec((None,), tf.float32)
+        self.step = tf.function(step, [pictures, numbers, shares])
+        self.answer = tf.function(
+            lambda pixels: tf.argmax(logits(pixels, training=False), 1), [pictures]
+        )
+        self._last = last
+
+    def head(self) -> Head:
+        return Head(*self._last.get_weights())
+
+
+def _optimizer(options: FineTuningOptions, steps: int) -> Any:
+    from tensorflow import keras
+
+    whole = options.epochs * steps
+    warm_up = round(options.warm_up * whole)
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, whole - warm_up, warmup_target=options.learning_rate, warmup_steps=warm_up
+    )
+    optimizer = keras.optimizers.AdamW(
+        rate, options.weight_decay, global_clipnorm=_LARGEST_GRADIENT
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
+def _epoch(
+    learner: _Learner, lessons: Lessons, steps: int, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Returns the mean loss and the accuracy."""
+    count = len(lessons.pictures)
+    order = rng.permutation(count)
+    draws = iter(rng.random((count, len(Draw._fields))).tolist())
+    variants = parallel_map(
+        lambda one: lessons.pictures.variant(*one),
+        ((row, _draw(next(draws))) for row in order.tolist()),
+        processors(),
+    )
+    total, right = 0.0, 0
+    with contextlib.closing(variants):
+        # As large as one another, but for a picture: the last one counts as the others do.
+        for rows in np.array_split(order, steps):
+            pixels = np.stack([next(variants) for _ in rows])
+            loss, correct = learner.step(pixels, lessons.categories[rows], lessons.importance[rows])
+            total += float(loss) * len(rows)
+            right += int(correct)
+    return total / count, right / count
+
+
+def _draw(numbers: list[float]) -> Draw:
+    scale, left, top, brightness, last = numbers
+    return Draw(scale, left, top, brightness, mirrored=last < 0.5)
+
+
+def _accuracy(learner: _Learner, backbone: Backbone, pictures: Sequence[Picture]) -> float:
+    size = backbone.height, backbone.width
+    shown = parallel_map(lambda picture: undistorted(picture, *size), pictures, processors())
+    right = 0
+    for begin in range(0, len(pictures), _SHOWN_AT_A_TIME):
+        some = pictures[begin : begin + _SHOWN_AT_A_TIME]
+        answers = learner.answer(np.stack([next(shown) for _ in some])).numpy()
+        right += int((answers == [picture.category for picture in some]).sum())
+    return right / len(pictures)

@@ -1,0 +1,118 @@
+"""A backbone that has learned from the training pictures itself: made once, and kept."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from retrain import class_weights, pixels
+from retrain.backbones import keras_files, prepared
+from retrain.backbones.spec import Backbone
+from retrain.bottleneck_store import FileState, open_store
+from retrain.config import TrainingConfig
+from retrain.errors import UserError
+from retrain.fine_tuning import layers, learning
+from retrain.fine_tuning.learning import Lessons
+from retrain.fine_tuning.pictures import Pictures
+from retrain.images import Dataset, Picture
+from retrain.runtime import quiet_libraries, quiet_native_libraries
+from retrain.splits import TRAINING, VALIDATION
+from retrain.trained import Trained
+
+# To be raised when the same options give another network.
+_VERSION = 1
+
+
+def tuned(config: TrainingConfig, backbone: Backbone, trained: Trained) -> Backbone:
+    """Returns the backbone that `backbone` becomes when it learns from the training pictures.
+
+    It is kept in the folder of the cache, and taken from there when all is the same that decides
+    it, wherever the pictures lie then.
+
+    Args:
+        config: of the run.
+        backbone: with a network of Keras's layers.
+        trained: with features of `backbone`.
+
+    Raises:
+        UserError: it has fewer layers than are to learn, a picture cannot be read any more, or the
+            cache cannot be written.
+    """
+    options, seed = config.fine_tuning, config.head.seed
+    dataset, head = trained.features.dataset, trained.head
+    pictures = dataset.split(TRAINING)
+    categories = np.array([picture.category for picture in pictures], np.int64)
+    importance = _importance(config, dataset, categories)
+    decisive = {
+        "version": _VERSION,
+        "backbone": backbone.fingerprint,
+        "preprocessing": pixels.PREPROCESSING_VERSION,
+        "pictures": _digest(b"".join(_digests(pictures, config.bottleneck_dir))),
+        "categories": _digest(categories),
+        "importance": _digest(importance),
+        "head": _digest(np.vstack([head.weights, head.bias])),
+        "options": config.used()["fine_tuning"],
+        "seed": seed,
+    }
+    fingerprint = _digest(json.dumps(decisive, sort_keys=True).encode())
+    description = prepared.Description(
+        backbone.name,
+        fingerprint,
+        backbone.height,
+        backbone.width,
+        backbone.mean,
+        backbone.std,
+        backbone.channel_order,
+        backbone.feature_width,
+        fine_tuned=True,
+    )
+
+    def make(folder: Path) -> prepared.Description:
+        size = backbone.height, backbone.width
+        shown = Pictures(pictures, *size, config.fine_tuning_distortions)
+        with quiet_native_libraries():
+            network = layers.load(backbone, options.layers, seed)
+            learning.learn(
+                network,
+                head,
+                backbone,
+                Lessons(shown, categories, importance),
+                dataset.split(VALIDATION),
+                options,
+                seed,
+            )
+        with quiet_libraries():
+            keras_files.write(network, description, folder)
+        return description
+
+    name = f"{backbone.name}_fine_tuned"
+    return prepared.backbone(config.bottleneck_dir, name, fingerprint, make)
+
+
+def _digests(pictures: Sequence[Picture], cache_dir: Path) -> list[bytes]:
+    """Returns the SHA-256 of each file, which is read only where it is not known."""
+    try:
+        states = [FileState.from_stat(picture.path.stat()) for picture in pictures]
+        with open_store(cache_dir) as store:
+            known = store.digests(states)
+        return [
+            digest or hashlib.sha256(picture.path.read_bytes()).digest()
+            for picture, digest in zip(pictures, known, strict=True)
+        ]
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be read any more: {error.strerror}") from error
+
+
+def _importance(config: TrainingConfig, dataset: Dataset, categories: np.ndarray) -> np.ndarray:
+    """Returns how much each picture counts, float32 [N], on average 1."""
+    counts = np.bincount(categories, minlength=len(dataset.labels))
+    wanted = config.head.class_weights
+    shares = class_weights.shares(wanted, dataset.labels, counts, dataset.folders)
+    return (shares * len(categories) / counts)[categories].astype(np.float32)
+
+
+def _digest(content: bytes | np.ndarray) -> str:
+    data = content if isinstance(content, bytes) else content.tobytes()
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,155 @@
+"""Fine-tuning is kept where it helps, made once, and whole or not there."""
+
+import dataclasses
+import logging
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from absl.testing import absltest
+
+from retrain import images, outputs
+from retrain.backbones.engines import FLOAT32
+from retrain.clock import Clock
+from retrain.config import (
+    DistortionOptions,
+    FineTuningOptions,
+    OutputOptions,
+    SplitOptions,
+    TrainingConfig,
+)
+from retrain.errors import UserError
+from retrain.export.assemble import assemble
+from retrain.fine_tuning import choice
+from retrain.fine_tuning.pictures import undistorted
+from retrain.pixels import normalise
+from retrain.splits import TEST, TRAINING, VALIDATION
+from retrain.training import train_and_test
+from tests import tiny_backbone, tunable_backbone
+
+_GOOD = FineTuningOptions(epochs=12, learning_rate=0.01, batch_size=16)
+_BAD = FineTuningOptions(epochs=2, learning_rate=10, batch_size=16)
+
+
+class _Interrupting(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        if "epoch 2" in record.getMessage():
+            raise KeyboardInterrupt
+
+
+class ChoiceTest(absltest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.folder = Path(tempfile.mkdtemp())
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        cls.cache = cls.folder / "cache"
+        cls.backbone = tunable_backbone.make(cls.cache)
+        cls.pictures = tunable_backbone.draw_stripes(cls.folder / "pictures", 40, 150)
+
+    def config(self, options: FineTuningOptions, **changes) -> TrainingConfig:
+        return TrainingConfig(
+            self.pictures,
+            **{
+                "split": SplitOptions(validation_percentage=20, testing_percentage=20),
+                "distortions": DistortionOptions(random_crop=5, per_image=1),
+                "output": OutputOptions(summaries_dir=None),
+                "bottleneck_dir": self.cache,
+                "engine": FLOAT32,
+                "fine_tuning": options,
+                **changes,
+            },
+        )
+
+    def before(self, config: TrainingConfig):
+        dataset = images.scan(config.image_dir, config.split)
+        return train_and_test(config, self.backbone, dataset, [FLOAT32], Clock())
+
+    def better(self, config: TrainingConfig):
+        """Returns the choice, what was there before, and what was told of the choice."""
+        before = self.before(config)
+        with self.assertLogs(level="INFO") as logs:
+            chosen = choice.better(config, self.backbone, before, Clock())
+        return chosen, before, logs.output
+
+    def kept(self) -> list[str]:
+        return sorted(path.name for path in (self.cache / "backbones").iterdir())
+
+    def test_what_helps_is_kept_with_features_of_its_own(self):
+        config = self.config(_GOOD)
+        chosen, before, lines = self.better(config)
+        self.assertIs(chosen.config, config)
+        self.assertNotEqual(chosen.backbone.fingerprint, self.backbone.fingerprint)
+        (old,), (new,) = before.values(), chosen.trained.values()
+        errors = [len(it.evaluations[VALIDATION].misclassified) for it in (new, old)]
+        self.assertLess(*errors)
+        said = f"of 24 validation pictures, {errors[0]} get a wrong label with it and {errors[1]} "
+        self.assertIn(said, lines[-1])
+        self.assertIn("is kept", lines[-1])
+
+        from tensorflow import keras
+
+        network = keras.models.load_model(chosen.backbone.keras_file, compile=False)
+        for part in (TRAINING, VALIDATION, TEST):
+            shown = [
+                undistorted(p, *[tiny_backbone.SIDE] * 2) for p in new.features.part(part).pictures
+            ]
+            pixels = normalise(np.stack(shown), tiny_backbone.MEAN, tiny_backbone.STD)
+            expected = np.asarray(network(pixels, training=False))
+            np.testing.assert_allclose(
+                new.features.part(part).vectors, expected, rtol=2e-3, atol=1e-3
+            )
+
+        options = OutputOptions(
+            output_graph=self.folder / "graph.pb",
+            output_labels=self.folder / "labels.txt",
+            saved_model_dir=self.folder / "saved",
+            keras_file=self.folder / "classifier.keras",
+            tflite_file=self.folder / "classifier.tflite",
+        )
+        classifier = assemble(config, chosen.backbone, new.features, new.head, new.test.accuracy)
+        _, checked, _ = outputs.write_classifiers({FLOAT32: classifier}, options, new.features)
+        self.assertEqual([it.agreement for it in checked], [1.0] * 4)
+
+    def test_what_does_not_help_is_left_out(self):
+        chosen, before, lines = self.better(self.config(_BAD))
+        self.assertIs(chosen.backbone, self.backbone)
+        self.assertIs(chosen.trained, before)
+        self.assertEqual(chosen.config.fine_tuning, FineTuningOptions())
+        self.assertNotIn("fine_tuning", chosen.config.used())
+        self.assertIn("is left out", lines[-1])
+
+    def test_the_same_is_taken_from_the_cache_also_from_elsewhere(self):
+        config = self.config(dataclasses.replace(_GOOD, epochs=1))
+        first, _, lines = self.better(config)
+        self.assertTrue(any("epoch 1 of 1" in line for line in lines))
+        moved = Path(shutil.copytree(self.pictures, self.folder / "moved"))
+        for again in (config, dataclasses.replace(config, image_dir=moved)):
+            second, _, lines = self.better(again)
+            self.assertFalse(any("epoch" in line for line in lines), lines)
+            self.assertEqual(second.backbone, first.backbone)
+        other = dataclasses.replace(config, head=dataclasses.replace(config.head, seed=1))
+        self.assertTrue(any("epoch 1 of 1" in line for line in self.better(other)[2]))
+
+    def test_an_interrupted_one_leaves_nothing(self):
+        config = self.config(dataclasses.replace(_GOOD, epochs=3))
+        plain = self.before(config)
+        kept = self.kept()
+        handler = _Interrupting()
+        logging.getLogger().addHandler(handler)
+        try:
+            with self.assertRaises(KeyboardInterrupt):
+                choice.better(config, self.backbone, plain, Clock())
+        finally:
+            logging.getLogger().removeHandler(handler)
+        self.assertEqual(self.kept(), kept)
+
+    def test_without_validation_pictures_nobody_could_tell(self):
+        config = self.config(_GOOD, split=SplitOptions(validation_percentage=0))
+        with self.assertRaisesRegex(UserError, "--fine_tune_epochs needs validation pictures"):
+            self.better(config)
+
+
+if __name__ == "__main__":
+    absltest.main()

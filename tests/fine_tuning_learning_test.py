@@ -1,0 +1,98 @@
+"""A network learns in the layers that may, and nowhere else."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from retrain import images
+from retrain.config import ALL_LAYERS, DistortionOptions, FineTuningOptions, SplitOptions
+from retrain.errors import UserError
+from retrain.fine_tuning import layers, learning
+from retrain.fine_tuning.learning import Lessons
+from retrain.fine_tuning.pictures import Pictures
+from retrain.head import Head
+from retrain.splits import TRAINING, VALIDATION
+from tests import tiny_backbone, tunable_backbone
+
+_SIDE = tiny_backbone.SIDE
+_MILD = DistortionOptions(random_crop=10, random_brightness=10)
+
+
+class LearningTest(parameterized.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.folder = Path(tempfile.mkdtemp())
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        cls.backbone = tunable_backbone.make(cls.folder)
+        pictures = tunable_backbone.draw_stripes(cls.folder / "pictures")
+        cls.dataset = images.scan(pictures, SplitOptions())
+
+    def learn(self, count: int, seed: int = 0, **options):
+        """Returns the network, and the head that it ended with."""
+        network = layers.load(self.backbone, count)
+        pictures = self.dataset.split(TRAINING)
+        head = learning.learn(
+            network,
+            Head(np.zeros((tiny_backbone.WIDTH, 3), np.float32), np.zeros(3, np.float32)),
+            self.backbone,
+            Lessons(
+                Pictures(pictures, _SIDE, _SIDE, _MILD),
+                np.array([picture.category for picture in pictures]),
+                np.ones(len(pictures), np.float32),
+            ),
+            self.dataset.split(VALIDATION),
+            FineTuningOptions(**{"epochs": 1, "batch_size": 8, **options}),
+            seed,
+        )
+        return network, head
+
+    def weights(self, network) -> list[dict[str, bytes]]:
+        return [
+            {weight.name: weight.numpy().tobytes() for weight in layer.weights}
+            for layer in network.layers
+            if layer.weights
+        ]
+
+    @parameterized.parameters((1, [3]), (2, [1, 3]), (ALL_LAYERS, [0, 1, 3]))
+    def test_no_weight_but_those_of_the_last_layers_changes(self, count: int, changed: list[int]):
+        # A convolution, one of each channel, batch normalisation, a convolution.
+        before = self.weights(tiny_backbone.network())
+        after = self.weights(self.learn(count)[0])
+        differ = [i for i, pair in enumerate(zip(before, after, strict=True)) if pair[0] != pair[1]]
+        self.assertEqual(differ, changed)
+        for index in changed:
+            for name, values in after[index].items():
+                self.assertNotEqual(values, before[index][name], name)
+
+    def test_it_learns_what_the_network_could_not_tell(self):
+        with self.assertLogs(level="INFO") as logs:
+            self.learn(ALL_LAYERS, epochs=12, learning_rate=0.01, label_smoothing=0.0)
+        first, *_, last = logs.output
+        self.assertRegex(first, r"epoch 1 of 12: loss [\d.]+, accuracy .*, validation accuracy .*")
+        losses = [float(line.partition("loss ")[2].partition(",")[0]) for line in (first, last)]
+        self.assertLess(losses[1], 0.5 * losses[0])
+        self.assertIn(" 0 s left", last)
+
+    def test_the_same_seed_gives_the_same_network(self):
+        networks = [self.learn(ALL_LAYERS, seed=seed) for seed in (1, 1, 2)]
+        first, second, other = (self.weights(network) for network, _ in networks)
+        self.assertEqual(first, second)
+        self.assertNotEqual(first, other)
+        np.testing.assert_array_equal(networks[0][1].weights, networks[1][1].weights)
+
+    def test_numbers_beyond_all_bounds_are_an_error(self):
+        with self.assertRaisesRegex(UserError, "--fine_tune_epochs"):
+            self.learn(ALL_LAYERS, learning_rate=1e30)
+
+    @parameterized.parameters(4, 10**9)
+    def test_more_layers_than_there_are(self, count: int):
+        with self.assertRaisesRegex(UserError, f"--fine_tune_layers={count} is more than the 3 "):
+            layers.load(self.backbone, count)
+
+
+if __name__ == "__main__":
+    absltest.main()
