@@ -127,6 +127,10 @@ def parse_graph(data: bytes) -> Any:
 def tensorflow_session() -> Any:
     """Imports the modules that a session needs, once, and returns them as attributes."""
     with _without_all_of_tensorflow():
+        from tensorflow.python import tf2
+
+        # As `import tensorflow` begins; what is imported before it would work as in TensorFlow 1.
+        tf2.enable()
         from tensorflow.core.framework import graph_pb2, types_pb2
         from tensorflow.core.protobuf import config_pb2
         from tensorflow.python.client import session

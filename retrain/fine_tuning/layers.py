@@ -31,17 +31,11 @@ def load(backbone: Backbone, count: int, seed: int = 0) -> Any:
 
 
 def check(backbone: Backbone, count: int) -> None:
-    """Raises UserError where `load` would.
-
-    It is for the beginning of a run: it imports the whole of TensorFlow, which must not come after
-    a `GraphSession`, or functions would not be as Keras knows them.
-    """
+    """Raises UserError where `load` would."""
     _check_keras(backbone)
-    with quiet_native_libraries():
-        import tensorflow  # noqa: F401
-
-        if count != ALL_LAYERS:
-            # That takes a second, but less than to find it out after the head is trained.
+    if count != ALL_LAYERS:
+        # That takes seconds, but less than to find it out after the head is trained.
+        with quiet_native_libraries():
             load(backbone, count)
 
 

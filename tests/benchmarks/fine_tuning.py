@@ -53,7 +53,8 @@ def main(arguments: list[str]) -> None:
         numbers, spent = _run(pictures, how)
         columns = [_column(numbers[part]) for part in ("validation", "test")]
         gap = 100 * numbers["test"]["expected_calibration_error"]
-        kept = "" if not how or "fine_tuning" in numbers["training"] else "  (not fine-tuned)"
+        tuned = "fine_tuning" in numbers["training"]
+        kept = "  (does not help)" if any("fine_tune" in flag for flag in how) > tuned else ""
         print(f"{name:36}  {'  '.join(columns)}  {gap:9.1f} %  {spent / 60:7.1f}{kept}", flush=True)
 
 
