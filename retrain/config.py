@@ -6,8 +6,6 @@ No other module writes down a default; mains read theirs from here.
 import dataclasses
 from pathlib import Path
 
-from retrain.export import coreml_options
-
 # Of a pretrained network.
 ALL_LAYERS = -1
 
@@ -182,6 +180,36 @@ class TFLiteOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class CoreMLOptions:
+    """What kind of Core ML file, and what it says of itself in Xcode.
+
+    Attributes:
+        precision: "float16" or "float32". The first takes half the space; an ML Program calculates
+            with it, too, as Apple's Neural Engine does.
+        input_name: of the image; apps that do not use Vision know it.
+        probabilities_name: of the dictionary from labels to probabilities.
+        author: who made it.
+        license: what others may do with it.
+        version: of the model.
+        description: what it is for; None has the labels and the accuracy.
+        input_description: of the image; None has its size and colours.
+        label_description: of the label that fits best.
+        probabilities_description: of the dictionary.
+    """
+
+    precision: str = "float16"
+    input_name: str = "image"
+    probabilities_name: str = "probabilities"
+    author: str = ""
+    license: str = ""
+    version: str = "1.0"
+    description: str | None = None
+    input_description: str | None = None
+    label_description: str = "The label that fits best."
+    probabilities_description: str = "The probability of each label, 0 to 1."
+
+
+@dataclasses.dataclass(frozen=True)
 class OutputOptions:
     """What is written, and where; None leaves it out.
 
@@ -213,7 +241,7 @@ class OutputOptions:
     tflite_file: Path | None = None
     tflite: TFLiteOptions = TFLiteOptions()
     coreml_file: Path | None = None
-    coreml: coreml_options.Options = dataclasses.field(default_factory=coreml_options.Options)
+    coreml: CoreMLOptions = CoreMLOptions()
     min_agreement: float = 0.95
     assert_accuracy_at_least: float | None = None
     metrics_json: Path | None = None

@@ -4,10 +4,11 @@ from pathlib import Path
 
 from absl import flags
 
-from retrain.export.coreml_options import PRECISIONS, Options
+from retrain.config import CoreMLOptions
+from retrain.export.coreml_options import PRECISIONS
 from retrain.runtime import user_path
 
-_OPTIONS = Options()
+_OPTIONS = CoreMLOptions()
 
 _FILE = flags.DEFINE_string(
     "coreml_file",
@@ -55,9 +56,9 @@ def file() -> Path | None:
     return user_path(_FILE.value) if _FILE.value else None
 
 
-def options() -> Options:
+def options() -> CoreMLOptions:
     """Returns what the user chose of it."""
-    return Options(
+    return CoreMLOptions(
         precision=_PRECISION.value,
         input_name=_INPUT.value,
         probabilities_name=_PROBABILITIES.value,

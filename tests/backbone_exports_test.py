@@ -11,7 +11,7 @@ from PIL import Image
 from retrain import pixels
 from retrain.backbones import engines, freeze, quantise
 from retrain.backbones.spec import Backbone
-from retrain.config import TFLiteOptions
+from retrain.config import CoreMLOptions, TFLiteOptions
 from retrain.export import coreml, coreml_options, frozen_graph, keras_file, saved_model, tflite
 from retrain.export.assemble import Classifier
 from retrain.export.metadata import Metadata
@@ -165,7 +165,7 @@ class BackboneExportsTest(parameterized.TestCase):
         path = Path(self.create_tempdir().full_path) / file
         if path.suffix == coreml_options.PROGRAM:
             path.mkdir()
-        options = dataclasses.replace(coreml_options.Options(), precision=precision)
+        options = dataclasses.replace(CoreMLOptions(), precision=precision)
         coreml.write(path, self.made[name][0], options)
         self.check(name, coreml.load(path), most)
 

@@ -7,9 +7,9 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from label_image.classifier import Classifier
+from retrain.config import CoreMLOptions
 from retrain.errors import UserError
 from retrain.export import coreml, tflite_metadata
-from retrain.export.coreml_options import Options
 from retrain.export.coreml_reference import model as reference
 from tests import sample_classifier, small_keras
 from tools.conversion import convert_classifier, convert_targets
@@ -57,7 +57,7 @@ class TargetsTest(parameterized.TestCase):
     def test_coreml(self, colours, name):
         complete = _complete(colours)
         path = self.folder / name
-        options = Options(precision="float32", author="Ada", description="Three colours.")
+        options = CoreMLOptions(precision="float32", author="Ada", description="Three colours.")
         convert_targets.write_coreml(path, complete, options)
         self.assertEqual([p.name for p in self.folder.iterdir()], [name])
         (answer,) = coreml.load(path).from_pixels(self.picture[np.newaxis])
@@ -112,7 +112,7 @@ class TargetsTest(parameterized.TestCase):
     def test_a_softmax_can_be_added(self):
         complete = _complete(softmax=True)
         path = self.folder / "x.mlmodel"
-        convert_targets.write_coreml(path, complete, Options(precision="float32"))
+        convert_targets.write_coreml(path, complete, CoreMLOptions(precision="float32"))
         logits = _expected(complete, self.picture)
         expected = np.exp(logits) / np.exp(logits).sum()
         (answer,) = coreml.load(path).from_pixels(self.picture[np.newaxis])
@@ -125,7 +125,7 @@ class TargetsTest(parameterized.TestCase):
             scores=lambda image: tf.nn.softmax(tf.math.erf(tf.reduce_mean(image, [1, 2])))
         )
         with self.assertLogs(level="WARNING") as logged:
-            convert_targets.write_coreml(self.folder / "x.mlmodel", complete, Options())
+            convert_targets.write_coreml(self.folder / "x.mlmodel", complete, CoreMLOptions())
         self.assertIn("was not tried", logged.output[0])
         self.assertIn("erf", logged.output[0])
 
@@ -143,7 +143,7 @@ class TargetsTest(parameterized.TestCase):
             if path.suffix == ".tflite":
                 convert_targets.write_tflite(path, complete, "none")
             else:
-                convert_targets.write_coreml(path, complete, Options())
+                convert_targets.write_coreml(path, complete, CoreMLOptions())
         self.assertNotIn("\n", str(caught.exception))
         self.assertEmpty(list(self.folder.iterdir()))
 

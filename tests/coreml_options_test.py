@@ -4,6 +4,7 @@ from pathlib import Path
 
 from absl.testing import absltest, parameterized
 
+from retrain.config import CoreMLOptions
 from retrain.errors import UserError
 from retrain.export import coreml_options
 
@@ -15,11 +16,11 @@ class CheckTest(parameterized.TestCase):
 
     def assert_refused(self, expected, name="x.mlmodel", **options):
         with self.assertRaisesRegex(UserError, expected):
-            coreml_options.check(self.folder / name, coreml_options.Options(**options))
+            coreml_options.check(self.folder / name, CoreMLOptions(**options))
 
     @parameterized.parameters("x.mlmodel", "x.mlpackage", "new/x.mlpackage")
     def test_good_places(self, name):
-        coreml_options.check(self.folder / name, coreml_options.Options())
+        coreml_options.check(self.folder / name, CoreMLOptions())
         self.assertEmpty(list(self.folder.iterdir()))
 
     @parameterized.parameters("x", "x.mlmodelc", "x.onnx")
@@ -42,7 +43,7 @@ class CheckTest(parameterized.TestCase):
     def test_an_older_package(self):
         (self.folder / "x.mlpackage" / "Data").mkdir(parents=True)
         (self.folder / "x.mlpackage" / "Manifest.json").touch()
-        coreml_options.check(self.folder / "x.mlpackage", coreml_options.Options())
+        coreml_options.check(self.folder / "x.mlpackage", CoreMLOptions())
 
     def test_an_unknown_precision(self):
         self.assert_refused("--coreml_precision=int4 .*float16, float32", precision="int4")

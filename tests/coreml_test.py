@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from absl.testing import absltest, parameterized
 
+from retrain.config import CoreMLOptions
 from retrain.export import coreml, coreml_options
 from retrain.export.coreml_reference import model
 from retrain.export.metadata import from_json
@@ -24,7 +25,7 @@ class ClassifierTest(parameterized.TestCase):
         cls.pictures = sample_classifier.pictures(6)
         features = sample_classifier.features(cls.pictures)
         cls.expected = cls.classifier.head.probabilities(features)
-        options = coreml_options.Options(author="Ada", license="MIT", version="2.1")
+        options = CoreMLOptions(author="Ada", license="MIT", version="2.1")
         cls.written = {}
         for suffix in (coreml_options.PROGRAM, coreml_options.NEURAL_NETWORK):
             for precision in coreml_options.PRECISIONS:

@@ -67,8 +67,8 @@ _LAYERS = (
     ),
     ("retrain.download", "retrain.plots"),
     ("retrain.command_line",),
-    ("retrain.config",),
     ("retrain.export.coreml_options",),
+    ("retrain.config",),
     ("retrain.runtime",),
     ("retrain.errors",),
 )

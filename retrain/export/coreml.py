@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from retrain.config import CoreMLOptions
 from retrain.export import coreml_conversion, network
 from retrain.export.answers import Answers
 from retrain.export.assemble import Classifier
 from retrain.export.coreml_conversion import GRAYSCALE, Network
-from retrain.export.coreml_options import CLASS_LABEL, FLOAT16, PROGRAM, Options
+from retrain.export.coreml_options import CLASS_LABEL, FLOAT16, PROGRAM
 from retrain.export.coreml_reference import model as reference
 from retrain.export.metadata import Metadata
 
@@ -17,7 +18,7 @@ METADATA_FIELD = "retrain_metadata"
 _LABELS_NAMED_AT_MOST = 10
 
 
-def write(path: Path, classifier: Classifier, options: Options) -> None:
+def write(path: Path, classifier: Classifier, options: CoreMLOptions) -> None:
     """Writes the classifier.
 
     Args:
@@ -32,7 +33,7 @@ def write(path: Path, classifier: Classifier, options: Options) -> None:
 
 
 def write_network(
-    path: Path, converted: Network, options: Options, metadata: Metadata | None
+    path: Path, converted: Network, options: CoreMLOptions, metadata: Metadata | None
 ) -> None:
     """Writes a classifier of any origin.
 
@@ -89,7 +90,7 @@ def _network(classifier: Classifier) -> Network:
 
 
 def _describe(
-    description: Any, converted: Network, options: Options, metadata: Metadata | None
+    description: Any, converted: Network, options: CoreMLOptions, metadata: Metadata | None
 ) -> None:
     """Fills in the part of a model that people and Xcode read."""
     (image,) = description.input

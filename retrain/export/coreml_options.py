@@ -1,10 +1,10 @@
-"""What users can choose of a Core ML file."""
+"""What Core ML files can be, and whether options fit them."""
 
-import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from retrain.config import CoreMLOptions
 from retrain.errors import UserError
 from retrain.runtime import check_output_folder, check_writable
 
@@ -23,37 +23,7 @@ _NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 CONTENTS = frozenset(("Data", "Manifest.json"))
 
 
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What kind of Core ML file, and what it says of itself in Xcode.
-
-    Attributes:
-        precision: one of PRECISIONS. FLOAT16 takes half the space; an ML Program calculates with
-            it, too, as Apple's Neural Engine does.
-        input_name: of the image; apps that do not use Vision know it.
-        probabilities_name: of the dictionary from labels to probabilities.
-        author: who made it.
-        license: what others may do with it.
-        version: of the model.
-        description: what it is for; None has the labels and the accuracy.
-        input_description: of the image; None has its size and colours.
-        label_description: of the label that fits best.
-        probabilities_description: of the dictionary.
-    """
-
-    precision: str = FLOAT16
-    input_name: str = "image"
-    probabilities_name: str = "probabilities"
-    author: str = ""
-    license: str = ""
-    version: str = "1.0"
-    description: str | None = None
-    input_description: str | None = None
-    label_description: str = "The label that fits best."
-    probabilities_description: str = "The probability of each label, 0 to 1."
-
-
-def check(path: Path, options: Options) -> None:
+def check(path: Path, options: CoreMLOptions) -> None:
     """Raises UserError where there is no such kind of file, or it could not be written."""
     if path.suffix == PROGRAM:
         check_output_folder(path, "coreml_file", CONTENTS)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from retrain.config import CoreMLOptions
 from retrain.errors import UserError
 from retrain.export import (
     coreml,
@@ -20,7 +21,7 @@ from retrain.export import (
     tflite_metadata,
 )
 from retrain.export.coreml_conversion import BGR, Network
-from retrain.export.coreml_options import FLOAT16, PROGRAM, Options
+from retrain.export.coreml_options import FLOAT16, PROGRAM
 from retrain.export.coreml_reference.kernels import UnknownOperationError
 from retrain.export.tflite_editor import INPUT, OUTPUT
 from retrain.litert import LiteRTError, LiteRTModel
@@ -39,7 +40,7 @@ class WrongAnswersError(Exception):
     """What was written answers something else: a defect of this program, or of a converter."""
 
 
-def write_coreml(path: Path, classifier: Complete, options: Options) -> None:
+def write_coreml(path: Path, classifier: Complete, options: CoreMLOptions) -> None:
     """Writes a Core ML file.
 
     Raises:
