@@ -29,12 +29,14 @@ class Course:
         learned: how good the heads are on pictures that they learned from.
         others: on pictures that they did not learn from; None where there are none.
         chosen: the strength that was chosen, where they differ by it.
+        name: of the others.
     """
 
     at: tuple[float, ...]
     learned: Measures
     others: Measures | None
     chosen: float | None = None
+    name: str = "validation"
 
 
 class Recorder:

@@ -177,6 +177,7 @@ def _chosen(
         _measures(learned, sum(fold.learned for fold in judged)),
         _measures(others, len(truth)) if len(truth) else None,
         strength,
+        "validation" if apart else "left out in turn",
     )
     return strength, logits, truth, course
 

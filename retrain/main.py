@@ -428,6 +428,12 @@ def _fine_tuning() -> FineTuningOptions:
             f"--fine_tune_layers={layers} needs to know how often to learn: give "
             "--fine_tune_epochs, too"
         )
+    if epochs and _INTERMEDIATE_STORE_FREQUENCY.value:
+        raise UserError(
+            f"--intermediate_store_frequency={_INTERMEDIATE_STORE_FREQUENCY.value} cannot be had "
+            f"with --fine_tune_epochs={epochs}, which makes another network in the end; leave one "
+            "out"
+        )
     return FineTuningOptions(epochs=epochs, layers=layers)
 
 

@@ -40,6 +40,8 @@ def run(config: TrainingConfig) -> None:
     if config.fine_tuning.epochs:
         config, backbone, trained = choice.better(config, backbone, trained, clock)
     outputs.check_accuracy(trained, config.output)
+    with clock.phase("drawings"):
+        drawn = run_plots.write(config, backbone, trained)
     with clock.phase("export"):
         classifiers = {
             name: assemble(config, backbone, it.features, it.head, it.test.accuracy)
@@ -47,7 +49,6 @@ def run(config: TrainingConfig) -> None:
         }
         features = trained[for_graph].features
         written, checked, table = outputs.write_classifiers(classifiers, config.output, features)
-    with clock.phase("drawings"):
-        written += run_plots.write(config, backbone, trained)
+    written += drawn
     written += outputs.write_metrics(config, trained, checked, clock)
     report.print_results(config, trained, written, table)

@@ -116,7 +116,7 @@ def _numbers(config: TrainingConfig, trained: Trained) -> list[_Drawing]:
 
 def _curves(course: Course, cross_entropy: str) -> bytes:
     by_strength = course.chosen is not None
-    names = ("learned from", "left out in turn") if by_strength else ("train", "validation")
+    names = ("learned from" if by_strength else "train", course.name)
     series = {
         name: measures
         for name, measures in zip(names, (course.learned, course.others), strict=True)

@@ -71,7 +71,7 @@ def _trained_and_tested(
     config: TrainingConfig, backbone: Backbone, features: Bottlenecks, clock: Clock, run: str
 ) -> Trained:
     with clock.phase("training"):
-        learned = train_head(config, backbone, features, run)
+        learned = train_head(config, backbone, features, run, backbone.fine_tuned)
         head = learned.head
     with clock.phase("evaluation"):
         tested = features.part(TEST).sample(config.test_batch_size, config.head.seed)
@@ -98,7 +98,11 @@ class Learned(NamedTuple):
 
 
 def train_head(
-    config: TrainingConfig, backbone: Backbone, features: Bottlenecks, run: str = ""
+    config: TrainingConfig,
+    backbone: Backbone,
+    features: Bottlenecks,
+    run: str = "",
+    apart: bool = False,
 ) -> Learned:
     """Trains a head on the training part, as the config says.
 
@@ -109,6 +113,8 @@ def train_head(
         backbone: that the features come from.
         features: of all parts.
         run: what the summaries are called beside the time, where there are several.
+        apart: whether the validation part alone chooses the regression's strength, as for a
+            network that has learned from the training part itself.
 
     Raises:
         UserError: the numbers grew beyond all bounds, something cannot be written, or the weights
@@ -125,7 +131,7 @@ def train_head(
         if config.output.summaries_dir:
             summaries = stack.enter_context(RunSummaries(config.output.summaries_dir, run))
         if config.head.solver == "logistic_regression":
-            fitted = _regress(config, training, validation, shares, summaries, backbone.fine_tuned)
+            fitted = _regress(config, training, validation, shares, summaries, apart)
             head, unseen, truth, course = fitted.head, fitted.unseen, fitted.truth, fitted.course
         else:
             head, course = _descend(config, backbone, features, shares, summaries)

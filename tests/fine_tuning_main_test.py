@@ -116,6 +116,10 @@ class FineTuningTest(parameterized.TestCase):
             ("--fine_tune_epochs=1", "--fine_tune_layers=99999999999999999999"),
             ("--fine_tune_layers=99999999999999999999", " 49 "),
         ),
+        (
+            ("--fine_tune_epochs=1", "--intermediate_store_frequency=10"),
+            ("--intermediate_store_frequency=10", "--fine_tune_epochs=1"),
+        ),
         (("--fine_tune_epochs=1", "--tfhub_module={module}"), ("--fine_tune_epochs", "Keras")),
         (("--fine_tune_epochs=1", "--validation_percentage=0"), ("validation pictures",)),
     )

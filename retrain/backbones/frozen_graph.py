@@ -24,7 +24,7 @@ from retrain.graph_session import GraphError, GraphSession, parse_graph
 from retrain.runtime import quiet_libraries
 
 # To be raised when the same file gives other features.
-_VERSION = 1
+_VERSION = 2
 
 _INCEPTION = "inception_v3"
 _INCEPTION_FILE = "classify_image_graph_def.pb"
@@ -108,6 +108,7 @@ def _make(
                 std=layout.std,
                 channel_order=layout.channel_order,
                 feature_width=width,
+                fine_tuned=graph_layout.fine_tuned(graph),
             )
             _write(graph, layout, part, description, folder)
     except GraphError as error:

@@ -111,14 +111,26 @@ def vector_width(shape: list[int | None] | None) -> int | None:
 
 def _said_by(graph: Any) -> _Said | None:
     """Returns what a graph that this program wrote says of itself."""
+    said = _metadata(graph)
+    if said is None:
+        return None
+    return _Said(
+        *(freeze.INPUTS[-1], freeze.BOTTLENECK, said.height, said.width),
+        *(said.mean, said.std, said.channel_order),
+    )
+
+
+def fine_tuned(graph: Any) -> bool:
+    """Tells whether a graph says of itself that its network has learned from its pictures."""
+    said = _metadata(graph)
+    return said is not None and "fine_tuning" in said.training
+
+
+def _metadata(graph: Any) -> metadata.Metadata | None:
     for node in graph.node:
         if node.name == metadata.GRAPH_NODE:
             with contextlib.suppress(metadata.MetadataError):
-                said = metadata.from_json(b"".join(node.attr["value"].tensor.string_val))
-                return _Said(
-                    *(freeze.INPUTS[-1], freeze.BOTTLENECK, said.height, said.width),
-                    *(said.mean, said.std, said.channel_order),
-                )
+                return metadata.from_json(b"".join(node.attr["value"].tensor.string_val))
     return None
 
 

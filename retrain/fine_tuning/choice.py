@@ -4,17 +4,18 @@ import dataclasses
 import logging
 from typing import NamedTuple
 
+from retrain.backbones.engines import INT8
 from retrain.backbones.spec import Backbone
 from retrain.clock import Clock
 from retrain.config import FineTuningOptions, TrainingConfig
 from retrain.errors import UserError
-from retrain.evaluation import Evaluation
+from retrain.evaluation import Evaluation, evaluate
 from retrain.fine_tuning import layers
 from retrain.fine_tuning.tuned_backbone import tuned
 from retrain.images import Dataset
 from retrain.splits import VALIDATION
 from retrain.trained import Trained
-from retrain.training import train_and_test
+from retrain.training import train_and_test, train_head
 
 
 class Choice(NamedTuple):
@@ -62,8 +63,8 @@ def better(
         network = tuned(config, backbone, before)
     changed = train_and_test(config, network, before.features.dataset, list(trained), clock)
     *_, after = changed.values()
-    with_it, without = after.evaluations[VALIDATION], before.evaluations[VALIDATION]
-    helps = _badness(with_it) < _badness(without)
+    with_it, without = after.evaluations[VALIDATION], _judged_alike(config, backbone, before)
+    helps = _badness(with_it) < _badness(without) and not _spoils_int8(trained, changed)
     logging.info(
         "Fine-tuning %s: of %d validation pictures, %d get a wrong label with it and %d without, "
         "at a cross entropy of %.4f and %.4f.",
@@ -73,9 +74,48 @@ def better(
         *(with_it.cross_entropy, without.cross_entropy),
     )
     if helps:
-        return Choice(config, network, changed)
+        return Choice(config, network, _with_unreadable(changed, trained))
     plain = dataclasses.replace(config, fine_tuning=FineTuningOptions())
     return Choice(plain, backbone, trained)
+
+
+def _judged_alike(config: TrainingConfig, backbone: Backbone, before: Trained) -> Evaluation:
+    """Returns how good the network as it is would be with a head made as that of the other one.
+
+    That head's strength and temperature are chosen by the validation part, which then seems
+    easier than it does to a head that others chose.
+    """
+    if config.head.solver == "sgd":
+        return before.evaluations[VALIDATION]  # It chooses nothing.
+    silent = dataclasses.replace(
+        config, output=dataclasses.replace(config.output, summaries_dir=None)
+    )
+    head = train_head(silent, backbone, before.features, apart=True).head
+    part = before.features.part(VALIDATION)
+    return evaluate(head.probabilities(part.vectors), part.categories)
+
+
+def _spoils_int8(before: dict[str, Trained], after: dict[str, Trained]) -> bool:
+    """Tells whether more validation pictures get a wrong label in int8 than did before."""
+    if INT8 not in after:
+        return False
+    wrong = [len(it[INT8].evaluations[VALIDATION].misclassified) for it in (before, after)]
+    if wrong[1] > wrong[0]:
+        logging.info("In int8, %d get a wrong label with it and %d without.", wrong[1], wrong[0])
+    return wrong[1] > wrong[0]
+
+
+def _with_unreadable(after: dict[str, Trained], before: dict[str, Trained]) -> dict[str, Trained]:
+    """Returns `after` with what was left out before it began, as the report tells of it."""
+    unreadable = {
+        path: reason for it in before.values() for path, reason in it.features.unreadable.items()
+    }
+    return {
+        engine: dataclasses.replace(
+            it, features=dataclasses.replace(it.features, unreadable=unreadable)
+        )
+        for engine, it in after.items()
+    }
 
 
 def _check_judges(count: int) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from retrain.backbones.spec import Backbone
 from retrain.config import ALL_LAYERS
 from retrain.errors import UserError
+from retrain.graph_session import tensorflow_session
 from retrain.runtime import quiet_native_libraries
 
 
@@ -19,10 +20,12 @@ def load(backbone: Backbone, count: int, seed: int = 0) -> Any:
     Raises:
         UserError: it is not made of Keras's layers, or has not so many.
     """
+    _check_keras(backbone)
+    # Another thread may be importing it; until that has ended, `tensorflow` is not all there.
+    tensorflow_session()
     # Through TensorFlow: after `graph_session`, Keras cannot be the first to import it.
     from tensorflow import keras
 
-    _check_keras(backbone)
     # Layers that drop something get theirs when they are made.
     keras.utils.set_random_seed(seed)
     network = keras.models.load_model(backbone.keras_file, compile=False)
@@ -43,7 +46,8 @@ def _check_keras(backbone: Backbone) -> None:
     if backbone.keras_file is None:
         raise UserError(
             "--fine_tune_epochs needs a network of Keras's layers, which "
-            f"{backbone.name} is not; choose another --architecture, or leave the flag out"
+            f"{backbone.name} is not; leave the flag out, or --tfhub_module and --model_dir, and "
+            "choose an --architecture"
         )
 
 

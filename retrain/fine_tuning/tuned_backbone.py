@@ -102,13 +102,14 @@ def _digests(pictures: Sequence[Picture], cache_dir: Path) -> list[bytes]:
             for picture, digest in zip(pictures, known, strict=True)
         ]
     except OSError as error:
-        raise UserError(f"{error.filename} cannot be read any more: {error.strerror}") from error
+        which = error.filename or "a training picture"
+        raise UserError(f"{which} cannot be read any more: {error.strerror}") from error
 
 
 def _importance(config: TrainingConfig, dataset: Dataset, categories: np.ndarray) -> np.ndarray:
     """Returns how much each picture counts, float32 [N], on average 1."""
     counts = np.bincount(categories, minlength=len(dataset.labels))
-    wanted = config.head.class_weights
+    wanted = str(config.used()["class_weights"])
     shares = class_weights.shares(wanted, dataset.labels, counts, dataset.folders)
     return (shares * len(categories) / counts)[categories].astype(np.float32)
 
