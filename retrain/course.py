@@ -1,5 +1,7 @@
 """How a training went: how good heads were, one after the other, to be drawn."""
 
+import dataclasses
+import json
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,12 +22,12 @@ class Measures(NamedTuple):
 
 @dataclass(frozen=True)
 class Course:
-    """Heads after so many steps of one training, or of so many strengths.
+    """Heads after so many steps or epochs of one training, or of so many strengths.
 
     What calibration makes of the last one is not in it.
 
     Attributes:
-        at: the steps or strengths, growing.
+        at: the steps, epochs or strengths, growing.
         learned: how good the heads are on pictures that they learned from.
         others: on pictures that they did not learn from; None where there are none.
         chosen: the strength that was chosen, where they differ by it.
@@ -37,6 +39,20 @@ class Course:
     others: Measures | None
     chosen: float | None = None
     name: str = "validation"
+
+    def to_json(self) -> str:
+        """Returns it as JSON, for `from_json`."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+
+def from_json(text: str) -> Course:
+    """Returns what `Course.to_json` gave."""
+    fields = json.loads(text)
+    learned, others = (
+        measures and Measures(*map(tuple, measures))
+        for measures in (fields.pop("learned"), fields.pop("others"))
+    )
+    return Course(tuple(fields.pop("at")), learned, others, **fields)
 
 
 class Recorder:

@@ -1,11 +1,9 @@
 """Files from the network: fetched once, gone on with after an interruption, and checked."""
 
 import contextlib
-import fcntl
 import hashlib
 import http.client
 import logging
-import os
 import sys
 import time
 import urllib.error
@@ -14,6 +12,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
+
+from retrain.file_lock import alone
 
 _TIMEOUT_SECONDS = 30
 _CHUNK = 1 << 20
@@ -47,7 +47,7 @@ def fetch(url: str, path: Path, digest: str | None = None) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
-    with _alone(part) as file:
+    with alone(part, f"Another run fetches {path.name}; waiting for it.") as file:
         if path.is_file() and _is_right(path, digest):
             return
         try:
@@ -67,29 +67,6 @@ def sha256(path: Path) -> str:
     """Returns the SHA-256 of a file's content in hexadecimal."""
     with path.open("rb") as file:
         return _digest(file, hashlib.sha256())
-
-
-@contextlib.contextmanager
-def _alone(part: Path) -> Iterator[IO[bytes]]:
-    """Opens a file to append to it, once no other process does; an empty one is not left behind."""
-    while True:
-        with part.open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if not _is_at(file, part):
-                continue  # It was finished, or removed, meanwhile.
-            try:
-                yield file
-            finally:
-                if not os.fstat(file.fileno()).st_size:
-                    part.unlink(missing_ok=True)
-            return
-
-
-def _is_at(file: IO[bytes], path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _is_right(path: Path, digest: str | None) -> bool:

@@ -50,6 +50,7 @@ class Dataset:
         folders: name of the folder of each category.
         pictures: ordered by category, then by part given as a folder, then by name.
         shares: by which the pictures of `image_dir` are split.
+        flag: that named `image_dir`.
     """
 
     image_dir: Path
@@ -57,6 +58,7 @@ class Dataset:
     folders: tuple[str, ...]
     pictures: tuple[Picture, ...]
     shares: Shares
+    flag: str = "image_dir"
 
     def split(self, split: str) -> tuple[Picture, ...]:
         """Returns the pictures of one part: TRAINING, VALIDATION or TEST."""
@@ -83,8 +85,8 @@ class Dataset:
                 for index in few
             )
             raise UserError(
-                f"--image_dir={self.image_dir} has fewer than {_FEWEST_PICTURES} readable pictures "
-                f"in: {names}; add or mend pictures there, or remove the folder"
+                f"--{self.flag}={self.image_dir} has fewer than {_FEWEST_PICTURES} readable "
+                f"pictures in: {names}; add or mend pictures there, or remove the folder"
             )
         dataset = _split_anew(replace(self, pictures=rest))
         given = {picture.split for picture in self.pictures if picture.place is None}

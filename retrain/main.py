@@ -276,7 +276,8 @@ _PLOTS_DIR = flags.DEFINE_string(
     "plots_dir",
     None,
     "Folder for drawings of the run: curves.png, pictures.png, some training pictures as the "
-    "network sees them, and confusion.png, what is taken for what. TensorBoard shows them, too.",
+    "network sees them, confusion.png, what is taken for what, and with --fine_tune_epochs "
+    "fine_tuning.png. TensorBoard shows them, too.",
 )
 _FINAL_TENSOR_NAME = flags.DEFINE_string(
     "final_tensor_name", _OUTPUT.final_tensor_name, "Name of the output in the graph."

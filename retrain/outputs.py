@@ -17,7 +17,7 @@ from retrain.export.assemble import Classifier
 from retrain.export.parity import Checked
 from retrain.exports import Export
 from retrain.runtime import atomic_file, check_folder_writable, check_writable, write_file
-from retrain.trained import Trained
+from retrain.trained import FineTuned, Trained
 
 # The largest difference between two probabilities that rounding may make.
 _ROUNDING = 5e-3
@@ -161,6 +161,7 @@ def write_intermediate(classifier: Classifier, options: OutputOptions, step: int
 def write_metrics(
     config: TrainingConfig,
     trained: Mapping[str, Trained],
+    fine_tuned: FineTuned | None,
     checked: Sequence[Checked],
     clock: Clock,
 ) -> list[report.Written]:
@@ -169,11 +170,12 @@ def write_metrics(
     Args:
         config: of the run.
         trained: by the name of the engine that the features are of; the graph's head last.
+        fine_tuned: what came out where the network learned, too.
         checked: what was found out of each classifier that was written.
         clock: of the run.
     """
     path = config.output.metrics_json
     if path is None:
         return []
-    write_file(path, report.metrics(config, trained, checked, clock))
+    write_file(path, report.metrics(config, trained, fine_tuned, checked, clock))
     return [report.Written(path, "the numbers of this run")]

@@ -37,11 +37,12 @@ def run(config: TrainingConfig) -> None:
     in_int8 = engine == engines.INT8 or exports.needs_int8(config.output)
     names = (engines.INT8, for_graph) if in_int8 else (for_graph,)
     trained = train_and_test(config, backbone, dataset, names, clock)
+    fine_tuned = None
     if config.fine_tuning.epochs:
-        config, backbone, trained = choice.better(config, backbone, trained, clock)
+        config, backbone, trained, fine_tuned = choice.better(config, backbone, trained, clock)
     outputs.check_accuracy(trained, config.output)
     with clock.phase("drawings"):
-        drawn = run_plots.write(config, backbone, trained)
+        drawn = run_plots.write(config, backbone, trained, fine_tuned)
     with clock.phase("export"):
         classifiers = {
             name: assemble(config, backbone, it.features, it.head, it.test.accuracy)
@@ -50,5 +51,5 @@ def run(config: TrainingConfig) -> None:
         features = trained[for_graph].features
         written, checked, table = outputs.write_classifiers(classifiers, config.output, features)
     written += drawn
-    written += outputs.write_metrics(config, trained, checked, clock)
+    written += outputs.write_metrics(config, trained, fine_tuned, checked, clock)
     report.print_results(config, trained, written, table)

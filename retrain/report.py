@@ -17,7 +17,7 @@ from retrain.export.parity import Checked, Difference, Sample
 from retrain.images import Dataset, Picture
 from retrain.runtime import one_line
 from retrain.splits import TEST, TRAINING, VALIDATION
-from retrain.trained import Trained
+from retrain.trained import FineTuned, Trained
 
 _CONFUSIONS_SHOWN = 3
 
@@ -166,6 +166,7 @@ def print_results(
 def metrics(
     config: TrainingConfig,
     trained: Mapping[str, Trained],
+    fine_tuned: FineTuned | None,
     checked: Sequence[Checked],
     clock: Clock,
 ) -> str:
@@ -174,6 +175,7 @@ def metrics(
     Args:
         config: of the run.
         trained: by the name of the engine that the features are of; the graph's head last.
+        fine_tuned: what came out where the network learned, too.
         checked: what was found out of each classifier that was written.
         clock: of the run.
     """
@@ -197,10 +199,20 @@ def metrics(
         "engine": features.engine,
         **_evaluations(best),
         **{f"in_{INT8}": _evaluations(t) for name, t in trained.items() if name == INT8},
+        **({"fine_tuning": _fine_tuning(fine_tuned, dataset.labels)} if fine_tuned else {}),
         "exports": [dataclasses.asdict(file) for file in checked],
         "seconds": {phase: round(spent, 3) for phase, spent in clock.seconds.items()},
     }
     return json.dumps(content, indent=2) + "\n"
+
+
+def _fine_tuning(fine_tuned: FineTuned, labels: Sequence[str]) -> dict[str, object]:
+    return {
+        "kept": fine_tuned.kept,
+        "course": dataclasses.asdict(fine_tuned.course),
+        "validation_with": fine_tuned.with_it.as_json(labels),
+        "validation_without": fine_tuned.without.as_json(labels),
+    }
 
 
 def _evaluations(trained: Trained) -> dict[str, object]:

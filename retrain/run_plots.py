@@ -1,5 +1,6 @@
 """The drawings of a run: how the training went, what it learned from, and what it confuses."""
 
+import dataclasses
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from retrain.pixels import UnreadablePictureError
 from retrain.report import Written
 from retrain.runtime import check_folder_writable, parallel_map, processors, write_file
 from retrain.splits import TRAINING
-from retrain.trained import Trained
+from retrain.trained import FineTuned, Trained
 
 _SHOWN = 24
 # Of one picture, where it is varied: itself and some variants.
@@ -57,7 +58,10 @@ def check(config: TrainingConfig) -> None:
 
 
 def write(
-    config: TrainingConfig, backbone: Backbone, trained: Mapping[str, Trained]
+    config: TrainingConfig,
+    backbone: Backbone,
+    trained: Mapping[str, Trained],
+    fine_tuned: FineTuned | None = None,
 ) -> list[Written]:
     """Draws a run, as PNG files where the config names a folder for them, and for TensorBoard.
 
@@ -68,6 +72,7 @@ def write(
         config: of the run.
         backbone: the network that the pictures are for.
         trained: by the name of the engine that the features are of; the graph's head last.
+        fine_tuned: what came out where the network learned, too.
 
     Returns:
         The files.
@@ -83,7 +88,9 @@ def write(
         if it is best and (folder or it.summaries):
             # TensorBoard's library takes a tenth of a second to write a PNG file of photos.
             kind = "PNG" if folder else "JPEG"
-            drawings += _pictures(config.distortions, backbone, it, kind)
+            drawings += _pictures(_variations(config, backbone), backbone, it, kind)
+        if folder and it is best and fine_tuned:
+            drawings.append(_fine_tuning(fine_tuned))
         if folder:
             drawings += _numbers(config, it)
         if it.summaries and drawings:
@@ -114,7 +121,12 @@ def _numbers(config: TrainingConfig, trained: Trained) -> list[_Drawing]:
     return drawings
 
 
-def _curves(course: Course, cross_entropy: str) -> bytes:
+def _fine_tuning(fine_tuned: FineTuned) -> _Drawing:
+    what = "how the network itself learned" + ("" if fine_tuned.kept else ", which was left out")
+    return _Drawing("fine_tuning", _curves(fine_tuned.course, "cross entropy", "epoch"), what)
+
+
+def _curves(course: Course, cross_entropy: str, unit: str = "step") -> bytes:
     by_strength = course.chosen is not None
     names = ("learned from" if by_strength else "train", course.name)
     series = {
@@ -126,7 +138,7 @@ def _curves(course: Course, cross_entropy: str) -> bytes:
         "accuracy": {name: measures.accuracy for name, measures in series.items()},
         cross_entropy: {name: measures.cross_entropy for name, measures in series.items()},
     }
-    label = "strength C; to the left, simpler heads" if by_strength else "step"
+    label = "strength C; to the left, simpler heads" if by_strength else unit
     return plots.curves(panels, course.at, label, course.chosen, logarithmic=by_strength)
 
 
@@ -134,6 +146,13 @@ def _confusion(test: Evaluation, labels: Sequence[str]) -> bytes:
     assert test.accuracy is not None
     title = f"Final test: {100 * test.accuracy:.1f}% of {test.count} pictures right"
     return plots.confusion(np.array(test.confusion), labels, title)
+
+
+def _variations(config: TrainingConfig, backbone: Backbone) -> DistortionOptions:
+    """Returns how the pictures were varied; of a network that learned, it did in every epoch."""
+    if not backbone.fine_tuned:
+        return config.distortions
+    return dataclasses.replace(config.fine_tuning_distortions, per_image=0)
 
 
 def _pictures(

@@ -31,9 +31,9 @@ class RunSummaries:
     """Writes the summaries of one run in a folder of its own. A context manager.
 
     TensorBoard shows them as the runs `train` and `validation`, which have the scalars `accuracy`
-    and `cross_entropy` and the histograms `final_layer/weights` and `final_layer/biases`, and
-    `by_strength/accuracy` and `by_strength/cross_entropy` where heads of several strengths were
-    tried. What other runs wrote is left alone.
+    and `cross_entropy` and the histograms `final_layer/weights` and `final_layer/biases`; those of
+    a whole course, such as `by_strength/accuracy`, are named after it. What other runs wrote is
+    left alone.
 
     Attributes:
         folder: of the run, made within the folder that was given.
@@ -78,8 +78,8 @@ class RunSummaries:
         except OSError as error:
             raise self._cannot_write(error) from error
 
-    def add_strengths(self, course: Course) -> None:
-        """Writes how good heads of several strengths are; the first of them as step 1.
+    def add_course(self, course: Course, name: str) -> None:
+        """Writes how good all heads of a course are, under its name; the first of them as step 1.
 
         Raises:
             UserError: as of `add`.
@@ -88,7 +88,7 @@ class RunSummaries:
         try:
             for run, measures in runs.items():
                 for step, of_one in enumerate(zip(*measures, strict=True) if measures else (), 1):
-                    self._file(run).add(step, _scalars(*of_one, prefix="by_strength/"))
+                    self._file(run).add(step, _scalars(*of_one, prefix=f"{name}/"))
         except OSError as error:
             raise self._cannot_write(error) from error
 

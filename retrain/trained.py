@@ -1,4 +1,4 @@
-"""A last layer trained on the features of one engine, and tested on them."""
+"""What came out of a training."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,8 +12,25 @@ from retrain.splits import TEST
 
 
 @dataclass(frozen=True)
+class FineTuned:
+    """What came out when the network learned, too.
+
+    Attributes:
+        kept: whether it was found to be better so.
+        course: how it went, by epochs.
+        with_it: how good the classifier is for the validation part with what the network learned.
+        without: how good it is with the network as it was, and a head made alike.
+    """
+
+    kept: bool
+    course: Course
+    with_it: Evaluation
+    without: Evaluation
+
+
+@dataclass(frozen=True)
 class Trained:
-    """What became of one engine's features.
+    """A last layer trained on the features of one engine, and tested on them.
 
     Attributes:
         features: of all pictures.

@@ -160,7 +160,7 @@ def _regress(
     logging.info("Logistic regression: %s.", _text(progress))
     if summaries:
         summaries.add(progress)
-        summaries.add_strengths(fitted.course)
+        summaries.add_course(fitted.course, "by_strength")
     return fitted
 
 

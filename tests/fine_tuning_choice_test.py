@@ -85,6 +85,9 @@ class ChoiceTest(absltest.TestCase):
         (old,), (new,) = before.values(), chosen.trained.values()
         errors = [len(it.evaluations[VALIDATION].misclassified) for it in (new, old)]
         self.assertLess(*errors)
+        self.assertTrue(chosen.outcome.kept)
+        self.assertIs(chosen.outcome.with_it, new.evaluations[VALIDATION])
+        self.assertLen(chosen.outcome.course.at, _GOOD.epochs)
         said = rf"of 24 validation pictures, {errors[0]} get a wrong label with it and \d+ without"
         self.assertRegex(lines[-1], said)
         self.assertIn("is kept", lines[-1])
@@ -120,6 +123,7 @@ class ChoiceTest(absltest.TestCase):
         self.assertEqual(chosen.config.fine_tuning, FineTuningOptions())
         self.assertNotIn("fine_tuning", chosen.config.used())
         self.assertIn("is left out", lines[-1])
+        self.assertFalse(chosen.outcome.kept)
 
     def test_a_network_that_learned_nothing_is_left_out(self):
         nothing = FineTuningOptions(epochs=1, learning_rate=0, weight_decay=0, batch_size=16)
@@ -137,6 +141,7 @@ class ChoiceTest(absltest.TestCase):
             second, _, lines = self.better(again)
             self.assertFalse(any("epoch" in line for line in lines), lines)
             self.assertEqual(second.backbone, first.backbone)
+            self.assertEqual(second.outcome.course, first.outcome.course)
         other = dataclasses.replace(config, head=dataclasses.replace(config.head, seed=1))
         self.assertTrue(any("epoch 1 of 1" in line for line in self.better(other)[2]))
 

@@ -1,5 +1,6 @@
 """A network learns in the layers that may, and nowhere else."""
 
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -32,10 +33,10 @@ class LearningTest(parameterized.TestCase):
         cls.dataset = images.scan(pictures, SplitOptions())
 
     def learn(self, count: int, seed: int = 0, **options):
-        """Returns the network, and the head that it ended with."""
+        """Returns the network, and how the training went."""
         network = layers.load(self.backbone, count)
         pictures = self.dataset.split(TRAINING)
-        head = learning.learn(
+        course = learning.learn(
             network,
             Head(np.zeros((tiny_backbone.WIDTH, 3), np.float32), np.zeros(3, np.float32)),
             self.backbone,
@@ -48,7 +49,7 @@ class LearningTest(parameterized.TestCase):
             FineTuningOptions(**{"epochs": 1, "batch_size": 8, **options}),
             seed,
         )
-        return network, head
+        return network, course
 
     def weights(self, network) -> list[dict[str, bytes]]:
         return [
@@ -70,19 +71,26 @@ class LearningTest(parameterized.TestCase):
 
     def test_it_learns_what_the_network_could_not_tell(self):
         with self.assertLogs(level="INFO") as logs:
-            self.learn(ALL_LAYERS, epochs=12, learning_rate=0.01, label_smoothing=0.0)
-        first, *_, last = logs.output
-        self.assertRegex(first, r"epoch 1 of 12: loss [\d.]+, accuracy .*, validation accuracy .*")
-        losses = [float(line.partition("loss ")[2].partition(",")[0]) for line in (first, last)]
-        self.assertLess(losses[1], 0.5 * losses[0])
-        self.assertIn(" 0 s left", last)
+            _, course = self.learn(ALL_LAYERS, epochs=12, learning_rate=0.01)
+        self.assertLen(logs.output, 12)
+        numbers = re.findall(r"= ([\d.]+)", logs.output[0])
+        learned, others = course.learned, course.others
+        for number, measured, scale in zip(numbers, (*learned, *others), (100, 1) * 2, strict=True):
+            self.assertAlmostEqual(float(number), scale * measured[0], delta=0.06)
+        self.assertIn(" 0 s left", logs.output[-1])
+        self.assertEqual(course.at, tuple(range(1, 13)))
+        self.assertLess(learned.cross_entropy[-1], 0.5 * learned.cross_entropy[0])
+        self.assertGreater(learned.accuracy[-1], learned.accuracy[0])
+        # Of 0 to 1, and by its definition.
+        self.assertBetween(max(others.accuracy), 0.5, 1.0)
+        self.assertGreater(min(others.cross_entropy), 0.0)
 
     def test_the_same_seed_gives_the_same_network(self):
         networks = [self.learn(ALL_LAYERS, seed=seed) for seed in (1, 1, 2)]
         first, second, other = (self.weights(network) for network, _ in networks)
         self.assertEqual(first, second)
         self.assertNotEqual(first, other)
-        np.testing.assert_array_equal(networks[0][1].weights, networks[1][1].weights)
+        self.assertEqual(networks[0][1], networks[1][1])
 
     def test_numbers_beyond_all_bounds_are_an_error(self):
         with self.assertRaisesRegex(UserError, "--fine_tune_epochs"):

@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 
 from absl.testing import absltest, parameterized
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests import programs, tiny_modules, tunable_backbone
 
@@ -52,8 +54,18 @@ class FineTuningTest(parameterized.TestCase):
         keras = f"--keras_file={self.output}/classifier.keras"
         plain, _ = self.trained()
         self.assertNotIn("fine_tuning", plain["training"])
-        numbers, said = self.trained(*_FLAGS, keras)
-        accuracies = re.findall(r"Fine-tuning, epoch \d of 2: .*, accuracy ([\d.]+)%", said)
+        plots = self.output / "plots"
+        logs = self.output / "logs"
+        numbers, said = self.trained(
+            *_FLAGS, keras, f"--plots_dir={plots}", f"--summaries_dir={logs}"
+        )
+        for name in ("curves", "pictures", "confusion", "fine_tuning"):
+            Image.open(plots / f"{name}.png").load()
+        for part in ("train", "validation"):
+            (events,) = logs.glob(f"*-fine_tuning/{part}")
+            scalars = EventAccumulator(str(events)).Reload().Tensors("by_epoch/cross_entropy")
+            self.assertEqual([event.step for event in scalars], [1, 2])
+        accuracies = re.findall(r"Fine-tuning, epoch \d of 2: train accuracy = ([\d.]+)%", said)
         self.assertLen(accuracies, 2)
         # A third would be right without looking.
         self.assertGreater(float(accuracies[0]), 10)
@@ -61,6 +73,12 @@ class FineTuningTest(parameterized.TestCase):
         errors = [
             int(number) for number in re.findall(r", (\d+) get a wrong .* (\d+) without", said)[0]
         ]
+        told = numbers["fine_tuning"]
+        self.assertEqual(told["kept"], better == "helps")
+        self.assertEqual(told["course"]["at"], [1, 2])
+        for when, wrong in zip(("with", "without"), errors, strict=True):
+            of_one = told[f"validation_{when}"]
+            self.assertEqual(round((1 - of_one["accuracy"]) * of_one["count"]), wrong)
         if better == "helps":
             self.assertLessEqual(*errors)
             options = numbers["training"]["fine_tuning"]

@@ -116,6 +116,14 @@ class FrozenGraphTest(parameterized.TestCase):
         with self.assertRaisesRegex(UserError, f"--final_tensor_name={name} is"):
             frozen_graph.check_output_name(name)
 
+    def test_the_name_of_a_tensor_in_the_backbone_is_refused(self):
+        graph = parse_graph(self.classifier.backbone.graph_file.read_bytes())
+        inner = next(node.name for node in graph.node if node.op == "Conv2D")
+        description = dataclasses.replace(self.classifier.metadata, output=inner)
+        classifier = dataclasses.replace(self.classifier, metadata=description)
+        with self.assertRaisesRegex(UserError, f"--final_tensor_name={inner} is the name of "):
+            frozen_graph.to_bytes(classifier)
+
 
 class SessionTest(parameterized.TestCase):
     @parameterized.parameters(b"", b"not a graph at all", b"\x00" * 100, b"\xff" * 100)

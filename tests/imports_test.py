@@ -33,8 +33,8 @@ _LAYERS = (
     ("retrain.export.coreml_reference.kernels", "retrain.export.tflite_editor"),
     ("retrain.fine_tuning.tuned_backbone",),
     ("retrain.trained", "retrain.calibration", "retrain.logistic_regression"),
-    ("retrain.fresh_features", "retrain.export.assemble", "retrain.course"),
-    ("retrain.fine_tuning.learning",),
+    ("retrain.fresh_features", "retrain.export.assemble", "retrain.fine_tuning.learning"),
+    ("retrain.course",),
     (
         "retrain.bottlenecks",
         "retrain.evaluation",
@@ -66,6 +66,7 @@ _LAYERS = (
         "retrain.clock",
     ),
     ("retrain.download", "retrain.plots"),
+    ("retrain.file_lock",),
     ("retrain.command_line",),
     ("retrain.export.coreml_options",),
     ("retrain.config",),

@@ -67,6 +67,14 @@ class TasksTest(parameterized.TestCase):
         changes = {"architecture": "efficientnet_lite0", "train_dir": self.arrays, "val_dir": None}
         self.assert_refused(changes, str(self.arrays), "--fine_tune_layers")
 
+    def test_a_category_that_cannot_be_read(self):
+        train_dir = Path(shutil.copytree(self.options.train_dir, self.folder / "broken"))
+        category = min(train_dir.iterdir())
+        for picture in category.iterdir():
+            picture.write_bytes(b"no picture")
+        changes = {"architecture": "efficientnet_lite0", "train_dir": train_dir}
+        self.assert_refused(changes, f"--train_dir={train_dir} has fewer", category.name)
+
     def test_output_among_the_pictures(self):
         for flag in ("train_dir", "val_dir"):
             folder = getattr(self.options, flag)

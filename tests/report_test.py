@@ -10,12 +10,13 @@ from retrain import report
 from retrain.bottlenecks import Bottlenecks, Part
 from retrain.clock import Clock
 from retrain.config import DistortionOptions, HeadOptions, TrainingConfig
+from retrain.course import Course, Measures
 from retrain.evaluation import Evaluation, evaluate
 from retrain.export.parity import Checked, Difference
 from retrain.head import Head
 from retrain.images import Dataset, Picture
 from retrain.splits import TEST, TRAINING, VALIDATION, Shares
-from retrain.trained import Trained
+from retrain.trained import FineTuned, Trained
 
 _LABELS = ("cat", "dog")
 
@@ -101,7 +102,12 @@ class ReportTest(absltest.TestCase):
             pass
         same = Difference(50, 1.0, 0.001, 0.0001)
         checked = Checked("Keras", 9000, 5.5, from_pixels=same, from_files=None)
-        numbers = json.loads(report.metrics(TrainingConfig(Path("/p")), trained, [checked], clock))
+        measures = Measures((0.5, 1.0), (2.0, 0.25))
+        tuned = FineTuned(
+            False, Course((1, 2), measures, measures), _evaluation(2, 2), _evaluation(3, 1)
+        )
+        config = TrainingConfig(Path("/p"))
+        numbers = json.loads(report.metrics(config, trained, tuned, [checked], clock))
         self.assertEqual(numbers["test"]["accuracy"], 0.75)
         self.assertEqual(numbers["test"]["confusion"], [[2, 0], [1, 1]])
         self.assertEqual(numbers["pictures"]["training"], 3)
@@ -110,6 +116,11 @@ class ReportTest(absltest.TestCase):
         self.assertEqual(numbers["pictures"]["bottlenecks_computed"], 10)
         self.assertEqual(numbers["pictures"]["unreadable"], {"/bad": "empty"})
         self.assertEqual(numbers["training"]["solver"], "logistic_regression")
+        told = numbers["fine_tuning"]
+        self.assertIs(told["kept"], False)
+        self.assertEqual(told["course"]["learned"], [[0.5, 1.0], [2.0, 0.25]])
+        self.assertEqual(told["validation_with"]["accuracy"], 0.5)
+        self.assertEqual(told["validation_without"]["accuracy"], 0.75)
         (export,) = numbers["exports"]
         self.assertEqual((export["kind"], export["size"]), ("Keras", 9000))
         self.assertEqual(export["from_pixels"]["largest"], 0.001)

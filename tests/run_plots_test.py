@@ -16,13 +16,19 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from retrain import distortions, logistic_regression, pixels, run_plots, splits
 from retrain.backbones import efficientnet_lite0
 from retrain.bottlenecks import Bottlenecks, Part
-from retrain.config import DistortionOptions, OutputOptions, SplitOptions, TrainingConfig
-from retrain.course import Course, Measures, Recorder
+from retrain.config import (
+    DistortionOptions,
+    FineTuningOptions,
+    OutputOptions,
+    SplitOptions,
+    TrainingConfig,
+)
+from retrain.course import Course, Measures, Recorder, from_json
 from retrain.evaluation import evaluate
 from retrain.head import Head, Progress
 from retrain.images import Dataset, Picture
 from retrain.splits import TEST, TRAINING
-from retrain.trained import Trained
+from retrain.trained import FineTuned, Trained
 from tests import privileges, programs
 
 _SIDE = 112
@@ -108,6 +114,28 @@ class DrawnRunTest(absltest.TestCase):
             ):
                 self.assert_shows(self.drawn(), variant)
 
+    def test_a_network_that_learned_shows_what_it_learned_from(self):
+        self.backbone = dataclasses.replace(self.backbone, fine_tuned=True)
+        self.draw(self.config())
+        fresh = dataclasses.replace(FineTuningOptions().distortions, per_image=0)
+        for picture in self.pictures:
+            data = picture.path.read_bytes()
+            digest = hashlib.sha256(data).digest()
+            (variant,) = distortions.variants(data, digest, [1], _SIDE, _SIDE, fresh)
+            self.assert_shows(self.drawn(), variant)
+
+    def test_how_the_network_learned_is_drawn_also_where_it_was_left_out(self):
+        measures = Measures((0.5, 0.75, 0.7), (1.0, 0.5, 0.8))
+        right = evaluate(np.eye(3, dtype=np.float32), np.array([0, 1, 1]))
+        for kept in (True, False):
+            tuned = FineTuned(kept, Course((1, 2, 3), measures, measures), right, right)
+            written = run_plots.write(
+                self.config(), self.backbone, {"float32": self.trained()}, tuned
+            )
+            (drawing,) = (file for file in written if file.path.name == "fine_tuning.png")
+            self.assertEqual("left out" in drawing.what, not kept)
+            self.assertGreater(self.drawn("fine_tuning").std(), 0)
+
     def test_pictures_that_vanished_are_left_out(self):
         self.pictures[0].path.unlink()
         self.pictures[1].path.write_bytes(b"no picture any more")
@@ -139,6 +167,14 @@ class DrawnRunTest(absltest.TestCase):
 
 
 class CourseTest(absltest.TestCase):
+    def test_one_is_read_back_as_it_was(self):
+        measures = Measures((0.5, 0.1), (1 / 3, 2.0))
+        for course in (
+            Course((1, 2), measures, None),
+            Course((0.1, 1.0), measures, Measures((0.0, 1.0), (5.0, 0.0)), 0.1, "left out"),
+        ):
+            self.assertEqual(from_json(course.to_json()), course)
+
     def test_of_strengths(self):
         rng = np.random.default_rng(0)
         categories = rng.integers(0, 3, 200)

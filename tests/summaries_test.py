@@ -95,7 +95,7 @@ class ContentTest(SummariesTestCase):
     def test_strengths_are_steps_from_one_on(self):
         measures = [Measures((0.5, 0.6), (2.0, 1.0)), Measures((0.25, 0.5), (3.0, 2.0))]
         with RunSummaries(self.folder) as summaries:
-            summaries.add_strengths(Course((0.1, 1), *measures, chosen=1))
+            summaries.add_course(Course((0.1, 1), *measures, chosen=1), "by_strength")
         for run, of_run in zip(("train", "validation"), measures, strict=True):
             found = read(summaries.folder / run)
             self.assertEqual(sorted(found), ["by_strength/accuracy", "by_strength/cross_entropy"])
@@ -103,7 +103,7 @@ class ContentTest(SummariesTestCase):
                 self.assertEqual(list(found[tag]), [1, 2])
                 np.testing.assert_allclose(list(found[tag].values()), numbers)
         with RunSummaries(self.folder) as summaries:
-            summaries.add_strengths(Course((0.1, 1), measures[0], None, chosen=1))
+            summaries.add_course(Course((0.1, 1), measures[0], None, chosen=1), "by_strength")
         self.assertEqual([path.name for path in summaries.folder.iterdir()], ["train"])
 
     def test_drawings_are_shown_as_they_are(self):

@@ -45,9 +45,17 @@ def to_bytes(classifier: Classifier) -> bytes:
     Beside the backbone's tensors (`backbones.freeze.to_graph`) it has the output, float32
     [N, classes], softmax, under the name in the metadata, and the string constant
     `retrain_metadata`.
+
+    Raises:
+        UserError: the backbone has a tensor of the output's name.
     """
     graph = parse_graph(classifier.backbone.graph_file.read_bytes())
     metadata = classifier.metadata
+    if any(node.name == metadata.output for node in graph.node):
+        raise UserError(
+            f"--final_tensor_name={metadata.output} is the name of another tensor in "
+            f"{classifier.backbone.name}; choose another"
+        )
     _add_constant(graph, GRAPH_NODE, np.array(metadata.to_json().encode(), object))
     _add_constant(graph, _WEIGHTS, classifier.head.weights)
     _add_constant(graph, _BIASES, classifier.head.bias)

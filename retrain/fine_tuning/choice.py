@@ -8,22 +8,32 @@ from retrain.backbones.engines import INT8
 from retrain.backbones.spec import Backbone
 from retrain.clock import Clock
 from retrain.config import FineTuningOptions, TrainingConfig
+from retrain.course import Course
 from retrain.errors import UserError
 from retrain.evaluation import Evaluation, evaluate
 from retrain.fine_tuning import layers
 from retrain.fine_tuning.tuned_backbone import tuned
 from retrain.images import Dataset
 from retrain.splits import VALIDATION
-from retrain.trained import Trained
+from retrain.summaries import RunSummaries
+from retrain.trained import FineTuned, Trained
 from retrain.training import train_and_test, train_head
 
 
 class Choice(NamedTuple):
-    """The better of two classifiers, and how it came to be; the attributes are those of the run."""
+    """The better of two classifiers.
+
+    Attributes:
+        config: of the run, as if it had asked for no more than was kept.
+        backbone: the network.
+        trained: with its features, by the name of the engine; the graph's head last.
+        outcome: what it was chosen by.
+    """
 
     config: TrainingConfig
     backbone: Backbone
     trained: dict[str, Trained]
+    outcome: FineTuned
 
 
 def check(options: FineTuningOptions, backbone: Backbone, dataset: Dataset) -> None:
@@ -60,7 +70,8 @@ def better(
     # Those that there were may have turned out to be unreadable.
     _check_judges(before.evaluations[VALIDATION].count)
     with clock.phase("fine_tuning"):
-        network = tuned(config, backbone, before)
+        network, course = tuned(config, backbone, before)
+    _summarise(config, course)
     changed = train_and_test(config, network, before.features.dataset, list(trained), clock)
     *_, after = changed.values()
     with_it, without = after.evaluations[VALIDATION], _judged_alike(config, backbone, before)
@@ -73,10 +84,17 @@ def better(
         *(len(with_it.misclassified), len(without.misclassified)),
         *(with_it.cross_entropy, without.cross_entropy),
     )
+    outcome = FineTuned(helps, course, with_it, without)
     if helps:
-        return Choice(config, network, _with_unreadable(changed, trained))
+        return Choice(config, network, _with_unreadable(changed, trained), outcome)
     plain = dataclasses.replace(config, fine_tuning=FineTuningOptions())
-    return Choice(plain, backbone, trained)
+    return Choice(plain, backbone, trained, outcome)
+
+
+def _summarise(config: TrainingConfig, course: Course) -> None:
+    if config.output.summaries_dir:
+        with RunSummaries(config.output.summaries_dir, "fine_tuning") as summaries:
+            summaries.add_course(course, "by_epoch")
 
 
 def _judged_alike(config: TrainingConfig, backbone: Backbone, before: Trained) -> Evaluation:

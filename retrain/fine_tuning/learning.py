@@ -14,6 +14,7 @@ import numpy as np
 
 from retrain.backbones.spec import Backbone
 from retrain.config import FineTuningOptions
+from retrain.course import Course, Measures
 from retrain.distortions import Draw
 from retrain.errors import UserError
 from retrain.fine_tuning.pictures import Pictures, undistorted
@@ -50,8 +51,8 @@ def learn(
     validation: Sequence[Picture],
     options: FineTuningOptions,
     seed: int,
-) -> Head:
-    """Trains what is trainable of `network`, in place, and returns the head that it ends with.
+) -> Course:
+    """Trains what is trainable of `network`, in place, and returns how that went, by epochs.
 
     Args:
         network: a Keras model from float32 [N, height, width, 3], normalised, to
@@ -68,25 +69,30 @@ def learn(
     """
     steps = -(-len(lessons.pictures) // options.batch_size)
     learner = _Learner(network, head, backbone, options, steps)
+    learned, watched = [], []
     begun = time.monotonic()
     for epoch in range(options.epochs):
         epoch_begun = time.monotonic()
-        loss, accuracy = _epoch(learner, lessons, steps, np.random.default_rng([seed, epoch]))
-        if not np.isfinite(loss):
+        learned.append(_epoch(learner, lessons, steps, np.random.default_rng([seed, epoch])))
+        accuracy, cross_entropy = learned[-1]
+        if not np.isfinite(cross_entropy):
             raise UserError(
                 f"fine-tuning came to numbers without bounds in epoch {epoch + 1}; leave "
                 "--fine_tune_epochs out, or give fewer --fine_tune_layers"
             )
+        watched.append(_evaluated(learner, backbone, validation))
         now = time.monotonic()
         logging.info(
-            "Fine-tuning, epoch %d of %d: loss %.4f, accuracy %.1f%%, validation accuracy "
-            "%.1f%%, %.0f s, %s left.",
-            *(epoch + 1, options.epochs, loss, 100 * accuracy),
-            100 * _accuracy(learner, backbone, validation),
+            "Fine-tuning, epoch %d of %d: train accuracy = %.1f%%, cross entropy = %.4f, "
+            "validation accuracy = %.1f%%, cross entropy = %.4f, %.0f s, %s left.",
+            *(epoch + 1, options.epochs, 100 * accuracy, cross_entropy),
+            *(100 * watched[-1][0], watched[-1][1]),
             now - epoch_begun,
             duration((now - begun) / (epoch + 1) * (options.epochs - epoch - 1)),
         )
-    return learner.head()
+    epochs = tuple(range(1, options.epochs + 1))
+    of_learned, of_watched = (Measures(*zip(*it, strict=True)) for it in (learned, watched))
+    return Course(epochs, of_learned, of_watched)
 
 
 class _Learner:
@@ -124,19 +130,20 @@ class _Learner:
                 losses = tf.nn.softmax_cross_entropy_with_logits(truth, guessed)
                 loss = tf.reduce_mean(losses * importance)
             optimizer.apply(tape.gradient(loss, variables), variables)
+            return sums(guessed, categories)
+
+        def sums(guessed: Any, categories: Any) -> Any:
             right = tf.equal(tf.argmax(guessed, 1), categories)
-            return loss, tf.reduce_sum(tf.cast(right, tf.int32))
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(categories, guessed)
+            return tf.reduce_sum(tf.cast(right, tf.float32)), tf.reduce_sum(losses)
 
         pictures = tf.TensorSpec((None, backbone.height, backbone.width, 3), tf.uint8)
         numbers, shares = tf.TensorSpec((None,), tf.int64), tf.TensorSpec((None,), tf.float32)
         self.step = tf.function(step, [pictures, numbers, shares])
-        self.answer = tf.function(
-            lambda pixels: tf.argmax(logits(pixels, training=False), 1), [pictures]
+        self.evaluate = tf.function(
+            lambda pixels, categories: sums(logits(pixels, training=False), categories),
+            [pictures, numbers],
         )
-        self._last = last
-
-    def head(self) -> Head:
-        return Head(*self._last.get_weights())
 
 
 def _optimizer(options: FineTuningOptions, steps: int) -> Any:
@@ -157,7 +164,7 @@ def _optimizer(options: FineTuningOptions, steps: int) -> Any:
 def _epoch(
     learner: _Learner, lessons: Lessons, steps: int, rng: np.random.Generator
 ) -> tuple[float, float]:
-    """Returns the mean loss and the accuracy."""
+    """Returns the accuracy and the mean cross entropy, of each step before it."""
     count = len(lessons.pictures)
     order = rng.permutation(count)
     draws = iter(rng.random((count, len(Draw._fields))).tolist())
@@ -166,15 +173,14 @@ def _epoch(
         ((row, _draw(next(draws))) for row in order.tolist()),
         processors(),
     )
-    total, right = 0.0, 0
+    sums = np.zeros(2)
     with contextlib.closing(variants):
         # As large as one another, but for a picture: the last one counts as the others do.
         for rows in np.array_split(order, steps):
             pixels = np.stack([next(variants) for _ in rows])
-            loss, correct = learner.step(pixels, lessons.categories[rows], lessons.importance[rows])
-            total += float(loss) * len(rows)
-            right += int(correct)
-    return total / count, right / count
+            sums += learner.step(pixels, lessons.categories[rows], lessons.importance[rows])
+    accuracy, cross_entropy = sums / count
+    return float(accuracy), float(cross_entropy)
 
 
 def _draw(numbers: list[float]) -> Draw:
@@ -182,12 +188,16 @@ def _draw(numbers: list[float]) -> Draw:
     return Draw(scale, left, top, brightness, mirrored=last < 0.5)
 
 
-def _accuracy(learner: _Learner, backbone: Backbone, pictures: Sequence[Picture]) -> float:
+def _evaluated(
+    learner: _Learner, backbone: Backbone, pictures: Sequence[Picture]
+) -> tuple[float, float]:
+    """Returns the accuracy and the mean cross entropy."""
     size = backbone.height, backbone.width
     shown = parallel_map(lambda picture: undistorted(picture, *size), pictures, processors())
-    right = 0
+    sums = np.zeros(2)
     for begin in range(0, len(pictures), _SHOWN_AT_A_TIME):
         some = pictures[begin : begin + _SHOWN_AT_A_TIME]
-        answers = learner.answer(np.stack([next(shown) for _ in some])).numpy()
-        right += int((answers == [picture.category for picture in some]).sum())
-    return right / len(pictures)
+        categories = np.array([picture.category for picture in some], np.int64)
+        sums += learner.evaluate(np.stack([next(shown) for _ in some]), categories)
+    accuracy, cross_entropy = sums / len(pictures)
+    return float(accuracy), float(cross_entropy)

@@ -1,5 +1,6 @@
 """A backbone that has learned from the training pictures itself: made once, and kept."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from retrain.backbones import keras_files, prepared
 from retrain.backbones.spec import Backbone
 from retrain.bottleneck_store import FileState, open_store
 from retrain.config import TrainingConfig
+from retrain.course import Course, from_json
 from retrain.errors import UserError
 from retrain.fine_tuning import layers, learning
 from retrain.fine_tuning.learning import Lessons
@@ -22,14 +24,17 @@ from retrain.splits import TRAINING, VALIDATION
 from retrain.trained import Trained
 
 # To be raised when the same options give another network.
-_VERSION = 1
+_VERSION = 2
+
+_COURSE = "course.json"
 
 
-def tuned(config: TrainingConfig, backbone: Backbone, trained: Trained) -> Backbone:
-    """Returns the backbone that `backbone` becomes when it learns from the training pictures.
+def tuned(config: TrainingConfig, backbone: Backbone, trained: Trained) -> tuple[Backbone, Course]:
+    """Returns what `backbone` becomes when it learns from the training pictures, and how that went.
 
-    It is kept in the folder of the cache, and taken from there when all is the same that decides
-    it, wherever the pictures lie then.
+    It is kept in the folder of the cache, and taken from there when all is the same that it is made
+    from, wherever the pictures lie then. Made anew from the same, it is a little different, as
+    threads add numbers in any order; so its fingerprint is that of what it became.
 
     Args:
         config: of the run.
@@ -56,10 +61,10 @@ def tuned(config: TrainingConfig, backbone: Backbone, trained: Trained) -> Backb
         "options": config.used()["fine_tuning"],
         "seed": seed,
     }
-    fingerprint = _digest(json.dumps(decisive, sort_keys=True).encode())
+    made_from = _digest(json.dumps(decisive, sort_keys=True).encode())
     description = prepared.Description(
         backbone.name,
-        fingerprint,
+        made_from,
         backbone.height,
         backbone.width,
         backbone.mean,
@@ -74,7 +79,7 @@ def tuned(config: TrainingConfig, backbone: Backbone, trained: Trained) -> Backb
         shown = Pictures(pictures, *size, config.fine_tuning_distortions)
         with quiet_native_libraries():
             network = layers.load(backbone, options.layers, seed)
-            learning.learn(
+            course = learning.learn(
                 network,
                 head,
                 backbone,
@@ -85,10 +90,13 @@ def tuned(config: TrainingConfig, backbone: Backbone, trained: Trained) -> Backb
             )
         with quiet_libraries():
             keras_files.write(network, description, folder)
-        return description
+        (folder / _COURSE).write_text(course.to_json())
+        fingerprint = _digest((folder / prepared.GRAPH).read_bytes())
+        return dataclasses.replace(description, fingerprint=fingerprint)
 
     name = f"{backbone.name}_fine_tuned"
-    return prepared.backbone(config.bottleneck_dir, name, fingerprint, make)
+    made = prepared.backbone(config.bottleneck_dir, name, made_from, make)
+    return made, from_json((made.graph_file.parent / _COURSE).read_text())
 
 
 def _digests(pictures: Sequence[Picture], cache_dir: Path) -> list[bytes]:

@@ -204,7 +204,14 @@ def _dataset(options: Options, found: Found) -> Dataset:
         for picture in of_part
     ]
     listed.sort(key=lambda picture: picture.category)
-    return Dataset(options.train_dir, found.labels, found.folders, tuple(listed), Shares(0, 0))
+    return Dataset(
+        options.train_dir,
+        found.labels,
+        found.folders,
+        tuple(listed),
+        Shares(0, 0),
+        flag="train_dir",
+    )
 
 
 def _found(options: Options) -> Found:
