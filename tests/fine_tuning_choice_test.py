@@ -145,7 +145,7 @@ class ChoiceTest(absltest.TestCase):
         other = dataclasses.replace(config, head=dataclasses.replace(config.head, seed=1))
         self.assertTrue(any("epoch 1 of 1" in line for line in self.better(other)[2]))
 
-    def test_an_interrupted_one_leaves_nothing(self):
+    def test_an_interrupted_one_is_gone_on_with(self):
         config = self.config(dataclasses.replace(_GOOD, epochs=3))
         plain = self.before(config)
         kept = self.kept()
@@ -157,6 +157,10 @@ class ChoiceTest(absltest.TestCase):
         finally:
             logging.getLogger().removeHandler(handler)
         self.assertEqual(self.kept(), kept)
+        self.assertLen(list((self.cache / "fine_tuning").iterdir()), 1)
+        _, _, lines = self.better(config)
+        self.assertTrue(any("goes on after epoch 2 of 3" in line for line in lines), lines)
+        self.assertEmpty(list((self.cache / "fine_tuning").iterdir()))
 
     def test_without_validation_pictures_nobody_could_tell(self):
         config = self.config(_GOOD, split=SplitOptions(validation_percentage=0))

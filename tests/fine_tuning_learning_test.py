@@ -1,8 +1,11 @@
 """A network learns in the layers that may, and nowhere else."""
 
+import contextlib
+import logging
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +25,21 @@ _SIDE = tiny_backbone.SIDE
 _MILD = DistortionOptions(random_crop=10, random_brightness=10)
 
 
+@contextlib.contextmanager
+def _interrupted_after(epoch: int) -> Iterator[None]:
+    class Interrupting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if f"epoch {epoch} of" in record.getMessage() and "goes on" not in record.getMessage():
+                raise KeyboardInterrupt
+
+    handler = Interrupting()
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+
 class LearningTest(parameterized.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -32,8 +50,9 @@ class LearningTest(parameterized.TestCase):
         pictures = tunable_backbone.draw_stripes(cls.folder / "pictures")
         cls.dataset = images.scan(pictures, SplitOptions())
 
-    def learn(self, count: int, seed: int = 0, **options):
+    def learn(self, count: int, seed: int = 0, checkpoint: Path | None = None, **options):
         """Returns the network, and how the training went."""
+        checkpoint = checkpoint or Path(self.create_tempdir().full_path, "new", "epochs.npz")
         network = layers.load(self.backbone, count)
         pictures = self.dataset.split(TRAINING)
         course = learning.learn(
@@ -44,10 +63,11 @@ class LearningTest(parameterized.TestCase):
                 Pictures(pictures, _SIDE, _SIDE, _MILD),
                 np.array([picture.category for picture in pictures]),
                 np.ones(len(pictures), np.float32),
+                self.dataset.split(VALIDATION),
             ),
-            self.dataset.split(VALIDATION),
             FineTuningOptions(**{"epochs": 1, "batch_size": 8, **options}),
             seed,
+            checkpoint,
         )
         return network, course
 
@@ -91,6 +111,30 @@ class LearningTest(parameterized.TestCase):
         self.assertEqual(first, second)
         self.assertNotEqual(first, other)
         self.assertEqual(networks[0][1], networks[1][1])
+
+    def test_one_that_was_stopped_goes_on_and_comes_to_the_same(self):
+        whole, course = self.learn(ALL_LAYERS, epochs=3)
+        file = Path(self.create_tempdir().full_path) / "epochs.npz"
+        for epoch in (1, 2):
+            with _interrupted_after(epoch), self.assertRaises(KeyboardInterrupt):
+                self.learn(ALL_LAYERS, epochs=3, checkpoint=file)
+        with self.assertLogs(level="INFO") as logs:
+            resumed, course_of_resumed = self.learn(ALL_LAYERS, epochs=3, checkpoint=file)
+        self.assertIn("goes on after epoch 2 of 3", logs.output[0])
+        self.assertLen(logs.output, 2)
+        self.assertEqual(self.weights(resumed), self.weights(whole))
+        self.assertEqual(course_of_resumed, course)
+
+    def test_a_damaged_file_is_no_reason_to_fail(self):
+        file = Path(self.create_tempdir().full_path) / "epochs.npz"
+        whole, _ = self.learn(ALL_LAYERS, checkpoint=file)
+        content = file.read_bytes()
+        of_other_layers = file.with_name("other.npz")
+        self.learn(1, checkpoint=of_other_layers)
+        for damaged in (b"", content[:-100], content[:1000], of_other_layers.read_bytes()):
+            file.write_bytes(damaged)
+            again, _ = self.learn(ALL_LAYERS, checkpoint=file)
+            self.assertEqual(self.weights(again), self.weights(whole))
 
     def test_numbers_beyond_all_bounds_are_an_error(self):
         with self.assertRaisesRegex(UserError, "--fine_tune_epochs"):

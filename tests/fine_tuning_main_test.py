@@ -96,7 +96,7 @@ class FineTuningTest(parameterized.TestCase):
             self.assertEqual(again[part], numbers[part])
 
     @parameterized.parameters(signal.SIGINT, signal.SIGKILL)
-    def test_a_stopped_run_leaves_nothing(self, number: int):
+    def test_a_stopped_run_leaves_no_network(self, number: int):
         cache = self.output / "cache"
         flags = ("--fine_tune_epochs=1000", "--fine_tune_layers=1")
         (self.output / "graph.pb").write_text("of the last run")
@@ -121,6 +121,8 @@ class FineTuningTest(parameterized.TestCase):
             self.assertEqual(status, 1, said)
             self.assertIn("interrupted", said.splitlines()[-1])
             self.assertEmpty(list((cache / "backbones").iterdir()))
+        (unfinished,) = (cache / "fine_tuning").glob("[!.]*")
+        self.assertGreater(unfinished.stat().st_size, 0)
 
     @parameterized.parameters(
         (("--fine_tune_epochs=-1",), ("--fine_tune_epochs", "-1")),

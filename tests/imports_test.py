@@ -34,7 +34,7 @@ _LAYERS = (
     ("retrain.fine_tuning.tuned_backbone",),
     ("retrain.trained", "retrain.calibration", "retrain.logistic_regression"),
     ("retrain.fresh_features", "retrain.export.assemble", "retrain.fine_tuning.learning"),
-    ("retrain.course",),
+    ("retrain.course", "retrain.fine_tuning.checkpoint"),
     (
         "retrain.bottlenecks",
         "retrain.evaluation",

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,8 @@ from retrain.config import FineTuningOptions
 from retrain.course import Course, Measures
 from retrain.distortions import Draw
 from retrain.errors import UserError
+from retrain.fine_tuning import checkpoint
+from retrain.fine_tuning.checkpoint import Checkpoint, Epoch
 from retrain.fine_tuning.pictures import Pictures, undistorted
 from retrain.head import Head
 from retrain.images import Picture
@@ -36,11 +39,13 @@ class Lessons(NamedTuple):
         pictures: N of them.
         categories: int [N].
         importance: of each picture, float32 [N], on average 1.
+        validation: pictures that are only looked at.
     """
 
     pictures: Pictures
     categories: np.ndarray
     importance: np.ndarray
+    validation: Sequence[Picture]
 
 
 def learn(
@@ -48,11 +53,14 @@ def learn(
     head: Head,
     backbone: Backbone,
     lessons: Lessons,
-    validation: Sequence[Picture],
     options: FineTuningOptions,
     seed: int,
+    checkpoint_file: Path,
 ) -> Course:
     """Trains what is trainable of `network`, in place, and returns how that went, by epochs.
+
+    After each epoch it is written how far it is. Where that file is there when it begins, it goes
+    on from there, and comes to the same.
 
     Args:
         network: a Keras model from float32 [N, height, width, 3], normalised, to
@@ -60,39 +68,51 @@ def learn(
         head: to begin with.
         backbone: that the network is of; says how pictures are normalised.
         lessons: what is learned from.
-        validation: pictures that are only looked at.
         options: how to train.
         seed: of all that is random.
+        checkpoint_file: of this training and no other; the caller deletes it.
 
     Raises:
-        UserError: a picture cannot be read any more, or the numbers grew beyond all bounds.
+        UserError: a picture cannot be read any more, the numbers grew beyond all bounds, or the
+            file cannot be written.
     """
     steps = -(-len(lessons.pictures) // options.batch_size)
     learner = _Learner(network, head, backbone, options, steps)
-    learned, watched = [], []
-    begun = time.monotonic()
-    for epoch in range(options.epochs):
+    epochs = learner.resumed(checkpoint_file)
+    if epochs:
+        logging.info("Fine-tuning goes on after epoch %d of %d.", len(epochs), options.epochs)
+    begun, before = time.monotonic(), len(epochs)
+    for epoch in range(before, options.epochs):
         epoch_begun = time.monotonic()
-        learned.append(_epoch(learner, lessons, steps, np.random.default_rng([seed, epoch])))
-        accuracy, cross_entropy = learned[-1]
+        rng = np.random.default_rng([seed, epoch])
+        accuracy, cross_entropy = _epoch(learner, lessons, steps, rng)
         if not np.isfinite(cross_entropy):
             raise UserError(
                 f"fine-tuning came to numbers without bounds in epoch {epoch + 1}; leave "
                 "--fine_tune_epochs out, or give fewer --fine_tune_layers"
             )
-        watched.append(_evaluated(learner, backbone, validation))
+        watched = _evaluated(learner, backbone, lessons.validation)
+        epochs.append(Epoch(accuracy, cross_entropy, *watched))
+        learner.save(checkpoint_file, epochs)
         now = time.monotonic()
         logging.info(
             "Fine-tuning, epoch %d of %d: train accuracy = %.1f%%, cross entropy = %.4f, "
             "validation accuracy = %.1f%%, cross entropy = %.4f, %.0f s, %s left.",
             *(epoch + 1, options.epochs, 100 * accuracy, cross_entropy),
-            *(100 * watched[-1][0], watched[-1][1]),
+            *(100 * watched[0], watched[1]),
             now - epoch_begun,
-            duration((now - begun) / (epoch + 1) * (options.epochs - epoch - 1)),
+            duration((now - begun) / (epoch + 1 - before) * (options.epochs - epoch - 1)),
         )
-    epochs = tuple(range(1, options.epochs + 1))
-    of_learned, of_watched = (Measures(*zip(*it, strict=True)) for it in (learned, watched))
-    return Course(epochs, of_learned, of_watched)
+    return _course(epochs)
+
+
+def _course(epochs: Sequence[Epoch]) -> Course:
+    accuracies, losses, validation_accuracies, validation_losses = zip(*epochs, strict=True)
+    return Course(
+        tuple(range(1, len(epochs) + 1)),
+        Measures(accuracies, losses),
+        Measures(validation_accuracies, validation_losses),
+    )
 
 
 class _Learner:
@@ -144,6 +164,20 @@ class _Learner:
             lambda pixels, categories: sums(logits(pixels, training=False), categories),
             [pictures, numbers],
         )
+        self._changing = [*variables, *optimizer.variables]
+
+    def save(self, file: Path, epochs: list[Epoch]) -> None:
+        values = [variable.numpy() for variable in self._changing]
+        checkpoint.save(file, Checkpoint(epochs, values))
+
+    def resumed(self, file: Path) -> list[Epoch]:
+        """Goes on from the file, where there is one; returns the epochs that are done then."""
+        kept = checkpoint.load(file, [tuple(variable.shape) for variable in self._changing])
+        if kept is None:
+            return []
+        for variable, value in zip(self._changing, kept.values, strict=True):
+            variable.assign(value)
+        return kept.epochs
 
 
 def _optimizer(options: FineTuningOptions, steps: int) -> Any:

@@ -27,14 +27,16 @@ from retrain.trained import Trained
 _VERSION = 2
 
 _COURSE = "course.json"
+_UNFINISHED = "fine_tuning"
 
 
 def tuned(config: TrainingConfig, backbone: Backbone, trained: Trained) -> tuple[Backbone, Course]:
     """Returns what `backbone` becomes when it learns from the training pictures, and how that went.
 
     It is kept in the folder of the cache, and taken from there when all is the same that it is made
-    from, wherever the pictures lie then. Made anew from the same, it is a little different, as
-    threads add numbers in any order; so its fingerprint is that of what it became.
+    from, wherever the pictures lie then. One that was stopped goes on after its last epoch. Made
+    anew from the same, it is a little different, as threads add numbers in any order; so its
+    fingerprint is that of what it became.
 
     Args:
         config: of the run.
@@ -74,6 +76,9 @@ def tuned(config: TrainingConfig, backbone: Backbone, trained: Trained) -> tuple
         fine_tuned=True,
     )
 
+    # Processes that make the same wait for one another, so that it is in use by one alone.
+    checkpoint = config.bottleneck_dir / _UNFINISHED / f"{made_from}.npz"
+
     def make(folder: Path) -> prepared.Description:
         size = backbone.height, backbone.width
         shown = Pictures(pictures, *size, config.fine_tuning_distortions)
@@ -83,10 +88,10 @@ def tuned(config: TrainingConfig, backbone: Backbone, trained: Trained) -> tuple
                 network,
                 head,
                 backbone,
-                Lessons(shown, categories, importance),
-                dataset.split(VALIDATION),
+                Lessons(shown, categories, importance, dataset.split(VALIDATION)),
                 options,
                 seed,
+                checkpoint,
             )
         with quiet_libraries():
             keras_files.write(network, description, folder)
@@ -96,6 +101,7 @@ def tuned(config: TrainingConfig, backbone: Backbone, trained: Trained) -> tuple
 
     name = f"{backbone.name}_fine_tuned"
     made = prepared.backbone(config.bottleneck_dir, name, made_from, make)
+    checkpoint.unlink(missing_ok=True)
     return made, from_json((made.graph_file.parent / _COURSE).read_text())
 
 
