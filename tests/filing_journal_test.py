@@ -8,7 +8,7 @@ from pathlib import Path
 from absl.testing import absltest
 
 from retrain.errors import UserError
-from tools.guess.filing_journal import Journal, Plan
+from tools.guess.filing_journal import NAME, Journal, Plan, is_one
 
 _NAMES = ["a.jpg", "b\n.jpg", "\udcff.jpg", "d.jpg", "e.jpg"]
 _PLANS = [
@@ -93,11 +93,25 @@ class JournalTest(absltest.TestCase):
             b"{}\n",
             b"[1]\n",
             json.dumps({"guess_dir_journal": 9}).encode() + b"\n",
+            b"text without an end of line",
         ):
             self.path.write_bytes(content)
-            with self.assertRaisesRegex(UserError, "is no journal"):
+            # Nothing of what Python says about it.
+            with self.assertRaisesRegex(UserError, r"is no journal[^()']*; move it elsewhere$"):
                 Journal(self.path)
             self.assertEqual(self.path.read_bytes(), content)
+
+    def test_one_is_told_by_how_it_begins(self):
+        self.write()
+        whole = self.path.read_bytes()
+        named = self.path.with_name(NAME)
+        for length in range(40):
+            self.path.write_bytes(whole[:length])
+            named.write_bytes(whole[:length])
+            self.assertEqual(is_one(self.path), length >= len('{"guess_dir_journal"'))
+            self.assertTrue(is_one(named))
+        named.write_text("text")
+        self.assertFalse(is_one(named))
 
 
 if __name__ == "__main__":

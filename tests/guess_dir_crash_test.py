@@ -15,8 +15,9 @@ from absl.testing import absltest, parameterized
 
 from label_image.classifier import Prediction
 from retrain.errors import UserError
-from tools.guess import filing_journal, guessing, undoing
+from tools.guess import filing_journal, guess_results, guessing, undoing
 from tools.guess.guess_options import Options
+from tools.guess.guess_results import Result
 
 _WATCHED = {"open", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink"}
 _OTHER_FILE_SYSTEM = Path("/dev/shm")
@@ -48,7 +49,16 @@ class CrashTest(parameterized.TestCase):
         source.mkdir(parents=True)
         for size in (5000, 5000, 7000, 6001, 8001):
             (source / f"{len(list(source.iterdir()))}.jpg").write_bytes(os.urandom(size))
-        return Options(source, root / f"{number}" / "target", unsure_below=0.5, **changes)
+        target = root / f"{number}" / "target"
+        results = self.folder / f"{number}.csv"
+        # An earlier run was undone, whose record may be written over, also while this run files
+        # pictures in the same places.
+        undone = [
+            Result(str(source / "0.jpg"), str(target / name), "copied")
+            for name in ("even/0.jpg", "even-0.90000.jpg")
+        ]
+        guess_results.write(results, ".csv", undone, ())
+        return Options(source, target, unsure_below=0.5, results=results, **changes)
 
     def act(self, options, kill_at=None, undo=None):
         """Files or undoes in a child, which dies before the call with the number `kill_at`."""
@@ -110,6 +120,8 @@ class CrashTest(parameterized.TestCase):
         left = Counter() if options.how == "move" else before
         self.assertEqual(_contents(options.source), left)
         self.assertEmpty([*options.target.rglob(".*")], "something is left over")
+        assert options.results
+        self.assertLen(list(guess_results.read(options.results)), 5)
 
     def assert_goes_back(self, options: Options, before: Counter, kill_at: int) -> None:
         while _journal(options).exists():

@@ -126,6 +126,40 @@ class GuessDirMainTest(parameterized.TestCase):
         )
         self.assertEqual(_contents(self.source), before)
 
+    def test_the_record_of_another_run_is_kept(self):
+        results = self.folder / "results.csv"
+        flags = ("--move", "--by_folder", f"--results={results}")
+        self.draw(one="Red")
+        before = _contents(self.source)
+        self.assert_done(self.guess("--dry_run", *flags))
+        self.assert_done(self.guess(*flags))
+        record = results.read_bytes()
+        first, self.source = self.source, self.folder / "second"
+        self.source.mkdir()
+        self.draw(two="Red")
+        done = self.guess(*flags)
+        self.assert_one_line(done, f"--results={results} has the record of", f"--undo={results}")
+        self.assertEqual((self.filed(), results.read_bytes()), (["red/one.jpg"], record))
+        self.assert_done(self.undo(results))
+        self.assertEqual(_contents(first), before)
+        self.assert_done(self.guess(*flags))
+        self.assertEqual(self.filed(), ["red/two.jpg"])
+
+    def test_results_that_another_run_wrote_meanwhile_are_kept(self):
+        self.draw_many(300)
+        results = self.folder / "results.csv"
+        self.stop(signal.SIGKILL, 1, f"--results={results}")
+        record = f"picture,filed,action\n/gone.jpg,{self.graph},moved\n"
+        results.write_text(record)
+        self.assert_one_line(self.guess(f"--results={results}"), "name another file")
+        other = self.folder / "other.csv"
+        done = self.guess(f"--results={other}")
+        self.assert_done(done)
+        self.assertIn("Going on after", done.stderr)
+        self.assertEqual(results.read_text(), record)
+        self.assert_done(self.undo(other))
+        self.assertEmpty(self.filed())
+
     def test_links(self):
         self.draw(one="Red")
         self.assert_done(self.guess("--link=symbolic"))

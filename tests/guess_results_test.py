@@ -65,17 +65,43 @@ class ResultsTest(parameterized.TestCase):
         (".jsonl", "text"),
         (".jsonl", '{"picture": "a", "filed": "b", "action": "burnt"}'),
         (".csv", "a,b\n1,2\n"),
+        (".csv", "a,b\n"),
         (".csv", "picture,filed,action\na,,moved\n"),
     )
     def test_other_files_are_refused(self, format_: str, text: str):
         path = self.folder / f"other{format_}"
         path.write_text(text)
-        with self.assertRaisesRegex(UserError, f"--undo={path} is not a file of results"):
+        with self.assertRaisesRegex(
+            UserError, f"^--undo={path} is not a file that --results wrote; name one that is$"
+        ):
             list(guess_results.read(path))
+        with self.assertRaisesRegex(
+            UserError,
+            f"^--results={path} is there already, is none that guess_dir wrote, and is not "
+            "written over; name another file$",
+        ):
+            guess_results.check_replaceable(path, ())
 
     def test_a_missing_file(self):
         with self.assertRaisesRegex(UserError, "cannot be read: No such file"):
             list(guess_results.read(self.folder / "none.csv"))
+
+    @parameterized.parameters(*guess_results.FORMATS)
+    def test_only_the_run_that_wrote_them_may_write_them_again(self, format_: str):
+        path = self.write(format_)
+        guess_results.check_replaceable(path, iter(_RESULTS))
+        for others in ((), _RESULTS[1:], _RESULTS[:-1], (*_RESULTS, *_RESULTS)):
+            with self.assertRaisesRegex(UserError, f"--results={path} has the record of an earl"):
+                guess_results.check_replaceable(path, iter(others))
+
+    @parameterized.parameters(*guess_results.FORMATS)
+    def test_what_says_of_no_filed_picture_may_be_written_over(self, format_: str):
+        path = self.folder / f"new{format_}"
+        guess_results.check_replaceable(path, ())
+        path.touch()
+        guess_results.check_replaceable(path, ())
+        planned = Result("/s/1.jpg", "/t/a.jpg", "planned", "a", 0.5)
+        guess_results.check_replaceable(self.write(format_, (planned, _RESULTS[-1])), ())
 
     def test_the_format_is_told_by_the_name(self):
         for name in ("results", "results.txt", "json"):

@@ -106,9 +106,35 @@ class UndoingTest(parameterized.TestCase):
             undoing.undo(path)
         with self.assertRaisesRegex(UserError, "journal is not there; name the file of --results"):
             undoing.undo(self.folder / ".guess_dir.journal")
-        (self.folder / "text").write_text("text\n")
-        with self.assertRaisesRegex(UserError, "text is no journal of guess_dir"):
-            undoing.undo(self.folder / "text")
+        with self.assertRaisesRegex(UserError, "is a folder; name the file of --results"):
+            undoing.undo(self.folder)
+
+    @parameterized.parameters("text", "text\n", "1\n", "", '{"a": 1}')
+    def test_a_file_that_is_none_of_guess_dir_is_left_alone(self, content: str):
+        path = self.folder / "notes"
+        path.write_text(content)
+        with self.assertRaisesRegex(
+            UserError,
+            f"^--undo={path} is not a file that --results wrote, whose name ends with .json, .csv "
+            "or .jsonl, nor the journal of an interrupted run; name one that is$",
+        ):
+            undoing.undo(path)
+        self.assertEqual(path.read_text(), content)
+
+    @parameterized.parameters(*ACTIONS)
+    def test_results_may_be_written_over_when_all_is_back(self, how: str):
+        path = self.file(how, a="x/1", b="x/2")
+        with self.assertRaisesRegex(UserError, f"put the pictures .* back with --undo={path}$"):
+            guess_results.check_replaceable(path, ())
+        undoing.undo(path)
+        guess_results.check_replaceable(path, ())
+
+    def test_results_may_not_be_written_over_when_one_is_not_back(self):
+        path = self.file("move", a="1", b="2")
+        (self.target / "1").rename(self.target / "taken further")
+        self.assertEqual(undoing.undo(path), (1, 1))
+        with self.assertRaisesRegex(UserError, "has the record of an earlier run"):
+            guess_results.check_replaceable(path, ())
 
 
 if __name__ == "__main__":

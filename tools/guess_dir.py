@@ -4,8 +4,9 @@
 
 Each picture in SRC is copied to DEST under a name that says what it shows and how sure that is,
 such as elsa-0.99636.jpg. No file is ever written over: a second one gets -2. A run that was stopped
-goes on when the same command is started again. A table of the categories goes to standard output.
-The exit status is 1 where a picture could not be read or filed; it is named, and stays where it is.
+goes on when the same command is started again; one that has ended begins anew. A table of the
+categories goes to standard output. The exit status is 1 where a picture could not be read or filed;
+it is named, and stays where it is.
 """
 
 import logging
@@ -54,8 +55,9 @@ _DRY_RUN = flags.DEFINE_boolean(
 _RESULTS = flags.DEFINE_string(
     "results",
     None,
-    "A file for what became of each picture, with the scores of all labels; its name ends with "
-    ".json, .csv or .jsonl.",
+    "A file for what became of each picture, with the scores of all labels, which --undo takes; "
+    "its name ends with .json, .csv or .jsonl. A new one for each run: that of an earlier run is "
+    "written over only after --undo or --dry_run.",
 )
 _UNDO = flags.DEFINE_string(
     "undo",

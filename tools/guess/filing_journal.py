@@ -22,6 +22,8 @@ from tools.guess.placing import FullError
 NAME = ".guess_dir.journal"
 
 _VERSION = 1
+# Of the first line.
+_BEGINNING = b'{"guess_dir_journal"'
 _NAMES_AT_A_TIME = 1000
 
 
@@ -44,6 +46,17 @@ class Plan:
     score: float | None = None
     error: str | None = None
     scores: Sequence[float] = ()
+
+
+def is_one(path: Path) -> bool:
+    """Tells whether a file begins as a journal does, or is one by name whose writer got no further.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        beginning = file.read(len(_BEGINNING))
+    return beginning == _BEGINNING or (path.name == NAME and _may_be_first(beginning))
 
 
 class Journal:
@@ -185,13 +198,15 @@ class Journal:
         try:
             with self.path.open("rb") as file:
                 for number, line in enumerate(file):
+                    if number == 0 and not _may_be_first(line):
+                        raise ValueError("it begins otherwise")
                     if not line.endswith(b"\n"):
                         break
                     self._take(number, json.loads(line))
                     whole += len(line)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
-                f"{self.path} is no journal of guess_dir, or damaged ({error!r}); move it elsewhere"
+                f"{self.path} is no journal of this guess_dir, or damaged; move it elsewhere"
             ) from error
         if not self._has_all_names:
             self._forget()
@@ -228,6 +243,10 @@ class Journal:
             os.fsync(self._descriptor)
         except OSError as error:
             raise FullError(f"{self.path} cannot be written: {error.strerror}") from error
+
+
+def _may_be_first(line: bytes) -> bool:
+    return line.startswith(_BEGINNING) or _BEGINNING.startswith(line)
 
 
 def _plans(line: Mapping[str, Any]) -> list[Plan]:

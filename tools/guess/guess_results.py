@@ -2,8 +2,10 @@
 
 import csv
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -12,6 +14,7 @@ from tools.guess import placing
 from tools.guess.filing_journal import Plan
 
 FORMATS = (".json", ".csv", ".jsonl")
+ENDINGS = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 
 # What was done to a picture, by the way in which it was to be filed.
 ACTIONS = {
@@ -22,7 +25,11 @@ ACTIONS = {
 }
 PLANNED = "planned"
 
-_COLUMNS = ("picture", "filed", "action", "label", "score", "error")
+# What says what became of a picture; the other columns say why.
+_PATHS = ("picture", "filed", "action")
+_COLUMNS = (*_PATHS, "label", "score", "error")
+# Raised while reading what `write` did not write.
+_OTHERWISE = (ValueError, TypeError, KeyError, AttributeError, csv.Error)
 
 
 @dataclass(frozen=True)
@@ -78,9 +85,40 @@ def check_format(path: Path) -> None:
     """Raises UserError where the name of a file does not say which format it is to have."""
     if path.suffix.lower() not in FORMATS:
         raise UserError(
-            f"--results={path} does not say in which format; "
-            f"let its name end with {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+            f"--results={path} does not say in which format; let its name end with {ENDINGS}"
         )
+
+
+def check_replaceable(path: Path, own: Iterable[Result]) -> None:
+    """Raises UserError where a file is there already whose contents would be missed.
+
+    Not missed are results of which nothing is left to undo, and those of the very run that is to
+    write them, which was stopped right after it had.
+
+    Args:
+        path: of a file for results, perhaps not there.
+        own: what the run has done until now.
+    """
+    try:
+        if not path.exists() or not path.stat().st_size or all(map(_is_undone, _read(path))):
+            return
+        pairs = zip_longest(map(_became, _read(path)), map(_became, own))
+        if all(there == mine for there, mine in pairs):
+            return
+    except OSError as error:
+        raise UserError(
+            f"--results={path} is there already and cannot be read: {error.strerror}; "
+            "name another file"
+        ) from error
+    except _OTHERWISE as error:
+        raise UserError(
+            f"--results={path} is there already, is none that guess_dir wrote, and is not written "
+            "over; name another file"
+        ) from error
+    raise UserError(
+        f"--results={path} has the record of an earlier run and is not written over; name another "
+        f"file, or put the pictures of that run back with --undo={path}"
+    )
 
 
 def write(path: Path, format_: str, results: Iterable[Result], labels: Sequence[str]) -> None:
@@ -104,15 +142,12 @@ def read(path: Path) -> Iterator[Result]:
         UserError: it is no such file.
     """
     try:
-        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            for fields in _records(path.suffix.lower(), file):
-                yield _result(fields)
+        yield from _read(path)
     except OSError as error:
         raise UserError(f"--undo={path} cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError, AttributeError, csv.Error) as error:
+    except _OTHERWISE as error:
         raise UserError(
-            f"--undo={path} is not a file of results that guess_dir wrote ({error!r}); "
-            "name the one of --results"
+            f"--undo={path} is not a file that --results wrote; name one that is"
         ) from error
 
 
@@ -145,9 +180,18 @@ def _as_json(result: Result) -> str:
     return text
 
 
+def _read(path: Path) -> Iterator[Result]:
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        for fields in _records(path.suffix.lower(), file):
+            yield _result(fields)
+
+
 def _records(format_: str, file: TextIO) -> Iterable[Mapping[str, Any]]:
     if format_ == ".csv":
-        return csv.DictReader(file)
+        reader = csv.DictReader(file)
+        if not set(_PATHS) <= set(reader.fieldnames or ()):
+            raise ValueError(f"the columns are {reader.fieldnames}")
+        return reader
     if format_ == ".json":
         records = json.load(file)
         if not isinstance(records, list):
@@ -157,9 +201,19 @@ def _records(format_: str, file: TextIO) -> Iterable[Mapping[str, Any]]:
 
 
 def _result(fields: Mapping[str, Any]) -> Result:
-    picture, filed, action = (fields.get(name) or None for name in ("picture", "filed", "action"))
+    picture, filed, action = (fields.get(name) or None for name in _PATHS)
     if not isinstance(picture, str) or not isinstance(filed, str | None):
         raise ValueError(f"a record has no path of a picture: {dict(fields)}")
     if action not in (None, PLANNED, *ACTIONS.values()) or (action is None) != (filed is None):
         raise ValueError(f"action {action} with filed {filed}")
     return Result(picture, filed, action)
+
+
+def _became(result: Result) -> tuple[str, str | None, str | None]:
+    return result.picture, result.filed, result.action
+
+
+def _is_undone(result: Result) -> bool:
+    if result.filed is None or result.action == PLANNED:
+        return True
+    return os.path.lexists(result.picture) and not os.path.lexists(result.filed)

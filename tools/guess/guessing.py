@@ -19,6 +19,7 @@ from tools.guess import filing, filing_journal, guess_results, loose_pictures
 from tools.guess.batches import batches
 from tools.guess.filing_journal import Journal, Plan
 from tools.guess.guess_options import Options
+from tools.guess.guess_results import Result
 from tools.guess.guess_summary import Summary
 from tools.guess.placing import FullError, Placing
 from tools.guess.safe_names import FreeNames, safe_and_distinct
@@ -46,7 +47,8 @@ def guess(options: Options, graph: Path, classifier: Classifier) -> Summary:
         classifier: what it holds.
 
     Raises:
-        UserError: there are no pictures, no room, or an interrupted run with other options.
+        UserError: there are no pictures, no room, an interrupted run with other options, or results
+            of another run where these are to be written.
     """
     if options.dry_run:
         with tempfile.TemporaryDirectory(prefix="guess_dir-") as folder:
@@ -64,6 +66,7 @@ def _guess(options: Options, graph: Path, classifier: Classifier, path: Path) ->
     with Journal(path) as journal:
         try:
             _begin_or_go_on(journal, _run(options, graph), classifier.labels, pictures, options)
+            _clear_results(options)
             _Filing(journal, options, classifier).run()
             summary = _finish(journal, options)
         except KeyboardInterrupt:
@@ -102,6 +105,7 @@ def _begin_or_go_on(
     options: Options,
 ) -> None:
     if not journal.position and not journal.pending:
+        _check_results(options, ())
         journal.begin(run, labels, _pictures(options) if pictures is None else pictures)
         return
     instead = f"put the pictures back with --undo={journal.path}"
@@ -115,10 +119,36 @@ def _begin_or_go_on(
             f"{options.target} has the journal of an interrupted run with another "
             f"{' and '.join(others)}; start that one again, or {instead}"
         )
+    _check_results(options, _results(journal))
     logging.info(
         "Going on after %d of %d pictures, where an earlier run was stopped",
         *(journal.position, journal.total),
     )
+
+
+def _check_results(options: Options, own: Iterable[Result]) -> None:
+    if options.results is not None:
+        guess_results.check_replaceable(options.results, own)
+
+
+def _clear_results(options: Options) -> None:
+    """Removes a file of results that is to be replaced.
+
+    When there are pictures again where those of an undone run had been, it would seem to be needed.
+    """
+    if options.results is None or options.dry_run:
+        return
+    try:
+        options.results.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"--results={options.results} cannot be written over: {error.strerror}; "
+            "name another file"
+        ) from error
+
+
+def _results(journal: Journal) -> Iterator[Result]:
+    return guess_results.results_of(journal.outcomes(), journal.run or {}, journal.labels)
 
 
 def _stopped(why: str, what_to_do: str, journal: Journal) -> str:
@@ -141,12 +171,13 @@ def _leave_nothing(journal: Journal) -> None:
 def _finish(journal: Journal, options: Options) -> Summary:
     """Counts what became of the pictures, and writes it where that is wanted."""
     summary = Summary()
-    results = guess_results.results_of(journal.outcomes(), journal.run or {}, journal.labels)
-    counted = summary.counting(results)
+    counted = summary.counting(_results(journal))
     if options.results is None:
         for _ in counted:
             pass
     else:
+        # Another run may have written it meanwhile.
+        _check_results(options, _results(journal))
         with atomic_file(options.results) as temporary:
             format_ = options.results.suffix.lower()
             guess_results.write(temporary, format_, counted, journal.labels)

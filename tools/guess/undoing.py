@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from retrain.errors import UserError
-from tools.guess import filing, guess_results, placing
+from tools.guess import filing, filing_journal, guess_results, placing
 from tools.guess.batches import batches
 from tools.guess.filing_journal import Journal
 from tools.guess.guess_results import ACTIONS, PLANNED, Result
@@ -42,11 +42,7 @@ def undo(path: Path) -> Undone:
             raise UserError(f"--undo={path} is of a --dry_run, which changed nothing")
         undone = _put_back(results)
     else:
-        if not path.is_file():
-            raise UserError(
-                f"--undo={path} is not there; name the file of --results, or the journal of an "
-                "interrupted run"
-            )
+        _check_is_journal(path)
         with Journal(path) as journal:
             results = list(_begun(journal))
             undone = _put_back(results)
@@ -54,6 +50,24 @@ def undo(path: Path) -> Undone:
                 journal.remove()
     _remove_empty_folders(results)
     return undone
+
+
+def _check_is_journal(path: Path) -> None:
+    wanted = "the file of --results, or the journal of an interrupted run"
+    if not path.exists():
+        raise UserError(f"--undo={path} is not there; name {wanted}")
+    if path.is_dir():
+        raise UserError(f"--undo={path} is a folder; name {wanted}")
+    try:
+        # A journal is removed in the end, and what is none must not be.
+        is_journal = path.is_file() and filing_journal.is_one(path)
+    except OSError as error:
+        raise UserError(f"--undo={path} cannot be read: {error.strerror}") from error
+    if not is_journal:
+        raise UserError(
+            f"--undo={path} is not a file that --results wrote, whose name ends with "
+            f"{guess_results.ENDINGS}, nor the journal of an interrupted run; name one that is"
+        )
 
 
 def _begun(journal: Journal) -> Iterator[Result]:
