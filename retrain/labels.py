@@ -1,7 +1,6 @@
 """Names of folders to the labels that programs show."""
 
 import logging
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -15,9 +14,10 @@ _NOT_IN_A_LINE = ("Cc", "Cs", "Zl", "Zp")
 def labels_of(names: Sequence[str]) -> tuple[str, ...]:
     """Returns a label for each folder name: unique, not empty, and one line of valid Unicode.
 
-    As in the original, a label is the name in lower case, with one space for each run of other
-    signs than a-z and 0-9. A name of which this leaves nothing, or the same as of another name, is
-    itself the label, and a warning says so.
+    A label is the name in lower case, with one space for each run of signs that are no letters or
+    digits. The original knew those of English alone; of all others it left no more than gaps. A
+    name of which this leaves nothing, or the same as of another name, is itself the label, and a
+    warning says so.
 
     Args:
         names: of the folders, each different.
@@ -35,8 +35,8 @@ def labels_of(names: Sequence[str]) -> tuple[str, ...]:
     if kept:
         more = len(kept) - _NAMED_AT_MOST
         logging.warning(
-            "These folders keep their names as labels, because in plain letters nothing would be "
-            "left of them, or the same as of another: %s%s.",
+            "These folders keep their names as labels, because without signs and capital letters "
+            "nothing would be left of them, or the same as of another: %s%s.",
             ", ".join(kept[:_NAMED_AT_MOST]),
             f" and {more} more" if more > 0 else "",
         )
@@ -44,7 +44,13 @@ def labels_of(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _plain(name: str) -> str:
-    return re.sub("[^a-z0-9]+", " ", name.lower()).strip()
+    composed = unicodedata.normalize("NFC", name.lower())
+    return " ".join("".join(sign if _is_in_words(sign) else " " for sign in composed).split())
+
+
+def _is_in_words(sign: str) -> bool:
+    # Letters, marks, without which many scripts cannot be written, and numbers.
+    return unicodedata.category(sign)[0] in "LMN"
 
 
 def _line(name: str) -> str:
