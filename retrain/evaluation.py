@@ -122,7 +122,7 @@ def evaluate(probabilities: np.ndarray, categories: np.ndarray) -> Evaluation:
         interval=_wilson_interval(int(right.sum()), count) if count else None,
         baseline=_share(confusion.sum(axis=1).max(), count),
         balanced_accuracy=_mean([c.recall for c in classes if c.recall is not None]),
-        cross_entropy=_cross_entropy(probabilities, categories) if count else None,
+        cross_entropy=float(losses(probabilities, categories).mean()) if count else None,
         expected_calibration_error=_calibration_error(scores, right) if count else None,
         classes=classes,
         confusion=tuple(tuple(row) for row in confusion.tolist()),
@@ -178,11 +178,17 @@ def _mean(values: Sequence[float]) -> float | None:
     return _share(sum(values), len(values))
 
 
-def _cross_entropy(probabilities: np.ndarray, categories: np.ndarray) -> float:
+def losses(probabilities: np.ndarray, categories: np.ndarray) -> np.ndarray:
+    """Returns the cross entropy of each picture in nats, float64 [N].
+
+    Args:
+        probabilities: float32 [N, classes].
+        categories: int [N].
+    """
     of_truth = probabilities[np.arange(len(categories)), categories].astype(np.float64)
     # A probability that was rounded to 0 is not a certainty of being wrong.
     smallest = np.finfo(np.float32).tiny
-    return float(np.mean(-np.log(np.clip(of_truth, smallest, 1))))
+    return -np.log(np.clip(of_truth, smallest, 1))
 
 
 def _calibration_error(scores: np.ndarray, right: np.ndarray) -> float:

@@ -169,7 +169,7 @@ _SOLVER = flags.DEFINE_enum(
     "solver",
     "auto",
     ["auto", "logistic_regression", "sgd"],
-    "How to train the last layer: by regression, whose strength the validation pictures choose, or "
+    "How to train the last layer: by regression, whose strength cross-validation chooses, or "
     "by the original's gradient descent, which auto takes when one of its flags is given: "
     "--how_many_training_steps, --learning_rate, --train_batch_size, --validation_batch_size, "
     "--eval_step_interval, --intermediate_store_frequency, or --distortions_per_image=0.",
@@ -218,6 +218,8 @@ _SEED = flags.DEFINE_integer(
     _HEAD.seed,
     "Of all random choices: the same command gives the same classifier, bit for bit.",
     lower_bound=0,
+    # More are not taken by all that has a seed.
+    upper_bound=2**32 - 1,
 )
 _ARCHITECTURE = flags.DEFINE_string(
     "architecture",

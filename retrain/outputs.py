@@ -56,6 +56,21 @@ def _check_different(options: OutputOptions) -> None:
         flags[path] = flag
 
 
+def check_can_be_tested(count: int, options: OutputOptions) -> None:
+    """Raises UserError where the options want an accuracy, and there are no pictures to test it.
+
+    Args:
+        count: how many pictures the test part has.
+        options: which files will be written.
+    """
+    least = options.assert_accuracy_at_least
+    if least is not None and not count:
+        raise UserError(
+            f"--assert_accuracy_at_least={least:g} cannot be told: no pictures were held out "
+            "for testing; set --testing_percentage or --test_dir"
+        )
+
+
 def check_accuracy(trained: Mapping[str, Trained], options: OutputOptions) -> None:
     """Raises UserError where a classifier to be written is not as good as the options want.
 
@@ -68,12 +83,8 @@ def check_accuracy(trained: Mapping[str, Trained], options: OutputOptions) -> No
         return
     for engine in _engines(options, trained):
         test = trained[engine].test
-        if test.accuracy is None:
-            raise UserError(
-                f"--assert_accuracy_at_least={least:g} cannot be told: no pictures were held out "
-                "for testing; set --testing_percentage or --test_dir"
-            )
-        if test.accuracy < least:
+        check_can_be_tested(test.count, options)
+        if test.accuracy is not None and test.accuracy < least:
             raise UserError(
                 f"the accuracy{' in int8' if engine == INT8 else ''} is {test.accuracy:.4f} on "
                 f"{test.count} test pictures, less than --assert_accuracy_at_least={least:g}; no "

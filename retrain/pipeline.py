@@ -10,6 +10,7 @@ from retrain.export.assemble import assemble
 from retrain.fine_tuning import choice
 from retrain.graph_session import tensorflow_session
 from retrain.runtime import load_in_background
+from retrain.splits import TEST
 from retrain.training import train_and_test
 
 
@@ -29,6 +30,7 @@ def run(config: TrainingConfig) -> None:
         dataset = images.scan(config.image_dir, config.split)
     logging.info("%s", report.dataset_line(dataset))
     class_weights.check_labels(config.head.class_weights, dataset.labels, dataset.folders)
+    outputs.check_can_be_tested(len(dataset.split(TEST)), config.output)
     choice.check(config.fine_tuning, backbone, dataset)
     # It takes a second to load. The export needs it, and features in bfloat16 do.
     load_in_background(tensorflow_session)
@@ -52,4 +54,4 @@ def run(config: TrainingConfig) -> None:
         written, checked, table = outputs.write_classifiers(classifiers, config.output, features)
     written += drawn
     written += outputs.write_metrics(config, trained, fine_tuned, checked, clock)
-    report.print_results(config, trained, written, table)
+    report.print_results(config, trained, fine_tuned, written, table)

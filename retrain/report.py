@@ -63,6 +63,8 @@ def explanation(evaluation: Evaluation, dataset: Dataset) -> list[str]:
         f"With {evaluation.count} test pictures the true accuracy is likely between {low:.1f}% and "
         f"{high:.1f}%; always the commonest category would reach {100 * evaluation.baseline:.1f}%."
     ]
+    if evaluation.accuracy < evaluation.baseline:
+        lines.append("That is worse than guessing: the pictures, or their labels, teach nothing.")
     counts = Counter(picture.category for picture in dataset.pictures).values()
     if max(counts) > _IMBALANCE * min(counts) and evaluation.balanced_accuracy is not None:
         lines.append(
@@ -94,7 +96,7 @@ def misclassified_lines(
     for mistake in evaluation.misclassified:
         path = one_line(pictures[mistake.index].path)
         lines.append(f"{path:>70}  {one_line(labels[mistake.predicted])} ({mistake.score:.5f})")
-    return lines
+    return lines if evaluation.misclassified else [*lines, "none"]
 
 
 def written_lines(written: Sequence[Written], graph: Path, example: Path) -> list[str]:
@@ -137,6 +139,7 @@ def _columns(difference: Difference) -> str:
 def print_results(
     config: TrainingConfig,
     trained: Mapping[str, Trained],
+    fine_tuned: FineTuned | None,
     written: Sequence[Written],
     table: Sequence[str],
 ) -> None:
@@ -145,6 +148,7 @@ def print_results(
     Args:
         config: of the run.
         trained: by the name of the engine that the features are of; the graph's head last.
+        fine_tuned: what came out where the network learned, too.
         written: files.
         table: how they answer.
     """
@@ -156,9 +160,11 @@ def print_results(
     if config.print_misclassified_test_images:
         lines += misclassified_lines(best.test, pictures, labels)
     lines += [accuracy_line(best.test), *explanation(best.test, best.features.dataset)]
+    if fine_tuned and fine_tuned.kept and fine_tuned.test_without is not None:
+        lines.append(f"Without fine-tuning: {100 * fine_tuned.test_without:.1f}%.")
     if int8 and int8.test.accuracy is not None:
         lines.append(f"In int8, with a last layer of its own: {100 * int8.test.accuracy:.1f}%.")
-    example = pictures[0].path if pictures else config.image_dir / "picture.jpg"
+    example = (pictures or best.features.dataset.pictures)[0].path
     lines += table
     print("\n".join(lines + written_lines(written, config.output.output_graph, example)))
 
@@ -208,10 +214,10 @@ def metrics(
 
 def _fine_tuning(fine_tuned: FineTuned, labels: Sequence[str]) -> dict[str, object]:
     return {
-        "kept": fine_tuned.kept,
+        **fine_tuned._asdict(),
         "course": dataclasses.asdict(fine_tuned.course),
-        "validation_with": fine_tuned.with_it.as_json(labels),
-        "validation_without": fine_tuned.without.as_json(labels),
+        "with_it": fine_tuned.with_it.as_json(labels),
+        "without": fine_tuned.without.as_json(labels),
     }
 
 

@@ -88,7 +88,7 @@ def write(
         if it is best and (folder or it.summaries):
             # TensorBoard's library takes a tenth of a second to write a PNG file of photos.
             kind = "PNG" if folder else "JPEG"
-            drawings += _pictures(_variations(config, backbone), backbone, it, kind)
+            drawings += _pictures(_variations(config), backbone, it, kind)
         if folder and it is best and fine_tuned:
             drawings.append(_fine_tuning(fine_tuned))
         if folder:
@@ -148,9 +148,9 @@ def _confusion(test: Evaluation, labels: Sequence[str]) -> bytes:
     return plots.confusion(np.array(test.confusion), labels, title)
 
 
-def _variations(config: TrainingConfig, backbone: Backbone) -> DistortionOptions:
-    """Returns how the pictures were varied; of a network that learned, it did in every epoch."""
-    if not backbone.fine_tuned:
+def _variations(config: TrainingConfig) -> DistortionOptions:
+    """Returns how the pictures were varied; where the network learned, anew in every epoch."""
+    if not config.fine_tuning.epochs:
         return config.distortions
     return dataclasses.replace(config.fine_tuning_distortions, per_image=0)
 

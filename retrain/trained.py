@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from retrain.bottlenecks import Bottlenecks, Part
 from retrain.course import Course
@@ -11,8 +12,7 @@ from retrain.head import Head
 from retrain.splits import TEST
 
 
-@dataclass(frozen=True)
-class FineTuned:
+class FineTuned(NamedTuple):
     """What came out when the network learned, too.
 
     Attributes:
@@ -20,12 +20,20 @@ class FineTuned:
         course: how it went, by epochs.
         with_it: how good the classifier is for the validation part with what the network learned.
         without: how good it is with the network as it was, and a head made alike.
+        gain: by how much the mean cross entropy is smaller with it, in nats.
+        standard_error: of the gain.
+        test_with: the accuracy of the final test with it, by which nothing is chosen.
+        test_without: the accuracy of the final test with the network as it was.
     """
 
     kept: bool
     course: Course
     with_it: Evaluation
     without: Evaluation
+    gain: float
+    standard_error: float
+    test_with: float | None
+    test_without: float | None
 
 
 @dataclass(frozen=True)

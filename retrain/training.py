@@ -36,8 +36,17 @@ def train_and_test(
     dataset: Dataset,
     engines: Sequence[str],
     clock: Clock,
+    told: bool = False,
 ) -> dict[str, Trained]:
     """Returns for each of the engines a head trained on its features, with its test.
+
+    Args:
+        config: of the run.
+        backbone: the network.
+        dataset: all pictures.
+        engines: their names.
+        clock: of the run.
+        told: whether the user knows already which pictures are odd.
 
     Raises:
         UserError: the user must change something.
@@ -57,8 +66,7 @@ def train_and_test(
                 config.bottleneck_dir,
                 config.strict,
                 config.distortions,
-                # One that was fine-tuned comes after the one that it was made of.
-                told=bool(trained) or backbone.fine_tuned,
+                told=told or bool(trained),
             )
         logging.info("%s", report.bottlenecks_line(features))
         trained[engine] = _trained_and_tested(config, backbone, features, clock, run)

@@ -95,11 +95,15 @@ class ExportsMainTest(parameterized.TestCase):
         ("--tflite_quantization=int8", "--tflite_quantization=int8 needs .* --tflite_file"),
         ("--tflite_input=float32", "--tflite_input=float32 needs .* --tflite_file"),
         ("--min_agreement=99", "--min_agreement must be .* from 0 to 1, not 99"),
+        (
+            "--assert_accuracy_at_least=0.5 --testing_percentage=0",
+            "--assert_accuracy_at_least=0.5 cannot be told: no pictures",
+        ),
         ("--assert_accuracy_at_least=-1", "--assert_accuracy_at_least must be .* not -1"),
         ("--assert_accuracy_at_least=nan", "--assert_accuracy_at_least must be .* not nan"),
     )
-    def test_mistakes_are_told_at_once(self, flag: str, message: str):
-        self.assert_refused(self.train(flag), message)
+    def test_mistakes_are_told_at_once(self, flags: str, message: str):
+        self.assert_refused(self.train(*flags.split()), message)
 
     def test_kinds_of_tflite_files_that_there_are_not(self):
         file = f"--tflite_file={self.folder}/other.tflite"

@@ -84,9 +84,15 @@ class ChoiceTest(absltest.TestCase):
         self.assertNotEqual(chosen.backbone.fingerprint, self.backbone.fingerprint)
         (old,), (new,) = before.values(), chosen.trained.values()
         errors = [len(it.evaluations[VALIDATION].misclassified) for it in (new, old)]
-        self.assertLess(*errors)
+        self.assertLessEqual(*errors)
+        outcome = chosen.outcome
+        self.assertGreater(outcome.gain, outcome.standard_error)
+        entropies = [it.cross_entropy for it in (outcome.without, outcome.with_it)]
+        self.assertAlmostEqual(entropies[0] - entropies[1], outcome.gain, places=5)
+        self.assertEqual(outcome.test_with, new.test.accuracy)
+        self.assertEqual(outcome.test_without, old.test.accuracy)
         self.assertTrue(chosen.outcome.kept)
-        self.assertIs(chosen.outcome.with_it, new.evaluations[VALIDATION])
+        self.assertEqual(chosen.outcome.with_it, new.evaluations[VALIDATION])
         self.assertLen(chosen.outcome.course.at, _GOOD.epochs)
         said = rf"of 24 validation pictures, {errors[0]} get a wrong label with it and \d+ without"
         self.assertRegex(lines[-1], said)

@@ -1,6 +1,7 @@
 """A network learns in the layers that may, and nowhere else."""
 
 import contextlib
+import dataclasses
 import logging
 import re
 import shutil
@@ -50,15 +51,25 @@ class LearningTest(parameterized.TestCase):
         pictures = tunable_backbone.draw_stripes(cls.folder / "pictures")
         cls.dataset = images.scan(pictures, SplitOptions())
 
-    def learn(self, count: int, seed: int = 0, checkpoint: Path | None = None, **options):
+    def learn(
+        self,
+        count: int,
+        seed: int = 0,
+        checkpoint: Path | None = None,
+        channel_order: str = "RGB",
+        **options,
+    ):
         """Returns the network, and how the training went."""
         checkpoint = checkpoint or Path(self.create_tempdir().full_path, "new", "epochs.npz")
         network = layers.load(self.backbone, count)
+        if channel_order == "BGR":
+            kernel, bias = network.layers[0].get_weights()
+            network.layers[0].set_weights([kernel[:, :, ::-1], bias])
         pictures = self.dataset.split(TRAINING)
         course = learning.learn(
             network,
             Head(np.zeros((tiny_backbone.WIDTH, 3), np.float32), np.zeros(3, np.float32)),
-            self.backbone,
+            dataclasses.replace(self.backbone, channel_order=channel_order),
             Lessons(
                 Pictures(pictures, _SIDE, _SIDE, _MILD),
                 np.array([picture.category for picture in pictures]),
@@ -111,6 +122,16 @@ class LearningTest(parameterized.TestCase):
         self.assertEqual(first, second)
         self.assertNotEqual(first, other)
         self.assertEqual(networks[0][1], networks[1][1])
+
+    def test_a_network_for_another_order_of_channels_sees_them_in_that_order(self):
+        options = {"learning_rate": 0.01, "epochs": 2}
+        _, course = self.learn(ALL_LAYERS, **options)
+        _, of_swapped = self.learn(ALL_LAYERS, channel_order="BGR", **options)
+        for found, expected in (
+            (of_swapped.learned, course.learned),
+            (of_swapped.others, course.others),
+        ):
+            np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
 
     def test_one_that_was_stopped_goes_on_and_comes_to_the_same(self):
         whole, course = self.learn(ALL_LAYERS, epochs=3)

@@ -69,23 +69,24 @@ class FineTuningTest(parameterized.TestCase):
         self.assertLen(accuracies, 2)
         # A third would be right without looking.
         self.assertGreater(float(accuracies[0]), 10)
-        (better,) = re.findall(r"Fine-tuning (helps|does not help) and is ", said)
+        (better,) = re.findall(r"Fine-tuning (helps|does not help) (?:for certain )?and is ", said)
         errors = [
             int(number) for number in re.findall(r", (\d+) get a wrong .* (\d+) without", said)[0]
         ]
         told = numbers["fine_tuning"]
         self.assertEqual(told["kept"], better == "helps")
         self.assertEqual(told["course"]["at"], [1, 2])
-        for when, wrong in zip(("with", "without"), errors, strict=True):
-            of_one = told[f"validation_{when}"]
+        for when, wrong in zip(("with_it", "without"), errors, strict=True):
+            of_one = told[when]
             self.assertEqual(round((1 - of_one["accuracy"]) * of_one["count"]), wrong)
         if better == "helps":
             self.assertLessEqual(*errors)
             options = numbers["training"]["fine_tuning"]
             self.assertEqual((options["epochs"], options["layers"]), (2, 12))
             self.assertFalse(options["distortions"]["flip_left_right"])
+            self.assertGreater(told["gain"], told["standard_error"])
         else:
-            self.assertGreaterEqual(*errors)
+            self.assertTrue(told["gain"] <= told["standard_error"] or errors[0] > errors[1])
             self.assertEqual(numbers["training"], plain["training"])
             self.assertEqual(numbers["test"], plain["test"])
         self.assertEqual(numbers["exports"][1]["from_pixels"]["agreement"], 1)

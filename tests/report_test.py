@@ -44,6 +44,15 @@ class ReportTest(absltest.TestCase):
             report.accuracy_line(_evaluation(146, 7)), "Final test accuracy = 95.4% (N=153)"
         )
 
+    def test_no_mistake_is_said(self):
+        lines = report.misclassified_lines(_evaluation(4, 0), [], _LABELS)
+        self.assertEqual(lines, ["=== MISCLASSIFIED TEST IMAGES ===", "none"])
+
+    def test_worse_than_guessing_is_said(self):
+        for right, said in ((3, True), (5, False), (8, False)):
+            lines = report.explanation(_evaluation(right, 10 - right), _dataset(9, 9))
+            self.assertEqual(any("worse than guessing" in line for line in lines), said)
+
     def test_no_pictures_no_accuracy(self):
         nothing = evaluate(np.zeros((0, 2), np.float32), np.zeros(0, np.int64))
         self.assertIn("unknown", report.accuracy_line(nothing))
@@ -104,7 +113,8 @@ class ReportTest(absltest.TestCase):
         checked = Checked("Keras", 9000, 5.5, from_pixels=same, from_files=None)
         measures = Measures((0.5, 1.0), (2.0, 0.25))
         tuned = FineTuned(
-            False, Course((1, 2), measures, measures), _evaluation(2, 2), _evaluation(3, 1)
+            *(False, Course((1, 2), measures, measures), _evaluation(2, 2), _evaluation(3, 1)),
+            *(-0.25, 0.125, 0.5, 0.75),
         )
         config = TrainingConfig(Path("/p"))
         numbers = json.loads(report.metrics(config, trained, tuned, [checked], clock))
@@ -119,8 +129,9 @@ class ReportTest(absltest.TestCase):
         told = numbers["fine_tuning"]
         self.assertIs(told["kept"], False)
         self.assertEqual(told["course"]["learned"], [[0.5, 1.0], [2.0, 0.25]])
-        self.assertEqual(told["validation_with"]["accuracy"], 0.5)
-        self.assertEqual(told["validation_without"]["accuracy"], 0.75)
+        self.assertEqual(told["with_it"]["accuracy"], 0.5)
+        self.assertEqual(told["without"]["accuracy"], 0.75)
+        self.assertEqual((told["gain"], told["test_without"]), (-0.25, 0.75))
         (export,) = numbers["exports"]
         self.assertEqual((export["kind"], export["size"]), ("Keras", 9000))
         self.assertEqual(export["from_pixels"]["largest"], 0.001)

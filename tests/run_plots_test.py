@@ -115,8 +115,8 @@ class DrawnRunTest(absltest.TestCase):
                 self.assert_shows(self.drawn(), variant)
 
     def test_a_network_that_learned_shows_what_it_learned_from(self):
-        self.backbone = dataclasses.replace(self.backbone, fine_tuned=True)
-        self.draw(self.config())
+        config = self.config()
+        self.draw(dataclasses.replace(config, fine_tuning=FineTuningOptions(epochs=1)))
         fresh = dataclasses.replace(FineTuningOptions().distortions, per_image=0)
         for picture in self.pictures:
             data = picture.path.read_bytes()
@@ -128,7 +128,8 @@ class DrawnRunTest(absltest.TestCase):
         measures = Measures((0.5, 0.75, 0.7), (1.0, 0.5, 0.8))
         right = evaluate(np.eye(3, dtype=np.float32), np.array([0, 1, 1]))
         for kept in (True, False):
-            tuned = FineTuned(kept, Course((1, 2, 3), measures, measures), right, right)
+            course = Course((1, 2, 3), measures, measures)
+            tuned = FineTuned(kept, course, right, right, 0.1, 0.05, 1.0, 1.0)
             written = run_plots.write(
                 self.config(), self.backbone, {"float32": self.trained()}, tuned
             )

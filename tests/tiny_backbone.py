@@ -23,6 +23,7 @@ def network() -> Any:
             layers.Conv2D(16, 3, strides=2, activation="relu6"),
             layers.DepthwiseConv2D(3),
             layers.BatchNormalization(),
+            layers.Dropout(0.2),
             layers.Conv2D(WIDTH, 1, activation="relu6"),
             layers.GlobalAveragePooling2D(),
         ]

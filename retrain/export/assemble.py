@@ -50,6 +50,10 @@ def assemble(
         test_accuracy: 0 to 1, or None where it is not known.
     """
     dataset = features.dataset
+    training = {"engine": features.engine, **config.used()}
+    if backbone.fine_tuned:
+        # Or it would be forgotten of a graph that is retrained again and again.
+        training.setdefault("fine_tuning", "before this training")
     metadata = Metadata(
         labels=dataset.labels,
         folders=dataset.folders,
@@ -67,7 +71,7 @@ def assemble(
             "pictures": {p: len(dataset.split(p)) for p in (TRAINING, VALIDATION, TEST)},
         },
         test_accuracy=test_accuracy,
-        training={"engine": features.engine, **config.used()},
+        training=training,
         versions=versions(),
     )
     if features.int8_network is None:

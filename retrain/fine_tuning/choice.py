@@ -4,15 +4,18 @@ import dataclasses
 import logging
 from typing import NamedTuple
 
+import numpy as np
+
 from retrain.backbones.engines import INT8
 from retrain.backbones.spec import Backbone
 from retrain.clock import Clock
 from retrain.config import FineTuningOptions, TrainingConfig
 from retrain.course import Course
 from retrain.errors import UserError
-from retrain.evaluation import Evaluation, evaluate
+from retrain.evaluation import Evaluation, evaluate, losses
 from retrain.fine_tuning import layers
 from retrain.fine_tuning.tuned_backbone import tuned
+from retrain.head import Head
 from retrain.images import Dataset
 from retrain.splits import VALIDATION
 from retrain.summaries import RunSummaries
@@ -54,8 +57,9 @@ def better(
 ) -> Choice:
     """Returns what is better for the validation part: the network as it is, or fine-tuned.
 
-    The better one has fewer errors, or where these are as many, is surer of the truth. The test
-    part decides nothing.
+    A fine-tuned one must make no more errors, and be surer of the truth by more than the standard
+    error of that: with few pictures to judge by, one that is no better would often seem so. The
+    test part decides nothing.
 
     Args:
         config: of the run.
@@ -72,20 +76,21 @@ def better(
     with clock.phase("fine_tuning"):
         network, course = tuned(config, backbone, before)
     _summarise(config, course)
-    changed = train_and_test(config, network, before.features.dataset, list(trained), clock)
-    *_, after = changed.values()
-    with_it, without = after.evaluations[VALIDATION], _judged_alike(config, backbone, before)
-    helps = _badness(with_it) < _badness(without) and not _spoils_int8(trained, changed)
-    logging.info(
-        "Fine-tuning %s: of %d validation pictures, %d get a wrong label with it and %d without, "
-        "at a cross entropy of %.4f and %.4f.",
-        "helps and is kept" if helps else "does not help and is left out",
-        with_it.count,
-        *(len(with_it.misclassified), len(without.misclassified)),
-        *(with_it.cross_entropy, without.cross_entropy),
+    logging.info("The network that has learned:")
+    changed = train_and_test(
+        config, network, before.features.dataset, list(trained), clock, told=True
     )
-    outcome = FineTuned(helps, course, with_it, without)
-    if helps:
+    logging.info("The network as it was, judged in the same way:")
+    outcome = _judged(config, backbone, trained, changed, course)
+    logging.info(
+        "Fine-tuning %s: of %d validation pictures, %d get a wrong label with it and %d without; "
+        "the cross entropy is %.4f with it, lower by %.4f ± %.4f.",
+        "helps and is kept" if outcome.kept else "does not help for certain and is left out",
+        outcome.with_it.count,
+        *(len(outcome.with_it.misclassified), len(outcome.without.misclassified)),
+        *(outcome.with_it.cross_entropy, outcome.gain, outcome.standard_error),
+    )
+    if outcome.kept:
         return Choice(config, network, _with_unreadable(changed, trained), outcome)
     plain = dataclasses.replace(config, fine_tuning=FineTuningOptions())
     return Choice(plain, backbone, trained, outcome)
@@ -97,30 +102,57 @@ def _summarise(config: TrainingConfig, course: Course) -> None:
             summaries.add_course(course, "by_epoch")
 
 
-def _judged_alike(config: TrainingConfig, backbone: Backbone, before: Trained) -> Evaluation:
-    """Returns how good the network as it is would be with a head made as that of the other one.
+def _judged(
+    config: TrainingConfig,
+    backbone: Backbone,
+    before: dict[str, Trained],
+    after: dict[str, Trained],
+    course: Course,
+) -> FineTuned:
+    """Returns what the validation part says of both; it is kept where it helps with each engine."""
+    found = {
+        engine: _outcome(
+            before[engine], _head_made_alike(config, backbone, before[engine]), it, course
+        )
+        for engine, it in after.items()
+    }
+    *_, outcome = found.values()
+    if INT8 in found and not found[INT8].kept:
+        logging.info("In int8, which is wanted, too, it does not help for certain.")
+    return outcome._replace(kept=all(it.kept for it in found.values()))
+
+
+def _outcome(before: Trained, alike: Head, after: Trained, course: Course) -> FineTuned:
+    with_it, losses_with = _evaluated(after.head, after)
+    without, losses_without = _evaluated(alike, before)
+    gains = losses_without - losses_with
+    gain = float(gains.mean())
+    error = float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else np.inf
+    helps = len(with_it.misclassified) <= len(without.misclassified) and gain > error
+    return FineTuned(
+        helps, course, with_it, without, gain, error, after.test.accuracy, before.test.accuracy
+    )
+
+
+def _head_made_alike(config: TrainingConfig, backbone: Backbone, before: Trained) -> Head:
+    """Returns a head for the network as it was that is made as that of the other one.
 
     That head's strength and temperature are chosen by the validation part, which then seems
     easier than it does to a head that others chose.
     """
     if config.head.solver == "sgd":
-        return before.evaluations[VALIDATION]  # It chooses nothing.
+        return before.head  # It chooses nothing.
     silent = dataclasses.replace(
         config, output=dataclasses.replace(config.output, summaries_dir=None)
     )
-    head = train_head(silent, backbone, before.features, apart=True).head
-    part = before.features.part(VALIDATION)
-    return evaluate(head.probabilities(part.vectors), part.categories)
+    return train_head(silent, backbone, before.features, apart=True).head
 
 
-def _spoils_int8(before: dict[str, Trained], after: dict[str, Trained]) -> bool:
-    """Tells whether more validation pictures get a wrong label in int8 than did before."""
-    if INT8 not in after:
-        return False
-    wrong = [len(it[INT8].evaluations[VALIDATION].misclassified) for it in (before, after)]
-    if wrong[1] > wrong[0]:
-        logging.info("In int8, %d get a wrong label with it and %d without.", wrong[1], wrong[0])
-    return wrong[1] > wrong[0]
+def _evaluated(head: Head, trained: Trained) -> tuple[Evaluation, np.ndarray]:
+    """Returns how good a head is for the validation part, and the loss of each picture in nats."""
+    part = trained.features.part(VALIDATION)
+    probabilities = head.probabilities(part.vectors)
+    return evaluate(probabilities, part.categories), losses(probabilities, part.categories)
 
 
 def _with_unreadable(after: dict[str, Trained], before: dict[str, Trained]) -> dict[str, Trained]:
@@ -142,8 +174,3 @@ def _check_judges(count: int) -> None:
             "--fine_tune_epochs needs validation pictures, which tell whether it helps; set "
             "--validation_percentage or --validation_dir"
         )
-
-
-def _badness(evaluation: Evaluation) -> tuple[int, float]:
-    assert evaluation.cross_entropy is not None
-    return len(evaluation.misclassified), evaluation.cross_entropy

@@ -164,7 +164,10 @@ class _Learner:
             lambda pixels, categories: sums(logits(pixels, training=False), categories),
             [pictures, numbers],
         )
-        self._changing = [*variables, *optimizer.variables]
+        # The seeds of what is dropped at random are no weights, but change as well.
+        weights = {id(weight) for weight in network.weights}
+        seeds = [variable for variable in network.variables if id(variable) not in weights]
+        self._changing = [*variables, *seeds, *optimizer.variables]
 
     def save(self, file: Path, epochs: list[Epoch]) -> None:
         values = [variable.numpy() for variable in self._changing]

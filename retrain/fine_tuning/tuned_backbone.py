@@ -24,7 +24,7 @@ from retrain.splits import TRAINING, VALIDATION
 from retrain.trained import Trained
 
 # To be raised when the same options give another network.
-_VERSION = 2
+_VERSION = 3
 
 _COURSE = "course.json"
 _UNFINISHED = "fine_tuning"
@@ -35,7 +35,7 @@ def tuned(config: TrainingConfig, backbone: Backbone, trained: Trained) -> tuple
 
     It is kept in the folder of the cache, and taken from there when all is the same that it is made
     from, wherever the pictures lie then. One that was stopped goes on after its last epoch. Made
-    anew from the same, it is a little different, as threads add numbers in any order; so its
+    anew from the same, it may be a little different, as threads add numbers in any order; so its
     fingerprint is that of what it became.
 
     Args:
@@ -49,7 +49,7 @@ def tuned(config: TrainingConfig, backbone: Backbone, trained: Trained) -> tuple
     """
     options, seed = config.fine_tuning, config.head.seed
     dataset, head = trained.features.dataset, trained.head
-    pictures = dataset.split(TRAINING)
+    pictures, watched = dataset.split(TRAINING), dataset.split(VALIDATION)
     categories = np.array([picture.category for picture in pictures], np.int64)
     importance = _importance(config, dataset, categories)
     decisive = {
@@ -58,6 +58,9 @@ def tuned(config: TrainingConfig, backbone: Backbone, trained: Trained) -> tuple
         "preprocessing": pixels.PREPROCESSING_VERSION,
         "pictures": _digest(b"".join(_digests(pictures, config.bottleneck_dir))),
         "categories": _digest(categories),
+        # They decide nothing of the network, but what is said of its epochs.
+        "validation": _digest(b"".join(_digests(watched, config.bottleneck_dir))),
+        "validation_categories": [picture.category for picture in watched],
         "importance": _digest(importance),
         "head": _digest(np.vstack([head.weights, head.bias])),
         "options": config.used()["fine_tuning"],
@@ -88,7 +91,7 @@ def tuned(config: TrainingConfig, backbone: Backbone, trained: Trained) -> tuple
                 network,
                 head,
                 backbone,
-                Lessons(shown, categories, importance, dataset.split(VALIDATION)),
+                Lessons(shown, categories, importance, watched),
                 options,
                 seed,
                 checkpoint,
