@@ -14,6 +14,7 @@ _MAINS = {
     "label_image": "label_image/main.py",
     "guess_dir": "tools/guess_dir.py",
     "serve": "tools/serve.py",
+    "tensorboard": "tools/tensorboard_main.py",
     "train_keras": "tools/train_keras.py",
 }
 COLOURS = {"Red": (200, 40, 30), "Green": (40, 180, 60), "Blue": (30, 60, 200)}
