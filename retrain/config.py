@@ -159,8 +159,10 @@ class BackboneOptions:
 
     @property
     def name(self) -> str:
-        """How the user named it."""
-        return self.tfhub_module or str(self.model_dir or self.architecture)
+        """How the user named it, without what may be secret in an address."""
+        if self.tfhub_module:
+            return self.tfhub_module.partition("?")[0]
+        return str(self.model_dir or self.architecture)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,7 +21,7 @@ _import_lock = threading.Lock()
 
 
 class GraphError(Exception):
-    """The graph cannot be loaded or run; the message is TensorFlow's first line."""
+    """The graph cannot be loaded or run; the message, one line, says why."""
 
 
 class GraphSession:
@@ -118,7 +118,7 @@ def parse_graph(data: bytes) -> Any:
     try:
         graph.ParseFromString(data)
     except DecodeError as error:
-        raise GraphError(_first_line(error)) from error
+        raise GraphError("it has another format") from error
     if not graph.node:
         raise GraphError("it has no nodes")
     return graph

@@ -1,10 +1,16 @@
 """Serves files on this machine as sites do that networks are downloaded from."""
 
 import contextlib
+import hashlib
 import http.server
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+
+
+def tag(content: bytes) -> dict[str, str]:
+    """Returns the header that tells this content from others."""
+    return {"ETag": f'"{hashlib.md5(content).hexdigest()}"'}
 
 
 @dataclass
@@ -16,6 +22,8 @@ class FileServer:
         url: where it is.
         break_off_after: how many bytes of an answer are sent before the connection breaks.
         ranges: whether it can send a part of a file.
+        version: the headers that it describes the version of a file with, given its content.
+        conditions: whether it sends a part only of the version that was asked for.
         asked: every path with the Range header that came with it.
     """
 
@@ -23,6 +31,8 @@ class FileServer:
     url: str = ""
     break_off_after: int | None = None
     ranges: bool = True
+    version: Callable[[bytes], Mapping[str, str]] = tag
+    conditions: bool = True
     asked: list[tuple[str, str | None]] = field(default_factory=list)
 
 
@@ -39,17 +49,26 @@ def serving(files: Mapping[str, bytes]) -> Iterator[FileServer]:
             if content is None:
                 return self.send_error(404)
             begin = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
-            if begin and state.ranges:
+            version = state.version(content)
+            unchanged = self.headers.get("If-Range") in (None, *version.values())
+            if begin and state.ranges and (unchanged or not state.conditions):
                 if begin >= len(content):
                     return self.send_error(416)
                 self.send_response(206)
+                self.send_header(
+                    "Content-Range", f"bytes {begin}-{len(content) - 1}/{len(content)}"
+                )
             else:
                 begin = 0
                 self.send_response(200)
             self.send_header("Content-Length", str(len(content) - begin))
+            for name, value in version.items():
+                self.send_header(name, value)
             self.end_headers()
             most = state.break_off_after
-            self.wfile.write(content[begin:] if most is None else content[begin : begin + most])
+            # Who asked may have seen enough.
+            with contextlib.suppress(ConnectionError):
+                self.wfile.write(content[begin:] if most is None else content[begin : begin + most])
             return None
 
         def log_message(self, *_: object) -> None:

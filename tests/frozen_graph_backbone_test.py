@@ -10,6 +10,7 @@ from absl.testing import absltest, parameterized
 from retrain.backbones import engines, graph_parts, registry
 from retrain.config import BackboneOptions
 from retrain.errors import UserError
+from retrain.export import metadata
 from retrain.graph_session import GraphSession, parse_graph
 from tests import old_graphs
 
@@ -122,6 +123,33 @@ class FrozenGraphTest(parameterized.TestCase):
             )
             self.check_inception(again)
 
+    @parameterized.parameters(
+        ({"engine": "auto", "fine_tuned": True}, True),
+        ({"engine": "auto"}, False),
+    )
+    def test_a_graph_that_retrain_wrote_says_all_of_itself(self, training, fine_tuned):
+        path = old_graphs.write(self.folder / "g.pb", self.inception)
+        first = self.load(path, **_SIZE)
+        said = metadata.Metadata(
+            labels=("a", "b"),
+            folders=("a", "b"),
+            **{name: getattr(first, name) for name in ("height", "width", "mean", "std")},
+            channel_order="RGB",
+            resize_method="",
+            output="final_result",
+            backbone=first.name,
+            fingerprint=first.fingerprint,
+            split={},
+            test_accuracy=None,
+            training=training,
+            versions={},
+        )
+        graph = parse_graph(first.graph_file.read_bytes())
+        old_graphs.add_text(graph, metadata.GRAPH_NODE, said.to_json())
+        again = self.load(old_graphs.write(self.folder / "again.pb", graph))
+        self.check_inception(again)
+        self.assertEqual(again.fine_tuned, fine_tuned)
+
     def test_operations_that_tflite_lacks_leave_tensorflow(self):
         import tensorflow as tf
 
@@ -175,6 +203,11 @@ class BadGraphTest(parameterized.TestCase):
         self.assertNotIn("\n", str(caught.exception))
         self.assertEmpty(list(self.folder.glob("cache/backbones/*")))
 
+    def copied(self):
+        graph = self.inception.__class__()
+        graph.CopyFrom(self.inception)
+        return graph
+
     def test_a_missing_layer_is_answered_with_candidates(self):
         self.refused(
             "--bottleneck_layer=pool_4 is not in the graph .*; it has .*pool_3/_reshape.*softmax",
@@ -187,8 +220,7 @@ class BadGraphTest(parameterized.TestCase):
         )
 
     def test_an_unknown_graph_needs_its_layers_and_all_of_its_pictures(self):
-        graph = self.inception.__class__()
-        graph.CopyFrom(self.inception)
+        graph = self.copied()
         for node in graph.node:
             node.name = node.name.replace("pool_3", "last")
             for number, name in enumerate(node.input):
@@ -246,6 +278,33 @@ class BadGraphTest(parameterized.TestCase):
             input_mean=(0.0,) * 3,
             input_std=(1.0,) * 3,
         )
+
+    @parameterized.parameters({}, {"bottleneck_layer": "misspelt"}, {"bottleneck_layer": "pool_3"})
+    def test_an_operation_that_tensorflow_has_not(self, **options):
+        graph = self.copied()
+        (node,) = (node for node in graph.node if node.name == "conv/batchnorm")
+        node.op = "OperationOfTomorrow"
+        path = old_graphs.write(self.folder / "tomorrow.pb", graph)
+        self.refused("can be run: .*OperationOfTomorrow", path, **options, **_SIZE)
+
+    @parameterized.parameters({}, {"bottleneck_layer": "misspelt"}, {"bottleneck_layer": "pool_3"})
+    def test_a_graph_that_lacks_a_node(self, **options):
+        graph = self.copied()
+        kept = [node for node in graph.node if node.name != "mixed/0_params"]
+        del graph.node[:]
+        graph.node.extend(kept)
+        path = old_graphs.write(self.folder / "holed.pb", graph)
+        self.refused("can be run: .*mixed/0_params", path, **options, **_SIZE)
+
+    def test_features_that_are_no_numbers(self):
+        import tensorflow as tf
+
+        graph = self.copied()
+        (node,) = (node for node in graph.node if node.name == "mixed/0_params")
+        weights = np.full_like(tf.make_ndarray(node.attr["value"].tensor), np.nan)
+        node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(weights))
+        path = old_graphs.write(self.folder / "damaged.pb", graph)
+        self.refused("=pool_3/_reshape of the graph .*damaged.* not finite", path, **_SIZE)
 
     def test_other_files_and_folders(self):
         (self.folder / "empty").mkdir()

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 from absl.testing import absltest
 
-from retrain.graph_session import GraphError, GraphSession
+from retrain.graph_session import GraphError, GraphSession, parse_graph
 
 _WHOLE_AFTER_A_PART = """
 from retrain.graph_session import tensorflow_session
@@ -41,6 +41,11 @@ class GraphSessionTest(absltest.TestCase):
             for _ in range(2):
                 with self.assertRaises(GraphError):
                     session.run("sum:0", {})
+
+    def test_what_is_no_graph_is_said_without_words_of_protobuf(self):
+        for data, reason in ((b"no graph at all", "it has another format"), (b"", "no nodes")):
+            with self.assertRaisesRegex(GraphError, f"{reason}$"):
+                parse_graph(data)
 
     def test_all_of_tensorflow_works_as_usual_afterwards(self):
         done = subprocess.run(

@@ -75,7 +75,27 @@ class HubModuleTest(parameterized.TestCase):
         named.parent.mkdir(exist_ok=True)
         if not named.exists():
             named.symlink_to(self.any_size)
-        self.check(self.load(named), 96, 96)
+        with self.assertLogs(level="INFO") as logged:
+            self.check(self.load(named), 96, 96)
+        self.assertIn("brought to 96 x 96 pixels; --input_height", "".join(logged.output))
+        self.check(self.load(named, input_height=24), 24, 96)
+        other = self.modules / "mobilenet_v2_100_128" / "feature_vector"
+        other.parent.mkdir(exist_ok=True)
+        if not other.exists():
+            other.symlink_to(self.any_size)
+        self.check(self.load(other), 128, 128)
+
+    @parameterized.parameters(
+        ("https://tfhub.dev/google/imagenet/mobilenet_v2_100_224/feature_vector/4", 224),
+        ("google/mobilenet-v2/tensorFlow2/100-160-feature-vector/2", 160),
+        ("/modules/mobilenet_v1_100_192.tar.gz", 192),
+        ("https://host/m_224/1.tar.gz?Expires=300", 224),
+        ("/pictures/300/my_module", None),
+        ("/pictures_300/my_module/2", None),
+        ("https://host/224/efficientnet/b0/feature-vector/1?a=/m_224", None),
+    )
+    def test_only_the_name_of_a_module_has_its_size(self, handle, size):
+        self.assertEqual(module_files.size_in_name(handle), size)
 
     def test_flags_say_how_pixels_are_normalised(self):
         options = {"input_mean": (127.5,) * 3, "input_std": (127.5,) * 3}
@@ -110,6 +130,15 @@ class HubModuleTest(parameterized.TestCase):
         self.check(first)
         self.assertEqual(first, second)
         self.assertEqual(first.name, "mobilenet_v2_100_224_feature_vector_4")
+
+    def test_an_address_may_be_signed_and_of_any_alphabet(self):
+        signature = f"X-Goog-Signature={'0123456789' * 50}"
+        path = "/modèle/1/m.tar.gz"
+        answers = {f"/mod%C3%A8le/1/m.tar.gz?{signature}": self.packed.read_bytes()}
+        with serving(answers) as server:
+            backbone = self.load(f"{server.url}{path}?{signature}")
+        self.check(backbone)
+        self.assertEqual(backbone.name, "modèle_1_m")
 
     def test_what_the_library_of_hub_has_downloaded_is_taken(self):
         handle = "https://tfhub.dev/google/imagenet/mobilenet_v2_100_224/feature_vector/4"
@@ -177,6 +206,13 @@ class BadModuleTest(parameterized.TestCase):
         several = tiny_modules.write(self.folder / "several", size, several=True)
         self.refused("not give one vector for each picture, but several tensors", several)
 
+    def test_features_that_are_no_numbers(self):
+        module = tiny_modules.write(self.folder / "damaged", (_SIDE, _SIDE), damaged=True)
+        self.refused("gives features that are not finite numbers", module)
+
+    def test_a_size_in_the_name_of_another_folder_is_nobodys(self):
+        self.refused("--input_height", tiny_modules.write(self.folder / "300" / "my_module"))
+
     def test_a_module_that_does_not_take_pictures(self):
         import tensorflow as tf
 
@@ -214,8 +250,10 @@ class BadModuleTest(parameterized.TestCase):
             self.assertLen(server.asked, 2)
 
     def test_what_is_neither_there_nor_an_address(self):
-        for handle in ("/no/such/folder", "google/imagenet", "ftp://host/module"):
+        for handle in ("/no/folder", "google/imagenet", "ftp://host/module", "http://[bad/1"):
             self.refused("neither a folder nor", handle)
+        for handle in ("http://host:port/1", "http://é..fr/1"):
+            self.refused("cannot be downloaded", handle)
 
     def test_other_files_and_folders(self):
         (self.folder / "text.txt").write_text("text")

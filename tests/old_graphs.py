@@ -114,6 +114,15 @@ def mobilenet(side: int = SIDE) -> Any:
     return graph.as_graph_def()
 
 
+def add_text(graph: Any, name: str, text: str) -> None:
+    """Adds a constant with a text to a graph."""
+    import tensorflow as tf
+
+    node = graph.node.add(op="Const", name=name)
+    node.attr["dtype"].type = tf.string.as_datatype_enum
+    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(text))
+
+
 def write(path: Path, graph: Any) -> Path:
     """Writes a graph to a file."""
     path.parent.mkdir(parents=True, exist_ok=True)

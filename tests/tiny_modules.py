@@ -27,14 +27,18 @@ def write(folder: Path, size: tuple[int | None, int | None] = (None, None), **ki
     Args:
         folder: where to.
         size: height and width.
-        **kind: `vector=False` gives maps, `several=True` a dictionary of two.
+        **kind: `vector=False` gives maps, `several=True` a dictionary of two, `damaged=True` a
+            network with a weight that is not a number.
     """
     import tensorflow as tf
 
     class Module(tf.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.kernel = tf.Variable(weights())
+            kernel = weights()
+            if kind.get("damaged"):
+                kernel[0, 0, 0, 0] = np.nan
+            self.kernel = tf.Variable(kernel)
 
         @tf.function(input_signature=[tf.TensorSpec((None, *size, 3), tf.float32)])
         def __call__(self, images: Any) -> Any:

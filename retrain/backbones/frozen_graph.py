@@ -96,7 +96,8 @@ def _make(
 ) -> prepared.Description:
     try:
         graph = parse_graph(content)
-        with quiet_libraries():
+        # A graph that TensorFlow cannot load is told before anything is looked for in it.
+        with quiet_libraries(), GraphSession(graph) as session:
             layout = graph_layout.find(graph, options, file)
             part, width = _part(graph, layout, file)
             description = prepared.Description(
@@ -110,7 +111,7 @@ def _make(
                 feature_width=width,
                 fine_tuned=graph_layout.fine_tuned(graph),
             )
-            _write(graph, layout, part, description, folder)
+            _write(session, layout, part, description, folder)
     except GraphError as error:
         raise UserError(
             f"--model_dir={file} is not a frozen graph that can be run: {error}"
@@ -165,22 +166,26 @@ def _check_names(part: Any, end: str, file: Path) -> None:
 
 
 def _write(
-    graph: Any, layout: Layout, part: freeze.Part, description: prepared.Description, folder: Path
+    session: GraphSession,
+    layout: Layout,
+    part: freeze.Part,
+    description: prepared.Description,
+    folder: Path,
 ) -> None:
     size = (description.height, description.width)
     pixels = freeze.Pixels(*size, description.mean, description.std, description.channel_order)
     made = freeze.graph_around(part, pixels).SerializeToString(deterministic=True)
     flatbuffer = freeze.flatbuffer_if_possible(_function(part, size))
-    with GraphSession(graph) as session:
 
-        def features(pictures: np.ndarray) -> np.ndarray:
-            run = (
-                session.run(f"{layout.bottleneck_layer}:0", {f"{layout.input_layer}:0": p[None]})
-                for p in pictures
-            )
-            return np.concatenate([np.reshape(vector, (1, -1)) for vector in run])
+    def features(pictures: np.ndarray) -> np.ndarray:
+        run = (
+            session.run(f"{layout.bottleneck_layer}:0", {f"{layout.input_layer}:0": p[None]})
+            for p in pictures
+        )
+        return np.concatenate([np.reshape(vector, (1, -1)) for vector in run])
 
-        same_features.check(features, size, made, flatbuffer)
+    what = f"--bottleneck_layer={layout.bottleneck_layer} of the graph {description.name}"
+    same_features.check(features, size, made, flatbuffer, name=what)
     (folder / prepared.GRAPH).write_bytes(made)
     if flatbuffer is not None:
         (folder / prepared.FLATBUFFER).write_bytes(flatbuffer)

@@ -70,7 +70,7 @@ def find(graph: Any, options: BackboneOptions, file: Path) -> Layout:
     """Returns the layout that the options and the graph say.
 
     Args:
-        graph: a GraphDef.
+        graph: a GraphDef that TensorFlow has loaded.
         options: win over what the graph says.
         file: that the graph is from.
 
@@ -121,9 +121,12 @@ def _said_by(graph: Any) -> _Said | None:
 
 
 def fine_tuned(graph: Any) -> bool:
-    """Tells whether a graph says of itself that its network has learned from its pictures."""
+    """Tells whether a graph says of itself that its network has learned from pictures.
+
+    The run that wrote it may have fine-tuned it, or have been given a network that was.
+    """
     said = _metadata(graph)
-    return said is not None and "fine_tuning" in said.training
+    return said is not None and "fine_tuned" in said.training
 
 
 def _metadata(graph: Any) -> metadata.Metadata | None:

@@ -24,7 +24,7 @@ def cut(graph: Any, start: str, end: str) -> Any:
     """Returns the nodes that the node `end` needs, up to the node `start`, which is not among them.
 
     Args:
-        graph: a GraphDef.
+        graph: a GraphDef, of which TensorFlow knows all operations and nothing is missing.
         start: name of a node.
         end: name of a node.
 
@@ -89,7 +89,7 @@ def modernise(graph: Any) -> None:
         elif node.op == "Concat":
             axis, *values = node.input
             node.op = "ConcatV2"
-            node.attr["Tidx"].type = constants[node_name(axis)].attr["dtype"].type
+            node.attr["Tidx"].type = _type(np.int32)
             _set_inputs(node, [*values, axis])
         elif node.op == "BatchNormWithGlobalNormalization":
             _fuse_normalisation(graph, node, constants)
@@ -131,7 +131,7 @@ def shapes(graph: Any, start: str, size: tuple[int, int]) -> Iterator[tuple[str,
     """Yields each node with a float32 output of known rank that depends on `start`, in order.
 
     Args:
-        graph: a GraphDef without the node `start`, or with it.
+        graph: a GraphDef as for `cut`, without the node `start`, or with it.
         start: name of the tensor that takes pictures.
         size: their height and width.
     """

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,16 +14,13 @@ from retrain.errors import UserError
 from retrain.runtime import quiet_libraries
 
 # To be raised when the same module gives other features.
-_VERSION = 1
+_VERSION = 2
 
 # https://www.tensorflow.org/hub/common_signatures/images: values from 0 to 1.
 _MEAN = (0.0, 0.0, 0.0)
 _STD = (255.0, 255.0, 255.0)
 
-# Sizes that networks are trained for. A module for any size has the best one in its name.
-_SIZES = ("96", "128", "160", "192", "224", "240", "256", "260", "288", "299", "300", "331", "384")
 _CLASSES_OF_IMAGENET = (1000, 1001)
-_NOT_IN_NAMES = re.compile(r"^\w+://[^/]*/|\.tar\.gz$|\.tgz$")
 
 
 def load(options: BackboneOptions, cache_dir: Path) -> Backbone:
@@ -40,15 +36,30 @@ def load(options: BackboneOptions, cache_dir: Path) -> Backbone:
     handle = options.tfhub_module
     assert handle is not None
     folder = module_files.find(handle, cache_dir)
-    given = (options.input_height, options.input_width, options.input_mean, options.input_std)
+    given = (
+        *(options.input_height, options.input_width, options.input_mean, options.input_std),
+        module_files.size_in_name(handle),
+    )
     decisive = json.dumps([_VERSION, _digests(folder), given])
     fingerprint = hashlib.sha256(decisive.encode()).hexdigest()
-    name = _name(handle)
+    name = module_files.name(handle)
 
     def make(new: Path) -> prepared.Description:
         with quiet_libraries():
-            network, description = _network(folder, options, handle, fingerprint)
-            has_flatbuffer = _write(network, description, new)
+            network, stated = _network(folder, handle)
+        size = _size(options, handle, stated)
+        with quiet_libraries():
+            description = prepared.Description(
+                name=name,
+                fingerprint=fingerprint,
+                height=size[0],
+                width=size[1],
+                mean=options.input_mean or _MEAN,
+                std=options.input_std or _STD,
+                channel_order="RGB",
+                feature_width=_feature_width(network, size, handle),
+            )
+            has_flatbuffer = _write(network, description, new, handle)
         if description.feature_width in _CLASSES_OF_IMAGENET:
             logging.warning(
                 "%s gives %d numbers, which look like scores of classes; a module that is called "
@@ -62,12 +73,6 @@ def load(options: BackboneOptions, cache_dir: Path) -> Backbone:
     return prepared.backbone(cache_dir, name, fingerprint, make)
 
 
-def _name(handle: str) -> str:
-    """Returns the last parts of the handle, by which people know the module."""
-    parts = [part for part in _NOT_IN_NAMES.sub("", handle).split("/") if part]
-    return "_".join(parts[-3:] if "://" in handle else parts[-1:])
-
-
 def _digests(folder: Path) -> list[tuple[str, str]]:
     """Returns all that is in the module."""
     return [
@@ -77,10 +82,8 @@ def _digests(folder: Path) -> list[tuple[str, str]]:
     ]
 
 
-def _network(
-    folder: Path, options: BackboneOptions, handle: str, fingerprint: str
-) -> tuple[Callable[[Any], Any], prepared.Description]:
-    """Returns the module as a function from normalised pixels to features."""
+def _network(folder: Path, handle: str) -> tuple[Callable[[Any], Any], list[int | None] | None]:
+    """Returns the module as a function, and the shape of pictures that it states, if any."""
     import tensorflow as tf
 
     if not _is_of_tensorflow_2(folder, handle):
@@ -99,9 +102,16 @@ def _network(
             f"--tfhub_module={handle} cannot be called with pictures; choose a module that is "
             "called feature vector"
         )
-    height, width = _size(options, handle, stated)
+    return call, stated
+
+
+def _feature_width(network: Callable[[Any], Any], size: tuple[int, int], handle: str) -> int:
+    """Returns how wide the vectors are that a module gives for normalised pixels."""
+    import tensorflow as tf
+
+    height, width = size
     try:
-        features = call(tf.zeros((2, height, width, 3)))
+        features = network(tf.zeros((2, height, width, 3)))
     except Exception as error:
         raise UserError(
             f"--tfhub_module={handle} does not take pictures of {height} x {width} pixels in "
@@ -115,17 +125,7 @@ def _network(
             f"{f'the shape {shape}' if shape is not None else 'several tensors'}; choose a module "
             "that is called feature vector"
         )
-    description = prepared.Description(
-        name=_name(handle),
-        fingerprint=fingerprint,
-        height=height,
-        width=width,
-        mean=options.input_mean or _MEAN,
-        std=options.input_std or _STD,
-        channel_order="RGB",
-        feature_width=int(shape[1]),
-    )
-    return call, description
+    return int(shape[1])
 
 
 def _is_of_tensorflow_2(folder: Path, handle: str) -> bool:
@@ -194,19 +194,27 @@ def _size(
         UserError: nobody says it.
     """
     _, height, width, _ = stated or (None, None, None, None)
-    in_name = [part for part in re.split(r"\D+", handle) if part in _SIZES]
-    usual = int(in_name[-1]) if in_name else None
-    height = options.input_height or height or usual
-    width = options.input_width or width or usual
-    if height is None or width is None:
+    height, width = options.input_height or height, options.input_width or width
+    if height is not None and width is not None:
+        return height, width
+    usual = module_files.size_in_name(handle)
+    if usual is None:
         raise UserError(
             f"--tfhub_module={handle} takes pictures of any size: set --input_height "
             "and --input_width to what it was trained with, such as 224"
         )
+    height, width = height or usual, width or usual
+    logging.info(
+        "%s takes pictures of any size, and has %d in its name: they are brought to %d x %d "
+        "pixels; --input_height and --input_width set another size.",
+        *(module_files.name(handle), usual, height, width),
+    )
     return height, width
 
 
-def _write(network: Callable[[Any], Any], description: prepared.Description, folder: Path) -> bool:
+def _write(
+    network: Callable[[Any], Any], description: prepared.Description, folder: Path, handle: str
+) -> bool:
     """Writes the files of a backbone, and tells whether TFLite has one."""
     size = (description.height, description.width)
     frozen = _frozen(network, (None, *size, 3))
@@ -214,7 +222,7 @@ def _write(network: Callable[[Any], Any], description: prepared.Description, fol
     pixels = freeze.Pixels(*size, description.mean, description.std, description.channel_order)
     graph = freeze.graph_around(part, pixels).SerializeToString(deterministic=True)
     flatbuffer = freeze.flatbuffer_if_possible(_frozen(network, (1, *size, 3)))
-    same_features.check(network, size, graph, flatbuffer)
+    same_features.check(network, size, graph, flatbuffer, name=f"--tfhub_module={handle}")
     (folder / prepared.GRAPH).write_bytes(graph)
     if flatbuffer is not None:
         (folder / prepared.FLATBUFFER).write_bytes(flatbuffer)

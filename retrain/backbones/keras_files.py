@@ -17,13 +17,20 @@ def write(network: Any, description: prepared.Description, folder: Path) -> None
 
     Raises:
         ConversionError: a file would hold another network.
+        UserError: its features are not finite.
     """
     graph = freeze.to_graph(
         network, description.mean, description.std, description.channel_order
     ).SerializeToString(deterministic=True)
     flatbuffer = freeze.to_flatbuffer(network)
     size = (description.height, description.width)
-    same_features.check(lambda pixels: network(pixels, training=False), size, graph, flatbuffer)
+    same_features.check(
+        lambda pixels: network(pixels, training=False),
+        size,
+        graph,
+        flatbuffer,
+        description.name,
+    )
     (folder / prepared.GRAPH).write_bytes(graph)
     (folder / prepared.FLATBUFFER).write_bytes(flatbuffer)
     network.save(folder / prepared.KERAS)

@@ -26,6 +26,11 @@ _KAGGLE = "https://www.kaggle.com"
 _KAGGLE_PAGE = f"{_KAGGLE}/models/"
 # Owner, model, framework, variation, version.
 _KAGGLE_HANDLE = re.compile(r"[\w-]+/[\w-]+/tensorflow2/[\w.-]+(/\d+)?", re.IGNORECASE)
+# What handles have behind the name of the network: of what kind it is, and its version.
+_NOT_ITS_NAME = re.compile(r"feature[_-]vector|classification|\d+", re.IGNORECASE)
+_SUFFIXES = (".tar.gz", ".tgz")
+# Sizes that networks are trained for. A module for any size has the best one in its name.
+_SIZES = ("96", "128", "160", "192", "224", "240", "256", "260", "288", "299", "300", "331", "384")
 
 
 def find(handle: str, cache_dir: Path) -> Path:
@@ -39,15 +44,15 @@ def find(handle: str, cache_dir: Path) -> Path:
         UserError: it cannot be had, or is not a SavedModel.
     """
     kept = user_path(os.environ.get("TFHUB_CACHE_DIR") or cache_dir / _FOLDER)
-    path = user_path(handle)
+    path = None if _is_address(handle) else user_path(handle)
     try:
-        if path.is_dir():
+        if path and path.is_dir():
             folder = path
-        elif path.is_file():
+        elif path and path.is_file():
             folder = kept / download.sha256(path)[:40]
             _unpack(handle, path, folder)
         else:
-            folder = kept / hashlib.sha1(handle.encode()).hexdigest()
+            folder = kept / hashlib.sha1(os.fsencode(handle)).hexdigest()
             _download(handle, folder)
     except OSError as error:
         raise UserError(f"--tfhub_module={handle} cannot be read: {error.strerror}") from error
@@ -82,15 +87,51 @@ def address(handle: str) -> str:
                 f"--tfhub_module={handle} needs a version at its end, such as {handle}/1"
             )
         return f"{_KAGGLE}/api/v1/models/{handle}/download"
-    parts = urlsplit(handle)
+    try:
+        parts = urlsplit(handle)
+    except ValueError as error:
+        raise _of_no_kind(handle) from error
     if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise UserError(
-            f"--tfhub_module={handle} is neither a folder nor a .tar.gz file, and not an address; "
-            "name one of them"
-        )
-    if parts.path.endswith((".tar.gz", ".tgz")):
+        raise _of_no_kind(handle)
+    if parts.path.endswith(_SUFFIXES):
         return handle
     return f"{handle}{'&' if parts.query else '?'}tf-hub-format=compressed"
+
+
+def name(handle: str) -> str:
+    """Returns the last parts of a handle that `find` found, by which people know the module."""
+    return "_".join(_parts(handle)[-3 if _is_address(handle) else -1 :])
+
+
+def size_in_name(handle: str) -> int | None:
+    """Returns the size in the name of a network, as `net_100_224/feature_vector/4` has one.
+
+    Args:
+        handle: that `find` found. Folders that the module is in say nothing of it.
+    """
+    names = [part for part in _parts(handle) if not _NOT_ITS_NAME.fullmatch(part)]
+    numbers = re.split(r"\D+", names[-1]) if names else []
+    sizes = [int(number) for number in numbers if number in _SIZES]
+    return sizes[-1] if sizes else None
+
+
+def _parts(handle: str) -> list[str]:
+    # What follows the path of an address may be a signature, which is nobody else's business.
+    path = urlsplit(handle).path if _is_address(handle) else handle
+    for suffix in _SUFFIXES:
+        path = path.removesuffix(suffix)
+    return [part for part in path.split("/") if part]
+
+
+def _is_address(handle: str) -> bool:
+    return "://" in handle
+
+
+def _of_no_kind(handle: str) -> UserError:
+    return UserError(
+        f"--tfhub_module={handle} is neither a folder nor a .tar.gz file, and not an address; "
+        "name one of them"
+    )
 
 
 def _unpack(handle: str, archive: Path, folder: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from retrain.errors import UserError
 from retrain.graph_session import GraphSession
 from retrain.litert import LiteRTModel
 
@@ -27,6 +28,7 @@ def check(
     size: tuple[int, int],
     graph: bytes,
     flatbuffer: bytes | None,
+    name: str = "the network",
 ) -> None:
     """Compares the files with the network on pictures of noise.
 
@@ -35,17 +37,25 @@ def check(
         size: height and width.
         graph: as `freeze.to_graph` makes it.
         flatbuffer: as `freeze.to_flatbuffer` makes it, if there is one.
+        name: of the network, for the user.
 
     Raises:
         ConversionError: they differ.
+        UserError: the network gives no features that anything could be learned from.
     """
     rng = np.random.default_rng(0)
     pixels = rng.uniform(-1, 1, (_PICTURES, *size, 3)).astype(np.float32)
     expected = np.asarray(features(pixels))
     # This way and that, as rounding does.
     change = (_CHANGE * rng.choice([-1, 1], pixels.shape)).astype(np.float32)
-    changed = np.abs(np.asarray(features(pixels + change)) - expected).max()
-    most = max(_TOLERANCE * float(np.abs(expected).max()), _TIMES_THE_CHANGE * float(changed))
+    changed = np.asarray(features(pixels + change))
+    if not np.isfinite([expected, changed]).all():
+        raise UserError(
+            f"{name} gives features that are not finite numbers, but nan or inf, so that nothing "
+            "can be learned from them; its weights are damaged: take another network or file"
+        )
+    difference = float(np.abs(changed - expected).max())
+    most = max(_TOLERANCE * float(np.abs(expected).max()), _TIMES_THE_CHANGE * difference)
 
     def compare(found: np.ndarray, what: str) -> None:
         if found.shape != expected.shape or not np.abs(found - expected).max() <= most:
