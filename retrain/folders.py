@@ -83,8 +83,7 @@ def _identities(roots: Mapping[str, Path]) -> set[_Identity]:
             )
         if identity in flags:
             raise UserError(
-                f"--{flag}={root} is the same folder as --{flags[identity]}; "
-                "give another one, or leave the flag out"
+                f"--{flag}={root} is the same folder as --{flags[identity]}; give another one"
             )
         flags[identity] = flag
     return set(flags)

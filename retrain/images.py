@@ -112,10 +112,11 @@ def scan(image_dir: Path, options: SplitOptions) -> Dataset:
     roots = {flag: root for flag, root in parts.items() if root}
     listings = folders.list_pictures({"image_dir": image_dir, **roots})
     found = listings.pop("image_dir")
+    # It may be the reason why there are too few.
+    tell_of_ignored([found, *listings.values()])
     _check_categories(image_dir, found)
     for flag, listing in listings.items():
         _check_given_part(flag, roots[flag], listing, known=list(found.pictures))
-    _tell_of_ignored([found, *listings.values()])
     _tell_of_categories(found)
 
     pictures: list[Picture] = []
@@ -202,7 +203,8 @@ def _check_given_part(flag: str, root: Path, listing: Listing, known: Sequence[s
         )
 
 
-def _tell_of_ignored(listings: Sequence[Listing]) -> None:
+def tell_of_ignored(listings: Sequence[Listing]) -> None:
+    """Says what in the folders is not used, and why."""
     ignored = sum((listing.ignored for listing in listings), Counter[str]())
     unsupported = Counter({kind: ignored.pop(kind) for kind in _UNSUPPORTED if kind in ignored})
     if unsupported:

@@ -64,6 +64,9 @@ def curves(
         if logarithmic:
             axis.set_xscale("log")
         else:
+            if len(steps) == 1:
+                # Or the axis would show small parts of a step.
+                axis.set_xlim(steps[0] - 1, steps[0] + 1)
             axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
         axis.legend()
@@ -74,7 +77,8 @@ def _draw_series(axis: Any, steps: np.ndarray, values: np.ndarray, name: str) ->
     together = math.ceil(len(steps) / _MOST_POINTS)
     if together < 2:
         marker = "." if len(steps) < _MARKED_BELOW else ""
-        axis.plot(steps, values, marker=marker, label=name)
+        # A point without a line to it must be seen, too.
+        axis.plot(steps, values, marker="o" if len(steps) == 1 else marker, label=name)
         return
     (faint,) = axis.plot(steps, values, alpha=0.25, linewidth=0.8)
     whole = len(steps) // together * together

@@ -30,6 +30,11 @@ class ConvertTestCase(parameterized.TestCase):
         self.assertEqual(done.stdout, "")
         return done.stderr.splitlines()
 
+    def assert_tells_only_what_it_wrote(self, lines, count):
+        self.assertLen(lines, count, lines)
+        for line in lines:
+            self.assertStartsWith(line, "Wrote ")
+
 
 class OwnGraphTest(ConvertTestCase):
     def test_it_needs_no_other_flags(self):
@@ -73,18 +78,32 @@ class Keras2Test(ConvertTestCase):
         model = small_keras.model()
         path, weights = small_keras.write_keras_2(self.folder, model)
         package = self.folder / "Colours.mlpackage"
-        self.assert_done(
+        lines = self.assert_done(
             *(f"--graph={path}", f"--weights={weights}", "--class_labels=red,green,blue"),
             *("--is_bgr", "--image_scale=0.01"),
             *("--red_bias=-1.2368", "--green_bias=-1.16779", "--blue_bias=-1.03939"),
             *(f"--coreml_file={package}", "--coreml_precision=float32"),
             f"--keras_file={self.folder}/today.keras",
         )
+        self.assert_tells_only_what_it_wrote(lines, 2)
         picture = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3), np.uint8)
         bgr = picture[..., ::-1] * 0.01 - np.array([1.03939, 1.16779, 1.2368])
         (answer,) = coreml.load(package).from_pixels(picture)
         np.testing.assert_allclose(answer, np.asarray(model(bgr))[0], atol=1e-5)
         self.assertTrue((self.folder / "today.keras").is_file())
+
+
+class QuietTest(ConvertTestCase):
+    def test_what_tensorflow_says_is_not_shown(self):
+        model = small_keras.model()
+        model.save(self.folder / "small.keras")
+        model.export(str(self.folder / "small"), verbose=False)
+        for source in ("small.keras", "small"):
+            lines = self.assert_done(
+                *(f"--graph={self.folder / source}", "--class_labels=r,g,b", "--input_std=255"),
+                *(f"--tflite_file={self.folder}/x.tflite", f"--saved_model_dir={self.folder}/x"),
+            )
+            self.assert_tells_only_what_it_wrote(lines, 2)
 
 
 class MistakesTest(ConvertTestCase):
@@ -121,6 +140,18 @@ class MistakesTest(ConvertTestCase):
 
     def test_no_such_file(self):
         self.assert_refused("--graph=.*nowhere.* does not exist", "--graph=nowhere", self.output)
+
+    def test_no_graph(self):
+        path = self.folder / "anything.pb"
+        kinds = r"a frozen graph \(.pb\), the folder of a SavedModel, or a Keras file"
+        for content, what in (
+            (b"\x1c\0\0\0TFL3 and so on", "a TFLite file, which cannot be converted"),
+            (b"no graph at all", "not a frozen graph: it has another format"),
+        ):
+            path.write_bytes(content)
+            self.assert_refused(
+                f"--graph={path} is {what}; .*{kinds}", f"--graph={path}", self.output
+            )
 
     def test_a_folder_with_other_things(self):
         folder = self.folder / "thesis"

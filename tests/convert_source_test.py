@@ -66,6 +66,8 @@ class FrozenGraphTest(LoadTestCase):
             with self.assertRaisesRegex(UserError, "not a frozen graph") as caught:
                 self.load(path)
             self.assert_one_line(caught.exception)
+            for kind in (".pb", "SavedModel", ".keras"):
+                self.assertIn(kind, str(caught.exception))
 
 
 class SavedModelTest(LoadTestCase):

@@ -119,6 +119,7 @@ class ChoiceTest(absltest.TestCase):
             tflite_file=self.folder / "classifier.tflite",
         )
         classifier = assemble(config, chosen.backbone, new.features, new.head, new.test.accuracy)
+        self.assertTrue(classifier.metadata.training["fine_tuned"])
         _, checked, _ = outputs.write_classifiers({FLOAT32: classifier}, options, new.features)
         self.assertEqual([it.agreement for it in checked], [1.0] * 4)
 

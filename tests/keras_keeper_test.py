@@ -150,6 +150,36 @@ class StateTest(absltest.TestCase):
         with self.assertRaisesRegex(UserError, "run.json"):
             state.begin(self.folder, {"seed": 0}, resume=True)
 
+    def assert_refused(self, text: str, **known: str) -> None:
+        with self.assertRaises(UserError) as raised:
+            state.check(self.folder, known)
+        self.assertIn(f"has a run with {text}, or name a new", str(raised.exception))
+
+    def test_other_pictures_are_named_by_their_places(self):
+        places = dict(train_dir="/t", val_dir="/v")
+        begun = places | dict(names="n", pictures="p", backbone="b", seed="0")
+        state.begin(self.folder, begun, resume=False)
+        state.check(self.folder, begun | {"train_dir": "/moved"})
+        moved = "other pictures, those of --train_dir=/t --val_dir=/v; give these"
+        self.assert_refused(moved, train_dir="/t", val_dir="/t", names="other")
+        self.assert_refused(moved, train_dir="/t", val_dir="/t", names="n", pictures="other")
+        # One that could not be read is no longer there.
+        state.check(self.folder, places | {"names": "other"})
+        changed = "those of --train_dir=/t --val_dir=/v have changed since; give them as they were"
+        self.assert_refused(f"other pictures: {changed}", **places, pictures="other")
+        self.assert_refused(
+            "another pretrained network; give the --weights it was begun with",
+            **(places | {"backbone": "other"}),
+        )
+        self.assert_refused(
+            "other seed: '0', not '1'; give what it was begun with", **(places | {"seed": "1"})
+        )
+
+    def test_a_run_of_a_version_that_did_not_write_places(self):
+        state.begin(self.folder, {"pictures": "p"}, resume=False)
+        state.check(self.folder, {"train_dir": "/t", "names": "n", "pictures": "p"})
+        self.assert_refused("other pictures; give those it was begun with", pictures="other")
+
 
 if __name__ == "__main__":
     absltest.main()

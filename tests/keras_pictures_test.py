@@ -58,8 +58,13 @@ class FoldersTest(_Test):
 
     def test_what_is_shown_is_of_all_categories(self):
         found = pictures.find(self.train, self.val)
-        shown = pictures.show(found, Shape(20, 24, 3))
+        paths = [picture.path for picture in found.pictures[pictures.TRAIN]]
+        categories = np.array([picture.category for picture in found.pictures[pictures.TRAIN]])
+        shown = pictures.show(paths, categories, Shape(20, 24, 3))
         self.assertEqual(shown.inputs.shape, (30, 20, 24, 3))
+        for path in paths[:-2]:
+            path.write_bytes(b"no picture any more")
+        self.assertLen(pictures.show(paths, categories, Shape(20, 24, 3)).categories, 2)
         self.assertEqual(set(shown.categories.tolist()), {0, 1, 2})
 
     def test_unreadable_pictures_are_named_and_left_out(self):
@@ -83,6 +88,28 @@ class FoldersTest(_Test):
         shutil.move(self.train / "more", self.val / "more")
         with self.assert_refused("--train_dir", "no pictures of more", "--val_dir"):
             pictures.find(self.train, self.val)
+
+    def test_what_is_ignored_is_said_as_retrain_does(self):
+        (self.train / "loose.png").touch()
+        with self.assertLogs() as logs:
+            pictures.find(self.train, self.val)
+        one = "WARNING:root:Ignored 1 picture that lies outside the folders of the categories."
+        self.assertEqual(logs.output, [one])
+        (self.val / "bar" / "notes.txt").touch()
+        with self.assertLogs() as logs:
+            pictures.find(self.train, self.val)
+        file = "INFO:root:Ignored 1 file that is not a picture: 1 .txt."
+        self.assertEqual(logs.output, [file, one])
+
+    def test_names_are_those_below_the_folders(self):
+        names = pictures.find(self.train, self.val).names
+        for part in (self.train, self.val):
+            part.rename(part.with_name(f"moved_{part.name}"))
+        moved = [self.folder / "moved_train", self.folder / "moved_val"]
+        self.assertEqual(pictures.find(*moved).names, names)
+        file = min((moved[1] / "bar").iterdir())
+        file.rename(file.with_name("another.png"))
+        self.assertNotEqual(pictures.find(*moved).names, names)
 
     def test_loose_pictures_only(self):
         with self.assert_refused("--train_dir", "sub-folder", "lie directly"):

@@ -32,19 +32,23 @@ class TasksTest(parameterized.TestCase):
         options = dataclasses.replace(self.options, **changes)
         with self.assertRaises(UserError) as raised:
             tasks.check(options)
-            tasks.make(options)
+            tasks.make(options, tasks.find(options))
         for part in parts:
             self.assertIn(part, str(raised.exception))
         self.assertNotIn("\n", str(raised.exception))
 
     @parameterized.parameters(
         (dict(architecture="vgg99"), ("--architecture=vgg99", "cnn_chollet", "vgg16")),
+        (dict(architecture=""), ("--architecture is needed", "cnn_chollet", "vgg16")),
         (dict(height=15), ("--height=15", "--width=28", "16 x 16")),
         (dict(architecture="cnn_chollet", width=5), ("--width=5", "6 x 6")),
         (dict(fine_tune_layers=3), ("--fine_tune_layers=3", "cnn_malireddi", "vgg16")),
         (dict(weights=Path("/w.h5")), ("--weights=/w.h5", "cnn_malireddi")),
         (dict(train_dir=Path("/nowhere")), ("--train_dir=/nowhere", "does not exist")),
         (dict(val_dir=None), ("--val_dir",)),
+        (dict(engine="float32"), ("--engine=float32", "bottlenecks")),
+        (dict(engine="abacus"), ("--engine=abacus", "float32")),
+        (dict(momentum=0.5), ("--momentum=0.5", "--optimizer=sgd")),
         (dict(val_dir=Path("/nowhere")), ("--val_dir=/nowhere",)),
     )
     def test_from_scratch(self, changes, parts):
@@ -56,6 +60,9 @@ class TasksTest(parameterized.TestCase):
         (dict(fine_tune_layers=999), ("--fine_tune_layers=999", " 49 ")),
         (dict(engine="abacus"), ("--engine=abacus",)),
         (dict(weights=Path("/w.h5")), ("--weights=/w.h5",)),
+        (dict(engine="int8"), ("--engine=int8", "tensorflow")),
+        (dict(engine="float32", fine_tune_layers=1), ("--engine=float32", "bottlenecks")),
+        (dict(mixed_precision=True), ("--mixed_precision", "--fine_tune_layers")),
     )
     def test_pretrained(self, changes, parts):
         self.assert_refused({"architecture": "efficientnet_lite0", **changes}, *parts)
@@ -66,6 +73,19 @@ class TasksTest(parameterized.TestCase):
     def test_arrays_have_no_bottlenecks(self):
         changes = {"architecture": "efficientnet_lite0", "train_dir": self.arrays, "val_dir": None}
         self.assert_refused(changes, str(self.arrays), "--fine_tune_layers")
+
+    def test_few_pictures_that_can_be_read_are_enough_to_show(self):
+        train_dir = Path(shutil.copytree(self.options.train_dir, self.folder / "few"))
+        for category in train_dir.iterdir():
+            for picture in sorted(category.iterdir())[3:]:
+                picture.write_bytes(b"no picture")
+        options = dataclasses.replace(
+            self.options, train_dir=train_dir, architecture="efficientnet_lite0"
+        )
+        tasks.check(options)
+        data = tasks.make(options, tasks.find(options)).data
+        self.assertLen(data.shown.categories, 9)
+        self.assertLen(data.train.categories, 9)
 
     def test_a_category_that_cannot_be_read(self):
         train_dir = Path(shutil.copytree(self.options.train_dir, self.folder / "broken"))
@@ -82,12 +102,13 @@ class TasksTest(parameterized.TestCase):
                 self.assert_refused({"output_dir": output}, "--output_dir", f"--{flag}={folder}")
 
     def test_same_folder_twice(self):
-        self.assert_refused({"val_dir": self.options.train_dir}, "same folder")
+        same = f"--val_dir={self.options.train_dir} is the same folder as --train_dir; give another"
+        self.assert_refused({"val_dir": self.options.train_dir}, same)
 
     def test_grey_arrays_make_a_grey_network(self):
         options = dataclasses.replace(self.options, train_dir=self.arrays, val_dir=None)
         tasks.check(options)
-        task = tasks.make(options)
+        task = tasks.make(options, tasks.find(options))
         self.assertEqual(task.classifier.input_shape, (None, 28, 28, 1))
         self.assertEqual(task.data.train.inputs.shape, (60, 28, 28, 1))
 
@@ -95,7 +116,7 @@ class TasksTest(parameterized.TestCase):
         changes = dict(architecture="efficientnet_lite0")
         changes["augmentation"] = Augmentation(flip_left_right=True)
         options = dataclasses.replace(self.options, **changes)
-        task = tasks.make(options)
+        task = tasks.make(options, tasks.find(options))
         self.assertEqual(task.data.train.inputs.shape, (30, 224, 224, 3))
         # Frozen but for the new layer.
         self.assertLen(task.learner.trainable_variables, 2)

@@ -27,6 +27,19 @@ class PlotsTest(absltest.TestCase):
             for colour in ((31, 119, 180), (255, 127, 14)):
                 self.assertGreater(np.sum(np.abs(half - colour).sum(2) < 20), 50)
 
+    def test_a_single_step_has_a_point_to_be_seen_and_whole_numbers_around(self):
+        drawn, figures = plots._figure, []
+        with absltest.mock.patch.object(
+            plots, "_figure", lambda *size: figures.append(drawn(*size)) or figures[-1]
+        ):
+            pixels = _pixels(plots.curves({"loss": {"train": [0.2]}}, [7], marked=7))
+        (axis,) = figures[0].axes
+        self.assertEqual(axis.get_xlim(), (6, 8))
+        self.assertEqual([text.get_text() for text in axis.get_xticklabels()], ["6", "7", "8"])
+        # Not that of the legend.
+        half = np.abs(pixels[:, : pixels.shape[1] * 2 // 3] - (31, 119, 180)).sum(2)
+        self.assertGreater(np.sum(half < 20), 30)
+
     def test_equal_numbers_give_equal_bytes_others_do_not(self):
         self.assertEqual(self.draw(), self.draw())
         self.assertNotEqual(self.draw(), self.draw(last=0.4))

@@ -189,9 +189,19 @@ class TrainKerasMainTest(parameterized.TestCase):
         self.assert_refused(done, "--resume", "learning_rate", "0.001", "0.1")
         other = drawn_shapes.write_arrays(self.folder / "other.npz", train=601)
         done = self.run_it(f"--train_dir={other}", "--resume", "--epochs=1")
-        self.assert_refused(done, "--resume", "pictures")
+        self.assert_refused(
+            done, "--resume", f"other pictures, those of --train_dir={self.arrays};"
+        )
         done = self.run_it(*flags)
         self.assert_refused(done, "--output_dir", "not empty", "--resume")
+        self.assertEqual(_contents(self.output), before)
+
+    def test_resume_with_fewer_epochs_is_refused(self):
+        flags = (f"--train_dir={self.arrays}", "--batch_size=200")
+        self.train_it(*flags, "--epochs=2")
+        before = _contents(self.output)
+        done = self.run_it(*flags, "--epochs=1", "--resume")
+        self.assert_refused(done, "2 epochs are done already, more than --epochs=1")
         self.assertEqual(_contents(self.output), before)
 
     def test_folder_of_something_else_is_refused(self):
@@ -208,6 +218,16 @@ class TrainKerasMainTest(parameterized.TestCase):
             self.assert_refused(self.run_it(*flags), "another train_keras", str(self.output))
         self.train_it(*flags)
 
+    def test_a_run_whose_best_network_vanished_is_refused(self):
+        flags = (f"--train_dir={self.arrays}", "--epochs=1")
+        self.train_it(*flags)
+        (checkpoint,) = self.output.glob("*.keras")
+        checkpoint.unlink()
+        self.assert_refused(self.run_it(*flags, "--resume"), "--resume", checkpoint.name)
+        (self.output / "run.json").unlink()
+        (self.output / "run.json").mkdir()
+        self.assert_refused(self.run_it(*flags, "--resume"), "run.json")
+
     def test_damaged_state_is_refused(self):
         flags = (f"--train_dir={self.arrays}", "--epochs=2")
         self.train_it(*flags)
@@ -221,6 +241,8 @@ class TrainKerasMainTest(parameterized.TestCase):
         (("--learning_rate=nan",), ("--learning_rate", "nan")),
         (("--random_shift=101",), ("--random_shift", "101")),
         (("--class_weights=bar:2",), ("--class_weights=bar:2",)),
+        (("--seed=4294967296",), ("--seed", "4294967296")),
+        (("--height=200000",), ("--height", "200000")),
         (("--epochs=0",), ("--epochs",)),
         (("--train_dir=",), ("--train_dir is needed",)),
         (("word",), ("word",)),
@@ -275,6 +297,8 @@ class PretrainedTest(absltest.TestCase):
             done = programs.run("train_keras", *flags, f"--output_dir={folder}/{number}")
             self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("0 computed, 33 from the cache", done.stderr)
+        # 1280 numbers and one of its own for each of three labels.
+        self.assertIn("3,353,843 parameters, of which 3,843 learn, learns from 24", done.stderr)
         self.assertEqual(_weights(folder / "0"), _weights(folder / "1"))
 
         from tensorflow import keras
@@ -293,6 +317,34 @@ class PretrainedTest(absltest.TestCase):
         judged = min(epoch["val_loss"] for epoch in history)
         self.assertAlmostEqual(np.mean(losses), judged, delta=0.002)
         self.assertLess(judged, 0.3)
+
+    def test_resume_goes_on_with_moved_pictures_and_refuses_others_at_once(self):
+        folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, folder)
+        train = programs.draw_colours(folder / "train", count=4)
+        val = programs.draw_colours(folder / "val", count=2)
+        flags = ("--architecture=efficientnet_lite0", f"--bottleneck_dir={folder}/cache")
+        flags += (f"--output_dir={folder}/out", "--resume", f"--val_dir={val}")
+        done = programs.run("train_keras", *flags, f"--train_dir={train}", "--epochs=1")
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+        other = programs.draw_colours(folder / "other", count=5)
+        done = programs.run("train_keras", *flags, f"--train_dir={other}", "--epochs=2")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        # Without the line that says how many bottlenecks were computed.
+        (line,) = done.stderr.splitlines()
+        self.assertIn(f"other pictures, those of --train_dir={train} --val_dir={val};", line)
+        done = programs.run(
+            "train_keras", *flags, f"--train_dir={train}", "--epochs=2", "--learning_rate=0.1"
+        )
+        self.assertEqual(done.returncode, 1, done.stderr)
+        (line,) = done.stderr.splitlines()
+        self.assertIn("other learning_rate: 0.001, not 0.1", line)
+
+        moved = train.rename(folder / "moved")
+        done = programs.run("train_keras", *flags, f"--train_dir={moved}", "--epochs=2")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("1 epoch is done already", done.stderr)
 
     def test_last_layers_learn_too(self):
         folder = Path(tempfile.mkdtemp())

@@ -13,20 +13,25 @@ from pathlib import Path
 
 from absl import flags
 
+from label_image import tflite_file
 from retrain import command_line, coreml_flags
 from retrain.errors import UserError
 from retrain.export import coreml_options, saved_model
-from retrain.runtime import check_output_folder, check_writable, user_path
+from retrain.runtime import (
+    check_output_folder,
+    check_writable,
+    quiet_native_libraries,
+    user_path,
+)
 from tools.conversion.convert_pixels import PixelChoices
-from tools.conversion.convert_source import Choices, Source
+from tools.conversion.convert_source import KINDS, Choices, Source
 
 _QUANTIZATIONS = ("none", "float16", "dynamic")
 
 _GRAPH = flags.DEFINE_string(
     "graph",
     "/tmp/output_graph.pb",
-    "What to convert: a frozen graph, the folder of a SavedModel, or a Keras file (.keras, .h5, or "
-    ".json with --weights).",
+    f"What to convert: {KINDS}.",
 )
 _WEIGHTS = flags.DEFINE_string(
     "weights", None, "The weights for a model.json, as save_weights wrote them."
@@ -95,6 +100,28 @@ def main(arguments: list[str]) -> None:
     path = user_path(_GRAPH.value)
     if not path.exists():
         raise UserError(f"--graph={path} does not exist; name the file or folder to convert")
+    _check_readable(path)
+    # What it has to say is said by exceptions.
+    with quiet_native_libraries():
+        _convert(path, pixel_choices)
+
+
+def _check_readable(path: Path) -> None:
+    if not path.is_file():
+        return
+    try:
+        with path.open("rb") as file:
+            begin = file.read(8)
+    except OSError as error:
+        raise UserError(f"--graph={path} cannot be read: {error.strerror}; give {KINDS}") from error
+    if tflite_file.is_tflite(begin):
+        raise UserError(
+            f"--graph={path} is a TFLite file, which cannot be converted; give what it was made "
+            f"of: {KINDS}"
+        )
+
+
+def _convert(path: Path, pixel_choices: PixelChoices) -> None:
     # They take seconds to load, which a wrong flag need not wait for.
     from retrain.export import coreml_conversion
     from tools.conversion import convert_pixels, convert_targets
@@ -131,7 +158,8 @@ def _check_outputs() -> None:
             check_writable(user_path(name), flag)
     if _KERAS_FILE.value and not _KERAS_FILE.value.endswith(".keras"):
         raise UserError(
-            f"--keras_file={_KERAS_FILE.value} must end in .keras, as Keras opens no other"
+            f"--keras_file={_KERAS_FILE.value} must end in .keras: no other of Keras's formats is "
+            "written"
         )
     if _SAVED_MODEL_DIR.value:
         check_output_folder(

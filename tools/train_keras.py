@@ -22,6 +22,9 @@ from tools.keras_training import options as choices
 from tools.keras_training.networks import NETWORKS
 from tools.keras_training.options import Augmentation, Options
 
+# A step with larger pictures would not fit into the memory of any machine.
+_LARGEST_SIDE = 2048
+
 _TRAIN_DIR = flags.DEFINE_string(
     "train_dir",
     None,
@@ -56,9 +59,13 @@ _GREYSCALE = flags.DEFINE_boolean(
     "greyscale", Options.greyscale, "Learn without colours, from scratch only."
 )
 _HEIGHT = flags.DEFINE_integer(
-    "height", None, "Of the network's pictures, in pixels; by default what is usual for it.", 1
+    "height",
+    None,
+    "Of the network's pictures, in pixels; by default what is usual for it.",
+    1,
+    _LARGEST_SIDE,
 )
-_WIDTH = flags.DEFINE_integer("width", None, "The same.", 1)
+_WIDTH = flags.DEFINE_integer("width", None, "The same.", 1, _LARGEST_SIDE)
 _DROPOUT = flags.DEFINE_float(
     "dropout",
     None,
@@ -78,7 +85,7 @@ _LEARNING_RATE = flags.DEFINE_float(
     "learning_rate", Options.learning_rate, "How far to go in a step, at the beginning."
 )
 _MOMENTUM = flags.DEFINE_float(
-    "momentum", Options.momentum, "Of sgd, from 0 to below 1: how long it keeps a direction."
+    "momentum", None, "Of sgd, from 0 to below 1: how long it keeps a direction; 0.9 is usual."
 )
 _SCHEDULE = flags.DEFINE_enum(
     "learning_rate_schedule",
@@ -135,10 +142,15 @@ _BOTTLENECK_DIR = flags.DEFINE_string(
     "bottleneck_dir", str(Options.bottleneck_dir), "Folder of the cache, as for //retrain."
 )
 _ENGINE = flags.DEFINE_string(
-    "engine", Options.engine, "What computes bottlenecks, as for //retrain."
+    "engine", Options.engine, "What computes bottlenecks, as for //retrain; int8 is not for this."
 )
 _SEED = flags.DEFINE_integer(
-    "seed", Options.seed, "Of all random choices: the same command gives the same network.", 0
+    "seed",
+    Options.seed,
+    "Of all random choices: the same command gives the same network.",
+    lower_bound=0,
+    # Keras takes no larger one.
+    upper_bound=2**32 - 1,
 )
 _RESUME = flags.DEFINE_boolean(
     "resume",
@@ -172,7 +184,7 @@ def _options() -> Options:
     return Options(
         train_dir=user_path(_needed(_TRAIN_DIR)),
         val_dir=user_path(_VAL_DIR.value) if _VAL_DIR.value else None,
-        architecture=_needed(_ARCHITECTURE),
+        architecture=_ARCHITECTURE.value or "",
         output_dir=user_path(_needed(_OUTPUT_DIR)),
         epochs=_EPOCHS.value,
         batch_size=_BATCH_SIZE.value,
@@ -183,7 +195,7 @@ def _options() -> Options:
         fine_tune_layers=_FINE_TUNE_LAYERS.value,
         optimizer=_OPTIMIZER.value,
         learning_rate=_LEARNING_RATE.value,
-        momentum=_part(_MOMENTUM.name, _MOMENTUM.value),
+        momentum=None if _MOMENTUM.value is None else _part(_MOMENTUM.name, _MOMENTUM.value),
         schedule=_SCHEDULE.value,
         label_smoothing=_part(_LABEL_SMOOTHING.name, _LABEL_SMOOTHING.value),
         patience=_PATIENCE.value,

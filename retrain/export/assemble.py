@@ -52,8 +52,8 @@ def assemble(
     dataset = features.dataset
     training = {"engine": features.engine, **config.used()}
     if backbone.fine_tuned:
-        # Or it would be forgotten of a graph that is retrained again and again.
-        training.setdefault("fine_tuning", "before this training")
+        # In this run or in one before: a graph can be retrained from itself.
+        training["fine_tuned"] = True
     metadata = Metadata(
         labels=dataset.labels,
         folders=dataset.folders,

@@ -34,7 +34,7 @@ def check(path: Path, architecture: str, has_network: bool) -> None:
     """
     if path.suffix != SUFFIX:
         raise UserError(
-            f"--keras_file={path} must end in {SUFFIX}, as Keras opens no other; rename it"
+            f"--keras_file={path} must end in {SUFFIX}: no other of Keras's formats is written"
         )
     if not has_network:
         raise UserError(

@@ -105,7 +105,7 @@ def _new_layer(cache: Path) -> dict[str, _Epoch]:
     backbone = registry.load(registry.DEFAULT)
     train, val = (user_path(flag.value or "") for flag in (_TRAIN_DIR, _VAL_DIR))
     options = Options(train, registry.DEFAULT, _NOWHERE, val_dir=val, bottleneck_dir=cache)
-    task = tasks.make(options)
+    task = tasks.make(options, tasks.find(options))
     classes = len(task.data.labels)
     plain = pretrained.join(backbone, classes, None, 0).classifier
     plain.compile("adam", "categorical_crossentropy", metrics=["accuracy"])

@@ -11,7 +11,7 @@ from retrain.export.metadata import Metadata, MetadataError, from_json
 from retrain.export.saved_model import METADATA_FILE, OUTPUT
 from retrain.graph_session import GraphError, parse_graph
 from retrain.runtime import quiet_native_libraries
-from tools.conversion.convert_source import Choices, Pixels, Source, pixels_of, plain_pixels
+from tools.conversion.convert_source import KINDS, Choices, Pixels, Source, pixels_of, plain_pixels
 
 # What the original's graphs and ours call them.
 _USUAL_INPUTS = ("input", "Mul", "Placeholder")
@@ -30,9 +30,7 @@ def load_frozen(path: Path, choices: Choices) -> Source:
         graph = parse_graph(path.read_bytes())
         metadata = metadata_in(graph)
     except (GraphError, MetadataError) as error:
-        raise UserError(
-            f"--graph={path} is not a frozen graph: {error}; name a file that was exported"
-        ) from error
+        raise UserError(f"--graph={path} is not a frozen graph: {error}; give {KINDS}") from error
     nodes = {node.name: node for node in graph.node}
     start = _tensor(choices.input_layer or _input(nodes, metadata, path))
     end = _tensor(choices.output_layer or _output(nodes, metadata, path))

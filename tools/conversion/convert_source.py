@@ -8,6 +8,12 @@ from typing import Any
 from retrain.export.coreml_conversion import BGR, GRAYSCALE, RGB
 from retrain.export.metadata import Metadata
 
+# Of which there are some to convert.
+KINDS = (
+    "a frozen graph (.pb), the folder of a SavedModel, or a Keras file (.keras, .h5, or .json with "
+    "--weights)"
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Pixels:

@@ -4,6 +4,8 @@ from typing import Any
 
 from tools.keras_training.options import ADAM, COSINE, Options
 
+_MOMENTUM = 0.9
+
 
 def compile_model(model: Any, options: Options, steps: int) -> None:
     """Makes a Keras model ready to learn.
@@ -21,7 +23,8 @@ def compile_model(model: Any, options: Options, steps: int) -> None:
     if options.optimizer == ADAM:
         optimizer = keras.optimizers.Adam(rate)
     else:
-        optimizer = keras.optimizers.SGD(rate, options.momentum, nesterov=options.momentum > 0)
+        momentum = _MOMENTUM if options.momentum is None else options.momentum
+        optimizer = keras.optimizers.SGD(rate, momentum, nesterov=momentum > 0)
     optimizer.build(model.trainable_variables)
     model.compile(
         optimizer,

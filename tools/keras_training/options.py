@@ -50,7 +50,7 @@ class Options:
             one; `config.ALL_LAYERS` for all.
         optimizer: ADAM or SGD.
         learning_rate: at the beginning.
-        momentum: of SGD.
+        momentum: of SGD; None for 0.9.
         schedule: CONSTANT, or COSINE, which ends at 0.
         label_smoothing: how much of the truth is spread over all labels, 0 to below 1.
         patience: epochs without a smaller validation loss after which the training ends; 0 never
@@ -78,7 +78,7 @@ class Options:
     fine_tune_layers: int = 0
     optimizer: str = ADAM
     learning_rate: float = 0.001
-    momentum: float = 0.9
+    momentum: float | None = None
     schedule: str = CONSTANT
     label_smoothing: float = 0
     patience: int = 0

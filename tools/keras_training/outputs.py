@@ -57,10 +57,13 @@ def print_results(task: Task, progress: Progress, options: Options, written: lis
     best = progress.history[progress.best_epoch]
     count = len(task.data.validation.categories)
     lines = [
-        f"Best validation accuracy = {100 * best['val_accuracy']:.2f}% (N={count}), "
-        f"in epoch {progress.best_epoch + 1} of {progress.epochs}, by the smallest validation loss."
+        f"Validation accuracy = {100 * best['val_accuracy']:.2f}% (N={count}), of epoch "
+        f"{progress.best_epoch + 1} of {progress.epochs}, which has the smallest validation loss."
     ]
     width = max(len(str(file.path)) for file in written)
     lines += ["Wrote:"] + [f"  {file.path!s:{width}}  {file.what}" for file in written]
-    lines += ["Watch it:", f"  tensorboard --logdir={options.output_dir / LOGS}"]
+    lines += [
+        "Watch it:",
+        f"  bazel run //tools:tensorboard -- --logdir={options.output_dir / LOGS}",
+    ]
     print("\n".join(lines))

@@ -1,5 +1,6 @@
 """Folders of pictures to the pixels that a network takes."""
 
+import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from retrain import pixels
+from retrain import images, pixels
 from retrain.errors import UserError
 from retrain.folders import Listing, list_pictures
 from retrain.labels import labels_of
@@ -47,11 +48,13 @@ class Found(NamedTuple):
         labels: of the categories.
         folders: name of the folder of each.
         pictures: by TRAIN and VAL, ordered by category, then by name.
+        names: a text that is another where files in the two folders have other names.
     """
 
     labels: tuple[str, ...]
     folders: tuple[str, ...]
     pictures: Mapping[str, tuple[Picture, ...]]
+    names: str
 
 
 def find(train_dir: Path, val_dir: Path) -> Found:
@@ -65,6 +68,7 @@ def find(train_dir: Path, val_dir: Path) -> Found:
     for flag, listing in listings.items():
         _check_categories(flag, roots[flag], listing)
     _check_same(roots, listings)
+    images.tell_of_ignored(list(listings.values()))
     folders = tuple(listings[TRAIN].pictures)
     pictures = {
         flag: tuple(
@@ -74,23 +78,19 @@ def find(train_dir: Path, val_dir: Path) -> Found:
         )
         for flag, listing in listings.items()
     }
-    return Found(labels_of(folders), folders, pictures)
+    names = repr([listing.pictures for listing in listings.values()])
+    digest = hashlib.sha256(names.encode()).hexdigest()
+    return Found(labels_of(folders), folders, pictures, digest)
 
 
 def _check_categories(flag: str, root: Path, listing: Listing) -> None:
     if len(listing.pictures) < 2:
         found = ", ".join(listing.pictures) or "none"
-        loose = f"; {listing.loose} pictures lie directly in the folder" if listing.loose else ""
+        lie = "picture lies" if listing.loose == 1 else "pictures lie"
+        loose = f"; {listing.loose:,} {lie} directly in the folder" if listing.loose else ""
         raise UserError(
             f"--{flag}={root} must have a sub-folder of pictures for each of two categories or "
             f"more, but has: {found}{loose}"
-        )
-    ignored = sum(count for kind, count in listing.ignored.items() if kind != "hidden")
-    if ignored or listing.loose:
-        logging.warning(
-            "Ignored in --%s: %d files that are not pictures, %d pictures outside the folders of "
-            "the categories.",
-            *(flag, ignored, listing.loose),
         )
 
 
@@ -117,17 +117,20 @@ def load(found: Found, shape: Shape) -> Data:
     return Data(found.labels, found.folders, train, validation, train.sample(SHOWN))
 
 
-def show(found: Found, shape: Shape) -> Examples:
-    """Returns some of the training pictures, decoded."""
-    pictures = found.pictures[TRAIN]
-    categories = np.array([picture.category for picture in pictures])
-    rows = Examples(np.arange(len(pictures)), categories).sample(SHOWN).inputs
-    some = [(pictures[row], _decode(pictures[row], shape)) for row in rows]
-    readable = [(picture, seen) for picture, seen in some if isinstance(seen, np.ndarray)]
-    return Examples(
-        np.stack([seen for _, seen in readable]),
-        np.array([picture.category for picture, _ in readable], np.int64),
-    )
+def show(paths: Sequence[Path], categories: np.ndarray, shape: Shape) -> Examples:
+    """Returns some of the pictures, decoded.
+
+    Args:
+        paths: of N pictures that can be read.
+        categories: of them, int [N].
+        shape: to bring them to.
+    """
+    rows = Examples(np.arange(len(paths)), categories).sample(SHOWN).inputs
+    seen = [_decode(Picture(paths[row], int(categories[row])), shape) for row in rows]
+    # One could be read a moment ago.
+    readable = [number for number, one in enumerate(seen) if isinstance(one, np.ndarray)]
+    inputs = [seen[number] for number in readable]
+    return Examples(np.array(inputs).reshape(-1, *shape), categories[rows[readable]])
 
 
 def _decoded(found: Found, flag: str, shape: Shape) -> Examples:

@@ -18,6 +18,12 @@ from retrain.runtime import atomic_file, write_file
 DESCRIPTION_FILE = "run.json"
 STATE_FILE = "training_state.npz"
 
+# In a run's description: where its pictures were, their names, what was in them.
+TRAIN_DIR, VAL_DIR = "train_dir", "val_dir"
+NAMES, PICTURES = "names", "pictures"
+BACKBONE = "backbone"
+
+_PLACES = (TRAIN_DIR, VAL_DIR)
 _PROGRESS = "progress"
 
 
@@ -83,7 +89,8 @@ def begin(folder: Path, description: dict[str, Any], resume: bool) -> None:
 
     Args:
         folder: of the run.
-        description: all that decides what comes out of it, as JSON can say it.
+        description: all that decides what comes out of it, as JSON can say it, and the places of
+            its pictures, which do not.
         resume: whether the run may have begun before.
 
     Raises:
@@ -94,19 +101,49 @@ def begin(folder: Path, description: dict[str, Any], resume: bool) -> None:
     if not file.exists():
         write_file(file, json.dumps(description, indent=2) + "\n")
         return
+    check(folder, description)
+
+
+def check(folder: Path, known: dict[str, Any]) -> None:
+    """Raises UserError where the folder has a run of which something else is known.
+
+    Args:
+        folder: of the run, if there is one.
+        known: a description, or what is known of it already.
+    """
+    file = folder / DESCRIPTION_FILE
+    if not file.exists():
+        return
     try:
         before = dict(json.loads(file.read_bytes()))
-    except (ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise UserError(
             f"--resume: {file} is not the description of a run; name another --output_dir"
         ) from error
-    now = json.loads(json.dumps(description))
-    for name in {**now, **before}:
-        if before.get(name) != now.get(name):
+    moved = any(before.get(place, known.get(place)) != known.get(place) for place in _PLACES)
+    # What cannot be read may come or go among pictures that stay where they are.
+    uncompared = _PLACES if moved and NAMES in before else (*_PLACES, NAMES)
+    now = json.loads(json.dumps(known))
+    for name in now:
+        if name not in uncompared and before.get(name) != now[name]:
+            other = _other(name, before, now, moved)
             raise UserError(
-                f"--resume: {folder} has a run with other {name}: {before.get(name)!r}, not "
-                f"{now.get(name)!r}; give what it was begun with, or name a new --output_dir"
+                f"--resume: {folder} has a run with {other}, or name a new --output_dir"
             )
+
+
+def _other(name: str, before: dict[str, Any], now: dict[str, Any], moved: bool) -> str:
+    """Returns what differs, and what to do about it."""
+    if name == BACKBONE:
+        return "another pretrained network; give the --weights it was begun with"
+    if name not in (NAMES, PICTURES):
+        return f"other {name}: {before.get(name)!r}, not {now[name]!r}; give what it was begun with"
+    places = " ".join(f"--{place}={before[place]}" for place in _PLACES if place in before)
+    if not places:
+        return "other pictures; give those it was begun with"
+    if moved:
+        return f"other pictures, those of {places}; give these"
+    return f"other pictures: those of {places} have changed since; give them as they were"
 
 
 def check_free(folder: Path, resume: bool) -> None:
@@ -156,6 +193,11 @@ def load(folder: Path, model: Any) -> Progress:
     try:
         with np.load(path, allow_pickle=False) as file:
             progress = Progress(**json.loads(str(file[_PROGRESS])))
+            if not (folder / progress.checkpoint).is_file():
+                raise UserError(
+                    f"--resume: {folder} has no {progress.checkpoint} any more, the best network "
+                    "so far; put it back, or delete the folder to begin anew"
+                )
             arrays = [file[f"{row:06}"] for row in range(len(file.files) - 1)]
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)

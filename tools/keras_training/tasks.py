@@ -18,8 +18,10 @@ from retrain.images import Picture as DatasetPicture
 from retrain.splits import TRAINING, VALIDATION, Shares
 from tools.keras_training import arrays, networks, pictures, pretrained
 from tools.keras_training.examples import Data, Examples
-from tools.keras_training.options import Options
+from tools.keras_training.options import SGD, Options
 from tools.keras_training.pictures import TRAIN, VAL, Found, Shape
+
+_ENGINES = [name for name in engines.NAMES if name != engines.INT8]
 
 _BATCH_SIZE_FROM_SCRATCH, _BATCH_SIZE_PRETRAINED = 128, 32
 
@@ -51,12 +53,16 @@ class Task:
 
 def check(options: Options) -> None:
     """Raises UserError where options contradict one another, before anything takes time."""
-    known = (*networks.NETWORKS, *registry.architectures())
     if not _is_known(options.architecture):
-        raise UserError(
-            f"--architecture={options.architecture} is not known; choose one of: {', '.join(known)}"
-        )
+        named = f"={options.architecture} is not known" if options.architecture else " is needed"
+        known = ", ".join((*networks.NETWORKS, *registry.architectures()))
+        raise UserError(f"--architecture{named}; choose one of: {known}")
     _check_places(options)
+    _check_engine(options)
+    if options.momentum is not None and options.optimizer != SGD:
+        raise UserError(
+            f"--momentum={options.momentum:g} is for --optimizer={SGD}; leave it out, or give that"
+        )
     if options.architecture in networks.NETWORKS:
         networks.check_size(options.architecture, *_size(options))
         _check_from_scratch(options)
@@ -65,6 +71,29 @@ def check(options: Options) -> None:
             f"--greyscale is for {' and '.join(networks.NETWORKS)}; "
             f"--architecture={options.architecture} knows colours, leave one out"
         )
+
+
+def _check_engine(options: Options) -> None:
+    if engines.chosen(options.engine) == engines.INT8:
+        raise UserError(
+            f"--engine={engines.INT8} would teach a layer for other features than those of the "
+            f"network that is written; choose one of: {', '.join(_ENGINES)}"
+        )
+    if not _needs_bottlenecks(options) and options.engine != engines.AUTO:
+        raise UserError(
+            f"--engine={options.engine} is for bottlenecks, which a training from pixels does not "
+            "have; leave it out"
+        )
+    if _needs_bottlenecks(options) and options.mixed_precision:
+        raise UserError(
+            "--mixed_precision is for convolutions, which do not learn here; leave it out, or give "
+            "--fine_tune_layers"
+        )
+
+
+def _needs_bottlenecks(options: Options) -> bool:
+    pretrained = options.architecture not in networks.NETWORKS
+    return pretrained and not options.augmentation.any and not options.fine_tune_layers
 
 
 def _check_places(options: Options) -> None:
@@ -106,14 +135,30 @@ def _size(options: Options) -> tuple[int, int]:
     return options.height or networks.USUAL_SIDE, options.width or networks.USUAL_SIDE
 
 
-def make(options: Options) -> Task:
+def find(options: Options) -> Found | None:
+    """Returns what pictures there are, by their names alone; None for a file of arrays.
+
+    Raises:
+        UserError: there are none to learn from.
+    """
+    if _is_file(options):
+        return None
+    assert options.val_dir is not None
+    return pictures.find(options.train_dir, options.val_dir)
+
+
+def make(options: Options, found: Found | None) -> Task:
     """Returns the task, with all pictures decoded or turned into bottlenecks.
+
+    Args:
+        options: that were checked.
+        found: from `find`.
 
     Raises:
         UserError: the user must change something.
     """
     if options.architecture in networks.NETWORKS:
-        return _from_scratch(options)
+        return _from_scratch(options, found)
     chosen = BackboneOptions(architecture=options.architecture, weights=options.weights)
     backbone = registry.chosen(chosen, options.bottleneck_dir)
     for side in ("height", "width"):
@@ -123,14 +168,13 @@ def make(options: Options) -> Task:
                 f"--{side}={given} does not fit --architecture={backbone.name}, which takes "
                 f"pictures of {backbone.height} x {backbone.width} pixels; leave it out"
             )
-    if options.augmentation.any or options.fine_tune_layers:
-        return _on_pixels(options, backbone)
-    return _on_bottlenecks(options, backbone)
+    make_on = _on_bottlenecks if _needs_bottlenecks(options) else _on_pixels
+    return make_on(options, found, backbone)
 
 
-def _from_scratch(options: Options) -> Task:
+def _from_scratch(options: Options, found: Found | None) -> Task:
     height, width = _size(options)
-    if _is_file(options):
+    if found is None:
         of_file = arrays.read(options.train_dir)
         grey = options.greyscale or arrays.is_grey(of_file)
         shape = Shape(height, width, 1 if grey else 3)
@@ -138,7 +182,6 @@ def _from_scratch(options: Options) -> Task:
         model = _small(options, shape, labels)
         data = arrays.load(of_file, shape)
     else:
-        found = _found(options)
         shape = Shape(height, width, 1 if options.greyscale else 3)
         model = _small(options, shape, len(found.labels))
         data = pictures.load(found, shape)
@@ -156,15 +199,14 @@ def _learner(classifier: Any) -> Any:
     return keras.Model(classifier.inputs, classifier.outputs)
 
 
-def _on_pixels(options: Options, backbone: Backbone) -> Task:
+def _on_pixels(options: Options, found: Found | None, backbone: Backbone) -> Task:
     shape = Shape(backbone.height, backbone.width, 3)
     load: Callable[[], Data]
-    if _is_file(options):
+    if found is None:
         of_file = arrays.read(options.train_dir)
         classes = len(np.unique(of_file["y_train"]))
         load = functools.partial(arrays.load, of_file, shape)
     else:
-        found = _found(options)
         classes = len(found.labels)
         load = functools.partial(pictures.load, found, shape)
     # Before the pictures, for which somebody would have waited in vain.
@@ -173,14 +215,13 @@ def _on_pixels(options: Options, backbone: Backbone) -> Task:
     return Task(load(), _learner(joined.classifier), joined.classifier, shape, size, backbone)
 
 
-def _on_bottlenecks(options: Options, backbone: Backbone) -> Task:
-    if _is_file(options):
+def _on_bottlenecks(options: Options, found: Found | None, backbone: Backbone) -> Task:
+    if found is None:
         raise UserError(
             f"--train_dir={options.train_dir}: bottlenecks need pictures in folders; choose "
             f"--architecture={' or '.join(networks.NETWORKS)}, or --fine_tune_layers"
         )
     engines.check(options.engine, backbone)
-    found = _found(options)
     shape = Shape(backbone.height, backbone.width, 3)
     features = bottlenecks.compute(
         _dataset(options, found), backbone, options.engine, options.bottleneck_dir
@@ -190,7 +231,9 @@ def _on_bottlenecks(options: Options, backbone: Backbone) -> Task:
         Examples(features.part(split).vectors, features.part(split).categories)
         for split in (TRAINING, VALIDATION)
     )
-    data = Data(found.labels, found.folders, train, validation, pictures.show(found, shape))
+    readable = [picture.path for picture in features.part(TRAINING).pictures]
+    shown = pictures.show(readable, features.part(TRAINING).categories, shape)
+    data = Data(found.labels, found.folders, train, validation, shown)
     joined = pretrained.join(backbone, len(data.labels), options.dropout, 0)
     size = options.batch_size or _BATCH_SIZE_PRETRAINED
     return Task(data, joined.head, joined.classifier, shape, size, backbone)
@@ -212,11 +255,6 @@ def _dataset(options: Options, found: Found) -> Dataset:
         Shares(0, 0),
         flag="train_dir",
     )
-
-
-def _found(options: Options) -> Found:
-    assert options.val_dir is not None
-    return pictures.find(options.train_dir, options.val_dir)
 
 
 def _is_file(options: Options) -> bool:

@@ -1,6 +1,7 @@
 """A training with Keras from pictures to files, straight down."""
 
 import logging
+import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 
 from retrain import class_weights
 from retrain.backbones import engines
+from retrain.errors import UserError
 from retrain.runtime import check_folder_writable, quiet_native_libraries
 from tools.keras_training import (
     batches,
@@ -23,6 +25,7 @@ from tools.keras_training import (
 )
 from tools.keras_training.options import COSINE, Options
 from tools.keras_training.outputs import Written
+from tools.keras_training.pictures import Found
 from tools.keras_training.state import Progress
 from tools.keras_training.tasks import Task
 
@@ -43,17 +46,24 @@ def run(options: Options) -> None:
 
 def _train(options: Options) -> None:
     _prepare_tensorflow(options)
-    task = tasks.make(options)
+    found = tasks.find(options)
+    if found:
+        class_weights.check_labels(options.class_weights, found.labels, found.folders)
+    known = _known(options, found)
+    # Before what takes long.
+    state.check(options.output_dir, known)
+    task = tasks.make(options, found)
     weights = _class_weights(task, options)
     with state.alone(options.output_dir):
+        state.begin(options.output_dir, known | _decided(task), options.resume)
         _train_task(task, weights, options)
 
 
 def _train_task(task: Task, weights: dict[int, float] | None, options: Options) -> None:
-    state.begin(options.output_dir, _description(task, options), options.resume)
     steps = batches.steps(task.data.train, task.batch_size)
     optimizers.compile_model(task.learner, options, steps * options.epochs)
     progress = state.load(options.output_dir, task.learner)
+    _check_epochs(progress, options)
     logging.info("%s", _beginning(task, progress, options))
     logs = options.output_dir / outputs.LOGS
     drawn = drawings.draw_pictures(task.data, options, logs)
@@ -87,33 +97,59 @@ def _class_weights(task: Task, options: Options) -> dict[int, float] | None:
     if options.class_weights == class_weights.BY_PICTURES:
         return None
     counts = np.bincount(task.data.train.categories, minlength=len(task.data.labels))
-    shares = class_weights.shares(options.class_weights, task.data.labels, counts)
+    labels, folders = task.data.labels, task.data.folders
+    shares = class_weights.shares(options.class_weights, labels, counts, folders)
     return dict(enumerate((shares * counts.sum() / counts).tolist()))
 
 
-def _description(task: Task, options: Options) -> dict[str, Any]:
-    """Returns all that decides what comes out of a run."""
+def _known(options: Options, found: Found | None) -> dict[str, Any]:
+    """Returns what is known of a run before its pictures are read."""
     description = classifier_file.training(options)
-    description |= {"batch_size": task.batch_size, "pictures": task.data.fingerprint()}
-    if task.backbone:
-        description["backbone"] = task.backbone.fingerprint
     if options.schedule != COSINE:
         # More epochs of the same may follow.
         del description["epochs"]
-    for name in ("engine", "patience"):
+    # `_decided` has the size of a batch.
+    for name in ("engine", "patience", "batch_size"):
         del description[name]
+    description[state.TRAIN_DIR] = str(options.train_dir)
+    if found and options.val_dir:
+        description[state.VAL_DIR] = str(options.val_dir)
+        description[state.NAMES] = found.names
     return description
+
+
+def _decided(task: Task) -> dict[str, Any]:
+    """Returns what else decides what comes out of a run."""
+    decided = {"batch_size": task.batch_size, state.PICTURES: task.data.fingerprint()}
+    if task.backbone:
+        decided[state.BACKBONE] = task.backbone.fingerprint
+    return decided
+
+
+def _check_epochs(progress: Progress, options: Options) -> None:
+    if progress.epochs > options.epochs:
+        raise UserError(
+            f"--resume: {progress.epochs} epochs are done already, more than "
+            f"--epochs={options.epochs}; give as many or more, or name a new --output_dir"
+        )
 
 
 def _beginning(task: Task, progress: Progress, options: Options) -> str:
     data = task.data
     what = "bottlenecks of pictures" if data.train.inputs.ndim == 2 else "pictures"
+    every = task.classifier.count_params()
+    learning = sum(math.prod(weight.shape) for weight in task.learner.trainable_variables)
+    parameters = f"{every:,} parameters learns"
+    if learning < every:
+        parameters = f"{every:,} parameters, of which {learning:,} learn, learns"
     text = (
-        f"{options.architecture} with {task.classifier.count_params():,} parameters learns from "
-        f"{len(data.train.categories)} {what} in {len(data.labels)} categories, and is judged by "
-        f"{len(data.validation.categories)}"
+        f"{options.architecture} with {parameters} from {len(data.train.categories)} {what} in "
+        f"{len(data.labels)} categories, and is judged by {len(data.validation.categories)}"
     )
-    return f"{text}; {progress.epochs} epochs are done already." if progress.epochs else f"{text}."
+    if not progress.epochs:
+        return f"{text}."
+    epochs = "1 epoch is" if progress.epochs == 1 else f"{progress.epochs} epochs are"
+    return f"{text}; {epochs} done already."
 
 
 def _fit(
