@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from retrain.errors import UserError
 
-EXTENSIONS = ("jpg", "jpeg", "png", "bmp", "gif", "webp")
+EXTENSIONS = ("jpg", "jpeg", "png", "bmp", "gif", "webp", "heic", "heif", "avif")
 
 _ENDINGS = tuple(f".{extension}" for extension in EXTENSIONS)
 

@@ -17,6 +17,9 @@ import numpy as np
 
 from retrain.runtime import quiet_native_libraries
 
+# How messages begin of what goes wrong in a graph: where it does, not why.
+_WHERE = ("Graph execution error:", "Detected at node ", "Node: ")
+
 _import_lock = threading.Lock()
 
 
@@ -176,4 +179,5 @@ def _tensorflow_path() -> list[str]:
 
 def _first_line(error: Exception) -> str:
     lines = str(getattr(error, "message", error)).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    telling = [line for line in lines if line and not line.startswith(_WHERE)]
+    return telling[0] if telling else type(error).__name__

@@ -19,7 +19,7 @@ _FEW_PICTURES = 20
 _NAMED_AT_MOST = 5
 
 # Pictures that people have, and that they would miss.
-_UNSUPPORTED = (".heic", ".heif", ".avif", ".tif", ".tiff", ".jfif", ".jxl", ".svg", ".psd", ".dng")
+_UNSUPPORTED = (".tif", ".tiff", ".jfif", ".jxl", ".svg", ".psd", ".dng")
 _PARTS = {"train", "training", "val", "valid", "validation", "test", "testing", "dev", "eval"}
 
 

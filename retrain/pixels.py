@@ -23,6 +23,14 @@ MAX_PIXELS = 200_000_000
 
 # What Pillow should try. Its other readers are slower, rarer, or start other programs.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
+# Of files that begin as those of ISO/IEC 14496-12 do, whose first box has their brands.
+_BOXED_FORMATS = ("HEIF", "AVIF")
+_FIRST_BOX = b"ftyp"
+
+_DAMAGE = (
+    *(OSError, ValueError, SyntaxError, struct.error, IndexError, MemoryError),
+    *(EOFError, RuntimeError, Image.DecompressionBombError),
+)
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -50,7 +58,7 @@ def decode(data: bytes, height: int, width: int) -> np.ndarray:
     in the original.
 
     Args:
-        data: the bytes of a JPEG, PNG, BMP, GIF (its first frame) or WebP file.
+        data: the bytes of a JPEG, PNG, BMP, GIF (its first frame), WebP, HEIC or AVIF file.
         height: of the result, in pixels.
         width: of the result, in pixels.
 
@@ -78,12 +86,12 @@ def upright(data: bytes, height: int, width: int) -> Image.Image:
     Raises:
         UnreadablePictureError: as for `decode`.
     """
-    image = _open(data)
+    image = open_picture(data)
     try:
         orientation = _exif_orientation(image)
         _shrink_while_decoding(image, height, width, turned=orientation >= 5)
         rgb = _to_rgb(image)
-    except (OSError, ValueError, SyntaxError, struct.error, IndexError, MemoryError) as error:
+    except _DAMAGE as error:
         raise UnreadablePictureError(f"it is damaged ({_reason(error)})") from error
     return rgb.transpose(_TURNS[orientation]) if orientation in _TURNS else rgb
 
@@ -142,22 +150,41 @@ def look_up(pixels: np.ndarray, table: np.ndarray) -> np.ndarray:
     return np.stack(channels, axis=-1)
 
 
-def _open(data: bytes) -> Image.Image:
+def open_picture(data: bytes, most_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Returns the picture in `data`, of which only the head was read.
+
+    Args:
+        data: the bytes of a file, as for `decode`.
+        most_pixels: that it may have.
+
+    Raises:
+        UnreadablePictureError: as for `decode`.
+    """
     if not data:
         raise UnreadablePictureError("it is an empty file")
     try:
-        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        image = Image.open(io.BytesIO(data), formats=_formats(data))
     except UnidentifiedImageError as error:
         raise UnreadablePictureError(
-            "it is not a JPEG, PNG, BMP, GIF or WebP file, or its head is damaged"
+            "it is not a JPEG, PNG, BMP, GIF, WebP, HEIC or AVIF file, or its head is damaged"
         ) from error
-    except (OSError, ValueError, SyntaxError, struct.error, IndexError, MemoryError) as error:
+    except _DAMAGE as error:
         raise UnreadablePictureError(f"it is damaged ({_reason(error)})") from error
-    if math.prod(image.size) > MAX_PIXELS:
+    if math.prod(image.size) > most_pixels:
         raise UnreadablePictureError(
-            f"it has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,} in all"
+            f"it has {image.width} x {image.height} pixels, more than {most_pixels:,} in all"
         )
     return image
+
+
+def _formats(data: bytes) -> tuple[str, ...]:
+    if data[4:8] != _FIRST_BOX:
+        return _FORMATS
+    import pillow_heif
+
+    # Pictures come turned from it, and without an orientation.
+    pillow_heif.register_heif_opener()
+    return _BOXED_FORMATS
 
 
 def _exif_orientation(image: Image.Image) -> int:
@@ -187,4 +214,4 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    return " ".join(str(error).split()) or type(error).__name__

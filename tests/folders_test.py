@@ -35,7 +35,10 @@ class FoldersTest(absltest.TestCase):
         return folders.list_pictures({"image_dir": self.root})["image_dir"]
 
     def test_finds_all_kinds_in_any_case(self):
-        names = [f"1.{end}" for end in ("jpg", "JPG", "jpeg", "Png", "bmp", "GIF", "webp")]
+        names = [
+            f"1.{end}"
+            for end in ("jpg", "JPG", "jpeg", "Png", "bmp", "GIF", "webp", "HEIC", "avif")
+        ]
         self.make(*(f"photos/cat/{name}" for name in names))
         self.assertEqual(self.listing().pictures, {"cat": sorted(names)})
 

@@ -100,7 +100,7 @@ class FrozenGraphTest(parameterized.TestCase):
 
     def test_what_its_decoder_does_not_read_is_told(self):
         answers = frozen_graph.load(self.write(frozen_graph.to_bytes(self.classifier)))
-        with self.assertRaises(UndecodedError):
+        with self.assertRaisesRegex(UndecodedError, "^Unknown image file format"):
             answers.from_file(b"no picture")
 
     def test_a_network_for_another_order_of_channels_is_fed_in_that_order(self):

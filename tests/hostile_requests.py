@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from PIL import Image
+from pillow_heif import register_heif_opener
+
+register_heif_opener()
 
 _HEAD = "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {}\r\n{}\r\n\r\n"
 _TYPES = (
@@ -147,6 +150,8 @@ def _pictures() -> list[bytes]:
         {"format": "GIF"},
         {"format": "WEBP"},
         {"format": "WEBP", "lossless": True},
+        {"format": "HEIF"},
+        {"format": "AVIF"},
     ]
     files = []
     for option in options:

@@ -266,10 +266,10 @@ class MessagesTest(ImagesTestCase):
         self.assertEqual(self.messages, ["Ignored 1 file that is not a picture: 1 .txt."])
 
     def test_says_which_pictures_cannot_be_read(self):
-        self.make("photos/a/1.HEIC", "photos/a/2.heic", "photos/b/3.tiff")
+        self.make("photos/a/1.JXL", "photos/a/2.jxl", "photos/b/3.tiff")
         self.scan()
         self.assertLen(self.messages, 1)
-        self.assertIn("cannot read: 2 .heic, 1 .tiff. Convert them", self.messages[0])
+        self.assertIn("cannot read: 2 .jxl, 1 .tiff. Convert them", self.messages[0])
 
     def test_names_folders_without_pictures(self):
         (self.root / "c").mkdir()
@@ -308,13 +308,14 @@ class UserErrorTest(parameterized.TestCase, ImagesTestCase):
     def test_nothing_there(self):
         self.assert_user_error(
             f"--image_dir={self.root} has no sub-folder with pictures (jpg, jpeg, png, bmp, gif, "
-            "webp); each category needs a sub-folder of its own"
+            "webp, heic, heif, avif); each category needs a sub-folder of its own"
         )
 
     def test_says_what_there_is_instead(self):
-        self.make("photos/a/1.heic", "photos/a/2.heic")
+        self.make("photos/a/1.jxl", "photos/a/2.jxl")
         self.assert_user_error(
-            "has no sub-folder with pictures (jpg, jpeg, png, bmp, gif, webp), only 2 .heic; each"
+            "has no sub-folder with pictures (jpg, jpeg, png, bmp, gif, webp, heic, heif, avif), "
+            "only 2 .jxl; each"
         )
 
     def test_pictures_without_folders(self):

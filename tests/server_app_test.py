@@ -7,11 +7,14 @@ from pathlib import Path
 
 from absl.testing import absltest, parameterized
 from PIL import Image
+from pillow_heif import register_heif_opener
 
 from tests import served
 from tools.server import server_app
 from tools.server.server_model import ServedModel
 from tools.server.server_queue import WorkQueue
+
+register_heif_opener()
 
 _BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
@@ -74,7 +77,7 @@ class ServerAppTest(parameterized.TestCase):
         self.assertGreater(first["milliseconds"], 0)
 
     def test_a_picture_as_the_body(self):
-        for kind in ("PNG", "JPEG", "BMP", "GIF", "WEBP"):
+        for kind in ("PNG", "JPEG", "BMP", "GIF", "WEBP", "HEIF", "AVIF"):
             picture = _picture("green", kind=kind)
             response = self.client.post("/?top=1", data=picture, content_type="image/x-any")
             (found,) = response.json["pictures"]

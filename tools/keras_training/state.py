@@ -193,11 +193,6 @@ def load(folder: Path, model: Any) -> Progress:
     try:
         with np.load(path, allow_pickle=False) as file:
             progress = Progress(**json.loads(str(file[_PROGRESS])))
-            if not (folder / progress.checkpoint).is_file():
-                raise UserError(
-                    f"--resume: {folder} has no {progress.checkpoint} any more, the best network "
-                    "so far; put it back, or delete the folder to begin anew"
-                )
             arrays = [file[f"{row:06}"] for row in range(len(file.files) - 1)]
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)

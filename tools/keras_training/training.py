@@ -63,7 +63,7 @@ def _train_task(task: Task, weights: dict[int, float] | None, options: Options) 
     steps = batches.steps(task.data.train, task.batch_size)
     optimizers.compile_model(task.learner, options, steps * options.epochs)
     progress = state.load(options.output_dir, task.learner)
-    _check_epochs(progress, options)
+    _check_resumable(progress, options)
     logging.info("%s", _beginning(task, progress, options))
     logs = options.output_dir / outputs.LOGS
     drawn = drawings.draw_pictures(task.data, options, logs)
@@ -126,7 +126,13 @@ def _decided(task: Task) -> dict[str, Any]:
     return decided
 
 
-def _check_epochs(progress: Progress, options: Options) -> None:
+def _check_resumable(progress: Progress, options: Options) -> None:
+    folder, best = options.output_dir, progress.checkpoint
+    if best and not (folder / best).is_file():
+        raise UserError(
+            f"--resume: {folder} has no {best} any more, the best network so far; put it back, or "
+            "delete the folder to begin anew"
+        )
     if progress.epochs > options.epochs:
         raise UserError(
             f"--resume: {progress.epochs} epochs are done already, more than "

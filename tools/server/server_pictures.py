@@ -3,11 +3,9 @@
 import base64
 import io
 import re
-import struct
 from typing import NamedTuple
 
 from flask import Request
-from PIL import Image, UnidentifiedImageError
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
 from retrain import pixels
@@ -18,7 +16,6 @@ MOST_PICTURES = 100
 # Fields of the form that are not pictures, or empty, count too.
 MOST_PARTS = 120
 
-_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
 _THUMBNAIL_SIZE = 320
 
 # A progressive JPEG file has ten scans or so. Each takes time for the whole picture and may take a
@@ -27,7 +24,6 @@ _MOST_SCANS = 100
 # The marker, a length, and how many colour components the length is for (ITU-T T.81, B.2.3). Less
 # would be found by chance in the film that some phones append.
 _START_OF_SCAN = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
-_DAMAGE = (OSError, ValueError, SyntaxError, struct.error, IndexError, MemoryError)
 
 
 class Upload(NamedTuple):
@@ -83,14 +79,10 @@ def refusal(data: bytes, most_pixels: int) -> str | None:
     Only its head is read, so a small file that would unpack to gigabytes costs nothing.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            (width, height), kind = image.size, image.format
-    except UnidentifiedImageError:
-        return "it is not a JPEG, PNG, BMP, GIF or WebP file, or its head is damaged"
-    except _DAMAGE as error:
-        return f"it is damaged ({error})"
-    if width * height > most_pixels:
-        return f"it has {width} x {height} pixels, more than {most_pixels:,} in all"
+        with pixels.open_picture(data, most_pixels) as image:
+            kind = image.format
+    except pixels.UnreadablePictureError as error:
+        return str(error)
     if kind in ("JPEG", "MPO") and len(_START_OF_SCAN.findall(data)) > _MOST_SCANS:
         return f"it has more than {_MOST_SCANS} scans"
     return None
