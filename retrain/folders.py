@@ -145,7 +145,7 @@ class _Walk:
     def _add(self, folder: _Place, entry: os.DirEntry[str]) -> None:
         name = entry.name
         if name.startswith("."):
-            self._ignored["hidden"] += 1
+            self._ignored["hidden folder" if _is_folder(entry) else "hidden"] += 1
         elif _is_folder(entry):
             category = folder.category or name
             inner = f"{folder.inner}{name}/" if folder.category else ""

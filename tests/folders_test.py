@@ -75,7 +75,8 @@ class FoldersTest(absltest.TestCase):
         self.assertEqual(
             listing.ignored,
             {
-                "hidden": 4,
+                "hidden": 2,
+                "hidden folder": 2,
                 "without an extension": 2,
                 ".db": 1,
                 ".txt": 1,
