@@ -26,7 +26,9 @@ def alone(path: Path, waiting: str) -> Iterator[IO[bytes]]:
     """
     while True:
         with path.open("ab") as file:
-            _lock(file, waiting)
+            if not lock_now(file.fileno()):
+                logging.info("%s", waiting)
+                fcntl.flock(file, fcntl.LOCK_EX)
             if not _is_at(file, path):
                 continue  # It was finished, or removed, meanwhile.
             try:
@@ -37,16 +39,20 @@ def alone(path: Path, waiting: str) -> Iterator[IO[bytes]]:
             return
 
 
-def _lock(file: IO[bytes], waiting: str) -> None:
+def lock_now(descriptor: int) -> bool:
+    """Locks an open file or folder until it is closed; False where another process has it.
+
+    Raises:
+        OSError: it cannot be locked, although its file system knows locks.
+    """
     try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logging.info("%s", waiting)
-            fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
+    return True
 
 
 def _is_at(file: IO[bytes], path: Path) -> bool:

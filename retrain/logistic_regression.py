@@ -232,11 +232,11 @@ def _judged_by_others(
         np.concatenate([categories[::variants][left_out], validation[1][watching]]),
     )
     rest = features[learned], categories[learned]
-    judged = _Judged([], judges[1], [], [], len(rest[1][::variants]))
+    as_they_are, truth = rest[0][::variants], rest[1][::variants]
+    judged = _Judged([], judges[1], [], [], len(truth))
     for _, head in path(rest, class_count, shares, variants):
         judged.logits.append(head.logits(judges[0]))
-        of_learned = head.logits(rest[0][::variants])
-        truth = rest[1][::variants]
+        of_learned = head.logits(as_they_are)
         judged.right.append(int((of_learned.argmax(axis=1) == truth).sum()))
         judged.losses.append(float(_cross_entropy(of_learned, truth).sum()))
     return judged

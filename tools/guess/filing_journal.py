@@ -6,8 +6,6 @@ are. Whoever finds a plan that is not done does it again, which `filing.finish_a
 """
 
 import dataclasses
-import errno
-import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from retrain import file_lock
 from retrain.errors import UserError
 from tools.guess.filing import sync_folder
 from tools.guess.placing import FullError
@@ -180,15 +179,10 @@ class Journal:
         self.is_being_undone = False
 
     def _lock(self) -> None:
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not file_lock.lock_now(self._descriptor):
             raise UserError(
                 f"another guess_dir files pictures into {self.path.parent}; wait until it has ended"
-            ) from error
-        except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
-                raise
+            )
         if os.fstat(self._descriptor).st_nlink == 0:
             raise UserError(f"another guess_dir ended in {self.path.parent} right now; start again")
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import zipfile
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from retrain import file_lock
 from retrain.errors import UserError
 from retrain.runtime import atomic_file, write_file
 
@@ -66,22 +66,16 @@ def alone(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"--output_dir={folder} cannot be used: {error.strerror}") from error
     try:
-        # Some file systems know no locks; two runs there are the user's to avoid.
+        # Where the file system cannot tell, two runs are the user's to avoid.
         with contextlib.suppress(OSError):
-            _lock(descriptor, folder)
+            if not file_lock.lock_now(descriptor):
+                raise UserError(
+                    f"another train_keras works in --output_dir={folder}; wait until it has ended, "
+                    "or name a new folder"
+                )
         yield
     finally:
         os.close(descriptor)
-
-
-def _lock(descriptor: int, folder: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise UserError(
-            f"another train_keras works in --output_dir={folder}; wait until it has ended, or name "
-            "a new folder"
-        ) from error
 
 
 def begin(folder: Path, description: dict[str, Any], resume: bool) -> None:
