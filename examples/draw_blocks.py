@@ -9,8 +9,8 @@ from PIL import Image, ImageFilter
 
 from examples.block_shapes import CATEGORIES, Array, Block, Rng, arrangement, unit
 from examples.ray_tracing import SAMPLES, UP, Camera, Light, traced
-from retrain import command_line, runtime
 from retrain.errors import UserError
+from retrain.system import command_line, files
 
 SEED = 2  # of the pictures in examples/blocks
 SIZES = ((320, 240), (240, 320), (288, 216), (216, 288), (320, 180), (256, 256), (240, 180))
@@ -99,11 +99,11 @@ def main(_: list[str]) -> None:
     """Draws every category into a folder of its name."""
     if not _OUTPUT_DIR.value:
         raise UserError("--output_dir is needed: the folder of ones/, tens/ and hundreds/")
-    output_dir = runtime.user_path(_OUTPUT_DIR.value)
+    output_dir = files.user_path(_OUTPUT_DIR.value)
     for category in CATEGORIES:
         for number in range(1, _PICTURES_PER_CATEGORY.value + 1):
             path = output_dir / category / f"{category}_{number:03}.jpg"
-            runtime.write_file(path, draw_picture(category, _SEED.value, number))
+            files.write_file(path, draw_picture(category, _SEED.value, number))
 
 
 if __name__ == "__main__":

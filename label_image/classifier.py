@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from label_image import labels_file, runtimes
-from retrain import pixels
+from retrain.data import pixels
 from retrain.errors import UserError
-from retrain.graph_session import GraphError
-from retrain.runtime import parallel_map
+from retrain.runtimes.graph_session import GraphError
+from retrain.system.threads import parallel_map
 
 # What the original took where nothing is known of a graph with pixels as its input.
 _USUAL_SIZE = 299

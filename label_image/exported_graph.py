@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from label_image.graph_constants import floats, metadata_in
-from label_image.interface import Description
 from retrain.backbones import registry
 from retrain.backbones.spec import Backbone
-from retrain.export.metadata import GRAPH_NODE, Metadata
-from retrain.graph_session import GraphError, parse_graph
-from retrain.head import Head
-from retrain.litert import LiteRTError, LiteRTModel
-from retrain.runtime import processors
+from retrain.metadata import GRAPH_NODE, Metadata
+from retrain.runtimes.graph_constants import floats, metadata_in
+from retrain.runtimes.graph_session import GraphError, parse_graph
+from retrain.runtimes.head import Head
+from retrain.runtimes.litert import LiteRTError, LiteRTModel
+from retrain.runtimes.runtime import Description
+from retrain.system.threads import processors
 
 # What retrain.export.frozen_graph appends to a backbone.
 _APPENDED = ["Const", "Const", "Const", "MatMul", "BiasAdd", "Softmax"]

@@ -12,9 +12,10 @@ from absl import flags
 
 from label_image.classifier import Classifier, Overrides, Prediction, Unreadable
 from label_image.formatting import as_json, as_text
-from retrain import command_line
 from retrain.errors import UserError
-from retrain.runtime import one_line, user_path
+from retrain.system import command_line
+from retrain.system.console import one_line
+from retrain.system.files import user_path
 
 _GRAPH = flags.DEFINE_string(
     "graph",

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from label_image import exported_graph, tflite_file
-from label_image.interface import Runtime
-from label_image.session_graph import SessionGraph
+from label_image import exported_graph
 from retrain.errors import UserError
-from retrain.export.metadata import MetadataError
-from retrain.graph_session import GraphError, parse_graph
+from retrain.metadata import MetadataError
+from retrain.runtimes import tflite_file
+from retrain.runtimes.graph_session import GraphError, parse_graph
+from retrain.runtimes.runtime import Runtime
+from retrain.runtimes.session_graph import SessionGraph
 
 
 def load(path: Path, input_layer: str | None = None, output_layer: str | None = None) -> Runtime:

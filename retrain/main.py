@@ -13,7 +13,6 @@ from pathlib import Path
 
 from absl import flags
 
-from retrain import class_weights, command_line, coreml_flags
 from retrain.backbones import engines, registry
 from retrain.config import (
     ALL_LAYERS,
@@ -27,7 +26,10 @@ from retrain.config import (
     TrainingConfig,
 )
 from retrain.errors import UserError
-from retrain.runtime import user_path
+from retrain.export import coreml_flags
+from retrain.system import command_line
+from retrain.system.files import user_path
+from retrain.training import class_weights
 
 _SPLIT, _HEAD, _OUTPUT = SplitOptions(), HeadOptions(), OutputOptions()
 _DISTORTIONS, _BACKBONE = DistortionOptions(), BackboneOptions()

@@ -2,16 +2,19 @@
 
 import logging
 
-from retrain import class_weights, exports, images, outputs, report, run_plots
 from retrain.backbones import engines, registry
-from retrain.clock import Clock
 from retrain.config import TrainingConfig
+from retrain.data.dataset import scan_dataset
+from retrain.data.splits import TEST
+from retrain.export import formats, outputs
 from retrain.export.assemble import assemble
-from retrain.fine_tuning import choice
-from retrain.graph_session import tensorflow_session
-from retrain.runtime import load_in_background
-from retrain.splits import TEST
-from retrain.training import train_and_test
+from retrain.fine_tuning import selection
+from retrain.report import metrics, run_plots, text_report
+from retrain.runtimes.graph_session import tensorflow_session
+from retrain.system.phase_timer import Clock
+from retrain.system.threads import load_in_background
+from retrain.training import class_weights
+from retrain.training.train import train_and_test
 
 
 def run(config: TrainingConfig) -> None:
@@ -27,21 +30,24 @@ def run(config: TrainingConfig) -> None:
     outputs.check(config.output, backbone)
     run_plots.check(config)
     with clock.phase("scan"):
-        dataset = images.scan(config.image_dir, config.split)
-    logging.info("%s", report.dataset_line(dataset))
+        dataset = scan_dataset(config.image_dir, config.split)
+    logging.info("%s", text_report.dataset_line(dataset))
     class_weights.check_labels(config.head.class_weights, dataset.labels, dataset.folders)
     outputs.check_can_be_tested(len(dataset.split(TEST)), config.output)
-    choice.check(config.fine_tuning, backbone, dataset)
+    selection.check(config.fine_tuning, backbone, dataset)
     # It takes a second to load. The export needs it, and features in bfloat16 do.
     load_in_background(tensorflow_session)
     # A graph calculates in float32, and a head for int8 features does not fit it.
     for_graph = engines.chosen(engines.AUTO) if engine == engines.INT8 else engine
-    in_int8 = engine == engines.INT8 or exports.needs_int8(config.output)
+    in_int8 = engine == engines.INT8 or formats.needs_int8(config.output)
     names = (engines.INT8, for_graph) if in_int8 else (for_graph,)
-    trained = train_and_test(config, backbone, dataset, names, clock)
+    observe_steps = outputs.intermediate_writer(config)
+    trained = train_and_test(config, backbone, dataset, names, clock, observe_steps=observe_steps)
     fine_tuned = None
     if config.fine_tuning.epochs:
-        config, backbone, trained, fine_tuned = choice.better(config, backbone, trained, clock)
+        config, backbone, trained, fine_tuned = selection.better(
+            config, backbone, trained, clock, observe_steps
+        )
     outputs.check_accuracy(trained, config.output)
     with clock.phase("drawings"):
         drawn = run_plots.write(config, backbone, trained, fine_tuned)
@@ -53,5 +59,5 @@ def run(config: TrainingConfig) -> None:
         features = trained[for_graph].features
         written, checked, table = outputs.write_classifiers(classifiers, config.output, features)
     written += drawn
-    written += outputs.write_metrics(config, trained, fine_tuned, checked, clock)
-    report.print_results(config, trained, fine_tuned, written, table)
+    written += metrics.write_metrics(config, trained, fine_tuned, checked, clock)
+    text_report.print_results(config, trained, fine_tuned, written, table)

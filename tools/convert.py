@@ -13,18 +13,14 @@ from pathlib import Path
 
 from absl import flags
 
-from label_image import tflite_file
-from retrain import command_line, coreml_flags
 from retrain.errors import UserError
-from retrain.export import coreml_options, saved_model
-from retrain.runtime import (
-    check_output_folder,
-    check_writable,
-    quiet_native_libraries,
-    user_path,
-)
-from tools.conversion.convert_pixels import PixelChoices
-from tools.conversion.convert_source import KINDS, Choices, Source
+from retrain.export import coreml_flags, coreml_options, saved_model
+from retrain.runtimes import tflite_file
+from retrain.system import command_line
+from retrain.system.console import quiet_native_libraries
+from retrain.system.files import check_output_folder, check_writable, user_path
+from tools.conversion.preprocessing import PixelChoices
+from tools.conversion.source import KINDS, Choices, Source
 
 _QUANTIZATIONS = ("none", "float16", "dynamic")
 
@@ -124,8 +120,8 @@ def _check_readable(path: Path) -> None:
 def _convert(path: Path, pixel_choices: PixelChoices) -> None:
     # They take seconds to load, which a wrong flag need not wait for.
     from retrain.export import coreml_conversion
-    from tools.conversion import convert_pixels, convert_targets
-    from tools.conversion.convert_classifier import Complete, labels
+    from tools.conversion import preprocessing, targets
+    from tools.conversion.classifier import Complete, labels
 
     if coreml_flags.file():
         coreml_conversion.load_coremltools()
@@ -133,18 +129,18 @@ def _convert(path: Path, pixel_choices: PixelChoices) -> None:
     classifier = Complete(
         source,
         labels(source, _optional_path(_LABELS.value), tuple(_CLASS_LABELS.value)),
-        convert_pixels.chosen(pixel_choices, source),
+        preprocessing.chosen(pixel_choices, source),
         _ADD_SOFTMAX.value,
     )
     classifier.check()
     if keras_file := _optional_path(_KERAS_FILE.value):
-        convert_targets.write_keras(keras_file, classifier)
+        targets.write_keras(keras_file, classifier)
     if saved_model_dir := _optional_path(_SAVED_MODEL_DIR.value):
-        convert_targets.write_saved_model(saved_model_dir, classifier)
+        targets.write_saved_model(saved_model_dir, classifier)
     if tflite_file := _optional_path(_TFLITE_FILE.value):
-        convert_targets.write_tflite(tflite_file, classifier, _TFLITE_QUANTIZATION.value)
+        targets.write_tflite(tflite_file, classifier, _TFLITE_QUANTIZATION.value)
     if coreml_file := coreml_flags.file():
-        convert_targets.write_coreml(coreml_file, classifier, coreml_flags.options())
+        targets.write_coreml(coreml_file, classifier, coreml_flags.options())
 
 
 def _check_outputs() -> None:
@@ -180,7 +176,7 @@ def _check_outputs() -> None:
 
 
 def _load(path: Path) -> Source:
-    from tools.conversion import convert_graph, convert_keras
+    from tools.conversion import load_graph, load_keras
 
     choices = Choices(
         input_layer=_INPUT_LAYER.value,
@@ -190,12 +186,12 @@ def _load(path: Path) -> Source:
     )
     weights = _optional_path(_WEIGHTS.value)
     if path.suffix in (".keras", ".h5", ".hdf5", ".json"):
-        return convert_keras.load(path, weights)
+        return load_keras.load(path, weights)
     if weights:
         raise UserError(f"--weights={weights} goes with a model.json only, not with {path}")
     if path.is_dir():
-        return convert_graph.load_saved_model(path, choices)
-    return convert_graph.load_frozen(path, choices)
+        return load_graph.load_saved_model(path, choices)
+    return load_graph.load_frozen(path, choices)
 
 
 def _pixel_choices() -> PixelChoices:

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from absl import flags
 
-from retrain import command_line
 from retrain.errors import UserError
-from retrain.runtime import user_path
-from tools.guess import guess_options, placing
-from tools.guess.guess_options import Options
-from tools.guess.guess_summary import Summary
+from retrain.system import command_line
+from retrain.system.files import user_path
+from tools.guess import placing
+from tools.guess.options import Options, check
 from tools.guess.placing import FullError
+from tools.guess.summary import Summary
 
 _GRAPH = flags.DEFINE_string(
     "graph", "/tmp/output_graph.pb", "The classifier: a frozen graph or TFLite file."
@@ -79,7 +79,7 @@ def main(arguments: list[str]) -> int:
     if _UNDO.value is not None:
         return _undo(user_path(_UNDO.value), arguments)
     options = _options(arguments)
-    guess_options.check(options)
+    check(options)
     # They take a moment to load, which a mistake need not wait for.
     from label_image.classifier import Classifier, Overrides
     from tools.guess import guessing

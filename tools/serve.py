@@ -17,9 +17,10 @@ from types import FrameType
 
 from absl import flags
 
-from retrain import command_line
-from retrain.runtime import processors, user_path
-from tools.server import server_loop, server_memory
+from retrain.system import command_line
+from retrain.system.files import user_path
+from retrain.system.threads import processors
+from tools.server import http_server, memory
 
 _GRAPH = flags.DEFINE_string(
     "graph", "/tmp/output_graph.pb", "The classifier, as retrain writes it."
@@ -79,26 +80,26 @@ def main(_: list[str]) -> None:
     """Serves until it is told to end."""
     # Until the server says what is to happen. The first process of a container would ignore it.
     signal.signal(signal.SIGTERM, _end_at_once)
-    server_memory.give_back_early()
-    bound = server_loop.listen(_HOST.value, _PORT.value)
+    memory.give_back_early()
+    bound = http_server.listen(_HOST.value, _PORT.value)
     # They take a second to load, which a port in use need not wait for.
-    from tools.server import server_app
-    from tools.server.server_model import ServedModel
-    from tools.server.server_queue import WorkQueue
+    from tools.server.app import Limits, create_app
+    from tools.server.served_model import ServedModel
+    from tools.server.work_queue import WorkQueue
 
     model = ServedModel(
         user_path(_GRAPH.value), user_path(_LABELS.value) if _LABELS.value else None
     )
     workers = _WORKERS_PER_PROCESSOR * (_PROCESSORS.value or processors())
     queue = WorkQueue(workers, _QUEUE.value, _TIMEOUT.value)
-    limits = server_app.Limits(
+    limits = Limits(
         body_bytes=int(_MAX_MEGABYTES.value * 1e6),
         pixels=int(_MAX_MEGAPIXELS.value * 1e6),
         top=_NUM_TOP_PREDICTIONS.value,
     )
-    app = server_app.create_app(model, queue, limits)
+    app = create_app(model, queue, limits)
     threads = workers + _QUEUE.value + _SPARE_THREADS
-    server = server_loop.Server(app, bound, threads, limits.body_bytes, _TIMEOUT.value)
+    server = http_server.Server(app, bound, threads, limits.body_bytes, _TIMEOUT.value)
     model.watch(_RELOAD_SECONDS.value)
     host, port = bound.getsockname()[:2]
     address = f"[{host}]" if ":" in host else host

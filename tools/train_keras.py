@@ -14,10 +14,11 @@ import math
 
 from absl import flags
 
-from retrain import class_weights, command_line
 from retrain.config import ALL_LAYERS
 from retrain.errors import UserError
-from retrain.runtime import user_path
+from retrain.system import command_line
+from retrain.system.files import user_path
+from retrain.training import class_weights
 from tools.keras_training import options as choices
 from tools.keras_training.networks import NETWORKS
 from tools.keras_training.options import Augmentation, Options

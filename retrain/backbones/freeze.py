@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from retrain.backbones import graph_parts, graph_pixels
-from retrain.runtime import quiet_native_libraries
+from retrain.system.console import quiet_native_libraries
 
 # Part of the contract with scripts that were written for the graphs of 2015 and since.
 CONTENTS = "DecodeJpeg/contents"

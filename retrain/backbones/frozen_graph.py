@@ -20,8 +20,8 @@ from retrain.backbones.graph_layout import Layout
 from retrain.backbones.spec import Backbone
 from retrain.config import BackboneOptions
 from retrain.errors import UserError
-from retrain.graph_session import GraphError, GraphSession, parse_graph
-from retrain.runtime import quiet_libraries
+from retrain.runtimes.graph_session import GraphError, GraphSession, parse_graph
+from retrain.system.console import quiet_libraries
 
 # To be raised when the same file gives other features.
 _VERSION = 2

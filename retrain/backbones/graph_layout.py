@@ -4,10 +4,10 @@ import contextlib
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from retrain import metadata
 from retrain.backbones import freeze, graph_parts
 from retrain.config import BackboneOptions
 from retrain.errors import UserError
-from retrain.export import metadata
 
 _NAMED_AT_MOST = 6
 

@@ -1,4 +1,4 @@
-"""`retrain.pixels.decode` in TensorFlow's operations, so that a graph can be fed with files.
+"""`retrain.data.pixels.decode` in TensorFlow's operations, so that a graph can be fed with files.
 
 Only operations that TensorFlow 1 had are used, with its Switch and Merge in place of functions, so
 that scripts of any age can load the graph.

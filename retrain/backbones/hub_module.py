@@ -11,7 +11,7 @@ from retrain.backbones import freeze, module_files, prepared, same_features
 from retrain.backbones.spec import Backbone
 from retrain.config import BackboneOptions
 from retrain.errors import UserError
-from retrain.runtime import quiet_libraries
+from retrain.system.console import quiet_libraries
 
 # To be raised when the same module gives other features.
 _VERSION = 2

@@ -6,12 +6,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-from retrain import download
 from retrain.backbones import keras_files, keras_weights, prepared
 from retrain.backbones.keras_table import APPLICATIONS, Application
 from retrain.backbones.spec import Backbone
 from retrain.errors import UserError
-from retrain.runtime import quiet_libraries, user_path
+from retrain.system import download
+from retrain.system.console import quiet_libraries
+from retrain.system.files import user_path
 
 # To be raised when the same weights give other features.
 _VERSION = 1

@@ -13,9 +13,10 @@ import zlib
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from retrain import download
 from retrain.errors import UserError
-from retrain.runtime import atomic_folder, one_line, user_path
+from retrain.system import download
+from retrain.system.console import one_line
+from retrain.system.files import atomic_folder, user_path
 
 SAVED_MODEL = "saved_model.pb"
 

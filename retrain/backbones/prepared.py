@@ -10,8 +10,8 @@ from pathlib import Path
 
 from retrain.backbones.spec import Backbone
 from retrain.errors import UserError
-from retrain.file_lock import alone
-from retrain.runtime import atomic_folder
+from retrain.system.files import atomic_folder
+from retrain.system.locks import alone
 
 GRAPH = "graph.pb"
 FLATBUFFER = "network.tflite"

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from retrain.backbones.freeze import FLATBUFFER_INPUT, FLATBUFFER_SIGNATURE
-from retrain.litert import LiteRTError, LiteRTModel
-from retrain.runtime import processors, quiet_libraries
+from retrain.runtimes.litert import LiteRTError, LiteRTModel
+from retrain.system.console import quiet_libraries
+from retrain.system.threads import processors
 
 
 class QuantiseError(Exception):

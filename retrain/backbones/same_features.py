@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from retrain.errors import UserError
-from retrain.graph_session import GraphSession
-from retrain.litert import LiteRTModel
+from retrain.runtimes.graph_session import GraphSession
+from retrain.runtimes.litert import LiteRTModel
 
 # Of the largest feature; rounding in a deep network makes a hundredth of it.
 _TOLERANCE = 1e-3

@@ -1,16 +1,19 @@
 """The trained parts as one value, from which every kind of file is written."""
 
 import dataclasses
+import platform
+from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 
-from retrain import pixels
 from retrain.backbones.spec import Backbone
-from retrain.bottlenecks import Bottlenecks
+from retrain.bottlenecks.compute import Bottlenecks
 from retrain.config import TrainingConfig
-from retrain.export.metadata import Metadata, versions
-from retrain.head import Head
-from retrain.splits import TEST, TRAINING, VALIDATION
+from retrain.data import pixels
+from retrain.data.splits import TEST, TRAINING, VALIDATION
+from retrain.metadata import Metadata
+from retrain.runtimes.head import Head
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,3 +82,13 @@ def assemble(
     logits = head.logits(features.part(TRAINING).vectors)
     largest = float(np.abs(logits).max(initial=0.0))
     return Classifier(backbone, head, metadata, features.int8_network, largest)
+
+
+def versions() -> dict[str, Any]:
+    """Returns what `Metadata.versions` are for a classifier that this program makes."""
+    return {
+        "preprocessing": pixels.PREPROCESSING_VERSION,
+        "numpy": version("numpy"),
+        "pillow": version("pillow"),
+        "python": platform.python_version(),
+    }

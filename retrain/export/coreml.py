@@ -10,7 +10,7 @@ from retrain.export.assemble import Classifier
 from retrain.export.coreml_conversion import GRAYSCALE, Network
 from retrain.export.coreml_options import CLASS_LABEL, FLOAT16, PROGRAM
 from retrain.export.coreml_reference import model as reference
-from retrain.export.metadata import Metadata
+from retrain.metadata import Metadata
 
 # Where our own description is, among what Core ML keeps without looking at it.
 METADATA_FIELD = "retrain_metadata"

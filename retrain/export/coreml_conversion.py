@@ -18,7 +18,7 @@ import numpy as np
 from retrain.errors import UserError
 from retrain.export import coreml_rounding
 from retrain.export.coreml_options import CLASS_LABEL
-from retrain.runtime import quiet_native_libraries
+from retrain.system.console import quiet_native_libraries
 
 RGB = "RGB"
 BGR = "BGR"

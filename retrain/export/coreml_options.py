@@ -6,7 +6,7 @@ from pathlib import Path
 
 from retrain.config import CoreMLOptions
 from retrain.errors import UserError
-from retrain.runtime import check_output_folder, check_writable
+from retrain.system.files import check_output_folder, check_writable
 
 FLOAT16 = "float16"
 FLOAT32 = "float32"

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from retrain.data.pixels import normalise
 from retrain.errors import UserError
 from retrain.export.answers import Answers, UndecodedError
 from retrain.export.assemble import Classifier
-from retrain.export.metadata import GRAPH_NODE, from_json
-from retrain.graph_session import GraphError, GraphSession, parse_graph, tensorflow_session
-from retrain.pixels import normalise
+from retrain.metadata import GRAPH_NODE, from_json
+from retrain.runtimes.graph_session import GraphError, GraphSession, parse_graph, tensorflow_session
 
 _BOTTLENECK = "bottleneck"
 # The names that the original gave them.

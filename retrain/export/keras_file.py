@@ -11,7 +11,7 @@ import numpy as np
 from retrain.errors import UserError
 from retrain.export.answers import Answers
 from retrain.export.assemble import Classifier
-from retrain.runtime import quiet_libraries
+from retrain.system.console import quiet_libraries
 
 SUFFIX = ".keras"
 LABELS_FILE = "labels.txt"

@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 from retrain.backbones import freeze, graph_parts
 from retrain.export.assemble import Classifier
-from retrain.graph_session import parse_graph
-from retrain.runtime import quiet_native_libraries
+from retrain.runtimes.graph_session import parse_graph
+from retrain.system.console import quiet_native_libraries
 
 
 class Functions(NamedTuple):

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from retrain import pixels
 from retrain.backbones import engines
-from retrain.bottlenecks import Bottlenecks
+from retrain.bottlenecks.compute import Bottlenecks
+from retrain.data import pixels
+from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.export.answers import Answers, UndecodedError
 from retrain.export.assemble import Classifier
-from retrain.runtime import parallel_map, processors
-from retrain.splits import TEST, TRAINING, VALIDATION
+from retrain.system.threads import parallel_map, processors
 
 # How many held-out pictures a file is asked about. A run with fewer takes others for the rest.
 FEWEST, MOST = 50, 500

@@ -9,7 +9,7 @@ import numpy as np
 from retrain.export import network
 from retrain.export.answers import Answers, UndecodedError
 from retrain.export.assemble import Classifier
-from retrain.runtime import quiet_libraries, quiet_native_libraries
+from retrain.system.console import quiet_libraries, quiet_native_libraries
 
 LABELS_FILE = "labels.txt"
 METADATA_FILE = "retrain_metadata.json"

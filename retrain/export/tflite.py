@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from retrain.config import TFLiteOptions
+from retrain.data.pixels import normalise
 from retrain.errors import UserError
 from retrain.export import tflite_ends, tflite_metadata
 from retrain.export.answers import Answers
 from retrain.export.assemble import Classifier
-from retrain.export.metadata import Metadata
 from retrain.export.tflite_editor import Network
-from retrain.litert import LiteRTModel
-from retrain.pixels import normalise
-from retrain.runtime import quiet_libraries
+from retrain.metadata import Metadata
+from retrain.runtimes.litert import LiteRTModel
+from retrain.system.console import quiet_libraries
 
 NONE = "none"
 FLOAT16 = "float16"

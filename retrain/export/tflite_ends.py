@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from retrain.export.tflite_editor import Network, Scale, Tensor
-from retrain.head import Head
+from retrain.runtimes.head import Head
 
 _INT8_MAX = 127
 _INT16_MAX = 32767

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import flatbuffers
 import numpy as np
 
-from retrain.export.metadata import Metadata, from_json
 from retrain.export.tflite_editor import INPUT, OUTPUT, Network
+from retrain.metadata import Metadata, from_json
 
 LABELS_FILE = "labels.txt"
 METADATA_FILE = "retrain_metadata.json"

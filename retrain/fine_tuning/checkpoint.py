@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from retrain.runtime import atomic_file
+from retrain.system.files import atomic_file
 
 _EPOCHS = "epochs"
 

@@ -5,8 +5,8 @@ from typing import Any
 from retrain.backbones.spec import Backbone
 from retrain.config import ALL_LAYERS
 from retrain.errors import UserError
-from retrain.graph_session import tensorflow_session
-from retrain.runtime import quiet_native_libraries
+from retrain.runtimes.graph_session import tensorflow_session
+from retrain.system.console import quiet_native_libraries
 
 
 def load(backbone: Backbone, count: int, seed: int = 0) -> Any:

@@ -8,20 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
-from retrain import class_weights, pixels
 from retrain.backbones import keras_files, prepared
 from retrain.backbones.spec import Backbone
-from retrain.bottleneck_store import FileState, open_store
+from retrain.bottlenecks.store import FileState, open_store
 from retrain.config import TrainingConfig
-from retrain.course import Course, from_json
+from retrain.data import pixels
+from retrain.data.dataset import Dataset, Picture
+from retrain.data.splits import TRAINING, VALIDATION
 from retrain.errors import UserError
-from retrain.fine_tuning import layers, learning
-from retrain.fine_tuning.learning import Lessons
-from retrain.fine_tuning.pictures import Pictures
-from retrain.images import Dataset, Picture
-from retrain.runtime import quiet_libraries, quiet_native_libraries
-from retrain.splits import TRAINING, VALIDATION
-from retrain.trained import Trained
+from retrain.fine_tuning import fit, layers
+from retrain.fine_tuning.fit import Lessons
+from retrain.fine_tuning.variants import Pictures
+from retrain.system.console import quiet_libraries, quiet_native_libraries
+from retrain.training import class_weights
+from retrain.training.history import Course, from_json
+from retrain.training.results import Trained
 
 # To be raised when the same options give another network.
 _VERSION = 3
@@ -87,7 +88,7 @@ def tuned(config: TrainingConfig, backbone: Backbone, trained: Trained) -> tuple
         shown = Pictures(pictures, *size, config.fine_tuning_distortions)
         with quiet_native_libraries():
             network = layers.load(backbone, options.layers, seed)
-            course = learning.learn(
+            course = fit.learn(
                 network,
                 head,
                 backbone,

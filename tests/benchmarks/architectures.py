@@ -20,10 +20,10 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
-from retrain import command_line
 from retrain.backbones.keras_table import APPLICATIONS, NAMES
-from retrain.runtime import quiet_libraries
-from tests import keras_weights_files
+from retrain.system import command_line
+from retrain.system.console import quiet_libraries
+from tests.support import keras_weights_files
 
 _ONLY = flags.DEFINE_list(
     "only", [*NAMES, "mobilenet_1.0_224", "mobilenet_0.50_160"], "Names of architectures."

@@ -14,12 +14,14 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from retrain import bottlenecks, command_line, images, logistic_regression
 from retrain.backbones import registry
-from retrain.bottlenecks import Part
+from retrain.bottlenecks.compute import Part, compute_bottlenecks
 from retrain.config import DistortionOptions, SplitOptions
-from retrain.runtime import user_path
-from retrain.splits import TRAINING
+from retrain.data.dataset import scan_dataset
+from retrain.data.splits import TRAINING
+from retrain.system import command_line
+from retrain.system.files import user_path
+from retrain.training import logistic_regression
 
 _IMAGE_DIR = flags.DEFINE_multi_string("image_dir", [], "Folder with sub-folders of pictures.")
 _SEEDS = flags.DEFINE_integer("seeds", 5, "How many splits.", lower_bound=1)
@@ -40,11 +42,11 @@ def main(_: list[str]) -> None:
 
 def _features(folder: Path, variants: int) -> Part:
     """Returns all pictures with their variants, whatever part they are in."""
-    dataset = images.scan(folder, SplitOptions())
+    dataset = scan_dataset(folder, SplitOptions())
     pictures = tuple(dataclasses.replace(p, split=TRAINING) for p in dataset.pictures)
     options = DistortionOptions(10, 10, 10, flip_left_right=True, per_image=variants)
     with tempfile.TemporaryDirectory() as cache:
-        return bottlenecks.compute(
+        return compute_bottlenecks(
             dataclasses.replace(dataset, pictures=pictures),
             registry.load(registry.DEFAULT),
             "auto",

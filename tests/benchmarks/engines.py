@@ -13,12 +13,14 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from retrain import bottlenecks, command_line, images, logistic_regression
 from retrain.backbones import engines, registry
-from retrain.bottlenecks import Part
+from retrain.bottlenecks.compute import Part, compute_bottlenecks
 from retrain.config import SplitOptions
-from retrain.runtime import user_path
-from retrain.splits import TRAINING
+from retrain.data.dataset import scan_dataset
+from retrain.data.splits import TRAINING
+from retrain.system import command_line
+from retrain.system.files import user_path
+from retrain.training import logistic_regression
 
 _IMAGE_DIR = flags.DEFINE_multi_string("image_dir", [], "Folder with sub-folders of pictures.")
 _SEEDS = flags.DEFINE_integer("seeds", 5, "How many splits.", lower_bound=1)
@@ -45,13 +47,13 @@ def main(_: list[str]) -> None:
 
 def _features(folder: Path) -> dict[str, Part]:
     """Returns all pictures by each engine, whatever part they are in."""
-    dataset = images.scan(folder, SplitOptions())
+    dataset = scan_dataset(folder, SplitOptions())
     pictures = tuple(dataclasses.replace(p, split=TRAINING) for p in dataset.pictures)
     everything = dataclasses.replace(dataset, pictures=pictures)
     with tempfile.TemporaryDirectory() as cache:
         backbone = registry.load(registry.DEFAULT)
         return {
-            name: bottlenecks.compute(everything, backbone, name, Path(cache)).part(TRAINING)
+            name: compute_bottlenecks(everything, backbone, name, Path(cache)).part(TRAINING)
             for name in (engines.FLOAT32, engines.BFLOAT16, engines.INT8)
         }
 

@@ -20,7 +20,6 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
-from retrain import bottlenecks, command_line, images
 from retrain.backbones import (
     convert_efficientnet_lite0,
     efficientnet_lite0_network,
@@ -28,10 +27,12 @@ from retrain.backbones import (
     registry,
     torch_file,
 )
+from retrain.bottlenecks.compute import compute_bottlenecks
 from retrain.config import SplitOptions
+from retrain.data.dataset import Dataset, scan_dataset
 from retrain.errors import UserError
-from retrain.images import Dataset
-from retrain.runtime import user_path
+from retrain.system import command_line
+from retrain.system.files import user_path
 
 _IMAGE_DIR = flags.DEFINE_string(
     "image_dir", None, "Folder with a sub-folder for each category.", required=True
@@ -47,10 +48,10 @@ _WIDTH, _HEIGHT = 500, 375
 def main(_: list[str]) -> None:
     """Prints pictures a second of each, and their ratios."""
     with tempfile.TemporaryDirectory() as folder:
-        source = images.scan(user_path(_IMAGE_DIR.value), SplitOptions())
+        source = scan_dataset(user_path(_IMAGE_DIR.value), SplitOptions())
         if _PICTURES.value:
             _cut(source, Path(folder), _PICTURES.value)
-            source = images.scan(Path(folder), SplitOptions())
+            source = scan_dataset(Path(folder), SplitOptions())
         _measure(source)
 
 
@@ -127,7 +128,7 @@ def _with_batch_norm(network: Any) -> Any:
 
 def _ours(dataset: Dataset, engine: str) -> None:
     with tempfile.TemporaryDirectory() as cache:
-        bottlenecks.compute(dataset, registry.load(registry.DEFAULT), engine, Path(cache))
+        compute_bottlenecks(dataset, registry.load(registry.DEFAULT), engine, Path(cache))
 
 
 def _plain(dataset: Dataset, network: Any) -> None:

@@ -18,9 +18,9 @@ from typing import Any
 
 from absl import flags
 
-from retrain import command_line
 from retrain.errors import UserError
-from retrain.runtime import user_path
+from retrain.system import command_line
+from retrain.system.files import user_path
 
 _IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder with a sub-folder for each category.")
 _SEEDS = flags.DEFINE_integer("seeds", 1, "With how many seeds to fine-tune.", lower_bound=1)

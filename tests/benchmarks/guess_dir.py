@@ -20,12 +20,14 @@ import numpy as np
 from absl import flags
 
 from label_image.classifier import Classifier
-from retrain import command_line, pixels
 from retrain.backbones import engines, registry
-from retrain.runtime import parallel_map, user_path
+from retrain.data import pixels
+from retrain.system import command_line
+from retrain.system.files import user_path
+from retrain.system.threads import parallel_map
 from tools.guess import guessing, placing
-from tools.guess.guess_options import Options
-from tools.guess.loose_pictures import LeftOut, find
+from tools.guess.find_images import LeftOut, find
+from tools.guess.options import Options
 
 _GRAPH = flags.DEFINE_string("graph", "/tmp/output_graph.pb", "The classifier.")
 _IMAGE_DIR = flags.DEFINE_string(

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from absl import flags
 
-from retrain import command_line
-from retrain.runtime import user_path
+from retrain.system import command_line
+from retrain.system.files import user_path
 
 _IMAGE_DIR = flags.DEFINE_string(
     "image_dir", None, "Folder with a sub-folder for each category.", required=True

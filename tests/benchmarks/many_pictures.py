@@ -16,7 +16,7 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
-from retrain import command_line
+from retrain.system import command_line
 
 _PICTURES = flags.DEFINE_integer("pictures", 50_000, "How many.", lower_bound=100)
 _CATEGORIES = 5

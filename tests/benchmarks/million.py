@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from retrain import command_line, logistic_regression
-from retrain.bottleneck_store import open_store
+from retrain.bottlenecks.store import open_store
+from retrain.system import command_line
+from retrain.training import logistic_regression
 
 _COUNT = flags.DEFINE_integer("bottlenecks", 1_000_000, "How many.", lower_bound=20_000)
 

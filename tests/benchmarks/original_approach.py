@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from retrain import command_line
 from retrain.backbones import registry
 from retrain.backbones.spec import Backbone
-from retrain.runtime import user_path
+from retrain.system import command_line
+from retrain.system.files import user_path
 
 _IMAGE_DIR = flags.DEFINE_string(
     "image_dir", None, "Folder with a sub-folder for each category.", required=True

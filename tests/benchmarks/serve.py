@@ -20,10 +20,10 @@ from pathlib import Path
 from absl import flags
 
 from label_image.classifier import Classifier, Prediction
-from retrain import command_line
 from retrain.errors import UserError
-from retrain.runtime import user_path
-from tests import programs
+from retrain.system import command_line
+from retrain.system.files import user_path
+from tests.support import programs
 
 _GRAPH = flags.DEFINE_string("graph", "/tmp/output_graph.pb", "The classifier.")
 _IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder with pictures.", required=True)

@@ -12,11 +12,15 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from retrain import bottlenecks, command_line, head, images, logistic_regression
 from retrain.backbones import registry
+from retrain.bottlenecks.compute import compute_bottlenecks
 from retrain.config import HeadOptions, SplitOptions
-from retrain.head import Examples, Head
-from retrain.runtime import user_path
+from retrain.data.dataset import scan_dataset
+from retrain.runtimes.head import Head
+from retrain.system import command_line
+from retrain.system.files import user_path
+from retrain.training import logistic_regression, sgd
+from retrain.training.sgd import Examples
 
 _IMAGE_DIR = flags.DEFINE_multi_string("image_dir", [], "Folder with sub-folders of pictures.")
 _SEEDS = flags.DEFINE_integer("seeds", 5, "How many splits.", lower_bound=1)
@@ -35,10 +39,10 @@ def main(_: list[str]) -> None:
 
 
 def _features(folder: Path) -> Examples:
-    dataset = images.scan(folder, SplitOptions())
+    dataset = scan_dataset(folder, SplitOptions())
     with tempfile.TemporaryDirectory() as cache:
         backbone = registry.load(registry.DEFAULT)
-        result = bottlenecks.compute(dataset, backbone, "float32", Path(cache))
+        result = compute_bottlenecks(dataset, backbone, "float32", Path(cache))
     parts = result.parts.values()
     vectors = np.concatenate([part.vectors for part in parts]).astype(np.float32)
     return vectors, np.concatenate([part.categories for part in parts])
@@ -53,14 +57,14 @@ def _accuracies(examples: Examples, seed: int) -> dict[str, float]:
     )
     classes = int(categories.max()) + 1
     options = HeadOptions(seed=seed)
-    sgd = head.train(training, validation, classes, options)
+    descended = sgd.train(training, validation, classes, options)
     mean, stddev = training[0].mean(axis=0), training[0].std(axis=0) + 1e-6
     standardised = [((f - mean) / stddev, c) for f, c in (training, validation, test)]
-    scaled = head.train(standardised[0], standardised[1], classes, options)
+    scaled = sgd.train(standardised[0], standardised[1], classes, options)
     regression = logistic_regression.train(training, validation, classes, seed=seed).head
     path = logistic_regression.path(training, classes)
     return {
-        "sgd": _accuracy(sgd, test),
+        "sgd": _accuracy(descended, test),
         "sgd on standardised features": _accuracy(scaled, standardised[2]),
         "logistic regression": _accuracy(regression, test),
         "oracle": max(_accuracy(candidate, test) for _, candidate in path),

@@ -18,14 +18,15 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from retrain import command_line
 from retrain.backbones import registry
 from retrain.errors import UserError
-from retrain.runtime import quiet_native_libraries, user_path
+from retrain.system import command_line
+from retrain.system.console import quiet_native_libraries
+from retrain.system.files import user_path
 from tools.keras_training import arrays, batches, networks, optimizers, pretrained, tasks
 from tools.keras_training.examples import Examples
+from tools.keras_training.image_folders import Shape
 from tools.keras_training.options import Augmentation, Options
-from tools.keras_training.pictures import Shape
 
 _MNIST = flags.DEFINE_string("mnist", None, "The file mnist.npz.")
 _TRAIN_DIR = flags.DEFINE_string("train_dir", None, "Folder of pictures by category.")

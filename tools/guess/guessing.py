@@ -13,16 +13,17 @@ from typing import Any
 
 from label_image.classifier import Classifier, Prediction, Unreadable
 from retrain.errors import UserError
-from retrain.progress import Progress
-from retrain.runtime import atomic_file, one_line
-from tools.guess import filing, filing_journal, guess_results, loose_pictures
-from tools.guess.batches import batches
-from tools.guess.filing_journal import Journal, Plan
-from tools.guess.guess_options import Options
-from tools.guess.guess_results import Result
-from tools.guess.guess_summary import Summary
+from retrain.system.batches import batches
+from retrain.system.console import one_line
+from retrain.system.files import atomic_file
+from retrain.system.progress import Progress
+from tools.guess import filing, find_images, results_file
+from tools.guess.journal import NAME, Journal, Plan
+from tools.guess.options import Options
 from tools.guess.placing import FullError, Placing
+from tools.guess.results_file import Result
 from tools.guess.safe_names import FreeNames, safe_and_distinct
+from tools.guess.summary import Summary
 
 UNSURE = "unsure"
 
@@ -52,8 +53,8 @@ def guess(options: Options, graph: Path, classifier: Classifier) -> Summary:
     """
     if options.dry_run:
         with tempfile.TemporaryDirectory(prefix="guess_dir-") as folder:
-            return _guess(options, graph, classifier, Path(folder) / filing_journal.NAME)
-    return _guess(options, graph, classifier, options.target / filing_journal.NAME)
+            return _guess(options, graph, classifier, Path(folder) / NAME)
+    return _guess(options, graph, classifier, options.target / NAME)
 
 
 def _guess(options: Options, graph: Path, classifier: Classifier, path: Path) -> Summary:
@@ -81,7 +82,7 @@ def _guess(options: Options, graph: Path, classifier: Classifier, path: Path) ->
 
 
 def _pictures(options: Options) -> Iterator[str]:
-    return loose_pictures.all_in(options.source, options.recursive, options.target)
+    return find_images.all_in(options.source, options.recursive, options.target)
 
 
 def _run(options: Options, graph: Path) -> dict[str, Any]:
@@ -128,7 +129,7 @@ def _begin_or_go_on(
 
 def _check_results(options: Options, own: Iterable[Result]) -> None:
     if options.results is not None:
-        guess_results.check_replaceable(options.results, own)
+        results_file.check_replaceable(options.results, own)
 
 
 def _clear_results(options: Options) -> None:
@@ -148,7 +149,7 @@ def _clear_results(options: Options) -> None:
 
 
 def _results(journal: Journal) -> Iterator[Result]:
-    return guess_results.results_of(journal.outcomes(), journal.run or {}, journal.labels)
+    return results_file.results_of(journal.outcomes(), journal.run or {}, journal.labels)
 
 
 def _stopped(why: str, what_to_do: str, journal: Journal) -> str:
@@ -180,7 +181,7 @@ def _finish(journal: Journal, options: Options) -> Summary:
         _check_results(options, _results(journal))
         with atomic_file(options.results) as temporary:
             format_ = options.results.suffix.lower()
-            guess_results.write(temporary, format_, counted, journal.labels)
+            results_file.write(temporary, format_, counted, journal.labels)
     return summary
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from retrain.errors import UserError
-from tools.guess import filing, filing_journal, guess_results, placing
-from tools.guess.batches import batches
-from tools.guess.filing_journal import Journal
-from tools.guess.guess_results import ACTIONS, PLANNED, Result
+from retrain.system.batches import batches
+from tools.guess import filing, placing, results_file
+from tools.guess.journal import Journal, is_one
 from tools.guess.placing import MOVE, SYMBOLIC, NotFiledError, Placing
+from tools.guess.results_file import ACTIONS, PLANNED, Result
 
 _BATCH = 64
 
@@ -36,8 +36,8 @@ def undo(path: Path) -> Undone:
     Raises:
         UserError: it is no such file, or there is no room to put a picture back.
     """
-    if path.suffix.lower() in guess_results.FORMATS:
-        results = list(guess_results.read(path))
+    if path.suffix.lower() in results_file.FORMATS:
+        results = list(results_file.read(path))
         if any(result.action == PLANNED for result in results):
             raise UserError(f"--undo={path} is of a --dry_run, which changed nothing")
         undone = _put_back(results)
@@ -60,13 +60,13 @@ def _check_is_journal(path: Path) -> None:
         raise UserError(f"--undo={path} is a folder; name {wanted}")
     try:
         # A journal is removed in the end, and what is none must not be.
-        is_journal = path.is_file() and filing_journal.is_one(path)
+        is_journal = path.is_file() and is_one(path)
     except OSError as error:
         raise UserError(f"--undo={path} cannot be read: {error.strerror}") from error
     if not is_journal:
         raise UserError(
             f"--undo={path} is not a file that --results wrote, whose name ends with "
-            f"{guess_results.ENDINGS}, nor the journal of an interrupted run; name one that is"
+            f"{results_file.ENDINGS}, nor the journal of an interrupted run; name one that is"
         )
 
 
@@ -80,7 +80,7 @@ def _begun(journal: Journal) -> Iterator[Result]:
         if plan.target is not None:
             placing.discard_leftovers(Placing(source / plan.picture, target / plan.target))
     plans = chain(journal.outcomes(), journal.pending)
-    yield from guess_results.results_of(plans, journal.run, journal.labels)
+    yield from results_file.results_of(plans, journal.run, journal.labels)
 
 
 def _put_back(results: Sequence[Result]) -> Undone:

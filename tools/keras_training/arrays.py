@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from retrain import pixels
+from retrain.data import pixels
 from retrain.errors import UserError
 from tools.keras_training.examples import Data, Examples, room
-from tools.keras_training.pictures import SHOWN, Shape, in_channels
+from tools.keras_training.image_folders import SHOWN, Shape, in_channels
 
 SUFFIX = ".npz"
 

@@ -7,9 +7,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from retrain import pixels
+from retrain.data import pixels
 from retrain.export.keras_file import LABELS_FILE, METADATA_FILE
-from retrain.export.metadata import Metadata
+from retrain.metadata import Metadata
 from tools.keras_training.options import Options
 from tools.keras_training.tasks import Task
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from retrain import plots
 from retrain.errors import UserError
+from retrain.report import plots
 
 # More than that is kept in a file, of which the machine holds in memory what fits.
 _BYTES_IN_MEMORY = 1 << 30

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from retrain.runtime import atomic_file, write_file
+from retrain.system.files import atomic_file, write_file
+from tools.keras_training.checkpoint import Progress
 from tools.keras_training.options import Options
-from tools.keras_training.state import Progress
 from tools.keras_training.tasks import Task
 
 MODEL_FILE, WEIGHTS_FILE = "model.json", "model.weights.h5"

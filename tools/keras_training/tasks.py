@@ -8,18 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from retrain import bottlenecks, report
 from retrain.backbones import engines, keras_applications, registry
 from retrain.backbones.spec import Backbone
+from retrain.bottlenecks.compute import compute_bottlenecks
 from retrain.config import BackboneOptions
+from retrain.data.dataset import Dataset
+from retrain.data.dataset import Picture as DatasetPicture
+from retrain.data.splits import TRAINING, VALIDATION, Shares
 from retrain.errors import UserError
-from retrain.images import Dataset
-from retrain.images import Picture as DatasetPicture
-from retrain.splits import TRAINING, VALIDATION, Shares
-from tools.keras_training import arrays, networks, pictures, pretrained
+from retrain.report import text_report
+from tools.keras_training import arrays, image_folders, networks, pretrained
 from tools.keras_training.examples import Data, Examples
+from tools.keras_training.image_folders import TRAIN, VAL, Found, Shape
 from tools.keras_training.options import SGD, Options
-from tools.keras_training.pictures import TRAIN, VAL, Found, Shape
 
 _ENGINES = [name for name in engines.NAMES if name != engines.INT8]
 
@@ -144,7 +145,7 @@ def find(options: Options) -> Found | None:
     if _is_file(options):
         return None
     assert options.val_dir is not None
-    return pictures.find(options.train_dir, options.val_dir)
+    return image_folders.find(options.train_dir, options.val_dir)
 
 
 def make(options: Options, found: Found | None) -> Task:
@@ -184,7 +185,7 @@ def _from_scratch(options: Options, found: Found | None) -> Task:
     else:
         shape = Shape(height, width, 1 if options.greyscale else 3)
         model = _small(options, shape, len(found.labels))
-        data = pictures.load(found, shape)
+        data = image_folders.load(found, shape)
     size = options.batch_size or _BATCH_SIZE_FROM_SCRATCH
     return Task(data, _learner(model), model, shape, size)
 
@@ -208,7 +209,7 @@ def _on_pixels(options: Options, found: Found | None, backbone: Backbone) -> Tas
         load = functools.partial(arrays.load, of_file, shape)
     else:
         classes = len(found.labels)
-        load = functools.partial(pictures.load, found, shape)
+        load = functools.partial(image_folders.load, found, shape)
     # Before the pictures, for which somebody would have waited in vain.
     joined = pretrained.join(backbone, classes, options.dropout, options.fine_tune_layers)
     size = options.batch_size or _BATCH_SIZE_PRETRAINED
@@ -223,16 +224,16 @@ def _on_bottlenecks(options: Options, found: Found | None, backbone: Backbone) -
         )
     engines.check(options.engine, backbone)
     shape = Shape(backbone.height, backbone.width, 3)
-    features = bottlenecks.compute(
+    features = compute_bottlenecks(
         _dataset(options, found), backbone, options.engine, options.bottleneck_dir
     )
-    logging.info("%s", report.bottlenecks_line(features))
+    logging.info("%s", features.summary())
     train, validation = (
         Examples(features.part(split).vectors, features.part(split).categories)
         for split in (TRAINING, VALIDATION)
     )
     readable = [picture.path for picture in features.part(TRAINING).pictures]
-    shown = pictures.show(readable, features.part(TRAINING).categories, shape)
+    shown = image_folders.show(readable, features.part(TRAINING).categories, shape)
     data = Data(found.labels, found.folders, train, validation, shown)
     joined = pretrained.join(backbone, len(data.labels), options.dropout, 0)
     size = options.batch_size or _BATCH_SIZE_PRETRAINED

@@ -9,24 +9,25 @@ from typing import Any
 
 import numpy as np
 
-from retrain import class_weights
 from retrain.backbones import engines
 from retrain.errors import UserError
-from retrain.runtime import check_folder_writable, quiet_native_libraries
+from retrain.system.console import quiet_native_libraries
+from retrain.system.files import check_folder_writable
+from retrain.training import class_weights
 from tools.keras_training import (
     batches,
+    best_checkpoint,
+    checkpoint,
     classifier_file,
-    drawings,
-    keeper,
     optimizers,
     outputs,
-    state,
+    plots,
     tasks,
 )
+from tools.keras_training.checkpoint import Progress
+from tools.keras_training.image_folders import Found
 from tools.keras_training.options import COSINE, Options
 from tools.keras_training.outputs import Written
-from tools.keras_training.pictures import Found
-from tools.keras_training.state import Progress
 from tools.keras_training.tasks import Task
 
 
@@ -37,7 +38,7 @@ def run(options: Options) -> None:
         UserError: the user must change something; no other run's file was written over then.
     """
     tasks.check(options)
-    state.check_free(options.output_dir, options.resume)
+    checkpoint.check_free(options.output_dir, options.resume)
     check_folder_writable(options.output_dir, "output_dir")
     # What it has to say is said by exceptions.
     with quiet_native_libraries():
@@ -51,26 +52,26 @@ def _train(options: Options) -> None:
         class_weights.check_labels(options.class_weights, found.labels, found.folders)
     known = _known(options, found)
     # Before what takes long.
-    state.check(options.output_dir, known)
+    checkpoint.check(options.output_dir, known)
     task = tasks.make(options, found)
     weights = _class_weights(task, options)
-    with state.alone(options.output_dir):
-        state.begin(options.output_dir, known | _decided(task), options.resume)
+    with checkpoint.alone(options.output_dir):
+        checkpoint.begin(options.output_dir, known | _decided(task), options.resume)
         _train_task(task, weights, options)
 
 
 def _train_task(task: Task, weights: dict[int, float] | None, options: Options) -> None:
     steps = batches.steps(task.data.train, task.batch_size)
     optimizers.compile_model(task.learner, options, steps * options.epochs)
-    progress = state.load(options.output_dir, task.learner)
+    progress = checkpoint.load(options.output_dir, task.learner)
     _check_resumable(progress, options)
     logging.info("%s", _beginning(task, progress, options))
     logs = options.output_dir / outputs.LOGS
-    drawn = drawings.draw_pictures(task.data, options, logs)
+    drawn = plots.draw_pictures(task.data, options, logs)
     _fit(task, progress, weights, logs, options)
-    keeper.remove_others(options.output_dir, progress.checkpoint)
+    best_checkpoint.remove_others(options.output_dir, progress.checkpoint)
     written = outputs.write(task, progress, options)
-    written.append(Written(drawings.draw_curves(progress, options, logs), "how they went"))
+    written.append(Written(plots.draw_curves(progress, options, logs), "how they went"))
     written.append(Written(drawn, "pictures as the network sees them"))
     outputs.print_results(task, progress, options, written)
 
@@ -111,18 +112,18 @@ def _known(options: Options, found: Found | None) -> dict[str, Any]:
     # `_decided` has the size of a batch.
     for name in ("engine", "patience", "batch_size"):
         del description[name]
-    description[state.TRAIN_DIR] = str(options.train_dir)
+    description[checkpoint.TRAIN_DIR] = str(options.train_dir)
     if found and options.val_dir:
-        description[state.VAL_DIR] = str(options.val_dir)
-        description[state.NAMES] = found.names
+        description[checkpoint.VAL_DIR] = str(options.val_dir)
+        description[checkpoint.NAMES] = found.names
     return description
 
 
 def _decided(task: Task) -> dict[str, Any]:
     """Returns what else decides what comes out of a run."""
-    decided = {"batch_size": task.batch_size, state.PICTURES: task.data.fingerprint()}
+    decided = {"batch_size": task.batch_size, checkpoint.PICTURES: task.data.fingerprint()}
     if task.backbone:
-        decided[state.BACKBONE] = task.backbone.fingerprint
+        decided[checkpoint.BACKBONE] = task.backbone.fingerprint
     return decided
 
 
@@ -171,7 +172,7 @@ def _fit(
         return
     metadata = classifier_file.describe(task, options)
     terminal = sys.stdout.isatty()
-    watcher = keeper.callback(
+    watcher = best_checkpoint.callback(
         options.output_dir,
         progress,
         options.epochs,

@@ -16,7 +16,7 @@ import numpy as np
 from retrain.export.coreml_reference.kernels import UnknownOperationError
 from retrain.export.coreml_reference.neural_network import NeuralNetwork
 from retrain.export.coreml_reference.program import Program
-from retrain.runtime import quiet_native_libraries
+from retrain.system.console import quiet_native_libraries
 
 # ITU-R BT.601, as most programs make grey of colours, in units of 1/65536 as Pillow has them.
 _LUMA = np.array([19595, 38470, 7471])

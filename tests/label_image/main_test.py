@@ -1,0 +1,135 @@
+"""label_image labels what can be labelled, with graphs of every age, and explains the rest."""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from tests.support import programs
+
+
+def _graph_without_metadata(path: Path) -> None:
+    """Writes a graph as the original's: it names the strongest channel of the picture."""
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    with tf.Graph().as_default() as graph:
+        contents = v1.placeholder(tf.string, [], "DecodeJpeg/contents")
+        decoded = tf.cast(tf.image.decode_jpeg(contents, channels=3), tf.float32)
+        resized = v1.image.resize_bilinear(decoded[None], [299, 299]) / 255
+        pixels = v1.placeholder_with_default(resized, [None, 299, 299, 3], "Mul")
+        tf.nn.softmax(10 * tf.reduce_mean(pixels, [1, 2]), name="final_result")
+        path.write_bytes(graph.as_graph_def().SerializeToString())
+
+
+class LabelImageMainTest(parameterized.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.folder = Path(tempfile.mkdtemp())
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        cls.pictures = programs.draw_colours(cls.folder / "pictures")
+        done = programs.run("retrain", f"--image_dir={cls.pictures}", *programs.outputs(cls.folder))
+        assert done.returncode == 0, done.stderr
+        cls.graph = cls.folder / "graph.pb"
+        cls.old_graph = cls.folder / "old.pb"
+        _graph_without_metadata(cls.old_graph)
+        cls.channels = cls.folder / "channels.txt"
+        cls.channels.write_text("red\ngreen\nblue\n")
+        cls.red, cls.green = cls.pictures / "Red/0.jpg", cls.pictures / "Green/1.png"
+
+    def label(self, *arguments: object, graph: Path | None = None):
+        return programs.run("label_image", f"--graph={graph or self.graph}", *arguments)
+
+    def assert_one_line(self, done, *parts: str) -> None:
+        self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
+        self.assertRegex(done.stderr, r"\AError: .*\n\Z")
+        for part in parts:
+            self.assertIn(part, done.stderr)
+
+    def test_many_pictures_each_under_its_name(self):
+        done = self.label(self.red, self.green, "--num_top_predictions=1")
+        self.assertRegex(
+            done.stdout,
+            rf"\A{self.red}:\nred \(score = .*\)\n\n{self.green}:\ngreen \(score = .*\)\n\n\Z",
+        )
+
+    def test_json(self):
+        done = self.label(self.red, self.folder / "none.jpg", "--json")
+        first, second = json.loads(done.stdout)
+        self.assertEqual(first["image"], str(self.red))
+        self.assertEqual(first["predictions"][0]["label"], "red")
+        self.assertAlmostEqual(sum(p["score"] for p in first["predictions"]), 1, places=4)
+        self.assertIn("No such file", second["error"])
+        self.assertEqual(done.returncode, 1)
+
+    def test_bad_pictures_do_not_stop_the_others(self):
+        empty = self.folder / "empty.jpg"
+        empty.touch()
+        done = self.label(empty, self.red, self.folder, self.folder / "none.png")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("red (score = ", done.stdout)
+        self.assertEqual(done.stderr.count("Error: "), 3)
+        self.assertIn(f"{empty} cannot be labelled: it is an empty file", done.stderr)
+
+    def test_a_graph_of_the_original_with_flags(self):
+        done = self.label(f"--labels={self.channels}", self.red, self.green, graph=self.old_graph)
+        self.assertRegex(done.stdout, r"(?s)0\.jpg:\nred .*1\.png:\ngreen ")
+        sibling = ["--input_layer=Mul", "--input_height=299", "--input_width=299"]
+        done = self.label(
+            *(f"--labels={self.channels}", "--output_layer=final_result", *sibling),
+            *("--input_mean=0", "--input_std=255", f"--image={self.green}"),
+            graph=self.old_graph,
+        )
+        self.assertStartsWith(done.stdout, "green (score = ")
+
+    def test_a_graph_of_the_original_without_labels(self):
+        self.assert_one_line(self.label(self.red, graph=self.old_graph), "--labels is needed")
+
+    def test_labels_of_another_number(self):
+        two = self.folder / "two.txt"
+        two.write_text("a\nb\n")
+        for graph in (self.graph, self.old_graph):
+            done = self.label(f"--labels={two}", self.red, graph=graph)
+            self.assert_one_line(done, "2 labels", "3 outputs")
+
+    @parameterized.parameters(b"", b"text\n", b"\x00\xff" * 500, None)
+    def test_what_is_no_graph(self, content: bytes | None):
+        path = self.folder / "no_graph.pb"
+        path.unlink(missing_ok=True)
+        if content is not None:
+            path.write_bytes(content)
+        self.assert_one_line(self.label(self.red, graph=path), f"--graph={path}")
+
+    def test_a_folder_for_a_graph_and_a_graph_that_is_cut(self):
+        self.assert_one_line(self.label(self.red, graph=self.folder), f"--graph={self.folder}")
+        cut = self.folder / "cut.pb"
+        cut.write_bytes(self.graph.read_bytes()[:-1_000_000])
+        self.assert_one_line(self.label(self.red, graph=cut), f"--graph={cut}")
+
+    @parameterized.parameters(
+        ([], "no picture"),
+        (["--input_layer=x", "p.jpg"], "--input_layer=x"),
+        (["--output_layer=x", "p.jpg"], "--output_layer=x"),
+        (["--labels=/no/file", "p.jpg"], "--labels=/no/file"),
+        (["--input_std=0", "p.jpg"], "--input_std=0"),
+        (["--num_top_predictions=0", "p.jpg"], "num_top_predictions"),
+        (["--grph=x", "p.jpg"], "grph"),
+    )
+    def test_flags(self, arguments: list[str], part: str):
+        self.assert_one_line(self.label(*arguments), part)
+
+    def test_scores_are_those_of_the_graph_fed_by_hand(self):
+        done = self.label(self.red, "--json")
+        by_bytes = self.label(self.red, "--json", "--input_layer=DecodeJpeg/contents:0")
+        ours, theirs = (
+            [p["score"] for p in json.loads(d.stdout)[0]["predictions"]] for d in (done, by_bytes)
+        )
+        np.testing.assert_allclose(ours, theirs, atol=1e-3)
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,179 @@
+"""Imports point one way, and the BUILD files say what the modules import."""
+
+import ast
+import graphlib
+import sys
+from pathlib import Path
+
+from absl.testing import absltest, parameterized
+
+# The rooms from the highest to the lowest. A module imports from its own room and from lower rows.
+_ROWS = (
+    ("tests", "examples", "tools"),
+    ("label_image", "retrain.main"),
+    ("retrain.pipeline",),
+    ("retrain.report",),
+    ("retrain.export",),
+    ("retrain.fine_tuning",),
+    ("retrain.training",),
+    ("retrain.bottlenecks",),
+    ("retrain.backbones",),
+    ("retrain.data", "retrain.runtimes"),
+    ("retrain.system",),
+    ("retrain.errors", "retrain.config", "retrain.metadata"),
+)
+# What label_image may import from retrain.
+_FOR_USERS_OF_A_CLASSIFIER = {
+    "retrain.backbones.registry",
+    "retrain.backbones.spec",
+    "retrain.data.pixels",
+    "retrain.errors",
+    "retrain.metadata",
+    "retrain.runtimes",
+    "retrain.system",
+}
+_HEAVY = {
+    *("ai_edge_litert", "ai_edge_quantizer", "coremltools", "h5py", "keras", "matplotlib", "scipy"),
+    *("tensorboard", "tensorflow", "tqdm"),
+}
+_TOP_FOLDERS = ("retrain", "label_image", "tools", "examples", "tests")
+
+
+def _modules() -> dict[str, Path]:
+    return {
+        ".".join(path.with_suffix("").parts): path
+        for folder in _TOP_FOLDERS
+        for path in sorted(Path(folder).rglob("*.py"))
+    }
+
+
+_MODULES = _modules()
+
+
+def _imported(tree: ast.AST) -> set[str]:
+    """Returns the full names of modules that are imported anywhere in the code."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module and not node.level, "imports name the whole module"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                names.add(full if full in _MODULES else node.module)
+    return names
+
+
+def _ours(module: str) -> set[str]:
+    return _imported(ast.parse(_MODULES[module].read_text())) & set(_MODULES)
+
+
+def _is_in(module: str, room: str) -> bool:
+    return module == room or module.startswith(f"{room}.")
+
+
+def _room(module: str) -> tuple[int, str]:
+    """Returns the number of the module's row, from the highest, and the name of its room."""
+    found = [
+        (row, room) for row, names in enumerate(_ROWS) for room in names if _is_in(module, room)
+    ]
+    assert found, f"{module} is in no room of _ROWS: name the room it belongs to"
+    return found[0]
+
+
+class DirectionsTest(parameterized.TestCase):
+    @parameterized.parameters(*_MODULES)
+    def test_imports_point_down(self, module: str):
+        row, room = _room(module)
+        for other in _ours(module):
+            other_row, other_room = _room(other)
+            # Programs, examples and tests are one row of rooms that may use each other.
+            if other_room != room and other_row + row > 0:
+                self.assertGreater(other_row, row, f"{module} imports {other}")
+
+    def test_no_module_imports_itself_through_others(self):
+        imports = {module: _ours(module) for module in _MODULES}
+        try:
+            list(graphlib.TopologicalSorter(imports).static_order())
+        except graphlib.CycleError as error:
+            self.fail(f"these modules import each other: {' -> '.join(error.args[1])}")
+
+    def test_only_tests_import_tests(self):
+        for module in _MODULES:
+            if not module.startswith("tests."):
+                self.assertEmpty([m for m in _ours(module) if m.startswith("tests.")], module)
+
+    def test_label_image_knows_little_of_retrain(self):
+        for module in _MODULES:
+            if module.startswith("label_image."):
+                known = {m for m in _ours(module) if m.startswith("retrain.")}
+                foreign = [
+                    m for m in known if not any(_is_in(m, r) for r in _FOR_USERS_OF_A_CLASSIFIER)
+                ]
+                self.assertEmpty(foreign, f"{module} should not import these")
+
+    def test_kinds_of_export_do_not_import_one_another(self):
+        kinds = {
+            f"retrain.export.{kind}"
+            for kind in ("coreml", "frozen_graph", "keras_file", "saved_model", "tflite")
+        }
+        for module in kinds:
+            self.assertEmpty(kinds & _ours(module), module)
+
+    def test_no_module_hides_one_of_the_standard_library(self):
+        for module in _MODULES:
+            self.assertNotIn(module.rpartition(".")[2], sys.stdlib_module_names)
+
+
+class WeightTest(parameterized.TestCase):
+    @parameterized.parameters(*[m for m in _MODULES if not m.startswith(("tests.", "tools."))])
+    def test_heavy_packages_are_imported_where_they_are_used(self, module: str):
+        tree = ast.parse(_MODULES[module].read_text())
+        at_start = _imported(
+            ast.Module([n for n in tree.body if not isinstance(n, _DEFINITION)], [])
+        )
+        heavy = {name for name in at_start if name.split(".")[0] in _HEAVY}
+        self.assertEmpty(heavy, f"{module} imports at its start what takes long to load")
+
+
+_DEFINITION = (ast.FunctionDef, ast.ClassDef)
+
+
+class BuildFilesTest(parameterized.TestCase):
+    """BUILD files are near enough to Python that its parser reads them."""
+
+    @parameterized.parameters(*sorted({str(p.parent) for p in _MODULES.values()}))
+    def test_dependencies_are_the_imports(self, folder: str):
+        rules = _rules(Path(folder, "BUILD"))
+        for module, path in _MODULES.items():
+            if str(path.parent) == folder:
+                self.assertTrue(path.name in rules, f"{folder}/BUILD has no rule for {path.name}")
+                missing = {_label(m, folder) for m in _ours(module)} - rules[path.name]
+                self.assertEmpty(missing, f"{path} imports what its rule does not list")
+                listed = {d for d in rules[path.name] if not d.startswith("@")}
+                spare = listed - {_label(m, folder) for m in _ours(module)}
+                if not folder.startswith("tests"):
+                    self.assertEmpty(spare, f"the rule of {path} lists what it does not import")
+
+
+def _rules(build: Path) -> dict[str, set[str]]:
+    """Returns the deps of each rule by the name of its one source."""
+    rules = {}
+    for call in ast.walk(ast.parse(build.read_text())):
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "").startswith("py_"):
+            arguments = {k.arg: k.value for k in call.keywords}
+            (source,) = ast.literal_eval(arguments["srcs"])
+            rules[source] = set(ast.literal_eval(arguments.get("deps", ast.List([]))))
+    return rules
+
+
+def _label(module: str, folder: str) -> str:
+    path = _MODULES[module]
+    name = path.parent.name if path.name == "main.py" else path.stem
+    if str(path.parent) == folder:
+        return f":{name}"
+    return f"//{path.parent}" if name == path.parent.name else f"//{path.parent}:{name}"
+
+
+if __name__ == "__main__":
+    absltest.main()

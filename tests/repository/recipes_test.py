@@ -1,0 +1,149 @@
+"""The commands of docs/recipes.md do what they say, in their order, on small data.
+
+They are run as they stand in the page, but for these changes: what is in /tmp and in ~ is in a
+folder of the test's own; --epochs is 1; MNIST is three drawn shapes; the two networks that take
+minutes are a small one; and what would be downloaded, weights, the Inception archive and the module
+of TensorFlow Hub, is made here with numbers at random, whose files may differ (--min_agreement=0).
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from absl.testing import absltest
+
+from retrain.backbones.keras_table import APPLICATIONS
+from tests.support import drawn_shapes, file_server, keras_weights_files, old_graphs, tiny_modules
+
+_PAGE = Path("docs/recipes.md")
+_RUN = re.compile(r"bazel run (//[\w:]+) -- (.*)")
+_PROGRAMS = {
+    "//retrain": "retrain/main.py",
+    "//label_image": "label_image/main.py",
+    "//tools:convert": "tools/convert.py",
+    "//tools:train_keras": "tools/train_keras.py",
+}
+# In place of networks that take minutes; benchmarks/architectures.py runs those.
+_SMALL = "mobilenet_0.25_128"
+_LARGE = re.compile(r"(?<=--architecture=)(inception_v3|vgg16)\b")
+_HUB = "https://tfhub.dev"
+_MODULE = "/google/imagenet/mobilenet_v2_100_224/feature_vector/4"
+_LABELS = ["hundreds", "ones", "tens"]
+
+
+def _commands() -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", _PAGE.read_text(), re.DOTALL)
+    return "".join(blocks).splitlines()
+
+
+class RecipesTest(absltest.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.home = Path(self.create_tempdir().full_path)
+        self.models = self.home / ".keras" / "models"
+        self.models.mkdir(parents=True)
+        (self.home / ".keras" / "datasets").mkdir()
+        drawn_shapes.write_arrays(self.home / ".keras" / "datasets" / "mnist.npz")
+        archive = old_graphs.inception(side=299, width=64)
+        old_graphs.write(self.home / "imagenet" / "classify_image_graph_def.pb", archive)
+        module = tiny_modules.write_trainable(self.home / "module", 224)
+        packed = tiny_modules.archive(module, self.home / "module.tar.gz").read_bytes()
+        files = {f"{_MODULE}?tf-hub-format=compressed": packed}
+        self.hub = self.enter_context(file_server.serving(files))
+
+    def test_each_command_in_its_order(self):
+        programs = []
+        for command in _commands():
+            with self.subTest(command):
+                programs.append(self.follow(command))
+        self.assertEqual(set(programs), {None, *_PROGRAMS})
+        self.assertEqual([path for path, _ in self.hub.asked], list(self.hub.files))
+
+    def follow(self, command: str) -> str | None:
+        """Runs a command; returns the name of its program, where it is one of the project's."""
+        moved = command.replace("/tmp/", f"{self.home}/").replace(_HUB, self.hub.url)
+        match = _RUN.fullmatch(moved)
+        if match is None:
+            # Bazel gives tests links to files; what is copied must be files.
+            subprocess.run(["sh", "-ec", moved.replace("cp -r ", "cp -rL ")], check=True)
+            return None
+        program, arguments = match.groups()
+        arguments = re.sub(r"--epochs=\d+", "--epochs=1", _LARGE.sub(_SMALL, arguments))
+        given = _expanded(arguments)
+        done = self.run_program(program, *self.where_not_said(program, given), *given)
+        self.check(program, given, done)
+        return program
+
+    def where_not_said(self, program: str, given: list[str]) -> list[str]:
+        """Returns flags that go before those of the page, which win over them."""
+        flags = []
+        if program in ("//retrain", "//tools:train_keras"):
+            flags += [f"--bottleneck_dir={self.home}/cache"]
+            self.make_weights(_value("architecture", given))
+        if program == "//retrain":
+            flags += [f"--summaries_dir={self.home}/logs"]
+            # Networks at random make much of how a picture is decoded.
+            flags += ["--min_agreement=0"]
+        return flags
+
+    def make_weights(self, name: str) -> None:
+        """Puts the weights of a network of Keras's where Keras keeps those that it downloads."""
+        application = APPLICATIONS.get(name)
+        if application:
+            file = self.models / application.file
+            if not file.exists():
+                keras_weights_files.write_old(file, keras_weights_files.network(name))
+
+    def run_program(self, program: str, *arguments: str) -> subprocess.CompletedProcess:
+        done = subprocess.run(
+            [sys.executable, _PROGRAMS[program], *arguments],
+            env={
+                **os.environ,
+                "PYTHONPATH": str(Path.cwd()),
+                "BUILD_WORKING_DIRECTORY": str(Path.cwd()),
+                "HOME": str(self.home),
+                "KERAS_HOME": str(self.home / ".keras"),
+            },
+            capture_output=True,
+            text=True,
+        )
+        self.assertEqual(done.returncode, 0, f"{program} {arguments}:\n{done.stderr}")
+        return done
+
+    def check(self, program: str, given: list[str], done: subprocess.CompletedProcess) -> None:
+        if program == "//retrain":
+            self.assertRegex(done.stdout, r"Final test accuracy = \d+\.\d% \(N=\d+\)")
+            labels = Path(_value("output_labels", given)).read_text().splitlines()
+            self.assertEqual(labels, _LABELS)
+        elif program == "//label_image":
+            lines = done.stdout.splitlines()
+            self.assertLen(lines, 3, done.stdout)
+            for line in lines:
+                self.assertRegex(line, r"^(hundreds|ones|tens) \(score = [01]\.\d+\)$")
+        elif program == "//tools:train_keras":
+            folder = Path(_value("output_dir", given))
+            self.assertLen(list(folder.glob("best_model.*.keras")), 1)
+            self.assertLen(json.loads((folder / "history.json").read_text()), 1)
+        for flag in ("output_graph", "saved_model_dir", "tflite_file", "coreml_file"):
+            if path := _value(flag, given):
+                self.assertTrue(Path(path).exists(), path)
+
+
+def _expanded(arguments: str) -> list[str]:
+    """Returns the arguments as a shell hands them over."""
+    return subprocess.check_output(
+        ["sh", "-ec", f"printf '%s\\n' {arguments}"], text=True
+    ).splitlines()
+
+
+def _value(flag: str, given: list[str]) -> str:
+    """Returns what was given for a flag, or nothing."""
+    found = [text for text in given if text.startswith(f"--{flag}=")]
+    return found[-1].partition("=")[2] if found else ""
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,127 @@
+"""The default backbone is the published network, and all its files agree."""
+
+import itertools
+import math
+import os
+import unittest
+from pathlib import Path
+
+import numpy as np
+from absl.testing import absltest
+from PIL import Image, ImageDraw
+
+from retrain.backbones import efficientnet_lite0, engines, registry
+from retrain.backbones import efficientnet_lite0_network as network
+from retrain.errors import UserError
+from retrain.runtimes.graph_session import GraphSession
+
+_CLASSIFIER = Path("retrain/backbones/imagenet_classifier.npz")
+# Numbers of ImageNet's categories.
+_CLOCK, _SPIDER_WEB, _GOWN, _WIG, _CROSSWORD, _COMIC = 409, 815, 689, 903, 918, 917
+
+
+def _crossword() -> Image.Image:
+    picture = Image.new("RGB", (300, 300), "white")
+    draw = ImageDraw.Draw(picture)
+    black = np.random.default_rng(2).random((15, 15)) < 0.22
+    for (row, column), is_black in np.ndenumerate(black):
+        x, y = 20 * column, 20 * row
+        draw.rectangle((x, y, x + 20, y + 20), "black" if is_black else "white", "black")
+    return picture
+
+
+def _spider_web() -> Image.Image:
+    picture = Image.new("RGB", (300, 300), (20, 40, 20))
+    draw = ImageDraw.Draw(picture)
+    spokes = [(math.cos(a), math.sin(a)) for a in np.arange(17) * math.pi / 8]
+    for (x0, y0), (x1, y1) in itertools.pairwise(spokes):
+        draw.line((150, 150, 150 + 220 * x0, 150 + 220 * y0), (220, 220, 220))
+        for r in range(10, 200, 12):
+            ends = (150 + r * x0, 150 + r * y0, 150 + r * x1, 150 + r * y1)
+            draw.line(ends, (200, 200, 200))
+    return picture
+
+
+def _clock() -> Image.Image:
+    picture = Image.new("RGB", (300, 300), (200, 180, 150))
+    draw = ImageDraw.Draw(picture)
+    draw.ellipse((30, 30, 270, 270), (250, 250, 245), (40, 30, 20), 12)
+    for hour in range(12):
+        x, y = math.sin(hour * math.pi / 6), -math.cos(hour * math.pi / 6)
+        draw.line((150 + 88 * x, 150 + 88 * y, 150 + 104 * x, 150 + 104 * y), "black", 6)
+        draw.text((144 + 75 * x, 144 + 75 * y), str(hour or 12), "black")
+    draw.line((150, 150, 150, 70), "black", 5)
+    draw.line((150, 150, 200, 180), "black", 7)
+    return picture
+
+
+class EfficientnetLite0Test(absltest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.backbone = efficientnet_lite0.load()
+        cls.litert = engines.engine(engines.FLOAT32, cls.backbone).load()
+        with np.load(_CLASSIFIER) as layer:
+            cls.weights, cls.bias = layer["weights"], layer["bias"]
+
+    def imagenet_scores(self, picture: Image.Image) -> np.ndarray:
+        pixels = np.asarray(picture.convert("RGB").resize((224, 224), Image.Resampling.BILINEAR))
+        logits = self.litert.features(pixels[np.newaxis])[0] @ self.weights + self.bias
+        scores = np.exp(logits - logits.max())
+        return scores / scores.sum()
+
+    def test_it_knows_what_it_learned_of_imagenet(self):
+        # Random weights would name one in a thousand.
+        drawn = {_CROSSWORD: _crossword(), _SPIDER_WEB: _spider_web(), _CLOCK: _clock()}
+        for category, picture in drawn.items():
+            scores = self.imagenet_scores(picture)
+            self.assertEqual(scores.argmax(), category)
+            self.assertGreater(scores.max(), 0.5)
+
+    @unittest.skipUnless("RETRAIN_DATA" in os.environ, "RETRAIN_DATA does not name a folder")
+    def test_it_knows_real_pictures(self):
+        folder = Path(os.environ["RETRAIN_DATA"], "heroes/test")
+        known = {"images00.jpg": _COMIC, "images37.jpg": _GOWN, "images45.jpg": _WIG}
+        for ending, category in known.items():
+            (path,) = folder.glob(f"*{ending}")
+            with Image.open(path) as picture:
+                self.assertEqual(self.imagenet_scores(picture).argmax(), category)
+
+    def test_litert_and_tensorflow_give_the_same_features(self):
+        pictures = np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), np.uint8)
+        tensorflow = engines.engine(engines.TENSORFLOW, self.backbone).load()
+        np.testing.assert_allclose(
+            self.litert.features(pictures), tensorflow.features(pictures), atol=1e-4
+        )
+
+    def test_the_fingerprint_is_that_of_the_weights(self):
+        self.assertRegex(self.backbone.fingerprint, "^[0-9a-f]{64}$")
+        self.assertEqual(self.backbone.fingerprint, efficientnet_lite0.load().fingerprint)
+
+    def test_an_unknown_architecture_is_answered_with_the_known_ones(self):
+        with self.assertRaisesRegex(UserError, "--architecture=vgg.*efficientnet_lite0"):
+            registry.load("vgg")
+
+    def test_the_graph_has_the_tensors_of_the_contract(self):
+        with GraphSession(self.backbone.graph_file.read_bytes()) as session:
+            pixels_in = ((None, 224, 224, 3), "float32")
+            for name in ("input:0", "Mul:0", "Placeholder:0"):
+                self.assertEqual(session.shape_and_dtype(name), pixels_in)
+            self.assertEqual(session.shape_and_dtype("DecodeJpeg/contents:0"), ((), "string"))
+            shape, dtype = session.shape_and_dtype("bottleneck:0")
+            self.assertEqual((shape[-1], dtype), (1280, "float32"))
+
+
+class WrongWeightsTest(absltest.TestCase):
+    def refused(self, tensors: dict[str, np.ndarray], reason: str) -> None:
+        with self.assertRaisesRegex(network.WrongWeightsError, reason):
+            network.build(tensors)
+
+    def test_weights_that_are_missing_misshapen_or_not_finite_are_refused(self):
+        self.refused({}, "lack _conv_stem.weight")
+        self.refused({"_conv_stem.weight": np.zeros((32, 3, 5, 5), np.float32)}, "expected float32")
+        self.refused({"_conv_stem.weight": np.full((32, 3, 3, 3), np.nan, np.float32)}, "finite")
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,96 @@
+"""Fresh features are of new distortions in every step, and the same for the same seed."""
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from absl.testing import absltest, parameterized
+from PIL import Image
+
+from retrain.backbones import efficientnet_lite0, engines
+from retrain.bottlenecks.fresh_features import FreshFeatures
+from retrain.config import DistortionOptions
+from retrain.data import distortions
+from retrain.data.dataset import Picture
+from retrain.data.splits import TRAINING
+from retrain.errors import UserError
+
+_OPTIONS = DistortionOptions(
+    random_crop=20, random_scale=20, random_brightness=30, flip_left_right=True, per_image=0, seed=3
+)
+
+
+class FreshFeaturesTest(parameterized.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.backbone = efficientnet_lite0.load()
+
+    def setUp(self):
+        super().setUp()
+        folder = Path(self.create_tempdir().full_path)
+        rng = np.random.default_rng(0)
+        self.pictures = []
+        for number in range(3):
+            path = folder / f"{number}.png"
+            scene = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8))
+            scene.resize((80, 60), Image.Resampling.BICUBIC).save(path)
+            self.pictures.append(Picture(path, number % 2, TRAINING, 0.5))
+
+    def fresh(self, engine: str = engines.FLOAT32, **changes) -> FreshFeatures:
+        options = dataclasses.replace(_OPTIONS, **changes)
+        return FreshFeatures(self.pictures, self.backbone, engine, options)
+
+    def distorted(self, row: int, number: int) -> np.ndarray:
+        data = self.pictures[row].path.read_bytes()
+        digest = hashlib.sha256(data).digest()
+        (picture,) = distortions.variants(data, digest, [number], 224, 224, _OPTIONS)
+        return picture
+
+    @parameterized.parameters(engines.FLOAT32, engines.TENSORFLOW)
+    def test_are_those_of_one_distortion_after_the_other(self, engine):
+        # More than a batch of either engine.
+        rows = np.array([2, 0, 0, 1] * 5)
+        found = self.fresh(engine).of(rows)
+        self.assertEqual((found.shape, found.dtype), ((20, 1280), np.float32))
+        pictures = np.stack([self.distorted(row, n) for n, row in enumerate(rows, 1)])
+        wanted = engines.engine(engines.FLOAT32, self.backbone).load().features(pictures)
+        np.testing.assert_allclose(found, wanted, atol=1e-3)
+
+    def test_no_two_are_alike_in_any_step(self):
+        fresh = self.fresh()
+        steps = [fresh.of(np.array([0, 1, 0])) for _ in range(3)]
+        self.assertLen({vector.tobytes() for vector in np.concatenate(steps)}, 9)
+
+    def test_the_same_seed_gives_the_same_steps_and_another_seed_others(self):
+        rows = [np.array([0, 1, 2]), np.array([1, 1]), np.array([2])]
+        runs = []
+        for seed in (3, 3, 4):
+            fresh = self.fresh(seed=seed)
+            runs.append(np.concatenate([fresh.of(step) for step in rows]))
+        np.testing.assert_array_equal(runs[0], runs[1])
+        self.assertTrue((runs[0] != runs[2]).any(axis=1).all())
+
+    def test_the_network_is_freed_at_the_end(self):
+        with self.fresh() as fresh:
+            fresh.of(np.array([0]))
+        with self.assertRaises(AttributeError):
+            fresh.of(np.array([0]))
+
+    def test_a_picture_that_is_lost_meanwhile_is_named(self):
+        fresh = self.fresh()
+        self.pictures[1].path.unlink()
+        fresh.of(np.array([0, 2]))
+        with self.assertRaisesRegex(UserError, r"1\.png cannot be read any more: No such file"):
+            fresh.of(np.array([0, 1]))
+
+    def test_a_picture_that_is_damaged_meanwhile_is_named(self):
+        fresh = self.fresh()
+        self.pictures[2].path.write_bytes(b"no picture")
+        with self.assertRaisesRegex(UserError, r"2\.png cannot be read any more: it is not a JPEG"):
+            fresh.of(np.array([2]))
+
+
+if __name__ == "__main__":
+    absltest.main()

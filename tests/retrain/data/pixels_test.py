@@ -1,0 +1,299 @@
+"""Every kind of picture that people have becomes the same upright RGB pixels, or is refused."""
+
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from absl.testing import absltest, parameterized
+from PIL import ExifTags, Image
+from pillow_heif import register_heif_opener
+
+from retrain.data import pixels
+
+Colour = tuple[int, int, int]
+
+# Writes such files, too.
+register_heif_opener()
+
+RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (128, 128, 128)
+
+# The colours of the corners of a stored picture, from the top left in reading order, that must be
+# shown as RED GREEN / BLUE GREY: the table of the Exif specification (CIPA DC-008, 4.6.5) inverted.
+STORED_CORNERS = {
+    1: (RED, GREEN, BLUE, GREY),
+    2: (GREEN, RED, GREY, BLUE),
+    3: (GREY, BLUE, GREEN, RED),
+    4: (BLUE, GREY, RED, GREEN),
+    5: (RED, BLUE, GREEN, GREY),
+    6: (GREEN, GREY, RED, BLUE),
+    7: (GREY, GREEN, BLUE, RED),
+    8: (BLUE, RED, GREY, GREEN),
+}
+
+
+def encoded(image: Image.Image, file_format: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, file_format, **options)
+    return file.getvalue()
+
+
+def exif(orientation: int) -> Image.Exif:
+    result = Image.Exif()
+    result[ExifTags.Base.Orientation] = orientation
+    return result
+
+
+def corners(colours: Sequence[Colour], width: int, height: int) -> Image.Image:
+    block = np.array(colours, np.uint8).reshape(2, 2, 3)
+    return Image.fromarray(block.repeat(height // 2, axis=0).repeat(width // 2, axis=1))
+
+
+def noise(width: int, height: int) -> Image.Image:
+    values = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    return Image.fromarray(values)
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    check = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+
+
+def png(
+    width: int, height: int, bits: int, colour_type: int, samples: bytes, extra: bytes = b""
+) -> bytes:
+    """Returns a PNG file of one repeated pixel, `samples`; Pillow cannot write all kinds."""
+    head = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
+    rows = (b"\0" + samples * width) * min(height, 10)
+    return b"".join(
+        (
+            b"\x89PNG\r\n\x1a\n",
+            chunk(b"IHDR", head),
+            extra,
+            chunk(b"IDAT", zlib.compress(rows)),
+            chunk(b"IEND", b""),
+        )
+    )
+
+
+class DecodeTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        # Pillow's warnings would stand among the messages to the user.
+        self.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("error")
+
+    def assert_colour(self, data: bytes, colour: Colour, tolerance: int = 0) -> None:
+        result = pixels.decode(data, 8, 6)
+        self.assertEqual((result.shape, result.dtype), ((8, 6, 3), np.uint8))
+        difference = np.abs(result.astype(int) - np.array(colour))
+        self.assertLessEqual(difference.max(), tolerance, result[0, 0])
+
+    @parameterized.product(
+        orientation=tuple(range(1, 9)), file_format=("JPEG", "PNG", "WEBP", "HEIF", "AVIF")
+    )
+    def test_shows_it_upright(self, orientation, file_format):
+        width, height = (96, 64) if orientation < 5 else (64, 96)
+        stored = corners(STORED_CORNERS[orientation], width, height)
+        data = encoded(stored, file_format, exif=exif(orientation).tobytes(), quality=95)
+
+        result = pixels.decode(data, 64, 96).astype(int)
+
+        shown = [result[y, x] for y in (16, 48) for x in (24, 72)]
+        np.testing.assert_allclose(shown, [RED, GREEN, BLUE, GREY], atol=20)
+
+    @parameterized.parameters(0, 9, 65535)
+    def test_ignores_an_impossible_orientation(self, orientation):
+        data = encoded(corners(STORED_CORNERS[1], 8, 8), "PNG", exif=exif(orientation))
+        np.testing.assert_array_equal(pixels.decode(data, 8, 8)[0, 0], RED)
+
+    def test_ignores_a_damaged_exif_block(self):
+        data = encoded(corners(STORED_CORNERS[1], 8, 8), "PNG", exif=b"Exif\0\0MM\0*\0\0\xff")
+        np.testing.assert_array_equal(pixels.decode(data, 8, 8)[0, 0], RED)
+
+    @parameterized.parameters("PNG", "BMP", "GIF")
+    def test_keeps_exact_colours_of_lossless_files(self, file_format):
+        self.assert_colour(
+            encoded(Image.new("RGB", (9, 7), (200, 100, 50)), file_format), (200, 100, 50)
+        )
+
+    @parameterized.parameters(True, False)
+    def test_webp(self, lossless):
+        data = encoded(Image.new("RGB", (9, 7), (200, 100, 50)), "WEBP", lossless=lossless)
+        self.assert_colour(data, (200, 100, 50), tolerance=0 if lossless else 8)
+
+    def test_grey_jpeg(self):
+        self.assert_colour(encoded(Image.new("L", (9, 7), 90), "JPEG"), (90, 90, 90), tolerance=1)
+
+    def test_cmyk_jpeg(self):
+        data = encoded(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG", quality=95)
+        self.assert_colour(data, RED, tolerance=3)
+
+    def test_16_bit_grey_keeps_the_high_byte(self):
+        self.assert_colour(png(9, 7, 16, 0, b"\x9a\xff"), (0x9A, 0x9A, 0x9A))
+
+    def test_16_bit_colour_keeps_the_high_bytes(self):
+        self.assert_colour(png(9, 7, 16, 2, b"\x9a\xff\x20\0\x40\x80"), (0x9A, 0x20, 0x40))
+
+    def test_16_bit_colour_with_alpha(self):
+        self.assert_colour(png(9, 7, 16, 6, b"\x9a\xff\x20\0\x40\x80\0\0"), (0x9A, 0x20, 0x40))
+
+    def test_16_bit_grey_with_alpha(self):
+        self.assert_colour(png(9, 7, 16, 4, b"\x9a\xff\x80\0"), (0x9A, 0x9A, 0x9A))
+
+    def test_black_and_white(self):
+        self.assert_colour(encoded(Image.new("1", (9, 7), 1), "PNG"), (255, 255, 255))
+
+    def test_transparency_is_dropped_and_not_blended(self):
+        self.assert_colour(
+            encoded(Image.new("RGBA", (9, 7), (200, 100, 50, 0)), "PNG"), (200, 100, 50)
+        )
+        self.assert_colour(encoded(Image.new("LA", (9, 7), (90, 0)), "PNG"), (90, 90, 90))
+
+    def test_palette(self):
+        palette = chunk(b"PLTE", bytes((1, 2, 3, 200, 100, 50)))
+        self.assert_colour(png(9, 7, 8, 3, b"\1", palette), (200, 100, 50))
+
+    def test_palette_with_transparency(self):
+        palette = chunk(b"PLTE", bytes((1, 2, 3, 200, 100, 50))) + chunk(b"tRNS", b"\xff\0")
+        self.assert_colour(png(9, 7, 8, 3, b"\1", palette), (200, 100, 50))
+
+    def test_moving_gif_gives_its_first_frame(self):
+        frames = [Image.new("RGB", (9, 7), colour) for colour in (RED, GREEN)]
+        self.assert_colour(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]), RED)
+
+    def test_moving_webp_gives_its_first_frame(self):
+        frames = [Image.new("RGB", (9, 7), colour) for colour in (RED, GREEN)]
+        data = encoded(
+            frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True, duration=50
+        )
+        self.assert_colour(data, RED)
+
+    def test_several_pictures_in_a_jpeg_give_the_first(self):
+        frames = [Image.new("RGB", (16, 16), colour) for colour in (RED, GREEN)]
+        data = encoded(frames[0], "MPO", save_all=True, append_images=frames[1:])
+        self.assert_colour(data, RED, tolerance=3)
+
+    @parameterized.parameters((1, 1), (1, 3000), (3000, 1), (20000, 2))
+    def test_any_shape(self, width, height):
+        for file_format in ("PNG", "JPEG"):
+            data = encoded(Image.new("RGB", (width, height), GREY), file_format)
+            self.assert_colour(data, GREY, tolerance=1)
+
+    def test_covers_all_pixels_when_it_shrinks(self):
+        stripes = np.zeros((64, 64, 3), np.uint8)
+        stripes[:, ::2] = 255
+        result = pixels.decode(encoded(Image.fromarray(stripes), "PNG"), 8, 8).astype(int)
+        np.testing.assert_allclose(result, 127, atol=6)
+
+    def test_gives_the_same_result_each_time(self):
+        data = encoded(noise(300, 200), "JPEG")
+        np.testing.assert_array_equal(pixels.decode(data, 32, 32), pixels.decode(data, 32, 32))
+
+    @parameterized.product(
+        # Of 40 columns and 30 rows: just enough for each scale, one too few, and one side too few.
+        size=[
+            (320, 240), (319, 240), (320, 239), (160, 120), (159, 120), (80, 60), (80, 59),
+            (40, 30), (39, 30), (2000, 60),
+        ],
+        orientation=[1, 6],
+    )  # fmt: skip
+    def test_jpeg_is_decoded_at_the_smallest_scale_that_suffices(self, size, orientation):
+        width, height = size
+        scale = max(s for s in (1, 2, 4, 8) if s == 1 or (width >= 40 * s and height >= 30 * s))
+        stored = noise(width, height)
+        if orientation == 6:
+            stored = stored.transpose(Image.Transpose.ROTATE_90)
+        data = encoded(stored, "JPEG", exif=exif(orientation))
+        # Pillow decodes at 1/scale, exactly, when it is asked for a picture of this size.
+        scaled: Image.Image = Image.open(io.BytesIO(data))
+        scaled.draft(None, (stored.width // scale, stored.height // scale))
+        self.assertEqual(scaled.size, (-(-stored.width // scale), -(-stored.height // scale)))
+        if orientation == 6:
+            scaled = scaled.transpose(Image.Transpose.ROTATE_270)
+        expected = scaled.resize((40, 30), Image.Resampling.BILINEAR)
+
+        np.testing.assert_array_equal(pixels.decode(data, 30, 40), np.asarray(expected))
+
+
+class RefusalTest(parameterized.TestCase):
+    def assert_refused(self, data: bytes, reason: str) -> None:
+        with self.assertRaisesRegex(pixels.UnreadablePictureError, reason):
+            pixels.decode(data, 32, 32)
+
+    def test_empty_file(self):
+        self.assert_refused(b"", "it is an empty file")
+
+    @parameterized.parameters(
+        b"A letter to my aunt", b"\0" * 1000, b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"%PDF-1.4"
+    )
+    def test_what_is_no_picture(self, data):
+        self.assert_refused(data, "it is not a JPEG, PNG, BMP, .* file|it is damaged")
+
+    def test_other_kinds_of_picture(self):
+        for file_format in ("TIFF", "ICO", "PPM"):
+            self.assert_refused(encoded(noise(32, 32), file_format), "it is not a JPEG, PNG")
+
+    @parameterized.parameters("JPEG", "PNG", "WEBP", "BMP", "HEIF", "AVIF")
+    def test_file_of_which_the_second_half_is_missing(self, file_format):
+        data = encoded(noise(64, 64), file_format)
+        self.assert_refused(data[: len(data) // 2], "it is damaged|its head is damaged")
+
+    @parameterized.parameters("JPEG", "PNG", "BMP", "GIF", "WEBP", "HEIF", "AVIF")
+    def test_no_damage_raises_anything_else(self, file_format):
+        data = encoded(noise(24, 24), file_format)
+        chance = np.random.default_rng(0)
+        for _ in range(300):
+            damaged = bytearray(data)
+            for place in chance.integers(0, len(data), 4):
+                damaged[place] = chance.integers(256)
+            damaged = damaged[: chance.integers(1, len(data))]
+            try:
+                self.assertEqual(pixels.decode(bytes(damaged), 8, 8).shape, (8, 8, 3))
+            except pixels.UnreadablePictureError as error:
+                self.assertNotIn("\n", str(error))
+
+    def test_too_many_pixels_are_refused_from_the_head(self):
+        # There is no data for these pixels: decoding would give another reason.
+        self.assert_refused(png(50_000, 50_000, 1, 0, b"\0"), "it has 50000 x 50000 pixels")
+
+    def test_too_many_pixels_in_a_jpeg(self):
+        data = bytearray(encoded(noise(16, 16), "JPEG"))
+        head = data.index(b"\xff\xc0") + 5  # After the marker, its length and the sample size.
+        data[head : head + 4] = struct.pack(">HH", 50_000, 60_000)
+        self.assert_refused(bytes(data), "it has 60000 x 50000 pixels")
+
+    def test_a_wrong_extension_does_not_matter_as_names_are_not_seen(self):
+        data = encoded(Image.new("RGB", (9, 7), RED), "PNG")
+        np.testing.assert_array_equal(pixels.decode(data, 1, 1), [[RED]])
+
+
+class NormaliseTest(absltest.TestCase):
+    def test_takes_mean_and_std_as_numbers(self):
+        result = pixels.normalise(np.array([[0, 127, 255]], np.uint8), 127, 128)
+        self.assertEqual(result.dtype, np.float32)
+        np.testing.assert_array_equal(result, np.array([[-127 / 128, 0, 1]], np.float32))
+
+    def test_takes_mean_and_std_for_each_channel(self):
+        picture = np.full((2, 4, 4, 3), 100, np.uint8)
+        result = pixels.normalise(picture, [100, 50, 0], [1, 50, 10])
+        self.assertEqual(result.shape, picture.shape)
+        np.testing.assert_array_equal(result[1, 3, 2], [0, 1, 10])
+
+    def test_is_the_arithmetic_to_the_last_bit(self):
+        picture = np.arange(3 * 256, dtype=np.int64).reshape(1, 256, 3).astype(np.uint8)
+        for mean, std in (([123.68, 116.779, 103.939], [58.393, 57.12, 57.375]), (127.5, 127.5)):
+            expected = (picture.astype(np.float32) - np.float32(mean)) / np.float32(std)
+            np.testing.assert_array_equal(pixels.normalise(picture, mean, std), expected)
+
+    def test_leaves_its_input_alone(self):
+        picture = np.full((2, 2, 3), 9, np.uint8)
+        pixels.normalise(picture, 1, 1)
+        np.testing.assert_array_equal(picture, np.full((2, 2, 3), 9))
+
+
+if __name__ == "__main__":
+    absltest.main()

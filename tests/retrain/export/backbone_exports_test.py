@@ -1,0 +1,174 @@
+"""Every kind of file answers alike for networks that want pictures of another kind."""
+
+import dataclasses
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from absl.testing import absltest, parameterized
+from PIL import Image
+
+from retrain.backbones import engines, freeze, quantise
+from retrain.backbones.spec import Backbone
+from retrain.config import CoreMLOptions, TFLiteOptions
+from retrain.data import pixels
+from retrain.export import coreml, coreml_options, frozen_graph, keras_file, saved_model, tflite
+from retrain.export.assemble import Classifier
+from retrain.metadata import Metadata
+from retrain.runtimes.head import Head
+
+_LABELS = ("a", "b", "c")
+_WIDTH = 20
+_KINDS = (
+    # As VGG16 wants them, but not square.
+    ("caffe", "BGR", (103.939, 116.779, 123.68), (1.0, 1.0, 1.0), (24, 40)),
+    # As DenseNet wants them.
+    ("torch", "RGB", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), (40, 24)),
+    # As nobody does, but could.
+    ("both", "BGR", (100.0, 110.0, 120.0), (30.0, 50.0, 70.0), (32, 32)),
+)
+
+
+def _network(size: tuple[int, int], std: float):
+    import tensorflow as tf
+
+    tf.keras.utils.set_random_seed(0)
+    layers = tf.keras.layers
+    # Inputs in the hundreds, as of caffe's, are brought to the range of the others.
+    first = layers.Conv2D(16, 3, strides=2, activation="relu6")
+    network = tf.keras.Sequential(
+        [
+            tf.keras.Input((*size, 3)),
+            first,
+            layers.Conv2D(_WIDTH, 3, strides=2, activation="relu6"),
+            layers.GlobalAveragePooling2D(),
+        ]
+    )
+    kernel, bias = first.get_weights()
+    first.set_weights([kernel * std / 60, bias + 0.3])
+    return network
+
+
+class BackboneExportsTest(parameterized.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.folder = Path(tempfile.mkdtemp())
+        cls.made = {name: cls.make(name, *kind) for name, *kind in _KINDS}
+
+    @classmethod
+    def make(cls, name, order, mean, std, size):
+        """Returns a classifier, pictures, their files, and the answers of the head for them."""
+        folder = cls.folder / name
+        folder.mkdir()
+        network = _network(size, float(np.mean(std)))
+        graph, flatbuffer = folder / "graph.pb", folder / "network.tflite"
+        graph.write_bytes(freeze.to_graph(network, mean, std, order).SerializeToString())
+        flatbuffer.write_bytes(freeze.to_flatbuffer(network))
+        network.save(folder / "network.keras")
+        described = {
+            **dict(height=size[0], width=size[1], mean=mean, std=std, channel_order=order),
+            **dict(fingerprint=name),
+        }
+        backbone = Backbone(
+            **described,
+            name=name,
+            feature_width=_WIDTH,
+            graph_file=graph,
+            flatbuffer_file=flatbuffer,
+            keras_file=folder / "network.keras",
+        )
+        rng = np.random.default_rng(0)
+        coarse = rng.integers(0, 256, (24, size[0] // 8, size[1] // 8, 3), np.uint8)
+        pictures = coarse.repeat(8, 1).repeat(8, 2)
+        files = []
+        for number, picture in enumerate(pictures):
+            files.append(folder / f"{number}.png")
+            Image.fromarray(picture).save(files[-1])
+        values = pictures.astype(np.float64)[..., :: -1 if order == "BGR" else 1]
+        features = network((values - mean) / std).numpy()
+        weights = rng.normal(0, 6, (_WIDTH, 3)).astype(np.float32)
+        head = Head(weights, (-features.mean(0) @ weights).astype(np.float32))
+        metadata = Metadata(
+            **described,
+            labels=_LABELS,
+            folders=_LABELS,
+            resize_method=pixels.RESIZE_METHOD,
+            output="final_result",
+            backbone=name,
+            **dict(split={}, test_accuracy=None, training={}, versions={}),
+        )
+        quantised = quantise.to_int8(
+            flatbuffer.read_bytes(), list(((values - mean) / std).astype(np.float32))
+        )
+        classifier = Classifier(backbone, head, metadata, quantised)
+        return classifier, pictures, files, head.probabilities(features)
+
+    def check(self, name, answers, most):
+        _, pictures, files, expected = self.made[name]
+        self.assertGreater(expected.std(0).min(), 0.1)
+        found = answers.from_pixels(pictures)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=most)
+        if answers.from_file:
+            found = np.stack([answers.from_file(file.read_bytes()) for file in files])
+            np.testing.assert_allclose(found, expected, rtol=0, atol=most)
+
+    @parameterized.product(name=[kind[0] for kind in _KINDS], engine=["float32", "tensorflow"])
+    def test_engines_compute_what_keras_computes(self, name, engine):
+        classifier, pictures, _, expected = self.made[name]
+        runner = engines.engine(engine, classifier.backbone).load()
+        found = classifier.head.probabilities(runner.features(pictures))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
+
+    @parameterized.product(
+        name=[kind[0] for kind in _KINDS],
+        kind=[
+            (frozen_graph, "graph.pb"),
+            (saved_model, "saved"),
+            (keras_file, "model.keras"),
+        ],
+    )
+    def test_files_of_tensorflow(self, name, kind):
+        module, file = kind
+        path = Path(self.create_tempdir().full_path) / file
+        if module is saved_model:
+            path.mkdir()
+        module.write(path, self.made[name][0])
+        self.check(name, module.load(path), 1e-3)
+
+    @parameterized.product(
+        name=[kind[0] for kind in _KINDS],
+        kind=[
+            ("none", "uint8", 1e-3),
+            ("none", "float32", 1e-3),
+            ("float16", "uint8", 0.03),
+            ("dynamic", "float32", 0.2),
+            ("int8", "uint8", 0.25),
+        ],
+    )
+    def test_tflite_files(self, name, kind):
+        quantization, takes, most = kind
+        path = Path(self.create_tempdir().full_path) / "model.tflite"
+        tflite.write(path, self.made[name][0], TFLiteOptions(quantization, takes))
+        self.check(name, tflite.load(path), most)
+
+    @parameterized.product(
+        name=[kind[0] for kind in _KINDS],
+        kind=[
+            ("model.mlpackage", "float32", 1e-3),
+            ("model.mlpackage", "float16", 0.05),
+            ("model.mlmodel", "float32", 1e-3),
+        ],
+    )
+    def test_core_ml_files(self, name, kind):
+        file, precision, most = kind
+        path = Path(self.create_tempdir().full_path) / file
+        if path.suffix == coreml_options.PROGRAM:
+            path.mkdir()
+        options = dataclasses.replace(CoreMLOptions(), precision=precision)
+        coreml.write(path, self.made[name][0], options)
+        self.check(name, coreml.load(path), most)
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,77 @@
+"""A trained classifier becomes a Core ML file that says what it is and answers as it does."""
+
+import dataclasses
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from retrain.config import CoreMLOptions
+from retrain.export import coreml, coreml_options
+from retrain.export.coreml_reference import model
+from retrain.metadata import from_json
+from tests.support import sample_classifier
+
+
+class ClassifierTest(parameterized.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.folder = Path(tempfile.mkdtemp())
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        cls.classifier = sample_classifier.classifier(test_accuracy=0.954)
+        cls.pictures = sample_classifier.pictures(6)
+        features = sample_classifier.features(cls.pictures)
+        cls.expected = cls.classifier.head.probabilities(features)
+        options = CoreMLOptions(author="Ada", license="MIT", version="2.1")
+        cls.written = {}
+        for suffix in (coreml_options.PROGRAM, coreml_options.NEURAL_NETWORK):
+            for precision in coreml_options.PRECISIONS:
+                path = cls.folder / f"{precision}{suffix}"
+                if suffix == coreml_options.PROGRAM:
+                    path.mkdir()
+                options = dataclasses.replace(options, precision=precision)
+                coreml.write(path, cls.classifier, options)
+                cls.written[path.name] = path
+
+    @parameterized.product(
+        suffix=(coreml_options.PROGRAM, coreml_options.NEURAL_NETWORK),
+        precision=coreml_options.PRECISIONS,
+    )
+    def test_it_answers_as_the_head_that_was_tested(self, suffix, precision):
+        answers = coreml.load(self.written[f"{precision}{suffix}"])
+        difference = np.abs(answers.from_pixels(self.pictures) - self.expected).max()
+        self.assertLess(difference, 1e-5 if precision == coreml_options.FLOAT32 else 1e-2)
+        self.assertIsNone(answers.from_file)
+
+    @parameterized.parameters("float16.mlpackage", "float16.mlmodel")
+    def test_it_says_what_it_is(self, name):
+        loaded = model.load(self.written[name])
+        description = loaded.spec.description
+        self.assertEqual(loaded.labels, sample_classifier.LABELS)
+        self.assertEqual(description.metadata.author, "Ada")
+        self.assertEqual(description.metadata.license, "MIT")
+        self.assertEqual(description.metadata.versionString, "2.1")
+        self.assertIn("red, grün, blue sky", description.metadata.shortDescription)
+        self.assertIn("95.4%", description.metadata.shortDescription)
+        self.assertIn("224 x 224", description.input[0].shortDescription)
+        for output in description.output:
+            self.assertTrue(output.shortDescription, output.name)
+        fields = description.metadata.userDefined
+        self.assertEqual(from_json(fields["retrain_metadata"]), self.classifier.metadata)
+        self.assertEqual(fields["com.apple.coreml.model.preview.type"], "imageClassifier")
+
+    def test_nothing_but_the_package_is_left(self):
+        package = self.written["float16.mlpackage"]
+        self.assertEqual({p.name for p in package.iterdir()}, coreml_options.CONTENTS)
+        self.assertEqual({p.name for p in self.folder.iterdir()}, set(self.written))
+
+    def test_many_labels_are_counted(self):
+        labels = tuple(f"label {number}" for number in range(50))
+        self.assertEqual(coreml.describe(labels, None), "Labels pictures with one of 50 labels.")
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,146 @@
+"""What Android's Task Library and MediaPipe look for in a TFLite file is where they look for it.
+
+They are no dependencies; this reads the tables by the numbers that their specification gives:
+https://github.com/tensorflow/tflite-support/blob/master/tensorflow_lite_support/metadata/metadata_schema.fbs
+"""
+
+import io
+import zipfile
+
+import flatbuffers
+import numpy as np
+from absl.testing import absltest, parameterized
+from flatbuffers import number_types
+from flatbuffers.table import Table
+
+from retrain import metadata
+from retrain.config import TFLiteOptions
+from retrain.export import tflite, tflite_metadata
+from tests.support import sample_classifier
+
+
+class _Reader:
+    """A table, whose fields are known by their places in the specification."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def _place(self, field: int) -> int:
+        offset = self._table.Offset(4 + 2 * field)
+        assert offset, f"field {field} is missing"
+        return self._table.Pos + offset
+
+    def text(self, field: int) -> str:
+        return self._table.String(self._place(field)).decode()
+
+    def number(self, field: int, kind: type) -> int:
+        return self._table.Get(kind, self._place(field))
+
+    def table(self, field: int) -> "_Reader":
+        return _Reader(Table(self._table.Bytes, self._table.Indirect(self._place(field))))
+
+    def tables(self, field: int) -> list["_Reader"]:
+        offset = self._place(field) - self._table.Pos
+        begin = self._table.Vector(offset)
+        places = [begin + 4 * number for number in range(self._table.VectorLen(offset))]
+        return [_Reader(Table(self._table.Bytes, self._table.Indirect(at))) for at in places]
+
+    def floats(self, field: int) -> list[float]:
+        offset = self._place(field) - self._table.Pos
+        flags = number_types.Float32Flags
+        begin = self._table.Vector(offset)
+        count = self._table.VectorLen(offset)
+        return [self._table.Get(flags, begin + 4 * number) for number in range(count)]
+
+
+def _tables(data: bytes) -> tuple[bytes, _Reader]:
+    """Returns the identifier and the outermost table of the metadata in a TFLite file."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAs(data, 0)
+    entries = [model.Metadata(number) for number in range(model.MetadataLength())]
+    (entry,) = [entry for entry in entries if entry.Name() == b"TFLITE_METADATA"]
+    content = model.Buffers(entry.Buffer()).DataAsNumpy().tobytes()
+    root = flatbuffers.encode.Get(flatbuffers.packer.uoffset, content, 0)
+    return content[4:8], _Reader(Table(bytearray(content), root))
+
+
+class TFLiteMetadataTest(parameterized.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.classifier = sample_classifier.classifier()
+        cls.files = {
+            kind: tflite.to_bytes(cls.classifier, TFLiteOptions("none", kind))
+            for kind in ("uint8", "float32")
+        }
+
+    def test_the_outermost_table_has_one_network_and_the_version_of_its_reader(self):
+        identifier, model = _tables(self.files["uint8"])
+        self.assertEqual(identifier, b"M001")
+        self.assertLen(model.tables(3), 1)
+        self.assertIn("grün", model.text(1))
+        self.assertEqual([file.text(0) for file in model.tables(6)], ["retrain_metadata.json"])
+        self.assertEqual(model.text(7), "1.0.0")
+
+    @parameterized.parameters(("uint8", 0, 1, 0, 255), ("float32", 127, 128, -127 / 128, 1))
+    def test_the_input_is_a_picture_normalised_as_it_must_be(
+        self, kind: str, mean: float, std: float, least: float, most: float
+    ):
+        _, model = _tables(self.files[kind])
+        (network,) = model.tables(3)
+        (picture,) = network.tables(2)
+        self.assertEqual(picture.text(0), "image")
+        content = picture.table(3)
+        self.assertEqual(content.number(0, number_types.Uint8Flags), 2)  # ImageProperties
+        properties = content.table(1)
+        self.assertEqual(properties.number(0, number_types.Int8Flags), 1)  # RGB
+        size = properties.table(1)
+        sides = [size.number(field, number_types.Uint32Flags) for field in (0, 1)]
+        self.assertEqual(sides, [224, 224])
+        (step,) = picture.tables(4)
+        self.assertEqual(step.number(0, number_types.Uint8Flags), 1)  # NormalizationOptions
+        self.assertEqual(step.table(1).floats(0), [mean] * 3)
+        self.assertEqual(step.table(1).floats(1), [std] * 3)
+        self.assertEqual(picture.table(5).floats(0), [most] * 3)
+        self.assertEqual(picture.table(5).floats(1), [least] * 3)
+
+    def test_the_output_names_the_file_of_its_labels(self):
+        _, model = _tables(self.files["uint8"])
+        (network,) = model.tables(3)
+        (scores,) = network.tables(3)
+        self.assertEqual(scores.text(0), "probabilities")
+        (file,) = scores.tables(6)
+        self.assertEqual(file.text(0), "labels.txt")
+        self.assertEqual(file.number(2, number_types.Int8Flags), 2)  # TENSOR_AXIS_LABELS
+
+    def test_the_files_are_in_an_archive_behind_the_network_not_compressed(self):
+        with zipfile.ZipFile(io.BytesIO(self.files["uint8"])) as archive:
+            self.assertEqual(archive.read("labels.txt").decode(), "red\ngrün\nblue sky\n")
+            described = metadata.from_json(archive.read("retrain_metadata.json"))
+            kinds = {file.compress_type for file in archive.infolist()}
+        self.assertEqual(kinds, {zipfile.ZIP_STORED})
+        self.assertEqual(described.labels, self.classifier.metadata.labels)
+
+    def test_our_metadata_are_of_the_input_that_the_file_has(self):
+        for kind, mean, std in (("uint8", 0, 1), ("float32", 127, 128)):
+            described = tflite_metadata.read(self.files[kind])
+            self.assertEqual((described.mean, described.std), ((mean,) * 3, (std,) * 3))
+            plain = self.classifier.metadata
+            self.assertEqual(described.fingerprint, plain.fingerprint)
+
+    def test_tensors_begin_where_processors_read_them_fast(self):
+        from ai_edge_litert import schema_py_generated as schema
+
+        data = self.files["uint8"]
+        model = schema.Model.GetRootAs(data, 0)
+        for number in range(model.BuffersLength()):
+            buffer = model.Buffers(number)
+            if not buffer.DataIsNone():
+                begin = buffer._tab.Vector(buffer._tab.Offset(4))
+                self.assertEqual(begin % 16, 0, f"buffer {number}")
+        self.assertEqual(np.frombuffer(data[4:8], np.uint8).tobytes(), b"TFL3")
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,187 @@
+"""TFLite files of every kind answer as the head does, and int8 ones with integers alone."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from label_image import classifier as label_image
+from retrain.backbones import efficientnet_lite0, engines, quantise
+from retrain.config import TFLiteOptions
+from retrain.data import pixels
+from retrain.errors import UserError
+from retrain.export import tflite
+from retrain.export.assemble import Classifier
+from retrain.runtimes.head import Head, softmax
+from retrain.runtimes.litert import LiteRTModel
+from tests.support import sample_classifier
+
+_EXACT = 1e-4
+# The largest difference of a probability that the kinds may have: their weights are not the same.
+_TOLERANCES = {"none": _EXACT, "float16": 2e-2, "dynamic": 0.2}
+
+
+def _labelled(classifier: Path, picture: Path) -> np.ndarray:
+    """Returns the scores that label_image gives, in the order of the labels."""
+    answer = label_image.Classifier(classifier).classify_one(picture)
+    assert isinstance(answer, label_image.Prediction), answer
+    scores = dict(answer.ranked)
+    return np.array([scores[label] for label in sample_classifier.LABELS], np.float32)
+
+
+class TFLiteExportTest(parameterized.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.classifier = sample_classifier.classifier()
+        cls.pictures = sample_classifier.pictures(4)
+        features = sample_classifier.features(cls.pictures)
+        cls.expected = cls.classifier.head.probabilities(features)
+
+    def write(self, classifier: Classifier, options: TFLiteOptions) -> Path:
+        path = Path(self.create_tempdir().full_path) / "classifier.tflite"
+        tflite.write(path, classifier, options)
+        return path
+
+    @parameterized.product(
+        quantization=("none", "float16", "dynamic"), input_type=("uint8", "float32")
+    )
+    def test_it_answers_as_the_head(self, quantization: str, input_type: str):
+        path = self.write(self.classifier, TFLiteOptions(quantization, input_type))
+        found = tflite.load(path).from_pixels(self.pictures)
+        np.testing.assert_allclose(found, self.expected, atol=_TOLERANCES[quantization])
+        model = LiteRTModel(path.read_bytes())
+        self.assertEqual((model.input.shape, model.input.dtype), ((1, 224, 224, 3), input_type))
+        self.assertEqual((model.output.shape, model.output.dtype), ((1, 3), "float32"))
+
+    @parameterized.parameters("uint8", "float32")
+    def test_label_image_gives_the_same_scores(self, input_type: str):
+        path = self.write(self.classifier, TFLiteOptions("none", input_type))
+        picture = sample_classifier.save(path.parent, self.pictures[0], "0.png")
+        np.testing.assert_allclose(_labelled(path, picture), self.expected[0], atol=_EXACT)
+
+    @parameterized.parameters("uint8", "float32")
+    def test_a_network_for_another_order_of_channels_takes_rgb_too(self, input_type: str):
+        path = self.write(
+            sample_classifier.classifier(channel_order="BGR"), TFLiteOptions("none", input_type)
+        )
+        swapped = tflite.load(path).from_pixels(self.pictures[..., ::-1])
+        np.testing.assert_allclose(swapped, self.expected, atol=_EXACT)
+
+    def test_channels_may_be_normalised_each_in_its_own_way(self):
+        mean, std = (100.0, 120.0, 140.0), (50.0, 60.0, 70.0)
+        path = self.write(sample_classifier.classifier(mean=mean, std=std), TFLiteOptions())
+        network = LiteRTModel(self.classifier.backbone.flatbuffer())
+        normalised = pixels.normalise(self.pictures[:1], mean, std)
+        expected = self.classifier.head.probabilities(network.run(normalised))
+        found = tflite.load(path).from_pixels(self.pictures[:1])
+        np.testing.assert_allclose(found, expected, atol=_EXACT)
+
+    def test_smaller_numbers_make_smaller_files(self):
+        kinds = [TFLiteOptions(quantization) for quantization in ("none", "float16", "dynamic")]
+        full, half, quarter = (len(tflite.to_bytes(self.classifier, kind)) for kind in kinds)
+        self.assertLess(half, 0.6 * full)
+        self.assertLess(quarter, 0.4 * full)
+
+    def test_the_same_classifier_gives_the_same_bytes(self):
+        data = tflite.to_bytes(self.classifier, TFLiteOptions())
+        self.assertEqual(data, tflite.to_bytes(self.classifier, TFLiteOptions()))
+
+    def test_the_signature_names_input_and_output(self):
+        from ai_edge_litert.interpreter import Interpreter
+
+        path = self.write(self.classifier, TFLiteOptions())
+        runner = Interpreter(str(path)).get_signature_runner("serving_default")
+        found = runner(image=self.pictures[:1])
+        np.testing.assert_allclose(found["probabilities"], self.expected[:1], atol=_EXACT)
+
+    @parameterized.parameters(
+        (TFLiteOptions("int4"), "--tflite_quantization=int4 is not known"),
+        (TFLiteOptions("none", "float64"), "--tflite_input=float64 is not known"),
+        (TFLiteOptions("int8", "float32"), "--tflite_input=float32 does not go with"),
+    )
+    def test_kinds_that_there_are_not_are_refused(self, options: TFLiteOptions, message: str):
+        with self.assertRaisesRegex(UserError, message):
+            tflite.check(options)
+
+
+class IntegersTest(parameterized.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        backbone = efficientnet_lite0.load()
+        measured = sample_classifier.pictures(10, seed=1)
+        normalised = pixels.normalise(measured, backbone.mean, backbone.std)
+        cls.network = quantise.to_int8(backbone.flatbuffer(), normalised)
+        plain = sample_classifier.classifier()
+        cls.classifier = dataclasses.replace(plain, int8_network=cls.network)
+        cls.pictures = sample_classifier.pictures(8)
+        cls.features = sample_classifier.features(cls.pictures, engines.INT8, cls.network)
+
+    def answers(self, head: Head) -> np.ndarray:
+        path = Path(self.create_tempdir().full_path) / "classifier.tflite"
+        largest = float(np.abs(head.logits(self.features)).max())
+        classifier = dataclasses.replace(self.classifier, head=head, largest_logit=largest)
+        tflite.write(path, classifier, TFLiteOptions("int8"))
+        return tflite.load(path).from_pixels(self.pictures)
+
+    def test_no_operator_calculates_with_floating_point(self):
+        data = tflite.to_bytes(self.classifier, TFLiteOptions("int8"))
+        self.assertEmpty(tflite.float_operators(data))
+        model = LiteRTModel(data)
+        self.assertEqual((model.input.dtype, model.output.dtype), (np.uint8, np.uint8))
+        floats = tflite.to_bytes(self.classifier, TFLiteOptions("none"))
+        self.assertIn("CONV_2D", tflite.float_operators(floats))
+
+    @parameterized.named_parameters(
+        ("as usual", 1, 0), ("weak", 1e-3, 0), ("sharp", 10, 0), ("biased", 1, 30), ("zero", 0, 0)
+    )
+    def test_it_answers_as_the_head_with_features_in_int8(self, times: float, bias: float):
+        head = self.classifier.head
+        other = Head(
+            head.weights * np.float32(times), head.bias + bias * np.eye(3, dtype=np.float32)[0]
+        )
+        expected = other.probabilities(self.features)
+        np.testing.assert_allclose(self.answers(other), expected, atol=2e-2)
+
+    def test_scores_that_hardly_differ_still_have_one_best_label(self):
+        head = self.classifier.head
+        columns = head.weights[:, [0, 0, 1, 1]]
+        # Of each pair, eight bits could not tell one from the other.
+        close = Head(columns, head.bias[[0, 0, 1, 1]] + np.float32([0, 4e-3, 4e-3, 0]))
+        expected = close.probabilities(self.features)
+        found = self.answers(close)
+        np.testing.assert_array_equal(found.argmax(1), expected.argmax(1))
+        np.testing.assert_allclose(found, expected, atol=2e-2)
+        self.assertTrue(((found == found.max(1, keepdims=True)).sum(1) == 1).all())
+
+    def test_a_head_that_knows_nothing_finds_all_equally_likely(self):
+        head = Head(np.zeros((1280, 4), np.float32), np.zeros(4, np.float32))
+        np.testing.assert_allclose(self.answers(head), np.full((8, 4), 0.25), atol=2e-2)
+
+    def test_where_it_is_not_known_how_large_logits_become_all_are_told_apart(self):
+        head = self.classifier.head
+        path = Path(self.create_tempdir().full_path) / "classifier.tflite"
+        tflite.write(path, self.classifier, TFLiteOptions("int8"))
+        found = tflite.load(path).from_pixels(self.pictures)
+        np.testing.assert_allclose(found, head.probabilities(self.features), atol=2e-2)
+
+    @parameterized.parameters(2, 300)
+    def test_there_may_be_few_labels_or_many(self, count: int):
+        rng = np.random.default_rng(2)
+        weights = rng.normal(0, 0.2, (1280, count)).astype(np.float32)
+        head = Head(weights, np.zeros(count, np.float32))
+        expected = softmax(head.logits(self.features))
+        np.testing.assert_allclose(self.answers(head), expected, atol=2e-2)
+
+    def test_label_image_gives_the_same_scores(self):
+        path = Path(self.create_tempdir().full_path) / "classifier.tflite"
+        tflite.write(path, self.classifier, TFLiteOptions("int8"))
+        picture = sample_classifier.save(path.parent, self.pictures[0], "0.png")
+        expected = self.classifier.head.probabilities(self.features)[0]
+        np.testing.assert_allclose(_labelled(path, picture), expected, atol=2e-2)
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,321 @@
+"""A run draws its numbers and pictures, in files where they are asked for, and for TensorBoard."""
+
+import dataclasses
+import hashlib
+import io
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from absl.testing import absltest, parameterized
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from retrain.backbones import efficientnet_lite0
+from retrain.bottlenecks.compute import Bottlenecks, Part
+from retrain.config import (
+    DistortionOptions,
+    FineTuningOptions,
+    OutputOptions,
+    SplitOptions,
+    TrainingConfig,
+)
+from retrain.data import distortions, pixels, splits
+from retrain.data.dataset import Dataset, Picture
+from retrain.data.splits import TEST, TRAINING
+from retrain.report import run_plots
+from retrain.runtimes.head import Head
+from retrain.training import logistic_regression
+from retrain.training.evaluation import evaluate
+from retrain.training.history import Course, Measures, Recorder, from_json
+from retrain.training.results import FineTuned, Trained
+from retrain.training.sgd import Progress
+from tests.support import privileges, programs
+
+_SIDE = 112
+_LABELS = ("blue", "green", "red")
+
+
+class DrawnRunTest(absltest.TestCase):
+    """With the numbers of a training that did not take place."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.backbone = dataclasses.replace(efficientnet_lite0.load(), height=_SIDE, width=_SIDE)
+
+    def setUp(self):
+        super().setUp()
+        self.folder = Path(self.create_tempdir().full_path)
+        programs.draw_colours(self.folder / "pictures", 4)
+        paths = sorted((self.folder / "pictures").glob("*/*"))
+        self.pictures = tuple(
+            Picture(path, number // 4, TRAINING, 50.0) for number, path in enumerate(paths)
+        )
+
+    def trained(self, **changes) -> Trained:
+        part = Part(
+            self.pictures,
+            np.zeros((len(self.pictures), 1, 2), np.float16),
+            np.array([picture.category for picture in self.pictures]),
+        )
+        nothing = Part((), np.zeros((0, 1, 2), np.float16), np.zeros(0, np.int64))
+        dataset = Dataset(
+            self.folder, _LABELS, _LABELS, self.pictures, splits.shares_of(SplitOptions())
+        )
+        measures = Measures((0.5, 0.75, 0.7), (1.0, 0.5, 0.8))
+        changes.setdefault("course", Course((0.01, 0.1, 1), measures, measures, 0.1))
+        right = np.eye(3, dtype=np.float32)
+        return Trained(
+            Bottlenecks(dataset, "float32", {TRAINING: part, TEST: nothing}, 0, {}),
+            Head(np.zeros((2, 3), np.float32), np.zeros(3, np.float32)),
+            nothing,
+            {TEST: evaluate(right, np.array([0, 1, 1]))},
+            **changes,
+        )
+
+    def config(self, plots: bool = True, **distorted) -> TrainingConfig:
+        output = OutputOptions(plots_dir=self.folder / "plots" if plots else None)
+        return TrainingConfig(
+            self.folder / "pictures", output=output, distortions=DistortionOptions(**distorted)
+        )
+
+    def drawn(self, name: str = "pictures") -> np.ndarray:
+        return np.asarray(Image.open(self.folder / "plots" / f"{name}.png").convert("RGB"))
+
+    def draw(self, config: TrainingConfig, **changes) -> list[str]:
+        written = run_plots.write(config, self.backbone, {"float32": self.trained(**changes)})
+        self.assertEqual(
+            [file.path.parent for file in written], [self.folder / "plots"] * len(written)
+        )
+        return [file.path.name for file in written]
+
+    def assert_shows(self, drawing: np.ndarray, cell: np.ndarray) -> None:
+        height, width, _ = cell.shape
+        corners = np.argwhere((drawing == cell[0, 0]).all(axis=2))
+        found = any(
+            np.array_equal(drawing[row : row + height, column : column + width], cell)
+            for row, column in corners
+        )
+        self.assertTrue(found)
+
+    def test_each_picture_is_shown_pixel_by_pixel(self):
+        self.assertEqual(self.draw(self.config()), ["pictures.png", "curves.png", "confusion.png"])
+        for picture in self.pictures:
+            self.assert_shows(self.drawn(), pixels.decode(picture.path.read_bytes(), _SIDE, _SIDE))
+
+    def test_variants_are_those_that_are_learned_from(self):
+        config = self.config(random_crop=30, random_brightness=50, per_image=1, seed=3)
+        self.draw(config)
+        for picture in self.pictures:
+            data = picture.path.read_bytes()
+            digest = hashlib.sha256(data).digest()
+            for variant in distortions.variants(
+                data, digest, range(2), _SIDE, _SIDE, config.distortions
+            ):
+                self.assert_shows(self.drawn(), variant)
+
+    def test_a_network_that_learned_shows_what_it_learned_from(self):
+        config = self.config()
+        self.draw(dataclasses.replace(config, fine_tuning=FineTuningOptions(epochs=1)))
+        fresh = dataclasses.replace(FineTuningOptions().distortions, per_image=0)
+        for picture in self.pictures:
+            data = picture.path.read_bytes()
+            digest = hashlib.sha256(data).digest()
+            (variant,) = distortions.variants(data, digest, [1], _SIDE, _SIDE, fresh)
+            self.assert_shows(self.drawn(), variant)
+
+    def test_how_the_network_learned_is_drawn_also_where_it_was_left_out(self):
+        measures = Measures((0.5, 0.75, 0.7), (1.0, 0.5, 0.8))
+        right = evaluate(np.eye(3, dtype=np.float32), np.array([0, 1, 1]))
+        for kept in (True, False):
+            course = Course((1, 2, 3), measures, measures)
+            tuned = FineTuned(kept, course, right, right, 0.1, 0.05, 1.0, 1.0)
+            written = run_plots.write(
+                self.config(), self.backbone, {"float32": self.trained()}, tuned
+            )
+            (drawing,) = (file for file in written if file.path.name == "fine_tuning.png")
+            self.assertEqual("left out" in drawing.what, not kept)
+            self.assertGreater(self.drawn("fine_tuning").std(), 0)
+
+    def test_pictures_that_vanished_are_left_out(self):
+        self.pictures[0].path.unlink()
+        self.pictures[1].path.write_bytes(b"no picture any more")
+        self.draw(self.config())
+        whole = self.pictures[2].path.read_bytes()
+        self.assert_shows(self.drawn(), pixels.decode(whole, _SIDE, _SIDE))
+        for picture in self.pictures:
+            picture.path.unlink(missing_ok=True)
+        self.assertEqual(self.draw(self.config()), ["curves.png", "confusion.png"])
+
+    def test_curves_without_validation_pictures(self):
+        self.draw(self.config())
+        with_others = self.drawn("curves")
+        self.draw(self.config(), course=Course((0, 10), Measures((0.5, 1), (1, 0)), None))
+        self.assertFalse(np.array_equal(self.drawn("curves"), with_others))
+
+    def test_nothing_is_drawn_for_nobody(self):
+        self.assertEqual(self.draw(self.config(plots=False)), [])
+        self.assertFalse((self.folder / "plots").exists())
+
+    def test_tensorboard_gets_the_pictures_alone_where_there_are_no_files(self):
+        self.draw(self.config(plots=False), summaries=self.folder / "logs")
+        self.assertEqual(list(_shown(self.folder / "logs")), ["pictures"])
+        self.draw(self.config(), summaries=self.folder / "more")
+        shown = _shown(self.folder / "more")
+        self.assertEqual(set(shown), {"pictures", "curves", "confusion"})
+        for name, png in shown.items():
+            self.assertEqual(png, (self.folder / "plots" / f"{name}.png").read_bytes())
+
+
+class CourseTest(absltest.TestCase):
+    def test_one_is_read_back_as_it_was(self):
+        measures = Measures((0.5, 0.1), (1 / 3, 2.0))
+        for course in (
+            Course((1, 2), measures, None),
+            Course((0.1, 1.0), measures, Measures((0.0, 1.0), (5.0, 0.0)), 0.1, "left out"),
+        ):
+            self.assertEqual(from_json(course.to_json()), course)
+
+    def test_of_strengths(self):
+        rng = np.random.default_rng(0)
+        categories = rng.integers(0, 3, 200)
+        features = (np.eye(3)[categories] + rng.normal(0, 1, (200, 3))).astype(np.float32)
+        noise = rng.normal(0, 1, (200, 40)).astype(np.float32)
+        examples = np.concatenate([features, noise], axis=1), categories
+        nothing = (np.zeros((0, 43), np.float32), np.zeros(0, np.int64))
+        fitted = logistic_regression.train(examples, nothing, 3)
+        course = fitted.course
+        self.assertEqual(course.chosen, fitted.strength)
+        chosen = course.at.index(fitted.strength)
+        right = np.mean(fitted.unseen.argmax(axis=1) == fitted.truth)
+        self.assertAlmostEqual(course.others.accuracy[chosen], right)
+        self.assertEqual(max(course.others.accuracy), course.others.accuracy[chosen])
+        # The stronger, the better on what is learned from, and not on the rest.
+        losses = course.learned.cross_entropy
+        self.assertEqual(list(losses), sorted(losses, reverse=True))
+        self.assertGreater(course.others.cross_entropy[-1], 1.2 * losses[-1])
+        self.assertGreater(course.learned.accuracy[-1], course.others.accuracy[-1])
+
+    def test_of_strengths_where_nothing_can_be_left_out(self):
+        examples = np.eye(3, dtype=np.float32), np.arange(3)
+        nothing = (np.zeros((0, 3), np.float32), np.zeros(0, np.int64))
+        course = logistic_regression.train(examples, nothing, 3).course
+        self.assertIsNone(course.others)
+        self.assertEqual(course.learned.accuracy[-1], 1)
+
+    def test_of_steps(self):
+        recorder = Recorder()
+        head = Head(np.zeros((1, 2), np.float32), np.zeros(2, np.float32))
+        for step in (0, 10):
+            recorder.add(Progress(step, 0.5 + step / 100, 2.0, 0.25, 3.0 - step / 10, head))
+        course = recorder.course()
+        self.assertEqual(course.at, (0, 10))
+        self.assertEqual(course.learned, Measures((0.5, 0.6), (2.0, 2.0)))
+        self.assertEqual(course.others, Measures((0.25, 0.25), (3.0, 2.0)))
+        self.assertIsNone(course.chosen)
+
+
+def _shown(run: Path) -> dict[str, bytes]:
+    """Returns the pictures that TensorBoard finds, by their names."""
+    events = EventAccumulator(str(run / "drawings")).Reload()
+    return {name: events.Images(name)[0].encoded_image_string for name in events.Tags()["images"]}
+
+
+class RunPlotsMainTest(parameterized.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.folder = Path(tempfile.mkdtemp())
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        cls.pictures = programs.draw_colours(cls.folder / "pictures", 12)
+
+    def train(self, out: Path, *flags: object, **options):
+        return programs.run(
+            "retrain",
+            f"--image_dir={self.pictures}",
+            f"--output_graph={out}/graph.pb",
+            f"--output_labels={out}/labels.txt",
+            f"--bottleneck_dir={self.folder}/cache",
+            f"--summaries_dir={out}/logs",
+            *flags,
+            **options,
+        )
+
+    def new_folder(self) -> Path:
+        return Path(self.create_tempdir().full_path)
+
+    def test_files_are_written_named_and_shown(self):
+        out = self.new_folder()
+        done = self.train(out, f"--plots_dir={out}/new/plots")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        names = ["confusion.png", "curves.png", "pictures.png"]
+        self.assertEqual(sorted(p.name for p in (out / "new/plots").iterdir()), names)
+        for name in names:
+            self.assertIn(f"{out}/new/plots/{name} ", done.stdout)
+            Image.open(out / "new/plots" / name).load()
+        (run,) = (out / "logs").iterdir()
+        self.assertLen(_shown(run), 3)
+        for part in ("train", "validation"):
+            scalars = EventAccumulator(str(run / part)).Reload().Tensors("by_strength/accuracy")
+            self.assertEqual([event.step for event in scalars], [1, 2, 3, 4, 5])
+
+    def test_by_default_nothing_slow_is_loaded_for_it(self):
+        out = self.new_folder()
+        done = self.train(out, env=programs.environment(PYTHONPROFILEIMPORTTIME="1"))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        loaded = set(re.findall(r"\| +([\w.]+)$", done.stderr, re.MULTILINE))
+        self.assertIn("retrain.report.run_plots", loaded)
+        self.assertNotIn("matplotlib", loaded)
+        (run,) = (out / "logs").iterdir()
+        ((name, png),) = _shown(run).items()
+        self.assertEqual(name, "pictures")
+        Image.open(io.BytesIO(png)).load()
+
+    def test_two_heads_by_steps_get_drawings_each(self):
+        out = self.new_folder()
+        done = self.train(
+            out, f"--plots_dir={out}", "--engine=int8", "--how_many_training_steps=50"
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        names = ["confusion.png", "confusion_int8.png", "curves.png", "curves_int8.png"]
+        self.assertEqual(sorted(p.name for p in out.glob("*.png")), [*names, "pictures.png"])
+        self.assertNotEqual(
+            *(out.joinpath(f"curves{end}.png").read_bytes() for end in ("", "_int8"))
+        )
+
+    @parameterized.parameters(
+        ("{f}/file", "it is not a folder"),
+        ("{f}/file/plots", "it is not a folder"),
+        ("{p}", "lies in --image_dir={p}"),
+        ("{p}/plots", "lies in --image_dir={p}"),
+        ("{f}/validation/plots", "lies in --validation_dir={f}/validation"),
+        ("{f}/saved", "lies in --saved_model_dir={f}/saved"),
+        ("{f}/locked/plots", "Permission denied"),
+    )
+    def test_where_they_cannot_be_is_said_first(self, where: str, expected: str):
+        out = self.new_folder()
+        names = {"f": out, "p": self.pictures}
+        (out / "file").write_text("mine")
+        shutil.copytree(self.pictures, out / "validation")
+        out.joinpath("locked").mkdir(mode=0o500)
+        out.chmod(0o777)
+        done = self.train(
+            out,
+            f"--plots_dir={where.format(**names)}",
+            f"--validation_dir={out}/validation",
+            f"--saved_model_dir={out}/saved",
+            preexec_fn=privileges.drop if "locked" in where else None,
+        )
+        self.assertEqual(done.returncode, 1, done.stderr)
+        (line,) = done.stderr.splitlines()
+        self.assertStartsWith(line, f"Error: --plots_dir={where.format(**names)} ")
+        self.assertIn(expected.format(**names), line)
+        self.assertEqual((out / "file").read_text(), "mine")
+        self.assertFalse((out / "graph.pb").exists())
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,205 @@
+"""Files come whole or not at all, and what has come once is not fetched again."""
+
+import email.utils
+import hashlib
+import socket
+import threading
+from pathlib import Path
+
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from retrain.system import download
+from tests.support.file_server import serving, tag
+
+_CONTENT, _CHANGED = (np.random.default_rng(seed).bytes(3_000_000) for seed in (0, 1))
+_MD5 = hashlib.md5(_CONTENT).hexdigest()
+_SHA256 = hashlib.sha256(_CONTENT).hexdigest()
+
+
+def _date(content):
+    seconds = 1e9 if content == _CONTENT else 1.1e9
+    return {"Last-Modified": email.utils.formatdate(seconds, usegmt=True)}
+
+
+class DownloadTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = Path(self.create_tempdir().full_path)
+        self.path = self.folder / "deeper" / "weights.h5"
+        self.files = {"/w.h5": _CONTENT}
+        self.server = self.enter_context(serving(self.files))
+        self.url = f"{self.server.url}/w.h5"
+
+    def left(self):
+        return sorted(file.name for file in self.path.parent.iterdir())
+
+    def break_off(self, message, digest=None):
+        self.server.break_off_after = 1_000_000
+        with self.assertRaisesRegex(download.DownloadError, message):
+            download.fetch(self.url, self.path, digest)
+        self.server.break_off_after = None
+
+    def asked(self):
+        return [part for _, part in self.server.asked]
+
+    def test_a_file_comes_whole_and_once(self):
+        for digest in (None, _MD5, _SHA256):
+            download.fetch(self.url, self.path, digest)
+            self.assertEqual(self.path.read_bytes(), _CONTENT)
+        self.assertEqual(self.server.asked, [("/w.h5", None)])
+        self.assertEqual(self.left(), ["weights.h5"])
+
+    def test_a_broken_off_download_is_gone_on_with(self):
+        self.server.break_off_after = 1_000_000
+        for kept in ("1.0", "2.0"):
+            with self.assertRaisesRegex(download.DownloadError, f"after {kept} MB, which are kept"):
+                download.fetch(self.url, self.path, _MD5)
+            self.assertEqual(self.left(), ["weights.h5.part", "weights.h5.part.version"])
+        download.fetch(self.url, self.path, _MD5)
+        self.assertEqual(self.path.read_bytes(), _CONTENT)
+        self.assertEqual(self.asked(), [None, "bytes=1000000-", "bytes=2000000-"])
+        self.assertEqual(self.left(), ["weights.h5"])
+
+    @parameterized.named_parameters(("tag", tag), ("date", _date))
+    def test_a_part_is_gone_on_with_while_the_file_is_the_same(self, version):
+        self.server.version = version
+        self.break_off("after 1.0 MB, which are kept")
+        download.fetch(self.url, self.path)
+        self.assertEqual(self.path.read_bytes(), _CONTENT)
+        self.assertEqual(self.asked(), [None, "bytes=1000000-"])
+
+    @parameterized.named_parameters(("tag", tag), ("date", _date))
+    def test_a_part_of_another_version_is_not_gone_on_with(self, version):
+        self.server.version = version
+        self.break_off("after 1.0 MB, which are kept")
+        self.files["/w.h5"] = _CHANGED
+        download.fetch(self.url, self.path)
+        self.assertEqual(self.path.read_bytes(), _CHANGED)
+        self.assertEqual(self.asked(), [None, "bytes=1000000-"])
+        self.assertEqual(self.left(), ["weights.h5"])
+
+    def test_a_server_that_sends_a_part_of_another_version_is_asked_for_all(self):
+        self.break_off("after 1.0 MB, which are kept")
+        self.files["/w.h5"], self.server.conditions = _CHANGED, False
+        download.fetch(self.url, self.path)
+        self.assertEqual(self.path.read_bytes(), _CHANGED)
+        self.assertEqual(self.asked(), [None, "bytes=1000000-", None])
+
+    @parameterized.named_parameters(
+        ("nothing", lambda _: {}),
+        ("a_weak_tag", lambda content: {"ETag": f"W/{tag(content)['ETag']}", **_date(content)}),
+        ("a_date_of_now", lambda _: {"Last-Modified": email.utils.formatdate(usegmt=True)}),
+        ("no_date", lambda _: {"Last-Modified": "yesterday"}),
+    )
+    def test_a_part_of_an_unknown_version_is_not_kept(self, version):
+        self.server.version = version
+        self.break_off("broke off$")
+        self.assertEqual(self.left(), [])
+        download.fetch(self.url, self.path)
+        self.assertEqual(self.path.read_bytes(), _CONTENT)
+        self.assertEqual(self.asked(), [None, None])
+
+    def test_what_is_left_of_a_note_is_no_version(self):
+        for note in (b"", b"\0\0\0", b'"abc', b"\xff\n"):
+            self.break_off("after 1.0 MB, which are kept")
+            (self.path.parent / "weights.h5.part.version").write_bytes(note)
+            download.fetch(self.url, self.path)
+            self.assertEqual(self.path.read_bytes(), _CONTENT)
+            self.assertEqual(self.left(), ["weights.h5"])
+            self.path.unlink()
+
+    def test_a_server_that_sends_only_whole_files_sends_it_again(self):
+        self.server.break_off_after, self.server.ranges = 1_000_000, False
+        with self.assertRaises(download.DownloadError):
+            download.fetch(self.url, self.path, _MD5)
+        self.server.break_off_after = None
+        download.fetch(self.url, self.path, _MD5)
+        self.assertEqual(self.path.read_bytes(), _CONTENT)
+
+    def test_what_was_complete_but_for_its_name_is_fetched_again(self):
+        self.path.parent.mkdir()
+        (self.path.parent / "weights.h5.part").write_bytes(_CONTENT)
+        (self.path.parent / "weights.h5.part.version").write_text(tag(_CONTENT)["ETag"])
+        download.fetch(self.url, self.path, _MD5)
+        self.assertEqual(self.path.read_bytes(), _CONTENT)
+        self.assertEqual(self.asked(), ["bytes=3000000-", None])
+        self.assertEqual(self.left(), ["weights.h5"])
+
+    def test_another_content_is_refused_and_not_kept(self):
+        with self.assertRaisesRegex(download.DownloadError, "has not the digest 00000000"):
+            download.fetch(self.url, self.path, "0" * 32)
+        self.assertEqual(self.left(), [])
+
+    def test_a_file_with_another_digest_is_replaced(self):
+        self.path.parent.mkdir()
+        self.path.write_bytes(b"an older version")
+        download.fetch(self.url, self.path, _SHA256)
+        self.assertEqual(self.path.read_bytes(), _CONTENT)
+
+    def test_a_missing_file_is_told_and_leaves_nothing(self):
+        with self.assertRaisesRegex(download.DownloadError, "^127.0.0.1:.* answers 404 Not Found$"):
+            download.fetch(f"{self.server.url}/none", self.path)
+        self.assertEqual(self.left(), [])
+
+    def test_letters_of_any_alphabet_are_quoted_once(self):
+        for path in ("/mod%C3%A8le/1", "/a%20b?c=%C3%A9&d=%2F"):
+            self.files[path] = _CONTENT
+        for path in ("/modèle/1", "/mod%C3%A8le/1", "/a b?c=é&d=%2F"):
+            download.fetch(self.server.url + path, self.path)
+            self.assertEqual(self.path.read_bytes(), _CONTENT)
+            self.path.unlink()
+
+    def test_what_is_no_address_is_told(self):
+        for url in ("http://[bad/1", "http://host:port/1", "nothing/1", "http://é..fr/1"):
+            with self.assertRaises(download.DownloadError):
+                download.fetch(url, self.path)
+            self.assertEqual(self.left(), [])
+
+    def test_no_server_is_told(self):
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{unused.getsockname()[1]}/w.h5"
+            with self.assertRaisesRegex(download.DownloadError, "^Connection refused$"):
+                download.fetch(url, self.path)
+
+    def test_two_at_a_time_fetch_it_once(self):
+        threads = [
+            threading.Thread(target=download.fetch, args=(self.url, self.path, _MD5))
+            for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(self.path.read_bytes(), _CONTENT)
+        self.assertLen(self.server.asked, 1)
+        self.assertEqual(self.left(), ["weights.h5"])
+
+    def test_one_goes_on_with_what_another_has_left(self):
+        self.server.break_off_after = 1_000_000
+        told = []
+
+        def fetch():
+            try:
+                download.fetch(self.url, self.path)
+            except download.DownloadError as error:
+                told.append(str(error))
+
+        threads = [threading.Thread(target=fetch) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(self.path.read_bytes(), _CONTENT)
+        self.assertLen(told, 2)
+        self.assertEqual(self.asked(), [None, "bytes=1000000-", "bytes=2000000-"])
+
+    def test_sha256_is_that_of_the_content(self):
+        path = self.folder / "file"
+        path.write_bytes(_CONTENT)
+        self.assertEqual(download.sha256(path), _SHA256)
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,63 @@
+"""A classifier as training makes one, but in no time: on the real network, with a random head."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from retrain.backbones import efficientnet_lite0, engines
+from retrain.data import pixels
+from retrain.export.assemble import Classifier
+from retrain.metadata import Metadata
+from retrain.runtimes.head import Head
+
+LABELS = ("red", "grün", "blue sky")
+
+
+def classifier(**changes: Any) -> Classifier:
+    """Returns a classifier with LABELS; `changes` are of its metadata."""
+    backbone = efficientnet_lite0.load()
+    metadata = Metadata(
+        labels=LABELS,
+        folders=("Red", "Grün", "Blue_Sky"),
+        height=backbone.height,
+        width=backbone.width,
+        mean=backbone.mean,
+        std=backbone.std,
+        channel_order=backbone.channel_order,
+        resize_method=pixels.RESIZE_METHOD,
+        output="final_result",
+        backbone=backbone.name,
+        fingerprint=backbone.fingerprint,
+        split={},
+        test_accuracy=None,
+        training={"steps": 3},
+        versions={},
+    )
+    rng = np.random.default_rng(0)
+    weights = rng.normal(0, 0.2, (backbone.feature_width, len(LABELS))).astype(np.float32)
+    head = Head(weights, np.array([0, 1, -1], np.float32))
+    return Classifier(backbone, head, dataclasses.replace(metadata, **changes))
+
+
+def pictures(count: int, seed: int = 0) -> np.ndarray:
+    """Returns uint8 [count, 224, 224, 3] with large and small patches, as photos have them."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (count, 7, 7, 3), np.uint8)
+    patches = coarse.repeat(32, 1).repeat(32, 2).astype(np.int16)
+    noise = rng.integers(-20, 21, patches.shape)
+    return np.clip(patches + noise, 0, 255).astype(np.uint8)
+
+
+def features(pictures: np.ndarray, engine: str = engines.FLOAT32, network: bytes | None = None):
+    """Returns float32 [N, width] of uint8 [N, 224, 224, 3]; `network` is for int8."""
+    return engines.engine(engine, efficientnet_lite0.load(), network).load().features(pictures)
+
+
+def save(folder: Path, picture: np.ndarray, name: str, size: tuple[int, int] = (224, 224)) -> Path:
+    """Writes a picture to a file of the kind that the end of the name says, and returns it."""
+    path = folder / name
+    Image.fromarray(picture).resize(size).save(path)
+    return path

@@ -1,0 +1,137 @@
+"""Starts the server on a free port of this machine, and talks with it as clients do."""
+
+import http.client
+import json
+import re
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.support import programs
+
+
+class Answer(NamedTuple):
+    """What the server answered."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body, read as JSON."""
+        return json.loads(self.body)
+
+
+class Served:
+    """A server that runs until the block ends.
+
+    Attributes:
+        process: its process.
+        port: where it serves.
+    """
+
+    def __init__(self, graph: Path, *flags: object) -> None:
+        self.process = subprocess.Popen(
+            programs.command("serve", f"--graph={graph}", "--port=0", *flags),
+            env=programs.environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._lines: list[str] = []
+        self._more = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.port = int(self.wait_for_line(r"Serving .*:(\d+)/$")[1])
+
+    def __enter__(self) -> "Served":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
+        assert self.process.stderr
+        self.process.stderr.close()
+
+    def wait_for_line(self, pattern: str) -> re.Match[str]:
+        """Returns the first match in what the server logged, or logs within a minute."""
+
+        def found() -> re.Match[str] | None:
+            return next(filter(None, (re.search(pattern, line) for line in self._lines)), None)
+
+        with self._more:
+            self._more.wait_for(lambda: found() or not self._reader.is_alive(), 60)
+            match = found()
+        if match is None:
+            raise AssertionError(f"no line matches {pattern}: {self.log}")
+        return match
+
+    @property
+    def log(self) -> str:
+        """What it logged until now."""
+        return "".join(self._lines)
+
+    def end(self, signal: int) -> tuple[int, str]:
+        """Sends the signal; returns the exit status and the whole log."""
+        self.process.send_signal(signal)
+        status = self.process.wait(60)
+        self._reader.join()
+        return status, self.log
+
+    def connect(self) -> http.client.HTTPConnection:
+        """Returns a connection to it."""
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+
+    def ask(
+        self, method: str = "GET", path: str = "/", body: bytes | None = None, **headers: str
+    ) -> Answer:
+        """Returns its answer; headers' names have _ for -."""
+        connection = self.connect()
+        try:
+            names = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, body, names)
+            response = connection.getresponse()
+            return Answer(response.status, response.headers, response.read())
+        finally:
+            connection.close()
+
+    def resident_megabytes(self) -> float:
+        """Returns how much memory it has."""
+        text = Path(f"/proc/{self.process.pid}/status").read_text()
+        match = re.search(r"VmRSS:\s+(\d+) kB", text)
+        assert match
+        return int(match[1]) / 1024
+
+    def _read(self) -> None:
+        assert self.process.stderr
+        for line in self.process.stderr:
+            with self._more:
+                self._lines.append(line)
+                self._more.notify_all()
+        with self._more:
+            self._more.notify_all()
+
+
+def train_colours(folder: Path) -> tuple[Path, Path]:
+    """Trains a classifier that tells red, green and blue; returns its graph and the pictures."""
+    pictures = programs.draw_colours(folder / "pictures")
+    done = programs.run("retrain", f"--image_dir={pictures}", *programs.outputs(folder))
+    assert done.returncode == 0, done.stderr
+    return folder / "graph.pb", pictures
+
+
+def form(*files: tuple[str, bytes], field: str = "image") -> tuple[bytes, str]:
+    """Returns the body and the content type of a form with files."""
+    boundary = "a-line-that-no-picture-has"
+    parts = [
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n'
+        f"Content-Type: application/octet-stream\r\n\r\n".encode()
+        + data
+        + b"\r\n"
+        for name, data in files
+    ]
+    return b"".join(
+        parts
+    ) + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"

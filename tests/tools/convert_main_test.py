@@ -1,0 +1,172 @@
+"""The program that converts: from the command line to files, and its mistakes in one line."""
+
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from retrain.export import coreml, frozen_graph
+from retrain.export.coreml_reference import model as reference
+from retrain.metadata import from_json
+from tests.support import programs, sample_classifier, small_keras
+
+
+class ConvertTestCase(parameterized.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.folder = Path(tempfile.mkdtemp())
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+
+    def run_convert(self, *flags):
+        return programs.run("convert", *flags)
+
+    def assert_done(self, *flags):
+        done = self.run_convert(*flags)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout, "")
+        return done.stderr.splitlines()
+
+    def assert_tells_only_what_it_wrote(self, lines, count):
+        self.assertLen(lines, count, lines)
+        for line in lines:
+            self.assertStartsWith(line, "Wrote ")
+
+
+class OwnGraphTest(ConvertTestCase):
+    def test_it_needs_no_other_flags(self):
+        classifier = sample_classifier.classifier()
+        graph = self.folder / "graph.pb"
+        graph.write_bytes(frozen_graph.to_bytes(classifier))
+        locks = self.folder / "locks.mlmodel"
+        lines = self.assert_done(
+            f"--graph={graph}",
+            f"--coreml_file={locks}",
+            "--coreml_author=Ada",
+            "--coreml_license=MIT",
+            "--coreml_precision=float32",
+            "--coreml_input=photo",
+            f"--tflite_file={self.folder}/x.tflite",
+        )
+        self.assertLen(lines, 2)
+        for line in lines:
+            (difference,) = re.findall(r"^Wrote .*differ by at most (\S+) from", line)
+            self.assertLess(float(difference), 1e-5)
+        loaded = reference.load(locks)
+        description = loaded.spec.description
+        self.assertEqual(loaded.labels, sample_classifier.LABELS)
+        self.assertEqual(
+            (description.metadata.author, description.metadata.license), ("Ada", "MIT")
+        )
+        self.assertEqual(description.input[0].name, "photo")
+        metadata = from_json(description.metadata.userDefined[coreml.METADATA_FIELD])
+        self.assertEqual(metadata, classifier.metadata)
+        picture = sample_classifier.pictures(1)
+        expected = classifier.head.probabilities(sample_classifier.features(picture))
+        np.testing.assert_allclose(loaded(picture), expected, atol=1e-5)
+        file = sample_classifier.save(self.folder, picture[0], "picture.png")
+        labelled = programs.run("label_image", f"--graph={self.folder}/x.tflite", file)
+        best = sample_classifier.LABELS[expected.argmax()]
+        self.assertStartsWith(labelled.stdout, f"{best} (score = {expected.max():.5f}"[:-2])
+
+
+class Keras2Test(ConvertTestCase):
+    def test_as_caffe_has_it(self):
+        model = small_keras.model()
+        path, weights = small_keras.write_keras_2(self.folder, model)
+        package = self.folder / "Colours.mlpackage"
+        lines = self.assert_done(
+            *(f"--graph={path}", f"--weights={weights}", "--class_labels=red,green,blue"),
+            *("--is_bgr", "--image_scale=0.01"),
+            *("--red_bias=-1.2368", "--green_bias=-1.16779", "--blue_bias=-1.03939"),
+            *(f"--coreml_file={package}", "--coreml_precision=float32"),
+            f"--keras_file={self.folder}/today.keras",
+        )
+        self.assert_tells_only_what_it_wrote(lines, 2)
+        picture = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3), np.uint8)
+        bgr = picture[..., ::-1] * 0.01 - np.array([1.03939, 1.16779, 1.2368])
+        (answer,) = coreml.load(package).from_pixels(picture)
+        np.testing.assert_allclose(answer, np.asarray(model(bgr))[0], atol=1e-5)
+        self.assertTrue((self.folder / "today.keras").is_file())
+
+
+class QuietTest(ConvertTestCase):
+    def test_what_tensorflow_says_is_not_shown(self):
+        model = small_keras.model()
+        model.save(self.folder / "small.keras")
+        model.export(str(self.folder / "small"), verbose=False)
+        for source in ("small.keras", "small"):
+            lines = self.assert_done(
+                *(f"--graph={self.folder / source}", "--class_labels=r,g,b", "--input_std=255"),
+                *(f"--tflite_file={self.folder}/x.tflite", f"--saved_model_dir={self.folder}/x"),
+            )
+            self.assert_tells_only_what_it_wrote(lines, 2)
+
+
+class MistakesTest(ConvertTestCase):
+    def assert_refused(self, expected, *flags):
+        done = self.run_convert(*flags)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertRegex(done.stderr, f"^Error: .*{expected}")
+        self.assertLen(done.stderr.splitlines(), 1, done.stderr)
+
+    def setUp(self):
+        super().setUp()
+        self.output = f"--coreml_file={self.folder}/refused.mlmodel"
+
+    def tearDown(self):
+        super().tearDown()
+        self.assertFalse(list(self.folder.glob("*refused*")))
+
+    @parameterized.parameters(
+        ("nothing to write", ()),
+        ("no arguments besides flags", ("picture.jpg",)),
+        ("--coreml_file=.* must end in", ("--coreml_file=x.onnx",)),
+        ("--coreml_input=a b", ("--coreml_file=x.mlmodel", "--coreml_input=a b")),
+        (
+            "--tflite_quantization=int8 needs pictures",
+            ("--tflite_file=x", "--tflite_quantization=int8"),
+        ),
+        ("--tflite_quantization=int2", ("--tflite_file=x", "--tflite_quantization=int2")),
+        ("--input_mean=1,x,3 must be a number", ("--tflite_file=x", "--input_mean=1,x,3")),
+        ("--keras_file=x.h5 must end in .keras", ("--keras_file=x.h5",)),
+        ("--saved_model_dir=/proc/x", ("--saved_model_dir=/proc/x",)),
+    )
+    def test_before_anything_is_loaded(self, expected, flags):
+        self.assert_refused(expected, *flags)
+
+    def test_no_such_file(self):
+        self.assert_refused("--graph=.*nowhere.* does not exist", "--graph=nowhere", self.output)
+
+    def test_no_graph(self):
+        path = self.folder / "anything.pb"
+        kinds = r"a frozen graph \(.pb\), the folder of a SavedModel, or a Keras file"
+        for content, what in (
+            (b"\x1c\0\0\0TFL3 and so on", "a TFLite file, which cannot be converted"),
+            (b"no graph at all", "not a frozen graph: it has another format"),
+        ):
+            path.write_bytes(content)
+            self.assert_refused(
+                f"--graph={path} is {what}; .*{kinds}", f"--graph={path}", self.output
+            )
+
+    def test_a_folder_with_other_things(self):
+        folder = self.folder / "thesis"
+        folder.mkdir()
+        (folder / "chapter.txt").touch()
+        self.assert_refused("chapter.txt, which would be lost", f"--saved_model_dir={folder}")
+
+    def test_another_number_of_labels(self):
+        labels = self.folder / "labels.txt"
+        labels.write_text("a\nb\n")
+        model = self.folder / "small.keras"
+        small_keras.model().save(model)
+        flags = (f"--graph={model}", "--input_std=255", f"--labels={labels}")
+        self.assert_refused("has 3 outputs, but there are 2 labels", *flags, self.output)
+
+
+if __name__ == "__main__":
+    absltest.main()

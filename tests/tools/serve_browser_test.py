@@ -1,0 +1,156 @@
+"""People see the right label: by drop, choice, paste and keyboard, without script, on a phone."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from absl.testing import absltest
+
+from tests.support import chromium, served
+
+_PROGRAM = chromium.find()
+_VERDICTS = "[...document.querySelectorAll('.card .verdict')].map((e) => e.textContent).join()"
+_PASTE = """
+fetch("{icon}").then((response) => response.blob()).then((blob) => {{
+  const data = new DataTransfer();
+  data.items.add(new File([blob], "pasted.svg", {{ type: blob.type }}));
+  document.dispatchEvent(new ClipboardEvent("paste", {{ clipboardData: data }}));
+}}), 0
+"""
+
+
+@absltest.skipUnless(_PROGRAM, "no Chromium here; install it, or run as root with CI set")
+class ServeBrowserTest(absltest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        folder = Path(tempfile.mkdtemp())
+        cls.addClassCleanup(shutil.rmtree, folder)
+        graph, cls.pictures = served.train_colours(folder)
+        cls.server = cls.enter_context(served.Served(graph))
+        cls.address = f"http://127.0.0.1:{cls.server.port}/"
+        cls.browser = cls.enter_context(chromium.Chromium(_PROGRAM))
+        cls.notes = folder / "notes.txt"
+        cls.notes.write_text("not a picture")
+
+    def picture(self, colour: str) -> Path:
+        return self.pictures / colour / "1.png"
+
+    def keep_screenshot(self, name: str) -> None:
+        """Leaves a picture for people where Bazel collects such things."""
+        if folder := os.environ.get("TEST_UNDECLARED_OUTPUTS_DIR"):
+            Path(folder, name).write_bytes(self.browser.screenshot())
+
+    def assert_no_complaints(self) -> None:
+        """The page asked no other host for anything, and broke no rule of its own."""
+        for event in self.browser.events:
+            if event["method"] == "Network.requestWillBeSent":
+                address = event["params"]["request"]["url"]
+                if not address.startswith("data:"):
+                    self.assertStartsWith(address.removeprefix("blob:"), self.address)
+            self.assertNotEqual(event["method"], "Runtime.exceptionThrown", event)
+            if event["method"] == "Log.entryAdded":
+                self.assertNotEqual(event["params"]["entry"]["source"], "security", event)
+
+    def test_a_dropped_picture_gets_its_label(self):
+        self.browser.open(self.address)
+        self.browser.drop(self.picture("Red"))
+        self.browser.wait_until(f"{_VERDICTS} == 'red'")
+        bars = self.browser.evaluate("document.querySelector('.card .bars').innerText").split()
+        self.assertEqual(bars[0], "red")
+        self.assertGreater(float(bars[1]), 80)
+        self.assertEqual(
+            self.browser.evaluate("document.querySelectorAll('.card meter').length"), 3
+        )
+        self.browser.wait_until("document.querySelector('.card img').naturalWidth == 64")
+        status = self.browser.evaluate("document.getElementById('status').textContent")
+        self.assertRegex(status, r"^1\.png: red [0-9.]+ %$")
+        self.keep_screenshot("page.png")
+        self.assert_no_complaints()
+
+    def test_several_are_chosen_and_one_cannot_be_read(self):
+        self.browser.open(self.address)
+        self.browser.choose("#choose", self.picture("Green"), self.notes, self.picture("Blue"))
+        self.browser.wait_until(f"{_VERDICTS}.split(',').sort() == 'No answer,blue,green'")
+        error = self.browser.evaluate(
+            "document.querySelector('.card .error:not([hidden])').innerText"
+        )
+        self.assertIn("not a JPEG", error)
+        self.browser.choose("#choose", self.picture("Red"))
+        self.browser.wait_until(f"{_VERDICTS}.startsWith('red,')")
+        self.assert_no_complaints()
+
+    def test_what_is_pasted_is_sent(self):
+        self.browser.open(self.address)
+        self.browser.evaluate(_PASTE.format(icon="/favicon.ico"))
+        self.browser.wait_until(f"{_VERDICTS} == 'No answer'")
+        self.assertIn("pasted.svg", self.browser.evaluate("document.body.innerText"))
+
+    def test_a_keyboard_reaches_the_choice(self):
+        self.browser.open(self.address)
+        self.browser.ask("Page.setInterceptFileChooserDialog", enabled=True)
+        self.addCleanup(self.browser.ask, "Page.setInterceptFileChooserDialog", enabled=False)
+        for _ in range(5):
+            self.browser.press("Tab", 9)
+            if self.browser.evaluate("document.activeElement.id") == "choose":
+                break
+        self.assertEqual(self.browser.evaluate("document.activeElement.id"), "choose")
+        self.browser.press("Enter", 13)
+        opened = self.browser.wait_for_event("Page.fileChooserOpened")
+        self.assertEqual(opened["mode"], "selectMultiple")
+
+    def test_a_screen_reader_finds_names_for_all(self):
+        self.browser.open(self.address)
+        self.browser.drop(self.picture("Red"))
+        self.browser.wait_until(f"{_VERDICTS} == 'red'")
+        nodes = self.browser.ask("Accessibility.getFullAXTree")["nodes"]
+        named = {
+            (node["role"]["value"], node.get("name", {}).get("value", ""))
+            for node in nodes
+            if "role" in node and not node["ignored"]
+        }
+        self.assertIn(("heading", "What is in the picture?"), named)
+        self.assertIn(("heading", "red"), named)
+        self.assertContainsSubset({"main", "status"}, {role for role, _ in named})
+        self.assertTrue(any("Choose pictures" in name for _, name in named))
+        for role, name in named:
+            if role in ("button", "link", "textbox", "image"):
+                self.assertTrue(name, f"a {role} has no name")
+
+    def test_without_script_the_form_is_sent_and_a_page_comes_back(self):
+        self.browser.ask("Emulation.setScriptExecutionDisabled", value=True)
+        self.addCleanup(self.browser.ask, "Emulation.setScriptExecutionDisabled", value=False)
+        self.browser.open(self.address)
+        self.browser.choose("#choose", self.picture("Blue"), self.notes)
+        self.browser.events.clear()
+        self.browser.evaluate("document.querySelector('button').focus()")
+        self.browser.press("Enter", 13)
+        self.browser.wait_for_event("Page.loadEventFired")
+        self.assertEqual(self.browser.evaluate(_VERDICTS), "blue,No answer")
+        self.assertStartsWith(self.browser.evaluate("document.title"), "blue – ")
+        self.assertGreater(
+            self.browser.evaluate("document.querySelector('img.preview').naturalWidth"), 0
+        )
+        self.assertEqual(self.browser.evaluate("document.documentElement.className"), "")
+        self.keep_screenshot("without_script.png")
+        self.assert_no_complaints()
+
+    def test_a_phone_shows_all_within_its_width(self):
+        self.browser.open(self.address, 360, 740, phone=True)
+        self.addCleanup(self.browser.open, "about:blank")
+        long_name = self.pictures / f"{'x' * 120}.png"
+        shutil.copy(self.picture("Green"), long_name)
+        self.browser.choose("#camera", long_name)
+        self.browser.wait_until(f"{_VERDICTS} == 'green'")
+        self.assertEqual(self.browser.evaluate("document.documentElement.scrollWidth"), 360)
+        for label in ("choose", "camera"):
+            height = self.browser.evaluate(
+                f"document.querySelector('label[for={label}]').getBoundingClientRect().height"
+            )
+            self.assertGreaterEqual(height, 44, "a finger needs that much")
+        self.keep_screenshot("phone.png")
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,87 @@
+"""What the image for serving installs is enough to serve a TFLite file, and as locked elsewhere."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from absl.testing import absltest
+
+from tests.support import programs
+
+_PINNED = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
+
+# Starts a program that finds only the packages that its first argument lists.
+_WITH_FEW_PACKAGES = """
+import importlib.machinery, importlib.metadata, re, runpy, sys
+
+allowed = set(sys.argv.pop(1).split(","))
+packages = importlib.metadata.packages_distributions()
+
+class Few:
+    def find_spec(self, name, path=None, target=None):
+        owners = packages.get(name.partition(".")[0], [])
+        names = {re.sub("[-_.]+", "-", owner).lower() for owner in owners}
+        if names and not names & allowed:
+            return None
+        return importlib.machinery.PathFinder.find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = Few()
+sys.argv.pop(0)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def _pins(file: str) -> dict[str, set[str]]:
+    pins: dict[str, set[str]] = {}
+    for name, version in _PINNED.findall(Path(file).read_text()):
+        pins.setdefault(name, set()).add(version)
+    return pins
+
+
+class ServeImageTest(absltest.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.pins = _pins("docker/serve_requirements.txt")
+
+    def start(self, graph: Path) -> subprocess.Popen:
+        code = [sys.executable, "-c", _WITH_FEW_PACKAGES, ",".join(self.pins)]
+        command = programs.command("serve", f"--graph={graph}", "--port=0")
+        started = subprocess.Popen(
+            code + command[1:], env=programs.environment(), stderr=subprocess.PIPE, text=True
+        )
+        assert started.stderr
+        self.addCleanup(started.stderr.close)
+        self.addCleanup(started.wait)
+        self.addCleanup(started.kill)
+        return started
+
+    def test_a_tflite_file_is_served(self):
+        graph = self.folder / "classifier.tflite"
+        shutil.copy("retrain/backbones/efficientnet_lite0.tflite", graph)
+        with zipfile.ZipFile(graph, "a") as archive:
+            archive.writestr("labels.txt", "".join(f"feature {i}\n" for i in range(1280)))
+        # It labels a picture before it says so.
+        self.assertRegex(self.start(graph).stderr.readline(), r"^Serving .*classifier.tflite")
+
+    def test_a_frozen_graph_is_refused_in_one_line(self):
+        graph = self.folder / "graph.pb"
+        graph.write_bytes(b"\x0a\x03\x0a\x01a")
+        server = self.start(graph)
+        self.assertRegex(server.stderr.read(), r"^Error: --graph=.*give the \.tflite file.*\n$")
+        self.assertEqual(server.wait(60), 1)
+
+    def test_versions_are_those_that_all_else_is_tested_with(self):
+        everywhere = _pins("requirements_lock.txt")
+        self.assertContainsSubset({"flask", "waitress", "prometheus-client"}, self.pins)
+        for name in self.pins.keys() & everywhere.keys():
+            self.assertContainsSubset(self.pins[name], everywhere[name], name)
+
+
+if __name__ == "__main__":
+    absltest.main()

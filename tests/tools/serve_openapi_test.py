@@ -1,0 +1,46 @@
+"""The server does what its /openapi.json says, whatever schemathesis makes of that."""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from absl import flags
+from absl.testing import absltest
+
+from tests.support import served
+
+_SECONDS = flags.DEFINE_integer("seconds", 15, "How long to try.", 1)
+
+_RUN = "from schemathesis.cli import schemathesis; schemathesis()"
+
+
+@absltest.skipUnless(importlib.util.find_spec("schemathesis"), "schemathesis is not installed")
+class ServeOpenapiTest(absltest.TestCase):
+    def test_answers_are_as_described(self):
+        folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, folder)
+        graph, _ = served.train_colours(folder)
+        server = self.enter_context(served.Served(graph))
+        done = subprocess.run(
+            [
+                *[sys.executable, "-c", _RUN, "run"],
+                f"http://127.0.0.1:{server.port}/openapi.json",
+                f"--max-time={_SECONDS.value}",
+                # Bytes that fit the schema are seldom a picture.
+                "--exclude-checks=positive_data_acceptance",
+                *["--seed=1", "--no-color"],
+            ],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+        )
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("6 selected / 6 total", done.stdout)
+        self.assertNotRegex(server.log, r'" 500 |defect|Traceback')
+
+
+if __name__ == "__main__":
+    absltest.main()

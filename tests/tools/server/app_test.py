@@ -1,0 +1,203 @@
+"""Every request gets the answer and the status that /openapi.json promises."""
+
+import io
+import shutil
+import tempfile
+from pathlib import Path
+
+from absl.testing import absltest, parameterized
+from PIL import Image
+from pillow_heif import register_heif_opener
+
+from tests.support import served
+from tools.server import app
+from tools.server.served_model import ServedModel
+from tools.server.work_queue import WorkQueue
+
+register_heif_opener()
+
+_BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+def _picture(colour: str = "red", size: tuple[int, int] = (40, 30), kind: str = "PNG") -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", size, colour).save(file, kind)
+    return file.getvalue()
+
+
+def _bomb() -> bytes:
+    """Returns 20,000 x 20,000 pixels in 50 kB."""
+    file = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(file, "PNG")
+    return file.getvalue()
+
+
+def _many_scans() -> bytes:
+    """Returns a JPEG whose last scan comes 200 times."""
+    file = io.BytesIO()
+    Image.new("RGB", (40, 30)).save(file, "JPEG", progressive=True)
+    whole = file.getvalue()
+    last = whole.rindex(b"\xff\xda")
+    return whole[:last] + 200 * whole[last:-2] + whole[-2:]
+
+
+class ServerAppTest(parameterized.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        folder = Path(tempfile.mkdtemp())
+        cls.addClassCleanup(shutil.rmtree, folder)
+        graph, _ = served.train_colours(folder)
+        cls.model = ServedModel(graph)
+
+    def setUp(self):
+        super().setUp()
+        self.queue = WorkQueue(workers=1, length=1, seconds=5)
+        limits = app.Limits(body_bytes=100_000, pixels=1_000_000, top=2)
+        self.client = app.create_app(self.model, self.queue, limits).test_client()
+
+    def send(self, *files: tuple[str, bytes], path: str = "/", field: str = "image", **options):
+        data = {field: [(io.BytesIO(content), name) for name, content in files]}
+        return self.client.post(path, data=data, content_type="multipart/form-data", **options)
+
+    def assert_error(self, response, status: int, part: str) -> None:
+        self.assertEqual(response.status_code, status, response.data)
+        self.assertEqual(response.json["status"], status)
+        self.assertIn(part, response.json["error"])
+
+    def test_pictures_in_a_form(self):
+        response = self.send(("a.png", _picture()), ("b.jpg", _picture("blue", kind="JPEG")))
+        self.assertEqual(response.status_code, 200)
+        first, second = response.json["pictures"]
+        self.assertEqual((first["name"], second["name"]), ("a.png", "b.jpg"))
+        self.assertEqual(first["labels"][0]["label"], "red")
+        self.assertEqual(second["labels"][0]["label"], "blue")
+        self.assertLen(first["labels"], 3)
+        self.assertAlmostEqual(sum(one["percentage"] for one in first["labels"]), 100, places=1)
+        self.assertGreater(first["milliseconds"], 0)
+
+    def test_a_picture_as_the_body(self):
+        for kind in ("PNG", "JPEG", "BMP", "GIF", "WEBP", "HEIF", "AVIF"):
+            picture = _picture("green", kind=kind)
+            response = self.client.post("/?top=1", data=picture, content_type="image/x-any")
+            (found,) = response.json["pictures"]
+            self.assertEqual([one["label"] for one in found["labels"]], ["green"], kind)
+
+    def test_one_bad_picture_does_not_spoil_the_others(self):
+        response = self.send(("notes.txt", b"hello"), ("a.png", _picture()), ("none.png", b""))
+        self.assertEqual(response.status_code, 200)
+        bad, good, empty = response.json["pictures"]
+        self.assertIn("not a JPEG", bad["error"])
+        self.assertEqual(good["labels"][0]["label"], "red")
+        self.assertIn("error", empty)
+
+    @parameterized.named_parameters(
+        ("head", b"GIF89a", "damaged"),
+        ("text", b"no picture", "not a JPEG"),
+        ("truncated", _picture()[:60], "damaged"),
+        ("bomb", _bomb(), "20000 x 20000 pixels, more than 1,000,000"),
+        ("large", _picture(size=(1001, 1000)), "1001 x 1000 pixels"),
+        ("scans", _many_scans(), "more than 100 scans"),
+    )
+    def test_what_cannot_be_labelled(self, data: bytes, part: str):
+        response = self.client.post("/", data=data, content_type="image/png")
+        self.assert_error(response, 422, part)
+        self.assertNotIn("labels", response.json["pictures"][0])
+
+    def test_as_many_pixels_as_allowed(self):
+        response = self.send(("a.png", _picture(size=(1000, 1000))))
+        self.assertEqual(response.status_code, 200)
+
+    @parameterized.parameters(
+        ("GET", "/nothing", None, None, 404, "not found"),
+        ("PUT", "/", b"x", "image/png", 405, "method"),
+        ("POST", "/labels", b"x", "image/png", 405, "method"),
+        ("POST", "/", b"{}", "application/json", 415, "got application/json"),
+        ("POST", "/", b"x", None, 415, "no content type"),
+        ("POST", "/", b"", "image/png", 400, "no picture"),
+        ("POST", "/", b"", "multipart/form-data; boundary=x", 400, "no picture"),
+        ("POST", "/", b"x", "multipart/form-data", 400, "no picture"),
+        ("POST", "/", bytes(100_001), "image/png", 413, ""),
+        ("POST", "/?top=0", b"x", "image/png", 400, "top"),
+        ("POST", "/?top=-1", b"x", "image/png", 400, "top"),
+        ("POST", "/?top=five", b"x", "image/png", 400, "top"),
+        ("POST", "/?top=²", b"x", "image/png", 400, "top"),
+        ("POST", "/?top=", b"x", "image/png", 400, "top"),
+    )
+    def test_errors(self, method, path, data, content_type, status, part):
+        response = self.client.open(path, method=method, data=data, content_type=content_type)
+        self.assert_error(response, status, part)
+
+    def test_the_wrong_field_and_too_many_files(self):
+        self.assert_error(self.send(("a.png", _picture()), field="file"), 400, "named image")
+        many = [(f"{i}.png", b"x") for i in range(121)]
+        self.assert_error(self.send(*many), 413, "more than 120 parts")
+        self.assert_error(self.send(*many[:101]), 413, "more than 100")
+
+    def test_a_method_that_is_not_allowed_names_those_that_are(self):
+        self.assertIn("POST", self.client.delete("/").headers["Allow"])
+
+    def test_a_full_queue_sends_away_but_tells_how_it_is(self):
+        with self.queue.place(), self.queue.place():
+            response = self.send(("a.png", _picture()))
+            self.assert_error(response, 503, "busy")
+            self.assertGreaterEqual(int(response.headers["Retry-After"]), 1)
+            self.assertEqual(self.client.get("/healthz").json, {"status": "ok"})
+            self.assertIn("serve_waiting_requests 2.0", self.client.get("/metrics").text)
+        self.assertEqual(self.send(("a.png", _picture())).status_code, 200)
+
+    def test_a_browser_without_script_gets_a_page(self):
+        response = self.send(("<b>&.png", _picture()), ("x.txt", b"x"), headers=_BROWSER)
+        self.assertEqual(response.mimetype, "text/html")
+        self.assertIn("<title>red –", response.text)
+        self.assertIn("&lt;b&gt;&amp;.png", response.text)
+        self.assertNotIn("<b>", response.text)
+        self.assertIn('src="data:image/jpeg;base64,', response.text)
+        self.assertIn("not a JPEG", response.text)
+        self.assertEqual(response.text.count("<meter"), 2 + 1 + 1)
+
+    def test_a_browser_that_chose_nothing_is_told_so(self):
+        response = self.send(("", b""), headers=_BROWSER)
+        self.assertEqual((response.status_code, response.mimetype), (400, "text/html"))
+        self.assertIn("there is no picture", response.text)
+
+    def test_the_page_needs_no_other_host_and_no_inline_code(self):
+        response = self.client.get("/")
+        policy = response.headers["Content-Security-Policy"]
+        self.assertIn("default-src 'none'", policy)
+        self.assertNotIn("unsafe", policy)
+        for text in (
+            response.text,
+            *(self.client.get(f"/static/page.{x}").text for x in ("css", "js")),
+        ):
+            self.assertNotRegex(text, r"(?i)https?://|<script>|<style| style=| on[a-z]+=|@import")
+
+    def test_what_operators_ask(self):
+        self.assertEqual(self.client.get("/labels").json, {"labels": ["blue", "green", "red"]})
+        ready = self.client.get("/readyz").json
+        self.assertEqual((ready["status"], ready["reload_error"]), ("ready", ""))
+        self.send(("a.png", _picture()), ("b.png", b"x"))
+        self.client.get("/no/such/place")
+        numbers = self.client.get("/metrics").text
+        self.assertIn('serve_pictures_total{result="labelled"} 1.0', numbers)
+        self.assertIn('serve_pictures_total{result="unreadable"} 1.0', numbers)
+        self.assertIn('serve_requests_total{method="POST",route="/",status="200"} 1.0', numbers)
+        self.assertIn('route="none",status="404"', numbers)
+        self.assertIn("serve_model_loaded_timestamp_seconds", numbers)
+
+    def test_every_path_is_described(self):
+        described = self.client.get("/openapi.json").json["paths"]
+        rules = {rule.rule for rule in self.client.application.url_map.iter_rules()}
+        self.assertEqual(set(described), rules - {"/static/<path:filename>", "/favicon.ico"})
+
+    def test_a_line_of_log_for_each_request(self):
+        with self.assertLogs(level="INFO") as logs:
+            self.send(("a.png", _picture()))
+            self.client.get("/nothing?a=b")
+        first, second = logs.output
+        self.assertRegex(first, r'"POST /" 200 \d+ bytes, .* ms, pictures: 1$')
+        self.assertRegex(second, r'"GET /nothing\?a=b" 404 ')
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,80 @@
+"""The server's numbers, as Prometheus reads them."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from tools.server.served_model import ServedModel
+from tools.server.work_queue import WorkQueue
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0)
+_METHODS = {"GET", "HEAD", "POST", "OPTIONS", "PUT", "DELETE", "PATCH"}
+
+
+class ServerMetrics:
+    """Counts what a server does."""
+
+    def __init__(self, model: ServedModel, queue: WorkQueue) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "serve_requests",
+            "Requests answered.",
+            ["method", "route", "status"],
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "serve_request_seconds",
+            "Time from the whole request received to its answer.",
+            ["route"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._pictures = Counter(
+            "serve_pictures", "Pictures seen.", ["result"], registry=self._registry
+        )
+        waiting = Gauge(
+            "serve_waiting_requests", "Requests that wait for a worker.", registry=self._registry
+        )
+        waiting.set_function(lambda: queue.waiting)
+        working = Gauge(
+            "serve_busy_workers", "Workers that label a picture.", registry=self._registry
+        )
+        working.set_function(lambda: queue.working)
+        self._registry.register(_ModelCollector(model))
+        ProcessCollector(registry=self._registry)
+
+    def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Counts a request; `route` is one of the server's own, or "none"."""
+        method = method if method in _METHODS else "other"
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def count_picture(self, result: str) -> None:
+        """Counts a picture, `labelled` or `unreadable`."""
+        self._pictures.labels(result).inc()
+
+    def text(self) -> bytes:
+        """Returns all numbers in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+class _ModelCollector(Collector):
+    def __init__(self, model: ServedModel) -> None:
+        self._model = model
+
+    def collect(self) -> list[Metric]:
+        loaded = GaugeMetricFamily(
+            "serve_model_loaded_timestamp_seconds",
+            "When the model that answers was loaded.",
+            value=self._model.loaded_at.timestamp(),
+        )
+        failed = CounterMetricFamily(
+            "serve_model_failed_reloads",
+            "New files that could not be used.",
+            value=self._model.failed_reloads,
+        )
+        return [loaded, failed]
