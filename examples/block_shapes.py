@@ -14,7 +14,7 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 Rng = np.random.Generator
 
-# The size of a category's block in cubes, and the most blocks that a picture shows.
+# The size of a class's block in cubes, and the most blocks that an image shows.
 CATEGORIES = {"ones": ((1, 1, 1), 7), "tens": ((10, 1, 1), 6), "hundreds": ((10, 10, 1), 3)}
 BEVEL = 0.07
 COLOURS = "d9b380 c99a62 e2c79b e8b820 3c9a48 2f66b5 c8372f e07a28 7b4a9e dcd8cc"
@@ -142,9 +142,9 @@ def stacked(blocks: list[Block], rng: Rng) -> list[Block]:
     ]
 
 
-def arrangement(category: str, rng: Rng) -> list[Block]:
-    """Returns one to a few blocks of a category on the table."""
-    size, most = CATEGORIES[category]
+def arrangement(class_id: str, rng: Rng) -> list[Block]:
+    """Returns one to a few blocks of a class on the table."""
+    size, most = CATEGORIES[class_id]
     palette = linear(COLOURS)
     colours = palette[rng.integers(len(palette), size=rng.integers(1, most + 1))]
     if rng.random() < 0.7:
@@ -153,7 +153,7 @@ def arrangement(category: str, rng: Rng) -> list[Block]:
         Block(np.array([0, 0, 0.5]), 0.0, colour * rng.normal(1, 0.04, (*size, 1)))
         for colour in colours
     ]
-    layouts = [scattered, in_a_row, stacked][: 3 if category == "hundreds" else 2]
+    layouts = [scattered, in_a_row, stacked][: 3 if class_id == "hundreds" else 2]
     layout = layouts[rng.integers(len(layouts))]
     angle = rng.uniform(0, 2 * np.pi)
     return [block.moved(angle, np.zeros(3)) for block in layout(blocks, rng)]

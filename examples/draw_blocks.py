@@ -1,4 +1,4 @@
-"""Draws the example pictures: base-ten counting blocks on a table, as if taken with a phone."""
+"""Draws the example images: base-ten counting blocks on a table, as if taken with a phone."""
 
 import dataclasses
 import io
@@ -12,13 +12,13 @@ from examples.ray_tracing import SAMPLES, UP, Camera, Light, traced
 from retrain.errors import UserError
 from retrain.system import command_line, files
 
-SEED = 2  # of the pictures in examples/blocks
+SEED = 2  # of the images in examples/blocks
 SIZES = ((320, 240), (240, 320), (288, 216), (216, 288), (320, 180), (256, 256), (240, 180))
 
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder of ones/, tens/ and hundreds/.")
-_SEED = flags.DEFINE_integer("seed", SEED, "The same seed draws the same pictures.", 0)
-_PICTURES_PER_CATEGORY = flags.DEFINE_integer(
-    "pictures_per_category", 50, "How many pictures to draw.", lower_bound=1
+_SEED = flags.DEFINE_integer("seed", SEED, "The same seed draws the same images.", 0)
+_IMAGES_PER_CATEGORY = flags.DEFINE_integer(
+    "pictures_per_category", 50, "How many images to draw.", lower_bound=1
 )
 
 
@@ -42,7 +42,7 @@ def random_light(rng: Rng) -> Light:
 
 
 def aimed_camera(blocks: list[Block], size: tuple[int, int], rng: Rng) -> Camera:
-    """Points a camera at blocks, so that they fill a part of the picture."""
+    """Points a camera at blocks, so that they fill a part of the image."""
     points = np.concatenate([block.corners for block in blocks])
     pitch = rng.uniform(35, 80)
     forward = -towards(rng.uniform(0, 360), pitch)
@@ -52,7 +52,7 @@ def aimed_camera(blocks: list[Block], size: tuple[int, int], rng: Rng) -> Camera
     axes = np.array([right, np.cross(forward, right), forward])
     focal = max(size) / 2 / np.tan(np.radians(rng.uniform(18, 28)))
     middle = (points.min(axis=0) + points.max(axis=0)) / 2
-    closest = focal / (0.33 * max(size))  # A cube never fills more than a third of the picture.
+    closest = focal / (0.33 * max(size))  # A cube never fills more than a third of the image.
     fill, distance = rng.uniform(0.5, 0.9), 40.0
     for _ in range(5):
         camera = Camera(middle - distance * forward, axes, focal, size, 0, distance)
@@ -68,7 +68,7 @@ def aimed_camera(blocks: list[Block], size: tuple[int, int], rng: Rng) -> Camera
 
 
 def developed(radiance: Array, rng: Rng) -> Image.Image:
-    """Turns light [height, width, 3] into a picture as a phone does.
+    """Turns light [height, width, 3] into an image as a phone does.
 
     It exposes for the mean, compresses highlights, and adds vignetting, noise and sharpening.
     """
@@ -78,32 +78,32 @@ def developed(radiance: Array, rng: Rng) -> Image.Image:
     exposed = radiance * falloff[..., None] * rng.uniform(0.25, 0.5) / radiance.mean()
     grain = rng.normal(0, 1, (height, width, 1)) + rng.normal(0, 0.5, (height, width, 3))
     encoded = 255 * (1 - np.exp(-1.4 * exposed**1.15)) ** (1 / 2.2) + rng.uniform(0.5, 3) * grain
-    picture = Image.fromarray(np.clip(encoded, 0, 255).astype(np.uint8))
-    picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.8)))
-    return picture.filter(ImageFilter.UnsharpMask(1.5, int(rng.integers(0, 60)), 2))
+    image = Image.fromarray(np.clip(encoded, 0, 255).astype(np.uint8))
+    image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.8)))
+    return image.filter(ImageFilter.UnsharpMask(1.5, int(rng.integers(0, 60)), 2))
 
 
-def draw_picture(category: str, seed: int, number: int) -> bytes:
-    """Returns a JPEG of a category's blocks, which depends on nothing but the arguments."""
-    rng = np.random.default_rng([seed, list(CATEGORIES).index(category), number])
+def draw_image(class_id: str, seed: int, number: int) -> bytes:
+    """Returns a JPEG of a class's blocks, which depends on nothing but the arguments."""
+    rng = np.random.default_rng([seed, list(CATEGORIES).index(class_id), number])
     width, height = SIZES[rng.integers(len(SIZES))]
-    blocks = arrangement(category, rng)
+    blocks = arrangement(class_id, rng)
     camera = aimed_camera(blocks, (width * SAMPLES, height * SAMPLES), rng)
-    picture = developed(traced(blocks, camera, random_light(rng), rng), rng)
+    image = developed(traced(blocks, camera, random_light(rng), rng), rng)
     jpeg = io.BytesIO()
-    picture.save(jpeg, "JPEG", quality=int(rng.integers(50, 86)))
+    image.save(jpeg, "JPEG", quality=int(rng.integers(50, 86)))
     return jpeg.getvalue()
 
 
 def main(_: list[str]) -> None:
-    """Draws every category into a folder of its name."""
+    """Draws every class into a folder of its name."""
     if not _OUTPUT_DIR.value:
         raise UserError("--output_dir is needed: the folder of ones/, tens/ and hundreds/")
     output_dir = files.user_path(_OUTPUT_DIR.value)
-    for category in CATEGORIES:
-        for number in range(1, _PICTURES_PER_CATEGORY.value + 1):
-            path = output_dir / category / f"{category}_{number:03}.jpg"
-            files.write_file(path, draw_picture(category, _SEED.value, number))
+    for class_id in CATEGORIES:
+        for number in range(1, _IMAGES_PER_CATEGORY.value + 1):
+            path = output_dir / class_id / f"{class_id}_{number:03}.jpg"
+            files.write_file(path, draw_image(class_id, _SEED.value, number))
 
 
 if __name__ == "__main__":

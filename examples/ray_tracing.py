@@ -26,10 +26,10 @@ class Camera:
     focal: float  # in widths of a sample
     size: tuple[int, int]  # width and height in samples
     aperture: float  # radius of the lens
-    focus: float  # distance at which the picture is sharp
+    focus: float  # distance at which the image is sharp
 
     def project(self, points: Array) -> Array:
-        """Maps points [..., 3] to samples [..., 2], counted from the picture's middle."""
+        """Maps points [..., 3] to samples [..., 2], counted from the image's middle."""
         seen = (points - self.position) @ self.axes.T
         return self.focal * seen[..., :2] / seen[..., 2:]
 

@@ -1,4 +1,4 @@
-"""The one way to use a classifier: pictures in, labels with scores out."""
+"""The one way to use a classifier: images in, labels with scores out."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator
@@ -46,10 +46,10 @@ class Overrides:
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """The answer for one picture.
+    """The answer for one image.
 
     Attributes:
-        source: the picture, as it was given.
+        source: the image, as it was given.
         ranked: every label with its score from 0 to 1, the best first.
     """
 
@@ -59,10 +59,10 @@ class Prediction:
 
 @dataclasses.dataclass(frozen=True)
 class Unreadable:
-    """There is no answer for this picture.
+    """There is no answer for this image.
 
     Attributes:
-        source: the picture, as it was given.
+        source: the image, as it was given.
         reason: why it cannot be read.
     """
 
@@ -71,7 +71,7 @@ class Unreadable:
 
 
 class Classifier:
-    """A classifier that is ready for any number of pictures."""
+    """A classifier that is ready for any number of images."""
 
     def __init__(self, graph: Path, overrides: Overrides = Overrides()) -> None:
         """Loads the file `graph`.
@@ -89,7 +89,7 @@ class Classifier:
         self._swap_channels = described.channel_order == "BGR"
 
     def classify(self, sources: Iterable[Source]) -> Iterator[Prediction | Unreadable]:
-        """Yields the answer for each picture, in their order.
+        """Yields the answer for each image, in their order.
 
         Memory does not grow with their number.
 
@@ -97,7 +97,7 @@ class Classifier:
             sources: paths of files, or the bytes of files.
 
         Raises:
-            UserError: the network does not take pictures of this size, or has another number of
+            UserError: the network does not take images of this size, or has another number of
                 outputs than there are labels.
         """
         batches = _batches(sources, self._runtime.batch_size)
@@ -105,7 +105,7 @@ class Classifier:
         return chain.from_iterable(answers)
 
     def classify_one(self, source: Source) -> Prediction | Unreadable:
-        """Returns the answer for one picture, worked out in the thread that asks.
+        """Returns the answer for one image, worked out in the thread that asks.
 
         Any number of threads may ask at the same time.
 
@@ -122,11 +122,11 @@ class Classifier:
         if self._runtime.takes_files:
             return [self._classify_file(source) for source in sources]
         decoded = [self._decode(source) for source in sources]
-        readable = [picture for picture in decoded if isinstance(picture, np.ndarray)]
+        readable = [image for image in decoded if isinstance(image, np.ndarray)]
         scores = iter(self._classify_pixels(np.stack(readable)) if readable else [])
         return [
-            picture if isinstance(picture, Unreadable) else self._prediction(source, next(scores))
-            for source, picture in zip(sources, decoded, strict=True)
+            image if isinstance(image, Unreadable) else self._prediction(source, next(scores))
+            for source, image in zip(sources, decoded, strict=True)
         ]
 
     def _classify_file(self, source: Source) -> Prediction | Unreadable:
@@ -142,17 +142,17 @@ class Classifier:
             return pixels.decode(_read(source), self._height, self._width)
         except OSError as error:
             return Unreadable(source, error.strerror or str(error))
-        except pixels.UnreadablePictureError as error:
+        except pixels.UnreadableImageError as error:
             return Unreadable(source, str(error))
 
-    def _classify_pixels(self, pictures: np.ndarray) -> np.ndarray:
+    def _classify_pixels(self, images: np.ndarray) -> np.ndarray:
         if self._swap_channels:
-            pictures = pictures[..., ::-1]
+            images = images[..., ::-1]
         try:
-            return self._runtime.classify_pixels(pixels.normalise(pictures, self._mean, self._std))
+            return self._runtime.classify_pixels(pixels.normalise(images, self._mean, self._std))
         except GraphError as error:
             raise UserError(
-                f"the graph does not take pictures of {self._height} x {self._width} pixels "
+                f"the graph does not take images of {self._height} x {self._width} pixels "
                 f"({error}); set --input_height and --input_width, or another --input_layer"
             ) from error
 

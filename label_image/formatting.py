@@ -15,10 +15,10 @@ def as_text(prediction: Prediction, top: int) -> str:
 
 
 def as_json(answers: Iterable[tuple[str, Prediction | Unreadable]], top: int) -> str:
-    """Returns a JSON array with an object for each picture.
+    """Returns a JSON array with an object for each image.
 
     Args:
-        answers: each with the name that the user gave the picture.
+        answers: each with the name that the user gave the image.
         top: how many of the best labels each object lists.
     """
     return json.dumps([_as_object(name, answer, top) for name, answer in answers], indent=2)

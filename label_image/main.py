@@ -1,8 +1,8 @@
-"""Labels pictures with a classifier that retrain made.
+"""Labels images with a classifier that retrain made.
 
     bazel run //label_image -- --graph=/tmp/output_graph.pb picture.jpg another.png
 
-The labels, best first, go to standard output. A picture that cannot be read is named, the others
+The labels, best first, go to standard output. An image that cannot be read is named, the others
 are still labelled, and the exit status is 1.
 """
 
@@ -23,10 +23,10 @@ _GRAPH = flags.DEFINE_string(
     "The classifier: a frozen graph, as retrain writes it, or a TFLite file.",
 )
 _IMAGE = flags.DEFINE_multi_string(
-    "image", [], "A picture to label. More can be given as plain arguments."
+    "image", [], "An image to label. More can be given as plain arguments."
 )
 _NUM_TOP_PREDICTIONS = flags.DEFINE_integer(
-    "num_top_predictions", 5, "How many labels to show for a picture.", lower_bound=1
+    "num_top_predictions", 5, "How many labels to show for an image.", lower_bound=1
 )
 _JSON = flags.DEFINE_boolean("json", False, "Print a JSON array instead of lines of text.")
 _LABELS = flags.DEFINE_string(
@@ -58,10 +58,10 @@ _INPUT_STD = flags.DEFINE_float(
 
 
 def main(arguments: list[str]) -> int:
-    """Labels the pictures named by the flag and the arguments; returns the exit status."""
+    """Labels the images named by the flag and the arguments; returns the exit status."""
     names = _IMAGE.value + arguments
     if not names:
-        raise UserError("no picture was given; name one or more, or use --image=FILE")
+        raise UserError("no image was given; name one or more, or use --image=FILE")
     if _INPUT_STD.value == 0:
         raise UserError("--input_std=0 would divide by zero; give what pixels are divided by")
     classifier = Classifier(user_path(_GRAPH.value), _overrides())

@@ -12,15 +12,15 @@ ALL_LAYERS = -1
 
 @dataclasses.dataclass(frozen=True)
 class SplitOptions:
-    """How the pictures are divided into parts for training, validation and test.
+    """How the images are divided into parts for training, validation and test.
 
     Attributes:
-        validation_percentage: of the pictures in the image folder, 0 to 100.
-        testing_percentage: of the pictures in the image folder, 0 to 100.
+        validation_percentage: of the images in the image folder, 0 to 100.
+        testing_percentage: of the images in the image folder, 0 to 100.
         split_by: "name" hashes folder and file name; "path" hashes the whole path, as the original
             did, and so gives another split when the folder moves or is typed differently.
         typed_image_dir: the image folder as the user typed it, which "path" hashes.
-        validation_dir: a folder with the same categories; where given, its pictures are the
+        validation_dir: a folder with the same classes; where given, its images are the
             validation part, and no others.
         test_dir: the same, for the test part.
     """
@@ -35,14 +35,14 @@ class SplitOptions:
 
 @dataclasses.dataclass(frozen=True)
 class DistortionOptions:
-    """How training pictures are varied; the names and meanings are the original's.
+    """How training images are varied; the names and meanings are the original's.
 
     Attributes:
         random_crop: how much of a margin to crop at a random place, in percent of the result.
-        random_scale: how much larger, at most, a picture is drawn, in percent.
+        random_scale: how much larger, at most, an image is drawn, in percent.
         random_brightness: how much brighter or darker, at most, in percent.
         flip_left_right: whether half of the variants are mirrored.
-        per_image: variants of each picture beside the picture itself, which stay the same
+        per_image: variants of each image beside the image itself, which stay the same
             throughout; 0 makes new ones for every training step, as the original does.
         seed: of what is random.
     """
@@ -56,14 +56,14 @@ class DistortionOptions:
 
     @property
     def any(self) -> bool:
-        """Whether pictures are varied at all."""
+        """Whether images are varied at all."""
         return bool(
             self.random_crop or self.random_scale or self.random_brightness or self.flip_left_right
         )
 
     @property
     def cached(self) -> int:
-        """Variants of each picture that are kept, beside the picture itself."""
+        """Variants of each image that are kept, beside the image itself."""
         return self.per_image if self.any else 0
 
     @property
@@ -78,13 +78,13 @@ class HeadOptions:
 
     Attributes:
         solver: "logistic_regression", or "sgd", the original's gradient descent.
-        class_weights: how much each category counts; see `class_weights.shares`.
+        class_weights: how much each class counts; see `class_weights.shares`.
         calibrate: whether scores are made to mean what they say. The other fields are for "sgd";
             their names, meanings and values are the original's.
         steps: how often the weights are adjusted.
         learning_rate: how far in each step.
-        train_batch_size: pictures in a step, drawn evenly from all categories; -1 takes all.
-        validation_batch_size: pictures in each look at the validation part; -1 takes all.
+        train_batch_size: images in a step, drawn evenly from all classes; -1 takes all.
+        validation_batch_size: images in each look at the validation part; -1 takes all.
         eval_step_interval: steps from one look at the accuracies to the next.
         seed: of the first weights and of the draw.
     """
@@ -102,17 +102,17 @@ class HeadOptions:
 
 @dataclasses.dataclass(frozen=True)
 class FineTuningOptions:
-    """How the pretrained network itself learns from the training pictures.
+    """How the pretrained network itself learns from the training images.
 
     Attributes:
         epochs: how often from all of them; 0 leaves it as it is.
         layers: how many of its last layers with weights learn; ALL_LAYERS for all.
-        batch_size: pictures in a step.
+        batch_size: images in a step.
         learning_rate: the largest; it grows to that and then falls to 0.
         warm_up: in which part of all steps it grows, 0 to 1.
         weight_decay: by which weights shrink in a step, times the learning rate.
         label_smoothing: how much of the truth is spread over all labels, 0 to below 1.
-        distortions: of the pictures, where the user does not say how to distort them. None is
+        distortions: of the images, where the user does not say how to distort them. None is
             mirrored: a hand or a letter would become another.
     """
 
@@ -140,8 +140,8 @@ class BackboneOptions:
             two, and None where the file says it, or where it is of a kind that is known.
         input_layer: the tensor in the graph that takes normalised pixels.
         bottleneck_layer: the tensor in the graph that the bottlenecks come from.
-        input_height: of the pictures, in pixels.
-        input_width: of the pictures, in pixels.
+        input_height: of the images, in pixels.
+        input_width: of the images, in pixels.
         input_mean: of each channel, in units of 0 to 255; subtracted first.
         input_std: of each channel; what is divided by then.
     """
@@ -224,13 +224,13 @@ class OutputOptions:
         tflite: which kind of it.
         coreml_file: the classifier for apps on Apple's systems.
         coreml: which kind of it, and what it says of itself.
-        min_agreement: which part of the pictures each of these files must label as the tested
+        min_agreement: which part of the images each of these files must label as the tested
             classifier does, 0 to 1; else none of them is written.
         assert_accuracy_at_least: how good the classifier must be on the test part, 0 to 1, for any
             of these files to be written; None writes them in any case.
         metrics_json: all numbers of the run.
         summaries_dir: holds a folder for TensorBoard from each run.
-        plots_dir: holds drawings of the run.
+        plots_dir: holds plots of the run.
         intermediate_output_graphs_dir: where classifiers go that are not trained to the end.
         intermediate_store_frequency: steps from one of them to the next; 0 writes none.
         final_tensor_name: of the output in the graph.
@@ -259,18 +259,18 @@ class TrainingConfig:
     """One run.
 
     Attributes:
-        image_dir: holds a folder of pictures for each category.
-        split: of the pictures.
-        distortions: of the training pictures.
+        image_dir: holds a folder of images for each class.
+        split: of the images.
+        distortions: of the training images.
         head: its training.
         output: its results.
         fine_tuning: of the pretrained network.
         bottleneck_dir: holds the cache.
         backbone: the pretrained network.
         engine: name of the program that runs it.
-        strict: whether a picture that cannot be read ends the run.
-        test_batch_size: how many pictures of the test part are used; -1 takes all.
-        print_misclassified_test_images: whether to name the pictures that got a wrong label.
+        strict: whether an image that cannot be read ends the run.
+        test_batch_size: how many images of the test part are used; -1 takes all.
+        print_misclassified_test_images: whether to name the images that got a wrong label.
     """
 
     image_dir: Path
@@ -288,7 +288,7 @@ class TrainingConfig:
 
     @property
     def fine_tuning_distortions(self) -> DistortionOptions:
-        """How pictures are varied that the pretrained network itself learns from."""
+        """How images are varied that the pretrained network itself learns from."""
         return self.distortions if self.distortions.any else self.fine_tuning.distortions
 
     def used(self) -> dict[str, object]:
@@ -300,7 +300,7 @@ class TrainingConfig:
         if self.head.solver != "sgd":
             head = {name: head[name] for name in ("solver", "class_weights", "calibrate", "seed")}
         elif self.head.train_batch_size == -1:
-            # Every step takes each picture once, so that categories weigh what they have.
+            # Every step takes each image once, so that classes weigh what they have.
             head["class_weights"] = "by_pictures"
         used: dict[str, object] = {**head, "distortions": {"per_image": 0}}
         if self.distortions.any:

@@ -1,11 +1,11 @@
-"""Turns a folder of pictures into an image classifier.
+"""Turns a folder of images into an image classifier.
 
     bazel run //retrain -- --image_dir=DIR
 
-DIR has a sub-folder of pictures for each category; the names of the sub-folders become the labels.
-A pretrained network turns each picture into a short list of numbers (its bottleneck, which is
+DIR has a sub-folder of images for each class; the names of the sub-folders become the labels.
+A pretrained network turns each image into a short list of numbers (its bottleneck, which is
 cached), and a last layer is trained on those. The classifier, one file, its labels and its
-accuracy on pictures that it has not seen are what comes out.
+accuracy on images that it has not seen are what comes out.
 """
 
 import math
@@ -36,7 +36,7 @@ _DISTORTIONS, _BACKBONE = DistortionOptions(), BackboneOptions()
 _FINE_TUNING = FineTuningOptions()
 
 _IMAGE_DIR = flags.DEFINE_string(
-    "image_dir", None, "Folder with a sub-folder of pictures for each category. Required."
+    "image_dir", None, "Folder with a sub-folder of images for each class. Required."
 )
 _OUTPUT_GRAPH = flags.DEFINE_string(
     "output_graph", str(_OUTPUT.output_graph), "Where to write the classifier, a frozen graph."
@@ -71,7 +71,7 @@ flags.adopt_module_key_flags(coreml_flags)
 _MIN_AGREEMENT = flags.DEFINE_float(
     "min_agreement",
     _OUTPUT.min_agreement,
-    "Each file is asked about 50 to 500 pictures; none is written where one of them gives fewer "
+    "Each file is asked about 50 to 500 images; none is written where one of them gives fewer "
     "than this part of them, 0 to 1, the label of the tested classifier.",
 )
 _ASSERT_ACCURACY_AT_LEAST = flags.DEFINE_float(
@@ -85,65 +85,65 @@ _METRICS_JSON = flags.DEFINE_string(
 _PRINT_MISCLASSIFIED = flags.DEFINE_boolean(
     "print_misclassified_test_images",
     TrainingConfig.print_misclassified_test_images,
-    "Name the test pictures that got a wrong label.",
+    "Name the test images that got a wrong label.",
 )
 _BOTTLENECK_DIR = flags.DEFINE_string(
     "bottleneck_dir",
     str(TrainingConfig.bottleneck_dir),
-    "Folder of the cache. Runs on the same pictures, also under other names, reuse it.",
+    "Folder of the cache. Runs on the same images, also under other names, reuse it.",
 )
 _VALIDATION_PERCENTAGE = flags.DEFINE_float(
     "validation_percentage",
     _SPLIT.validation_percentage,
-    "Percentage of the pictures to watch the training with.",
+    "Percentage of the images to watch the training with.",
 )
 _TESTING_PERCENTAGE = flags.DEFINE_float(
     "testing_percentage",
     _SPLIT.testing_percentage,
-    "Percentage of the pictures to hold out for the final test.",
+    "Percentage of the images to hold out for the final test.",
 )
 _VALIDATION_DIR = flags.DEFINE_string(
     "validation_dir",
     None,
-    "Folder with the same sub-folders, where validation pictures are apart already.",
+    "Folder with the same sub-folders, where validation images are apart already.",
 )
 _TEST_DIR = flags.DEFINE_string(
-    "test_dir", None, "Folder with the same sub-folders, where test pictures are apart already."
+    "test_dir", None, "Folder with the same sub-folders, where test images are apart already."
 )
 _SPLIT_BY = flags.DEFINE_enum(
     "split_by",
     _SPLIT.split_by,
     ["name", "path"],
-    "What decides a picture's part: its folder and file name, which stay the same when the whole "
+    "What decides an image's part: its folder and file name, which stay the same when the whole "
     "is moved, or its whole path, as in TensorFlow's original.",
 )
 _STRICT = flags.DEFINE_boolean(
-    "strict", TrainingConfig.strict, "Stop at a picture that cannot be read, rather than skip it."
+    "strict", TrainingConfig.strict, "Stop at an image that cannot be read, rather than skip it."
 )
 _RANDOM_CROP = flags.DEFINE_float(
     "random_crop",
     _DISTORTIONS.random_crop,
-    "Learn also from training pictures cropped at random: the margin, in percent of the result.",
+    "Learn also from training images cropped at random: the margin, in percent of the result.",
 )
 _RANDOM_SCALE = flags.DEFINE_float(
     "random_scale",
     _DISTORTIONS.random_scale,
-    "Learn also from training pictures enlarged at random, by so many percent at most.",
+    "Learn also from training images enlarged at random, by so many percent at most.",
 )
 _RANDOM_BRIGHTNESS = flags.DEFINE_float(
     "random_brightness",
     _DISTORTIONS.random_brightness,
-    "Learn also from training pictures made brighter or darker, by so many percent at most.",
+    "Learn also from training images made brighter or darker, by so many percent at most.",
 )
 _FLIP_LEFT_RIGHT = flags.DEFINE_boolean(
     "flip_left_right",
     _DISTORTIONS.flip_left_right,
-    "Learn also from mirrored training pictures: half of the varied ones.",
+    "Learn also from mirrored training images: half of the varied ones.",
 )
 _DISTORTIONS_PER_IMAGE = flags.DEFINE_integer(
     "distortions_per_image",
     _DISTORTIONS.per_image,
-    "How many variants of each training picture the four flags before make. They are cached, and "
+    "How many variants of each training image the four flags before make. They are cached, and "
     "more of them later cost only what is added; 0 makes new ones in every training step, as the "
     "original did, which takes hours.",
     lower_bound=0,
@@ -152,11 +152,11 @@ _DISTORTIONS_PER_IMAGE = flags.DEFINE_integer(
 _FINE_TUNE_EPOCHS = flags.DEFINE_integer(
     "fine_tune_epochs",
     _FINE_TUNING.epochs,
-    "Let the network itself learn, too: so often from every training picture, varied as the flags "
+    "Let the network itself learn, too: so often from every training image, varied as the flags "
     f"before say, or else as --random_crop={_FINE_TUNING.distortions.random_crop:g} "
     f"--random_scale={_FINE_TUNING.distortions.random_scale:g} "
     f"--random_brightness={_FINE_TUNING.distortions.random_brightness:g} would, anew each time. "
-    "What it learned is kept where it helps on the validation pictures. 0 leaves it as it is; 8 "
+    "What it learned is kept where it helps on the validation images. 0 leaves it as it is; 8 "
     "are usual.",
     lower_bound=0,
     upper_bound=1000,
@@ -179,13 +179,13 @@ _SOLVER = flags.DEFINE_enum(
 _CLASS_WEIGHTS = flags.DEFINE_string(
     "class_weights",
     _HEAD.class_weights,
-    "How much each category counts in the training: balanced, all the same; by_pictures, as many "
-    "pictures as it has; or label=number,..., so many times what the others count.",
+    "How much each class counts in the training: balanced, all the same; by_pictures, as many "
+    "images as it has; or label=number,..., so many times what the others count.",
 )
 _CALIBRATE = flags.DEFINE_boolean(
     "calibrate",
     _HEAD.calibrate,
-    "Fit the scores to the validation pictures, so that nine in ten with a score of 0.9 are right.",
+    "Fit the scores to the validation images, so that nine in ten with a score of 0.9 are right.",
 )
 _STEPS = flags.DEFINE_integer(
     "how_many_training_steps", _HEAD.steps, "How often to adjust the last layer.", lower_bound=1
@@ -196,18 +196,18 @@ _LEARNING_RATE = flags.DEFINE_float(
 _TRAIN_BATCH_SIZE = flags.DEFINE_integer(
     "train_batch_size",
     _HEAD.train_batch_size,
-    "Pictures in a training step, drawn evenly from all categories, or as --class_weights says; -1 "
-    "takes every picture once, whatever the weights.",
+    "Images in a training step, drawn evenly from all classes, or as --class_weights says; -1 "
+    "takes every image once, whatever the weights.",
 )
 _VALIDATION_BATCH_SIZE = flags.DEFINE_integer(
     "validation_batch_size",
     _HEAD.validation_batch_size,
-    "Pictures in each look at the validation part; -1 takes all of it.",
+    "Images in each look at the validation part; -1 takes all of it.",
 )
 _TEST_BATCH_SIZE = flags.DEFINE_integer(
     "test_batch_size",
     TrainingConfig.test_batch_size,
-    "Pictures in the final test; -1 takes all of the test part.",
+    "Images in the final test; -1 takes all of the test part.",
 )
 _EVAL_STEP_INTERVAL = flags.DEFINE_integer(
     "eval_step_interval",
@@ -251,10 +251,10 @@ _BOTTLENECK_LAYER = flags.DEFINE_string(
     "bottleneck_layer", None, "Its tensor to learn from; needed where the graph is not known."
 )
 _INPUT_HEIGHT = flags.DEFINE_integer(
-    "input_height", None, "Of its pictures; needed where the file does not say it.", lower_bound=1
+    "input_height", None, "Of its images; needed where the file does not say it.", lower_bound=1
 )
 _INPUT_WIDTH = flags.DEFINE_integer(
-    "input_width", None, "Of its pictures; needed where the file does not say it.", lower_bound=1
+    "input_width", None, "Of its images; needed where the file does not say it.", lower_bound=1
 )
 _INPUT_MEAN = flags.DEFINE_string(
     "input_mean", None, "Number from 0 to 255, or three of them, that it wants subtracted."
@@ -279,7 +279,7 @@ _SUMMARIES_DIR = flags.DEFINE_string(
 _PLOTS_DIR = flags.DEFINE_string(
     "plots_dir",
     None,
-    "Folder for drawings of the run: curves.png, pictures.png, some training pictures as the "
+    "Folder for plots of the run: curves.png, pictures.png, some training images as the "
     "network sees them, confusion.png, what is taken for what, and with --fine_tune_epochs "
     "fine_tuning.png. TensorBoard shows them, too.",
 )
@@ -304,7 +304,7 @@ def main(arguments: list[str]) -> None:
     if arguments:
         raise UserError(
             f"no arguments besides flags are known, but got {arguments[0]}; --image_dir=DIR names "
-            "the folder of pictures"
+            "the folder of images"
         )
     config = _config()
     # What it imports must not keep --help or a wrong flag waiting.
@@ -316,7 +316,7 @@ def main(arguments: list[str]) -> None:
 def _config() -> TrainingConfig:
     if not _IMAGE_DIR.value:
         raise UserError(
-            "--image_dir is needed: a folder with a sub-folder of pictures for each category"
+            "--image_dir is needed: a folder with a sub-folder of images for each class"
         )
     if not 0 < _LEARNING_RATE.value < float("inf"):
         raise UserError(
@@ -395,7 +395,7 @@ def _check_class_weights() -> None:
     ):
         raise UserError(
             f"--class_weights={text} cannot be had with --train_batch_size=-1, which takes every "
-            "picture once in each step; leave one out"
+            "image once in each step; leave one out"
         )
 
 
@@ -508,7 +508,7 @@ def _solver(distortions: DistortionOptions) -> str:
 def _batch_size(flag: flags.FlagHolder[int]) -> int:
     if flag.value == -1 or flag.value > 0:
         return flag.value
-    raise UserError(f"--{flag.name} must be a number of pictures, or -1 for all, not {flag.value}")
+    raise UserError(f"--{flag.name} must be a number of images, or -1 for all, not {flag.value}")
 
 
 if __name__ == "__main__":

@@ -19,19 +19,19 @@ class Metadata:
     """All that a program must know to use the classifier, and what a person may want to.
 
     Attributes:
-        labels: the categories, in the order of the output.
+        labels: the classes, in the order of the output.
         folders: the name of the folder that each label comes from.
-        height: of the pictures that the network takes, in pixels.
-        width: of the pictures that the network takes, in pixels.
+        height: of the images that the network takes, in pixels.
+        width: of the images that the network takes, in pixels.
         mean: of each channel, in units of 0 to 255; subtracted first.
         std: of each channel; what is divided by then.
         channel_order: "RGB" or "BGR".
-        resize_method: how pictures are brought to that size; see `retrain.data.pixels.decode`.
+        resize_method: how images are brought to that size; see `retrain.data.pixels.decode`.
         output: the name of the output, without `:0` where it is a tensor.
         backbone: its name.
         fingerprint: of the backbone.
-        split: how pictures were divided, and how many each part has.
-        test_accuracy: 0 to 1, or None where no picture was held out.
+        split: how images were divided, and how many each part has.
+        test_accuracy: 0 to 1, or None where no image was held out.
         training: how the head was trained.
         versions: of the program's format of preprocessing and of the libraries that it used.
     """

@@ -1,4 +1,4 @@
-"""A training run from folders of pictures to a classifier, straight down."""
+"""A training run from folders of images to a classifier, straight down."""
 
 import logging
 
@@ -11,7 +11,7 @@ from retrain.export.assemble import assemble
 from retrain.fine_tuning import selection
 from retrain.report import metrics, run_plots, text_report
 from retrain.runtimes.graph_session import tensorflow_session
-from retrain.system.phase_timer import Clock
+from retrain.system.phase_timer import PhaseTimer
 from retrain.system.threads import load_in_background
 from retrain.training import class_weights
 from retrain.training.train import train_and_test
@@ -23,13 +23,13 @@ def run(config: TrainingConfig) -> None:
     Raises:
         UserError: the user must change something; no classifier was written over then.
     """
-    clock = Clock()
+    timer = PhaseTimer()
     engine = engines.chosen(config.engine)
     backbone = registry.chosen(config.backbone, config.bottleneck_dir)
     engines.check(config.engine, backbone)
     outputs.check(config.output, backbone)
     run_plots.check(config)
-    with clock.phase("scan"):
+    with timer.phase("scan"):
         dataset = scan_dataset(config.image_dir, config.split)
     logging.info("%s", text_report.dataset_line(dataset))
     class_weights.check_labels(config.head.class_weights, dataset.labels, dataset.folders)
@@ -42,16 +42,16 @@ def run(config: TrainingConfig) -> None:
     in_int8 = engine == engines.INT8 or formats.needs_int8(config.output)
     names = (engines.INT8, for_graph) if in_int8 else (for_graph,)
     observe_steps = outputs.intermediate_writer(config)
-    trained = train_and_test(config, backbone, dataset, names, clock, observe_steps=observe_steps)
+    trained = train_and_test(config, backbone, dataset, names, timer, observe_steps=observe_steps)
     fine_tuned = None
     if config.fine_tuning.epochs:
         config, backbone, trained, fine_tuned = selection.better(
-            config, backbone, trained, clock, observe_steps
+            config, backbone, trained, timer, observe_steps
         )
     outputs.check_accuracy(trained, config.output)
-    with clock.phase("drawings"):
+    with timer.phase("drawings"):
         drawn = run_plots.write(config, backbone, trained, fine_tuned)
-    with clock.phase("export"):
+    with timer.phase("export"):
         classifiers = {
             name: assemble(config, backbone, it.features, it.head, it.test.accuracy)
             for name, it in trained.items()
@@ -59,5 +59,5 @@ def run(config: TrainingConfig) -> None:
         features = trained[for_graph].features
         written, checked, table = outputs.write_classifiers(classifiers, config.output, features)
     written += drawn
-    written += metrics.write_metrics(config, trained, fine_tuned, checked, clock)
+    written += metrics.write_metrics(config, trained, fine_tuned, checked, timer)
     text_report.print_results(config, trained, fine_tuned, written, table)

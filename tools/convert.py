@@ -4,7 +4,7 @@
 
 What is converted can be a frozen graph, the folder of a SavedModel, a .keras or .h5 file, or a
 model.json with its weights, from retrain or from other programs. What retrain wrote describes
-itself; of others, say what the outputs mean (--labels) and how pictures become numbers
+itself; of others, say what the outputs mean (--labels) and how images become numbers
 (--input_mean and --input_std, or --image_scale and --red_bias as in Caffe).
 """
 
@@ -45,10 +45,10 @@ _OUTPUT_LAYER = flags.DEFINE_string(
     "output_layer", None, "The tensor of the scores, where it has no usual name."
 )
 _INPUT_HEIGHT = flags.DEFINE_integer(
-    "input_height", None, "Height of the pictures, where the graph does not say.", 1
+    "input_height", None, "Height of the images, where the graph does not say.", 1
 )
 _INPUT_WIDTH = flags.DEFINE_integer(
-    "input_width", None, "Width of the pictures, where the graph does not say.", 1
+    "input_width", None, "Width of the images, where the graph does not say.", 1
 )
 _ADD_SOFTMAX = flags.DEFINE_boolean(
     "add_softmax", False, "Make probabilities of outputs that are none yet."
@@ -73,7 +73,7 @@ _TFLITE_FILE = flags.DEFINE_string("tflite_file", None, "Where to write a TFLite
 _TFLITE_QUANTIZATION = flags.DEFINE_string(
     "tflite_quantization",
     "none",
-    f"How to make it smaller: {', '.join(_QUANTIZATIONS)}. int8 needs pictures: see //retrain.",
+    f"How to make it smaller: {', '.join(_QUANTIZATIONS)}. int8 needs images: see //retrain.",
 )
 _SAVED_MODEL_DIR = flags.DEFINE_string(
     "saved_model_dir", None, "Where to write a SavedModel, a folder."
@@ -165,7 +165,7 @@ def _check_outputs() -> None:
         coreml_options.check(coreml_file, coreml_flags.options())
     if _TFLITE_QUANTIZATION.value == "int8":
         raise UserError(
-            "--tflite_quantization=int8 needs pictures to measure; bazel run //retrain -- "
+            "--tflite_quantization=int8 needs images to measure; bazel run //retrain -- "
             "--image_dir=DIR --tflite_quantization=int8 has them"
         )
     if _TFLITE_QUANTIZATION.value not in _QUANTIZATIONS:

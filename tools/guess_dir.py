@@ -1,11 +1,11 @@
-"""Sorts the pictures of a folder with a classifier that retrain made.
+"""Sorts the images of a folder with a classifier that retrain made.
 
     bazel run //tools:guess_dir -- --graph=/tmp/output_graph.pb SRC DEST
 
-Each picture in SRC is copied to DEST under a name that says what it shows and how sure that is,
+Each image in SRC is copied to DEST under a name that says what it shows and how sure that is,
 such as elsa-0.99636.jpg. No file is ever written over: a second one gets -2. A run that was stopped
 goes on when the same command is started again; one that has ended begins anew. A table of the
-categories goes to standard output. The exit status is 1 where a picture could not be read or filed;
+classes goes to standard output. The exit status is 1 where an image could not be read or filed;
 it is named, and stays where it is.
 """
 
@@ -31,17 +31,17 @@ _LABELS = flags.DEFINE_string(
     "A file with one label a line. Needed only for a graph that does not carry its labels.",
 )
 _RECURSIVE = flags.DEFINE_boolean(
-    "recursive", False, "Look for pictures in the folders in SRC, too; not in DEST, if it is there."
+    "recursive", False, "Look for images in the folders in SRC, too; not in DEST, if it is there."
 )
 _BY_FOLDER = flags.DEFINE_boolean(
-    "by_folder", False, "File a picture under its own name, in DEST/<category>."
+    "by_folder", False, "File an image under its own name, in DEST/<class>."
 )
-_MOVE = flags.DEFINE_boolean("move", False, "Move the pictures instead of copying them.")
+_MOVE = flags.DEFINE_boolean("move", False, "Move the images instead of copying them.")
 _LINK = flags.DEFINE_enum(
     "link",
     None,
     [placing.HARD, placing.SYMBOLIC],
-    "Make links to the pictures instead of copies of them.",
+    "Make links to the images instead of copies of them.",
 )
 _UNSURE_BELOW = flags.DEFINE_float(
     "unsure_below",
@@ -55,7 +55,7 @@ _DRY_RUN = flags.DEFINE_boolean(
 _RESULTS = flags.DEFINE_string(
     "results",
     None,
-    "A file for what became of each picture, with the scores of all labels, which --undo takes; "
+    "A file for what became of each image, with the scores of all labels, which --undo takes; "
     "its name ends with .json, .csv or .jsonl. A new one for each run: that of an earlier run is "
     "written over only after --undo or --dry_run.",
 )
@@ -75,7 +75,7 @@ _DONE = {
 
 
 def main(arguments: list[str]) -> int:
-    """Files pictures, or puts them back; returns the exit status."""
+    """Files images, or puts them back; returns the exit status."""
     if _UNDO.value is not None:
         return _undo(user_path(_UNDO.value), arguments)
     options = _options(arguments)
@@ -94,7 +94,7 @@ def main(arguments: list[str]) -> int:
 def _options(arguments: list[str]) -> Options:
     if len(arguments) != 2:
         raise UserError(
-            f"two folders are needed, the one of the pictures and the one to file them in; "
+            f"two folders are needed, the one of the images and the one to file them in; "
             f"received: {' '.join(arguments) or 'none'}"
         )
     if _MOVE.value and _LINK.value:
@@ -114,11 +114,11 @@ def _options(arguments: list[str]) -> Options:
 def _tell(summary: Summary, options: Options) -> None:
     print(summary.table())
     done = "Would file" if options.dry_run else _DONE[options.how]
-    logging.info("%s %d pictures to %s", done, summary.filed, options.target)
+    logging.info("%s %d images to %s", done, summary.filed, options.target)
     if options.results:
         logging.info("Wrote what became of each to %s", options.results)
     if summary.left:
-        logging.warning("%d pictures stay where they are, as said above", summary.left)
+        logging.warning("%d images stay where they are, as said above", summary.left)
 
 
 def _undo(path: Path, arguments: list[str]) -> int:
@@ -130,7 +130,7 @@ def _undo(path: Path, arguments: list[str]) -> int:
         undone = undoing.undo(path)
     except FullError as error:
         raise UserError(f"{error}; make room and start the same command again") from error
-    logging.info("%d pictures are as they were before", undone.back)
+    logging.info("%d images are as they were before", undone.back)
     return int(undone.failed > 0)
 
 

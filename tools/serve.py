@@ -2,7 +2,7 @@
 
     bazel run //tools:serve -- --graph=/tmp/output_graph.pb --port=5000
 
-Open http://127.0.0.1:5000/ in a browser, or send pictures:
+Open http://127.0.0.1:5000/ in a browser, or send images:
 
     curl -F image=@picture.jpg http://127.0.0.1:5000/
 
@@ -35,7 +35,7 @@ _HOST = flags.DEFINE_string(
 )
 _PORT = flags.DEFINE_integer("port", 5000, "The port to serve at; 0 takes a free one.", 0, 65535)
 _NUM_TOP_PREDICTIONS = flags.DEFINE_integer(
-    "num_top_predictions", 5, "How many labels the page shows for a picture.", lower_bound=1
+    "num_top_predictions", 5, "How many labels the page shows for an image.", lower_bound=1
 )
 _MAX_MEGABYTES = flags.DEFINE_float(
     "max_megabytes", 20, "The most that a request may have, in millions of bytes.", 0.001
@@ -43,7 +43,7 @@ _MAX_MEGABYTES = flags.DEFINE_float(
 _MAX_MEGAPIXELS = flags.DEFINE_float(
     "max_megapixels",
     50,
-    "The most that a picture may have, in millions of pixels; more is refused before decoding.",
+    "The most that an image may have, in millions of pixels; more is refused before decoding.",
     0.001,
 )
 _TIMEOUT = flags.DEFINE_float(
@@ -70,9 +70,9 @@ _RELOAD_SECONDS = flags.DEFINE_float(
     "reload_seconds", 2, "How often to look whether there is a new classifier.", 0.01
 )
 
-# One labels while the other reads its picture, writes its answer, or waits to be woken.
+# One labels while the other reads its image, writes its answer, or waits to be woken.
 _WORKERS_PER_PROCESSOR = 2
-# Threads for the requests that are not pictures, and to send the others away.
+# Threads for the requests that are not images, and to send the others away.
 _SPARE_THREADS = 4
 
 

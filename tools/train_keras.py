@@ -2,12 +2,12 @@
 
     bazel run //tools:train_keras -- --train_dir=T --val_dir=V --architecture=A --output_dir=D
 
-T and V have a sub-folder of pictures for each category; the network learns from T and is judged by
+T and V have a sub-folder of images for each class; the network learns from T and is judged by
 V. T can also be a file of arrays such as mnist.npz, which has both. Two small networks are trained
 from scratch; pretrained ones get a new last layer, and as many of their own learn, too, as
---fine_tune_layers says. Where none does and no picture is varied, bottlenecks are cached, and an
+--fine_tune_layers says. Where none does and no image is varied, bottlenecks are cached, and an
 epoch takes no time. D gets the best network, as .keras and as model.json with model.weights.h5,
-its labels, drawings of how it went, and logs for TensorBoard.
+its labels, plots of how it went, and logs for TensorBoard.
 """
 
 import math
@@ -23,13 +23,13 @@ from tools.keras_training import options as choices
 from tools.keras_training.networks import NETWORKS
 from tools.keras_training.options import Augmentation, Options
 
-# A step with larger pictures would not fit into the memory of any machine.
+# A step with larger images would not fit into the memory of any machine.
 _LARGEST_SIDE = 2048
 
 _TRAIN_DIR = flags.DEFINE_string(
     "train_dir",
     None,
-    "Folder with a sub-folder of pictures for each category, or an .npz file with x_train, "
+    "Folder with a sub-folder of images for each class, or an .npz file with x_train, "
     "y_train, x_test and y_test. Required.",
 )
 _VAL_DIR = flags.DEFINE_string(
@@ -48,12 +48,12 @@ _WEIGHTS = flags.DEFINE_string(
     "weights", None, "File with the weights for a pretrained one that Keras wrote."
 )
 _EPOCHS = flags.DEFINE_integer(
-    "epochs", Options.epochs, "How often to learn from all pictures.", lower_bound=1
+    "epochs", Options.epochs, "How often to learn from all images.", lower_bound=1
 )
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size",
     None,
-    "Pictures in a step; by default 128 from scratch, 32 for pretrained networks.",
+    "Images in a step; by default 128 from scratch, 32 for pretrained networks.",
     lower_bound=1,
 )
 _GREYSCALE = flags.DEFINE_boolean(
@@ -62,7 +62,7 @@ _GREYSCALE = flags.DEFINE_boolean(
 _HEIGHT = flags.DEFINE_integer(
     "height",
     None,
-    "Of the network's pictures, in pixels; by default what is usual for it.",
+    "Of the network's images, in pixels; by default what is usual for it.",
     1,
     _LARGEST_SIDE,
 )
@@ -108,7 +108,7 @@ _PATIENCE = flags.DEFINE_integer(
 _CLASS_WEIGHTS = flags.DEFINE_string(
     "class_weights",
     Options.class_weights,
-    "How much each category counts: by_pictures, as many pictures as it has; balanced, all the "
+    "How much each class counts: by_pictures, as many images as it has; balanced, all the "
     "same; or label=number,..., so many times what the others count.",
 )
 _MIXED_PRECISION = flags.DEFINE_boolean(
@@ -119,25 +119,25 @@ _MIXED_PRECISION = flags.DEFINE_boolean(
 _RANDOM_SHIFT = flags.DEFINE_float(
     "random_shift",
     Augmentation.random_shift,
-    "Learn from training pictures moved at random, by so many percent of their size at most.",
+    "Learn from training images moved at random, by so many percent of their size at most.",
 )
 _RANDOM_ROTATION = flags.DEFINE_float(
     "random_rotation",
     Augmentation.random_rotation,
-    "Learn from training pictures turned at random, by so many degrees at most.",
+    "Learn from training images turned at random, by so many degrees at most.",
 )
 _RANDOM_SCALE = flags.DEFINE_float(
     "random_scale",
     Augmentation.random_scale,
-    "Learn from training pictures made larger or smaller at random, by so many percent at most.",
+    "Learn from training images made larger or smaller at random, by so many percent at most.",
 )
 _RANDOM_BRIGHTNESS = flags.DEFINE_float(
     "random_brightness",
     Augmentation.random_brightness,
-    "Learn from training pictures made brighter or darker, by so many percent at most.",
+    "Learn from training images made brighter or darker, by so many percent at most.",
 )
 _FLIP_LEFT_RIGHT = flags.DEFINE_boolean(
-    "flip_left_right", Augmentation.flip_left_right, "Mirror half of the training pictures."
+    "flip_left_right", Augmentation.flip_left_right, "Mirror half of the training images."
 )
 _BOTTLENECK_DIR = flags.DEFINE_string(
     "bottleneck_dir", str(Options.bottleneck_dir), "Folder of the cache, as for //retrain."
@@ -166,7 +166,7 @@ def main(arguments: list[str]) -> None:
     if arguments:
         raise UserError(
             f"no arguments besides flags are known, but got {arguments[0]}; --train_dir=DIR names "
-            "the folder of pictures"
+            "the folder of images"
         )
     options = _options()
     # What it imports must not keep --help or a wrong flag waiting.

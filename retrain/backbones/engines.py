@@ -35,7 +35,7 @@ class Runner(Protocol):
     """A network that is loaded, and may be run by any number of threads.
 
     Attributes:
-        batch_size: how many pictures a thread should give at a time.
+        batch_size: how many images a thread should give at a time.
         workers: how many threads keep it busy, decoding included.
     """
 
@@ -122,7 +122,7 @@ def check(name: str, backbone: Backbone) -> None:
 
 
 def exact(name: str) -> str:
-    """Returns the engine for the pictures that a classifier is tested with.
+    """Returns the engine for the images that a classifier is tested with.
 
     A head that learned from bfloat16 features is exported with a float32 backbone, so that it is
     tested with one, too.
@@ -183,15 +183,15 @@ class _LiteRTRunner:
     def features(self, pixels: np.ndarray) -> np.ndarray:
         """Returns float32 [N, feature_width] for uint8 [N, height, width, 3], RGB."""
         inputs = look_up(_in_order(pixels, self._backbone), self._levels)
-        return np.concatenate([self._run(picture[np.newaxis]) for picture in inputs])
+        return np.concatenate([self._run(image[np.newaxis]) for image in inputs])
 
     def close(self) -> None:
         """Frees its memory; it cannot be run any more."""
         del self._model
 
-    def _run(self, picture: np.ndarray) -> np.ndarray:
+    def _run(self, image: np.ndarray) -> np.ndarray:
         out = self._model.output
-        numbers = self._model.run(picture)
+        numbers = self._model.run(image)
         if out.dtype == np.int8:
             return (numbers.astype(np.float32) - out.zero_point) * np.float32(out.scale)
         return numbers

@@ -21,7 +21,7 @@ FLATBUFFER_INPUT = "pixels"
 
 
 class Pixels(NamedTuple):
-    """What a network takes: pictures of this size, so normalised; as of a Backbone."""
+    """What a network takes: images of this size, so normalised; as of a Backbone."""
 
     height: int
     width: int
@@ -49,7 +49,7 @@ class Part(NamedTuple):
 
 
 def to_flatbuffer(network: Any) -> bytes:
-    """Returns `network` as a float32 TFLite file for one picture at a time.
+    """Returns `network` as a float32 TFLite file for one image at a time.
 
     Args:
         network: a Keras model from [N, height, width, 3] to [N, feature_width], float32.

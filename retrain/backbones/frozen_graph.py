@@ -137,7 +137,7 @@ def _part(graph: Any, layout: Layout, file: Path) -> tuple[freeze.Part, int]:
         shapes = dict(graph_parts.shapes(part, f"{start}:0", size))
     except ValueError as error:
         raise UserError(
-            f"the graph {file} does not take pictures of {layout.height} x {layout.width} pixels "
+            f"the graph {file} does not take images of {layout.height} x {layout.width} pixels "
             f"at --input_layer={layout.input_layer} ({_first_line(error)}); set --input_height "
             "and --input_width, or another --input_layer"
         ) from error
@@ -145,7 +145,7 @@ def _part(graph: Any, layout: Layout, file: Path) -> tuple[freeze.Part, int]:
     if not width:
         others = ", ".join(graph_layout.vectors(graph, layout.input_layer, size))
         raise UserError(
-            f"--bottleneck_layer={end} of the graph {file} has not one vector for each picture, "
+            f"--bottleneck_layer={end} of the graph {file} has not one vector for each image, "
             f"but the shape {shapes.get(end)}; choose another{f', such as {others}' * bool(others)}"
         )
     if len(shapes[end]) != 2:
@@ -177,10 +177,10 @@ def _write(
     made = freeze.graph_around(part, pixels).SerializeToString(deterministic=True)
     flatbuffer = freeze.flatbuffer_if_possible(_function(part, size))
 
-    def features(pictures: np.ndarray) -> np.ndarray:
+    def features(images: np.ndarray) -> np.ndarray:
         run = (
             session.run(f"{layout.bottleneck_layer}:0", {f"{layout.input_layer}:0": p[None]})
-            for p in pictures
+            for p in images
         )
         return np.concatenate([np.reshape(vector, (1, -1)) for vector in run])
 
@@ -192,7 +192,7 @@ def _write(
 
 
 def _function(part: freeze.Part, size: tuple[int, int]) -> Any:
-    """Returns the network as a function of one picture."""
+    """Returns the network as a function of one image."""
     import tensorflow as tf
     from tensorflow.python.framework import convert_to_constants
 

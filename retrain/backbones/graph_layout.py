@@ -21,8 +21,8 @@ class Layout(NamedTuple):
     Attributes:
         input_layer: name of the node that takes pixels.
         bottleneck_layer: name of the node that the bottlenecks come from.
-        height: of the pictures, in pixels.
-        width: of the pictures, in pixels.
+        height: of the images, in pixels.
+        width: of the images, in pixels.
     """
 
     input_layer: str
@@ -95,7 +95,7 @@ def find(graph: Any, options: BackboneOptions, file: Path) -> Layout:
 
 
 def vectors(graph: Any, start: str, size: tuple[int, int]) -> list[str]:
-    """Returns the last few nodes of one vector for each picture of that height and width."""
+    """Returns the last few nodes of one vector for each image of that height and width."""
     with contextlib.suppress(ValueError):
         layers = graph_parts.shapes(graph, f"{start}:0", size)
         return [name for name, shape in layers if vector_width(shape)][-_NAMED_AT_MOST:]
@@ -103,7 +103,7 @@ def vectors(graph: Any, start: str, size: tuple[int, int]) -> list[str]:
 
 
 def vector_width(shape: list[int | None] | None) -> int | None:
-    """Returns the width of a vector for each picture, None where the shape is another."""
+    """Returns the width of a vector for each image, None where the shape is another."""
     if shape and (len(shape) == 2 or (len(shape) == 4 and shape[1:3] == [1, 1])):
         return shape[-1]
     return None
@@ -121,7 +121,7 @@ def _said_by(graph: Any) -> _Said | None:
 
 
 def fine_tuned(graph: Any) -> bool:
-    """Tells whether a graph says of itself that its network has learned from pictures.
+    """Tells whether a graph says of itself that its network has learned from images.
 
     The run that wrote it may have fine-tuned it, or have been given a network that was.
     """
@@ -154,7 +154,7 @@ def _missing(flag: str, name: str, file: Path, candidates: list[str]) -> UserErr
 def _needed(flag: str, value: _Value | None, file: Path) -> _Value:
     if value is None:
         raise UserError(
-            f"--input_{flag} is needed: the graph {file} does not say which pictures it takes"
+            f"--input_{flag} is needed: the graph {file} does not say which images it takes"
         )
     return value
 

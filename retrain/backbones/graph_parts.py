@@ -79,7 +79,7 @@ def passed_on_to(graph: Any, name: str) -> str:
 def modernise(graph: Any) -> None:
     """Replaces operations of 2015 that converters do not know, in place, by equal ones.
 
-    Shapes that are written for one picture become such for any number.
+    Shapes that are written for one image become such for any number.
     """
     constants = {node.name: node for node in graph.node if node.op == "Const"}
     for node in list(graph.node):
@@ -132,7 +132,7 @@ def shapes(graph: Any, start: str, size: tuple[int, int]) -> Iterator[tuple[str,
 
     Args:
         graph: a GraphDef as for `cut`, without the node `start`, or with it.
-        start: name of the tensor that takes pictures.
+        start: name of the tensor that takes images.
         size: their height and width.
     """
     import tensorflow as tf
@@ -165,7 +165,7 @@ def _fuse_normalisation(graph: Any, node: Any, constants: dict[str, Any]) -> Non
 
 def _free_first_dimension(constant: Any) -> None:
     shape = _array(constant)
-    # Where nothing depends on the number of pictures, this is the same shape.
+    # Where nothing depends on the number of images, this is the same shape.
     if shape.ndim == 1 and len(shape) > 1 and shape[0] == 1 and (shape >= 0).all():
         free = np.concatenate([[-1], shape[1:]]).astype(shape.dtype)
         constant.attr["value"].tensor.CopyFrom(_tensor(free))

@@ -12,19 +12,19 @@ _HEAD_BYTES = 1 << 18
 _MAX_EXIF_TAGS = 512
 _ORIENTATION_TAG = 0x0112
 
-# By orientation, 0 to 8: what brings the picture upright, after its axes were swapped where needed.
+# By orientation, 0 to 8: what brings the image upright, after its axes were swapped where needed.
 _SWAPPED = [False, False, False, False, False, True, True, True, True]
 _TOP_TO_BOTTOM = [False, False, False, True, True, False, False, True, True]
 _LEFT_TO_RIGHT = [False, False, True, True, False, False, True, True, False]
 
 
 def decode(contents: Any, height: int, width: int) -> Any:
-    """Returns the picture in `contents`, upright and in colour.
+    """Returns the image in `contents`, upright and in colour.
 
     Args:
         contents: string scalar tensor, the bytes of a JPEG, PNG, BMP or GIF file (its first frame).
-        height: that the picture will be resized to.
-        width: that the picture will be resized to.
+        height: that the image will be resized to.
+        width: that the image will be resized to.
 
     Returns:
         uint8 [h, w, 3] tensor, RGB. JPEG files are scaled down by 2, 4 or 8 where that leaves them

@@ -1,4 +1,4 @@
-"""Networks in modules of TensorFlow Hub: SavedModels from pictures to a vector for each."""
+"""Networks in modules of TensorFlow Hub: SavedModels from images to a vector for each."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ def load(options: BackboneOptions, cache_dir: Path) -> Backbone:
         cache_dir: the folder of the cache.
 
     Raises:
-        UserError: there is no such module, it gives no vectors, or it takes no such pictures.
+        UserError: there is no such module, it gives no vectors, or it takes no such images.
     """
     handle = options.tfhub_module
     assert handle is not None
@@ -83,7 +83,7 @@ def _digests(folder: Path) -> list[tuple[str, str]]:
 
 
 def _network(folder: Path, handle: str) -> tuple[Callable[[Any], Any], list[int | None] | None]:
-    """Returns the module as a function, and the shape of pictures that it states, if any."""
+    """Returns the module as a function, and the shape of images that it states, if any."""
     import tensorflow as tf
 
     if not _is_of_tensorflow_2(folder, handle):
@@ -99,7 +99,7 @@ def _network(folder: Path, handle: str) -> tuple[Callable[[Any], Any], list[int 
     call, stated = _call(module)
     if call is None:
         raise UserError(
-            f"--tfhub_module={handle} cannot be called with pictures; choose a module that is "
+            f"--tfhub_module={handle} cannot be called with images; choose a module that is "
             "called feature vector"
         )
     return call, stated
@@ -114,14 +114,14 @@ def _feature_width(network: Callable[[Any], Any], size: tuple[int, int], handle:
         features = network(tf.zeros((2, height, width, 3)))
     except Exception as error:
         raise UserError(
-            f"--tfhub_module={handle} does not take pictures of {height} x {width} pixels in "
+            f"--tfhub_module={handle} does not take images of {height} x {width} pixels in "
             f"colour ({_first_line(error)}); set --input_height and --input_width, or choose a "
             "module that is called feature vector"
         ) from error
     shape = getattr(features, "shape", None)
     if shape is None or shape.rank != 2 or features.dtype != tf.float32:
         raise UserError(
-            f"--tfhub_module={handle} does not give one vector for each picture, but "
+            f"--tfhub_module={handle} does not give one vector for each image, but "
             f"{f'the shape {shape}' if shape is not None else 'several tensors'}; choose a module "
             "that is called feature vector"
         )
@@ -146,7 +146,7 @@ def _not_loaded(handle: str, error: Exception) -> UserError:
 
 
 def _call(module: Any) -> tuple[Callable[[Any], Any] | None, Any]:
-    """Returns how to call the module, and the shape of pictures that it states, if any."""
+    """Returns how to call the module, and the shape of images that it states, if any."""
     if callable(module):
         functions = getattr(module.__call__, "concrete_functions", None) or ()
         shapes = [_shape(function.structured_input_signature) for function in functions]
@@ -175,7 +175,7 @@ def _by_position(module: Any, name: str) -> Callable[[Any], Any]:
 
 
 def _shape(signature: Any) -> list[int | None] | None:
-    """Returns the shape of the first argument that is like a batch of pictures."""
+    """Returns the shape of the first argument that is like a batch of images."""
     import tensorflow as tf
 
     for value in tf.nest.flatten(signature):
@@ -188,7 +188,7 @@ def _shape(signature: Any) -> list[int | None] | None:
 def _size(
     options: BackboneOptions, handle: str, stated: list[int | None] | None
 ) -> tuple[int, int]:
-    """Returns height and width of the pictures: as the user says, or the module, or its name.
+    """Returns height and width of the images: as the user says, or the module, or its name.
 
     Raises:
         UserError: nobody says it.
@@ -200,12 +200,12 @@ def _size(
     usual = module_files.size_in_name(handle)
     if usual is None:
         raise UserError(
-            f"--tfhub_module={handle} takes pictures of any size: set --input_height "
+            f"--tfhub_module={handle} takes images of any size: set --input_height "
             "and --input_width to what it was trained with, such as 224"
         )
     height, width = height or usual, width or usual
     logging.info(
-        "%s takes pictures of any size, and has %d in its name: they are brought to %d x %d "
+        "%s takes images of any size, and has %d in its name: they are brought to %d x %d "
         "pixels; --input_height and --input_width set another size.",
         *(module_files.name(handle), usual, height, width),
     )

@@ -1,7 +1,7 @@
 """The networks of `keras.applications`, one row each.
 
-Keras says how each wants its pictures only in code, or builds it into the network. Here it is a
-mean and a std as of any backbone, so that pictures are normalised in one place.
+Keras says how each wants its images only in code, or builds it into the network. Here it is a
+mean and a std as of any backbone, so that images are normalised in one place.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ SITE = "https://storage.googleapis.com/tensorflow/keras-applications"
 
 
 class Scaling(NamedTuple):
-    """How pictures are normalised; a mode of Keras's `preprocess_input`."""
+    """How images are normalised; a mode of Keras's `preprocess_input`."""
 
     channel_order: str
     mean: tuple[float, float, float]
@@ -30,8 +30,8 @@ class Application:
 
     Attributes:
         builder: its name in `keras.applications`.
-        side: height and width of its pictures, in pixels.
-        scaling: of its pictures.
+        side: height and width of its images, in pixels.
+        scaling: of its images.
         feature_width: values in a bottleneck.
         parameters: how many numbers its weights are, without the layers for ImageNet's classes.
         parameters_with_top: the same, with them.
@@ -162,7 +162,7 @@ APPLICATIONS: dict[str, Application] = {
 
 NAMES = tuple(APPLICATIONS)
 
-# The original's names of MobileNets, of parts of the full width and of several sizes of pictures.
+# The original's names of MobileNets, of parts of the full width and of several sizes of images.
 MOBILENETS = "mobilenet_<1.0|0.75|0.50|0.25>_<224|192|160|128>"
 
 

@@ -14,20 +14,20 @@ class QuantiseError(Exception):
     """The network cannot be computed in int8; the message says why."""
 
 
-def to_int8(flatbuffer: bytes, pictures: Iterable[np.ndarray]) -> bytes:
+def to_int8(flatbuffer: bytes, images: Iterable[np.ndarray]) -> bytes:
     """Returns the network with weights, activations, input and output in int8.
 
-    How far apart the numbers of each layer may be is measured on pictures (static quantisation,
+    How far apart the numbers of each layer may be is measured on images (static quantisation,
     Jacob et al., 2017, https://arxiv.org/abs/1712.05877), weights are scaled by channel.
 
     Args:
         flatbuffer: from `freeze.to_flatbuffer`.
-        pictures: float32 [height, width, 3] each, normalised.
+        images: float32 [height, width, 3] each, normalised.
 
     Raises:
         QuantiseError: it has operations that are not known in int8.
     """
-    samples = [{FLATBUFFER_INPUT: picture[np.newaxis]} for picture in pictures]
+    samples = [{FLATBUFFER_INPUT: image[np.newaxis]} for image in images]
     # LiteRT warns of the mode that measuring needs.
     with quiet_libraries():
         from ai_edge_quantizer import calibrator, quantizer, recipe, recipe_manager
@@ -36,7 +36,7 @@ def to_int8(flatbuffer: bytes, pictures: Iterable[np.ndarray]) -> bytes:
         recipes = recipe_manager.RecipeManager()
         recipes.load_quantization_recipe(recipe.static_wi8_ai8())
         try:
-            # The default, a moving average, clips the extremes and depends on the pictures' order.
+            # The default, a moving average, clips the extremes and depends on the images' order.
             # This mode measures in a third of the default's time.
             measured = calibrator.Calibrator(
                 flatbuffer,

@@ -15,8 +15,8 @@ _TOLERANCE = 1e-3
 # a change of the pixels makes.
 _CHANGE = 1e-6
 _TIMES_THE_CHANGE = 4
-# Enough to see that pictures do not get into each other's way.
-_PICTURES = 2
+# Enough to see that images do not get into each other's way.
+_IMAGES = 2
 
 
 class ConversionError(Exception):
@@ -30,7 +30,7 @@ def check(
     flatbuffer: bytes | None,
     name: str = "the network",
 ) -> None:
-    """Compares the files with the network on pictures of noise.
+    """Compares the files with the network on images of noise.
 
     Args:
         features: of the network: float32 [N, height, width, 3], normalised, to [N, feature_width].
@@ -44,7 +44,7 @@ def check(
         UserError: the network gives no features that anything could be learned from.
     """
     rng = np.random.default_rng(0)
-    pixels = rng.uniform(-1, 1, (_PICTURES, *size, 3)).astype(np.float32)
+    pixels = rng.uniform(-1, 1, (_IMAGES, *size, 3)).astype(np.float32)
     expected = np.asarray(features(pixels))
     # This way and that, as rounding does.
     change = (_CHANGE * rng.choice([-1, 1], pixels.shape)).astype(np.float32)
@@ -65,5 +65,5 @@ def check(
         compare(session.run("bottleneck:0", {"input:0": pixels}), "graph")
     if flatbuffer is not None:
         model = LiteRTModel(flatbuffer)
-        found = np.concatenate([model.run(picture[np.newaxis]) for picture in pixels])
+        found = np.concatenate([model.run(image[np.newaxis]) for image in pixels])
         compare(found, "TFLite file")

@@ -1,4 +1,4 @@
-"""What a backbone is: a pretrained network that turns pictures into bottlenecks."""
+"""What a backbone is: a pretrained network that turns images into bottlenecks."""
 
 import dataclasses
 from pathlib import Path
@@ -8,7 +8,7 @@ from retrain.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Backbone:
-    """A network and how it wants its pictures.
+    """A network and how it wants its images.
 
     Files hold the same network with the same weights: one that every TensorFlow session runs and
     that becomes the exported graph, one for LiteRT, which computes features twice as fast, and one
@@ -17,8 +17,8 @@ class Backbone:
     Attributes:
         name: what `--architecture` calls it.
         fingerprint: changes when anything does that changes features.
-        height: of its pictures, in pixels.
-        width: of its pictures, in pixels.
+        height: of its images, in pixels.
+        width: of its images, in pixels.
         mean: of each channel, in units of 0 to 255; subtracted first.
         std: of each channel; what is divided by then.
         channel_order: "RGB" or "BGR".
@@ -29,8 +29,8 @@ class Backbone:
             [1, feature_width]; None where TFLite has not all of the network's operations.
         keras_file: a Keras model from float32 [N, height, width, 3], normalised, to float32
             [N, feature_width], of Keras's own layers; None where the network is not of such.
-        fine_tuned: whether it has learned from the training pictures, whose features therefore
-            tell nothing of those of other pictures.
+        fine_tuned: whether it has learned from the training images, whose features therefore
+            tell nothing of those of other images.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The features of all pictures of a run: computed or from the cache, part by part."""
+"""The features of all images of a run: computed or from the cache, part by part."""
 
 import logging
 from collections import defaultdict
@@ -15,7 +15,7 @@ from retrain.bottlenecks import int8_network
 from retrain.bottlenecks.job import Job
 from retrain.bottlenecks.store import open_store
 from retrain.config import DistortionOptions
-from retrain.data.dataset import Dataset, Picture
+from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 
 NO_DISTORTIONS = DistortionOptions()
@@ -25,36 +25,36 @@ _NAMED_AT_MOST = 3
 
 @dataclass(frozen=True)
 class Part:
-    """Some of the pictures.
+    """Some of the images.
 
     Attributes:
-        pictures: N of them.
-        variants: float16 [N, variants, feature_width]; the picture itself is the first variant.
-        categories: int64 [N].
+        images: N of them.
+        variants: float16 [N, variants, feature_width]; the image itself is the first variant.
+        class_ids: int64 [N].
     """
 
-    pictures: tuple[Picture, ...]
+    images: tuple[ImageFile, ...]
     variants: np.ndarray
-    categories: np.ndarray
+    class_ids: np.ndarray
 
     @property
     def vectors(self) -> np.ndarray:
-        """Float16 [N, feature_width], of the pictures as they are."""
+        """Float16 [N, feature_width], of the images as they are."""
         return self.variants[:, 0]
 
     def examples(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns all variants, float16 [N * variants, feature_width], and their categories."""
+        """Returns all variants, float16 [N * variants, feature_width], and their classes."""
         count, variants, width = self.variants.shape
-        return self.variants.reshape(count * variants, width), self.categories.repeat(variants)
+        return self.variants.reshape(count * variants, width), self.class_ids.repeat(variants)
 
     def take(self, rows: np.ndarray) -> "Part":
-        """Returns the pictures with the numbers `rows`, int [M]."""
-        pictures = tuple(self.pictures[row] for row in rows)
-        return Part(pictures, self.variants[rows], self.categories[rows])
+        """Returns the images with the numbers `rows`, int [M]."""
+        images = tuple(self.images[row] for row in rows)
+        return Part(images, self.variants[rows], self.class_ids[rows])
 
     def sample(self, size: int, seed: int) -> "Part":
-        """Returns `size` of the pictures, drawn at random; all for -1, or where there are fewer."""
-        count = len(self.pictures)
+        """Returns `size` of the images, drawn at random; all for -1, or where there are fewer."""
+        count = len(self.images)
         if size == -1 or size >= count:
             return self
         return self.take(np.sort(np.random.default_rng(seed).permutation(count)[:size]))
@@ -62,15 +62,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Bottlenecks:
-    """The features of all pictures that can be read.
+    """The features of all images that can be read.
 
     Attributes:
-        dataset: those pictures, split anew where others had to be left out.
+        dataset: those images, split anew where others had to be left out.
         engine: name of what computed them.
         parts: TRAINING, VALIDATION and TEST.
         computed: how many vectors were computed now, also those that turned out to be of no use
-            when other pictures could not be read.
-        unreadable: why each other picture could not be read.
+            when other images could not be read.
+        unreadable: why each other image could not be read.
         reused: how many of the vectors were in the cache before.
         int8_network: as a TFLite file, where it computed them.
     """
@@ -102,28 +102,28 @@ def compute_bottlenecks(
     distortions: DistortionOptions = NO_DISTORTIONS,
     told: bool = False,
 ) -> Bottlenecks:
-    """Returns the bottlenecks of all pictures of `dataset`.
+    """Returns the bottlenecks of all images of `dataset`.
 
-    Pictures are read, decoded and run through the network by a few threads, a batch at a time, and
+    Images are read, decoded and run through the network by a few threads, a batch at a time, and
     stored as they come: memory holds the vectors and little else.
 
     Args:
-        dataset: the pictures.
+        dataset: the images.
         backbone: the network.
         engine: one of `engines.NAMES`.
         cache_dir: the folder of the cache.
-        strict: whether a picture that cannot be read is an error.
-        distortions: how training pictures are varied. Others never are.
-        told: whether the user knows already which pictures are odd.
+        strict: whether an image that cannot be read is an error.
+        distortions: how training images are varied. Others never are.
+        told: whether the user knows already which images are odd.
 
     Raises:
-        UserError: the cache cannot be used, the disk is full, or too few pictures can be read, or
+        UserError: the cache cannot be used, the disk is full, or too few images can be read, or
             the engine cannot be used.
     """
     name = engines.chosen(engine)
     network = None
     if name == engines.INT8:
-        network = int8_network.for_pictures(dataset, backbone, cache_dir)
+        network = int8_network.for_images(dataset, backbone, cache_dir)
     fastest = exact = engines.engine(name, backbone, network)
     if engines.exact(name) != name:
         exact = engines.engine(engines.exact(name), backbone)
@@ -142,16 +142,16 @@ def compute_bottlenecks(
             del jobs
             unreadable |= skipped
             logging.warning(
-                "Skipped %d of %d pictures, which cannot be read; they are named above.",
+                "Skipped %d of %d images, which cannot be read; they are named above.",
                 len(skipped),
-                len(dataset.pictures),
+                len(dataset.images),
             )
-            # It may move pictures into other parts, whose vectors are others.
+            # It may move images into other parts, whose vectors are others.
             dataset = dataset.without(skipped)
     if not told:
-        _warn_of_equal_pictures([pair for job in jobs for pair in job.pictures_and_digests()])
+        _warn_of_equal_images([pair for job in jobs for pair in job.images_and_digests()])
     parts = {
-        split: Part(tuple(job.pictures), job.vectors, _categories(job.pictures))
+        split: Part(tuple(job.images), job.vectors, _class_ids(job.images))
         for split, job in zip((VALIDATION, TEST, TRAINING), jobs, strict=True)
     }
     reused = sum(job.reused(made) for job in jobs)
@@ -170,7 +170,7 @@ def _run_jobs(
     exact, fastest = exact_and_fastest
     undistorted = DistortionOptions(seed=distortions.seed)
     with open_store(cache_dir) as store:
-        # Held-out pictures come first: their engine is loaded already while another one still
+        # Held-out images come first: their engine is loaded already while another one still
         # loads.
         jobs = (
             Job(dataset.split(VALIDATION), backbone, exact, store, undistorted),
@@ -182,27 +182,27 @@ def _run_jobs(
     return jobs
 
 
-def _categories(pictures: Sequence[Picture]) -> np.ndarray:
-    return np.array([picture.category for picture in pictures], np.int64)
+def _class_ids(images: Sequence[ImageFile]) -> np.ndarray:
+    return np.array([image.class_id for image in images], np.int64)
 
 
-def _warn_of_equal_pictures(pictures: Sequence[tuple[Picture, bytes]]) -> None:
-    """Tells of pictures that contradict one another, and of those that make the test too easy."""
-    pictures_of: dict[bytes, list[Picture]] = defaultdict(list)
-    for picture, digest in pictures:
-        pictures_of[digest].append(picture)
-    groups = [group for group in pictures_of.values() if len(group) > 1]
+def _warn_of_equal_images(images: Sequence[tuple[ImageFile, bytes]]) -> None:
+    """Tells of images that contradict one another, and of those that make the test too easy."""
+    images_of: dict[bytes, list[ImageFile]] = defaultdict(list)
+    for image, digest in images:
+        images_of[digest].append(image)
+    groups = [group for group in images_of.values() if len(group) > 1]
     _warn_of_groups(
-        "The same picture is in two categories: %s. One of them is wrong.",
-        [group for group in groups if len({picture.category for picture in group}) > 1],
+        "The same image is in two classes: %s. One of them is wrong.",
+        [group for group in groups if len({image.class_id for image in group}) > 1],
     )
     _warn_of_groups(
-        "The same picture is in two parts, so that accuracies look better than they are: %s.",
-        [group for group in groups if len({picture.split for picture in group}) > 1],
+        "The same image is in two parts, so that accuracies look better than they are: %s.",
+        [group for group in groups if len({image.split for image in group}) > 1],
     )
 
 
-def _warn_of_groups(message: str, groups: list[list[Picture]]) -> None:
+def _warn_of_groups(message: str, groups: list[list[ImageFile]]) -> None:
     if groups:
         named = "; ".join(
             " = ".join(str(p.path) for p in group) for group in groups[:_NAMED_AT_MOST]

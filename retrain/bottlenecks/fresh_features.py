@@ -1,6 +1,6 @@
 """Features of distortions that are made anew for every training step, as the original makes them.
 
-They take as long as they took there: the network runs for every picture of every step. Kept
+They take as long as they took there: the network runs for every image of every step. Kept
 variants (`DistortionOptions.per_image`) give classifiers that are as good in a hundredth of that.
 """
 
@@ -14,20 +14,20 @@ from retrain.backbones import engines
 from retrain.backbones.spec import Backbone
 from retrain.config import DistortionOptions
 from retrain.data import distortions, pixels
-from retrain.data.dataset import Picture
+from retrain.data.dataset import ImageFile
 from retrain.errors import UserError
 from retrain.system.threads import parallel_map
 
 
 class FreshFeatures:
-    """Distorts training pictures, every time differently, and runs them through the network.
+    """Distorts training images, every time differently, and runs them through the network.
 
     A context manager, which frees the network's memory.
     """
 
     def __init__(
         self,
-        pictures: Sequence[Picture],
+        images: Sequence[ImageFile],
         backbone: Backbone,
         engine: str,
         options: DistortionOptions,
@@ -35,17 +35,17 @@ class FreshFeatures:
         """Loads the network.
 
         Args:
-            pictures: of the training part.
+            images: of the training part.
             backbone: the network.
             engine: what runs it, one that needs no quantised network.
             options: how to distort.
         """
-        self._pictures = pictures
+        self._images = images
         self._backbone = backbone
         self._options = options
         self._engine = engines.engine(engine, backbone)
         self._runner = self._engine.load()
-        # No two pictures of any step are distorted alike.
+        # No two images of any step are distorted alike.
         self._numbers = itertools.count(1)
 
     def __enter__(self) -> "FreshFeatures":
@@ -55,10 +55,10 @@ class FreshFeatures:
         self._engine.close()
 
     def of(self, rows: np.ndarray) -> np.ndarray:
-        """Returns float32 [N, feature_width] of new distortions of the pictures `rows`, int [N].
+        """Returns float32 [N, feature_width] of new distortions of the images `rows`, int [N].
 
         Raises:
-            UserError: a picture cannot be read any more.
+            UserError: an image cannot be read any more.
         """
         wanted = list(zip(rows.tolist(), self._numbers))  # noqa: B905 (numbers have no end)
         size = self._runner.batch_size
@@ -69,7 +69,7 @@ class FreshFeatures:
         return self._runner.features(np.stack([self._distorted(*one) for one in wanted]))
 
     def _distorted(self, row: int, number: int) -> np.ndarray:
-        path = self._pictures[row].path
+        path = self._images[row].path
         size = (self._backbone.height, self._backbone.width)
         try:
             data = path.read_bytes()
@@ -77,6 +77,6 @@ class FreshFeatures:
             (result,) = distortions.variants(data, digest, [number], *size, self._options)
         except OSError as error:
             raise UserError(f"{path} cannot be read any more: {error.strerror}") from error
-        except pixels.UnreadablePictureError as error:
+        except pixels.UnreadableImageError as error:
             raise UserError(f"{path} cannot be read any more: {error}") from error
         return result

@@ -1,8 +1,8 @@
-"""The int8 network of a data set: quantised once for pictures that it is learned from, then kept.
+"""The int8 network of a data set: quantised once for images that it is learned from, then kept.
 
 Features of another network are others, and a head is for one of them alone. A network is therefore
-kept for as long as it fits: what was measured on some pictures holds for more of their kind, and
-features in the cache stay of use when pictures are added.
+kept for as long as it fits: what was measured on some images holds for more of their kind, and
+features in the cache stay of use when images are added.
 """
 
 import contextlib
@@ -15,37 +15,37 @@ from pathlib import Path
 from retrain.backbones import quantise
 from retrain.backbones.spec import Backbone
 from retrain.data import pixels
-from retrain.data.dataset import Dataset, Picture
+from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TRAINING
 from retrain.errors import UserError
 from retrain.runtimes.litert import LiteRTError, LiteRTModel
 from retrain.system.files import write_file
 
 # More did not change what features are worth.
-_PICTURES = 50
-_FEWEST_PICTURES = 20
+_IMAGES = 50
+_FEWEST_IMAGES = 20
 
-# Of the pictures that a network was measured on: how many must be in the present draw.
+# Of the images that a network was measured on: how many must be in the present draw.
 _LEAST_SHARE = 0.5
 
 
-def for_pictures(dataset: Dataset, backbone: Backbone, cache_dir: Path) -> bytes:
-    """Returns the backbone in int8, measured on a sample of the training pictures.
+def for_images(dataset: Dataset, backbone: Backbone, cache_dir: Path) -> bytes:
+    """Returns the backbone in int8, measured on a sample of the training images.
 
-    The sample is drawn by hashes of names, so that adding pictures seldom changes much of it. In
-    the folder of the cache, each network is kept beside a list of the pictures that it was
+    The sample is drawn by hashes of names, so that adding images seldom changes much of it. In
+    the folder of the cache, each network is kept beside a list of the images that it was
     measured on, and taken again where at least half of them are in the present sample.
 
     Args:
-        dataset: the pictures.
+        dataset: the images.
         backbone: the network.
         cache_dir: where the network is kept.
 
     Raises:
-        UserError: there are too few pictures that can be read, the network cannot be quantised, or
+        UserError: there are too few images that can be read, the network cannot be quantised, or
             the folder cannot be read or written.
     """
-    contents = [_read(picture) for picture in _drawn(dataset)]
+    contents = [_read(image) for image in _drawn(dataset)]
     digests = sorted({hashlib.sha256(data).hexdigest() for data in contents})
     for path in _fitting(cache_dir, backbone, digests):
         network = _kept(path)
@@ -60,13 +60,13 @@ def for_pictures(dataset: Dataset, backbone: Backbone, cache_dir: Path) -> bytes
     return network
 
 
-def _drawn(dataset: Dataset) -> list[Picture]:
-    def order(picture: Picture) -> tuple[bytes, Path]:
-        name = f"{dataset.folders[picture.category]}/{picture.path.name}"
-        # In folders inside a category's, names may be the same.
-        return hashlib.sha256(name.encode(errors="surrogateescape")).digest(), picture.path
+def _drawn(dataset: Dataset) -> list[ImageFile]:
+    def order(image: ImageFile) -> tuple[bytes, Path]:
+        name = f"{dataset.folders[image.class_id]}/{image.path.name}"
+        # In folders inside a class's, names may be the same.
+        return hashlib.sha256(name.encode(errors="surrogateescape")).digest(), image.path
 
-    return sorted(dataset.split(TRAINING), key=order)[:_PICTURES]
+    return sorted(dataset.split(TRAINING), key=order)[:_IMAGES]
 
 
 def _prefix(backbone: Backbone) -> str:
@@ -74,7 +74,7 @@ def _prefix(backbone: Backbone) -> str:
 
 
 def _description(backbone: Backbone, digests: Collection[str]) -> str:
-    """Returns what a network was made of, as JSON; `digests` are SHA-256 of pictures."""
+    """Returns what a network was made of, as JSON; `digests` are SHA-256 of images."""
     content = {
         "backbone": backbone.fingerprint,
         "preprocessing": pixels.PREPROCESSING_VERSION,
@@ -84,7 +84,7 @@ def _description(backbone: Backbone, digests: Collection[str]) -> str:
 
 
 def _fitting(cache_dir: Path, backbone: Backbone, digests: Collection[str]) -> list[Path]:
-    """Returns the networks for the backbone that fit the pictures, the best first."""
+    """Returns the networks for the backbone that fit the images, the best first."""
     present = set(digests)
     found = []
     for path, measured_on in _described(cache_dir, backbone):
@@ -95,7 +95,7 @@ def _fitting(cache_dir: Path, backbone: Backbone, digests: Collection[str]) -> l
 
 
 def _described(cache_dir: Path, backbone: Backbone) -> Iterator[tuple[Path, set[str]]]:
-    """Yields the networks for the backbone, and SHA-256 of the pictures of each."""
+    """Yields the networks for the backbone, and SHA-256 of the images of each."""
     for path in cache_dir.glob("*.json"):
         if not path.name.startswith(_prefix(backbone)):
             continue
@@ -122,28 +122,28 @@ def _kept(path: Path) -> bytes | None:
     return network
 
 
-def _read(picture: Picture) -> bytes:
+def _read(image: ImageFile) -> bytes:
     """Returns the content of the file; nothing where it cannot be read, as of an empty file."""
     try:
-        return picture.path.read_bytes()
+        return image.path.read_bytes()
     except OSError:
         return b""
 
 
 def _quantised(contents: list[bytes], backbone: Backbone) -> bytes:
-    pictures = []
+    images = []
     for data in contents:
-        with contextlib.suppress(pixels.UnreadablePictureError):
-            pictures.append(pixels.decode(data, backbone.height, backbone.width))
-    if len(pictures) < _FEWEST_PICTURES:
+        with contextlib.suppress(pixels.UnreadableImageError):
+            images.append(pixels.decode(data, backbone.height, backbone.width))
+    if len(images) < _FEWEST_IMAGES:
         raise UserError(
-            f"int8 needs {_FEWEST_PICTURES} training pictures that can be read to measure the "
-            f"network on, but there are {len(pictures)}; choose another --engine and another "
+            f"int8 needs {_FEWEST_IMAGES} training images that can be read to measure the "
+            f"network on, but there are {len(images)}; choose another --engine and another "
             "--tflite_quantization"
         )
-    logging.info("Quantising %s to int8, measured on %d pictures.", backbone.name, len(pictures))
+    logging.info("Quantising %s to int8, measured on %d images.", backbone.name, len(images))
     order = slice(None, None, -1 if backbone.channel_order == "BGR" else 1)
-    normalised = (pixels.normalise(p[..., order], backbone.mean, backbone.std) for p in pictures)
+    normalised = (pixels.normalise(p[..., order], backbone.mean, backbone.std) for p in images)
     try:
         return quantise.to_int8(backbone.flatbuffer(), normalised)
     except quantise.QuantiseError as error:

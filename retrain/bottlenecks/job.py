@@ -1,4 +1,4 @@
-"""Pictures of one part to bottlenecks: from the cache where they are known, else computed."""
+"""Images of one part to bottlenecks: from the cache where they are known, else computed."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from retrain.backbones.spec import Backbone
 from retrain.bottlenecks.store import BottleneckStore, FileState
 from retrain.config import DistortionOptions
 from retrain.data import distortions, pixels
-from retrain.data.dataset import Picture
+from retrain.data.dataset import ImageFile
 from retrain.data.distortions import UNDISTORTED
 from retrain.errors import UserError
 from retrain.system.progress import Progress
@@ -25,11 +25,11 @@ from retrain.system.threads import parallel_map
 
 # What a killed run loses at most.
 _SECONDS_BETWEEN_WRITES = 1.0
-_PICTURES_AT_A_TIME = 1024
+_IMAGES_AT_A_TIME = 1024
 
 
 class _Answer(NamedTuple):
-    """What became of one picture.
+    """What became of one image.
 
     Attributes:
         row: its number.
@@ -50,23 +50,23 @@ class _Answer(NamedTuple):
 
 
 class Job:
-    """The pictures of one part, on their way to their vectors.
+    """The images of one part, on their way to their vectors.
 
     Attributes:
-        pictures: N of them.
+        images: N of them.
         vectors: float16 [N, variants, feature_width]; what they are, after `run`.
         unreadable: why others could not be.
     """
 
     def __init__(
         self,
-        pictures: Sequence[Picture],
+        images: Sequence[ImageFile],
         backbone: Backbone,
         engine: Engine,
         store: BottleneckStore,
         options: DistortionOptions,
     ) -> None:
-        self.pictures = pictures
+        self.images = images
         self.unreadable: dict[Path, str] = {}
         self._backbone = backbone
         self._engine = engine
@@ -75,7 +75,7 @@ class Job:
         self._begun_ns = time.time_ns()
         self._variants = 1 + options.cached
         self._undistorted, self._distorted = _recipe(engine), _distorted(engine, options)
-        shape = (len(pictures), self._variants, backbone.feature_width)
+        shape = (len(images), self._variants, backbone.feature_width)
         self.vectors = np.empty(shape, np.float16)
         self._ready = np.zeros(shape[:2], bool)
         self._made = np.zeros(shape[:2], bool)
@@ -85,13 +85,13 @@ class Job:
         """Fills in all vectors.
 
         Args:
-            strict: whether a picture that cannot be read is an error.
+            strict: whether an image that cannot be read is an error.
 
         Raises:
-            UserError: the cache fails, a picture cannot be read, or the network gives numbers
+            UserError: the cache fails, an image cannot be read, or the network gives numbers
                 that float16 does not hold.
         """
-        states = [_state(picture.path) for picture in self.pictures]
+        states = [_state(image.path) for image in self.images]
         known = iter(self._store.digests([state for state in states if state]))
         self._digests = [next(known) if state else None for state in states]
         self._take([row for row, digest in enumerate(self._digests) if digest])
@@ -104,9 +104,9 @@ class Job:
                 "the cache in --bottleneck_dir was emptied by another program meanwhile; run again"
             )
 
-    def pictures_and_digests(self) -> list[tuple[Picture, bytes]]:
-        """Returns each picture with the SHA-256 of its file."""
-        return [(p, d) for p, d in zip(self.pictures, self._digests, strict=True) if d]
+    def images_and_digests(self) -> list[tuple[ImageFile, bytes]]:
+        """Returns each image with the SHA-256 of its file."""
+        return [(p, d) for p, d in zip(self.images, self._digests, strict=True) if d]
 
     @property
     def computed(self) -> int:
@@ -134,8 +134,8 @@ class Job:
     def _take(self, rows: Sequence[int]) -> None:
         """Reads what the store has."""
         # In pieces, so that the vectors are not held twice.
-        for begin in range(0, len(rows), _PICTURES_AT_A_TIME):
-            piece = np.array(rows[begin : begin + _PICTURES_AT_A_TIME])
+        for begin in range(0, len(rows), _IMAGES_AT_A_TIME):
+            piece = np.array(rows[begin : begin + _IMAGES_AT_A_TIME])
             digests = [self._digests[row] or b"" for row in piece]
             for number in range(self._variants):
                 vectors = np.empty((len(piece), self._backbone.feature_width), np.float16)
@@ -179,11 +179,11 @@ class Job:
 
         return answer_all
 
-    def _run(self, runner: Runner, pictures: list[np.ndarray]) -> np.ndarray:
+    def _run(self, runner: Runner, images: list[np.ndarray]) -> np.ndarray:
         """Returns float16 [N, feature_width]."""
         # What is too large becomes infinite, and an error.
         with np.errstate(over="ignore"):
-            vectors = runner.features(np.stack(pictures)).astype(np.float16)
+            vectors = runner.features(np.stack(images)).astype(np.float16)
         if not np.isfinite(vectors).all():
             raise UserError(
                 f"{self._backbone.name} gives bottlenecks with numbers that are not finite in 16 "
@@ -195,7 +195,7 @@ class Job:
     def _known(self) -> dict[bytes, int]:
         """Returns the variants that need not be computed, though their file is a new one.
 
-        They are the bits of a number: pictures may be millions, with many variants each.
+        They are the bits of a number: images may be millions, with many variants each.
         """
         known = self._store.known(self._undistorted, self._backbone.feature_width)
         if self._variants > 1:
@@ -210,15 +210,15 @@ class Job:
         """Yields the pixels of all variants that are not in the store.
 
         Args:
-            rows: of the pictures.
+            rows: of the images.
             in_store: from `_known`.
-            answers: what is known of each picture is added when its last variant was taken.
+            answers: what is known of each image is added when its last variant was taken.
         """
         for row in rows:
             numbers: list[int] = []
             state, digest, problem = None, b"", None
             try:
-                with self.pictures[row].path.open("rb") as file:
+                with self.images[row].path.open("rb") as file:
                     state = FileState.from_stat(os.fstat(file.fileno()))
                     data = file.read()
                 digest = hashlib.sha256(data).digest()
@@ -226,18 +226,18 @@ class Job:
                 missing = [n for n in range(self._variants) if not known >> n & 1]
                 size = (self._backbone.height, self._backbone.width)
                 variants = distortions.variants(data, digest, missing, *size, self._options)
-                for number, picture in zip(missing, variants, strict=True):
+                for number, image in zip(missing, variants, strict=True):
                     numbers.append(number)
-                    yield picture
+                    yield image
             except OSError as error:
                 problem = error.strerror or str(error)
-            except pixels.UnreadablePictureError as error:
+            except pixels.UnreadableImageError as error:
                 problem = str(error)
             answers.append(_Answer(row, state, digest, numbers, np.empty(0), problem))
 
     def _accept(self, answer: _Answer, strict: bool) -> bool:
-        """Returns whether the picture could be read."""
-        path = self.pictures[answer.row].path
+        """Returns whether the image could be read."""
+        path = self.images[answer.row].path
         if answer.problem is not None:
             message = f"{path} cannot be read: {answer.problem}"
             if strict:
@@ -256,7 +256,7 @@ class Job:
         return True
 
     def store(self, answers: list[_Answer]) -> None:
-        """Writes the vectors of `answers`, and which file has which picture."""
+        """Writes the vectors of `answers`, and which file has which image."""
         rows: dict[str, list[tuple[bytes, int, np.ndarray]]] = {self._undistorted: []}
         for answer in answers:
             for number, vector in zip(answer.numbers, answer.vectors, strict=True):
@@ -293,8 +293,8 @@ class _Writer:
         self._write()
 
 
-def _batches(pictures: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
-    iterator = iter(pictures)
+def _batches(images: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
+    iterator = iter(images)
     while batch := list(islice(iterator, size)):
         yield batch
 

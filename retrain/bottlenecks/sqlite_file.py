@@ -23,18 +23,18 @@ _SCHEMA = (
     "CREATE TABLE recipes (id INTEGER PRIMARY KEY, recipe TEXT NOT NULL UNIQUE)",
     """CREATE TABLE bottlenecks (
         recipe INTEGER NOT NULL,
-        picture BLOB NOT NULL CHECK (length(picture) = 32),
+        image BLOB NOT NULL CHECK (length(image) = 32),
         variant INTEGER NOT NULL CHECK (typeof(variant) = 'integer'),
         vector BLOB NOT NULL
     )""",
-    "CREATE UNIQUE INDEX bottleneck_keys ON bottlenecks (recipe, picture, variant)",
+    "CREATE UNIQUE INDEX bottleneck_keys ON bottlenecks (recipe, image, variant)",
     """CREATE TABLE files (
         device INTEGER NOT NULL,
         inode INTEGER NOT NULL,
         size INTEGER NOT NULL,
         mtime_ns INTEGER NOT NULL,
         ctime_ns INTEGER NOT NULL,
-        picture BLOB NOT NULL CHECK (length(picture) = 32),
+        image BLOB NOT NULL CHECK (length(image) = 32),
         PRIMARY KEY (device, inode)
     ) WITHOUT ROWID""",
     f"PRAGMA application_id = {_APPLICATION_ID}",

@@ -1,9 +1,9 @@
 """Bottlenecks kept between runs, in one SQLite file that several processes may share.
 
-A bottleneck is found by what it was computed from: the SHA-256 of the picture's bytes, the recipe
+A bottleneck is found by what it was computed from: the SHA-256 of the image's bytes, the recipe
 (a canonical text that the caller makes of everything else that decides the result: backbone,
 engine, preprocessing, distortion) and the variant of the distortion. Whatever changes is another
-key, so nothing stale can be read; names and folders are no part of it, so a picture that was moved
+key, so nothing stale can be read; names and folders are no part of it, so an image that was moved
 is found again.
 
 Vectors are kept as float16, which is half the file and half the reading, and no classifier that was
@@ -102,7 +102,7 @@ class BottleneckStore:
         """Returns the SHA-256 (32 bytes) of each file in that state; None where it is unknown."""
         rows = [(position, *_stored(state)) for position, state in enumerate(states)]
         query = (
-            "SELECT position, picture FROM temp.wanted_files JOIN files"
+            "SELECT position, image FROM temp.wanted_files JOIN files"
             " USING (device, inode, size, mtime_ns, ctime_ns)"
         )
         found: list[bytes | None] = [None] * len(states)
@@ -127,7 +127,7 @@ class BottleneckStore:
 
         Args:
             recipe: as given to `put_many`.
-            keys: SHA-256 of the picture (32 bytes) and variant, of each row of `out`.
+            keys: SHA-256 of the image (32 bytes) and variant, of each row of `out`.
             out: float16 [len(keys), width] to read into. Rows whose vector is missing, or of
                 another width, are left as they are.
 
@@ -142,7 +142,7 @@ class BottleneckStore:
             raise ValueError(f"out must be float16 [{len(keys)}, width]: {out.dtype} {out.shape}")
         found = np.zeros(len(keys), np.bool_)
         query = (
-            "SELECT position, vector FROM temp.wanted JOIN bottlenecks USING (picture, variant)"
+            "SELECT position, vector FROM temp.wanted JOIN bottlenecks USING (image, variant)"
             " WHERE recipe = ? AND length(vector) = ?"
         )
         with transaction(self._connection, self._path, "DEFERRED"):
@@ -150,7 +150,7 @@ class BottleneckStore:
             for begin in range(0, len(keys), _ROWS_AT_A_TIME):
                 piece = keys[begin : begin + _ROWS_AT_A_TIME]
                 wanted = [(begin + i, *key) for i, key in enumerate(piece)]
-                rows = self._join("wanted", "picture, variant", wanted, query, values)
+                rows = self._join("wanted", "image, variant", wanted, query, values)
                 if rows:
                     positions, vectors = zip(*rows, strict=True)
                     at = np.array(positions)
@@ -178,16 +178,16 @@ class BottleneckStore:
         return execute(query, values).fetchall()
 
     def known(self, recipe: str, width: int) -> dict[bytes, int]:
-        """Returns which variants have a vector of that width, by the picture's SHA-256.
+        """Returns which variants have a vector of that width, by the image's SHA-256.
 
-        Variant n is the bit `1 << n`: a million pictures take 150 MB, however many variants.
+        Variant n is the bit `1 << n`: a million images take 150 MB, however many variants.
         """
-        query = "SELECT picture, variant FROM bottlenecks WHERE recipe = ? AND length(vector) = ?"
+        query = "SELECT image, variant FROM bottlenecks WHERE recipe = ? AND length(vector) = ?"
         variants: dict[bytes, int] = {}
         with transaction(self._connection, self._path, "DEFERRED"):
             values = (self._recipe_id(recipe), _BYTES * width)
-            for picture, variant in self._connection.execute(query, values):
-                variants[picture] = variants.get(picture, 0) | 1 << variant
+            for image, variant in self._connection.execute(query, values):
+                variants[image] = variants.get(image, 0) | 1 << variant
         return variants
 
     def put_many(
@@ -202,16 +202,16 @@ class BottleneckStore:
         read, no other changes.
 
         Args:
-            recipe: canonical text of all that decides the vectors besides picture and variant.
-            rows: SHA-256 of the picture (32 bytes), variant, and vector, float16 [width].
+            recipe: canonical text of all that decides the vectors besides image and variant.
+            rows: SHA-256 of the image (32 bytes), variant, and vector, float16 [width].
             files: as for `remember`.
         """
         with transaction(self._connection, self._path, "IMMEDIATE"):
             self._connection.execute("INSERT OR IGNORE INTO recipes (recipe) VALUES (?)", (recipe,))
             recipe_id = self._recipe_id(recipe)
             self._connection.executemany(
-                "INSERT INTO bottlenecks (recipe, picture, variant, vector) VALUES (?, ?, ?, ?)"
-                " ON CONFLICT (recipe, picture, variant) DO UPDATE SET vector = excluded.vector"
+                "INSERT INTO bottlenecks (recipe, image, variant, vector) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (recipe, image, variant) DO UPDATE SET vector = excluded.vector"
                 " WHERE length(vector) != length(excluded.vector)",
                 (
                     (
@@ -233,7 +233,7 @@ class BottleneckStore:
 
     def _remember(self, files: Sequence[tuple[FileState, bytes]]) -> None:
         self._connection.executemany(
-            f"INSERT OR REPLACE INTO files ({_FILE_COLUMNS}, picture) VALUES (?, ?, ?, ?, ?, ?)",
+            f"INSERT OR REPLACE INTO files ({_FILE_COLUMNS}, image) VALUES (?, ?, ?, ?, ?, ?)",
             ((*_stored(state), digest) for state, digest in files),
         )
 

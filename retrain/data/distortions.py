@@ -1,7 +1,7 @@
-"""Pictures cropped, scaled, brightened and mirrored at random, as the original distorts them.
+"""Images cropped, scaled, brightened and mirrored at random, as the original distorts them.
 
-A classifier that has learned from them minds less how a picture was taken. Every variant of a
-picture is decided by the seed, its number and the picture's content, so that it can be cached.
+A classifier that has learned from them minds less how an image was taken. Every variant of an
+image is decided by the seed, its number and the image's content, so that it can be cached.
 """
 
 import functools
@@ -15,10 +15,10 @@ from PIL import Image
 from retrain.config import DistortionOptions
 from retrain.data import pixels
 
-# A picture as it is, which is the first of its variants.
+# An image as it is, which is the first of its variants.
 UNDISTORTED = 0
 
-# Pixels that a large picture keeps for each that is asked for: more cost time and show nothing.
+# Pixels that a large image keeps for each that is asked for: more cost time and show nothing.
 _OVERSAMPLING = 2
 
 # What a JPEG file begins with: the markers SOI and of another segment (ITU-T T.81, B.1.1.3).
@@ -45,7 +45,7 @@ def variants(
     width: int,
     options: DistortionOptions,
 ) -> Iterator[np.ndarray]:
-    """Yields variants of a picture, uint8 [height, width, 3], RGB, in the order of their numbers.
+    """Yields variants of an image, uint8 [height, width, 3], RGB, in the order of their numbers.
 
     It is decoded once for all of them. Only a JPEG, which is decoded otherwise for another size,
     is decoded once for all that are distorted, at a size that leaves enough pixels in the smallest
@@ -61,7 +61,7 @@ def variants(
         options: how much to distort.
 
     Raises:
-        UnreadablePictureError: as of `pixels.decode`.
+        UnreadableImageError: as of `pixels.decode`.
     """
     reach = _largest_scale(options)
     sizes = {1.0: (height, width), reach: (round(height * reach), round(width * reach))}
@@ -81,7 +81,7 @@ def variants(
 
 
 def roomy(data: bytes, height: int, width: int, options: DistortionOptions) -> Image.Image:
-    """Returns a picture, upright and in RGB, that is large enough for any crop of it.
+    """Returns an image, upright and in RGB, that is large enough for any crop of it.
 
     Args:
         data: the bytes of its file, as for `pixels.decode`.
@@ -90,7 +90,7 @@ def roomy(data: bytes, height: int, width: int, options: DistortionOptions) -> I
         options: how much it will be distorted.
 
     Raises:
-        UnreadablePictureError: as of `pixels.decode`.
+        UnreadableImageError: as of `pixels.decode`.
     """
     reach = _largest_scale(options)
     size = round(height * reach), round(width * reach)
@@ -99,28 +99,28 @@ def roomy(data: bytes, height: int, width: int, options: DistortionOptions) -> I
 
 
 def distort(
-    picture: Image.Image, height: int, width: int, options: DistortionOptions, draw: Draw
+    image: Image.Image, height: int, width: int, options: DistortionOptions, draw: Draw
 ) -> np.ndarray:
     """Returns one variant, uint8 [height, width, 3].
 
-    The original resizes a picture to `1 + random_crop / 100` times what the network takes, times a
+    The original resizes an image to `1 + random_crop / 100` times what the network takes, times a
     random factor from 1 to `1 + random_scale / 100`, and cuts the network's size out of that at a
-    random place. The same is done in one step: the box in the picture that would end up there is
+    random place. The same is done in one step: the box in the image that would end up there is
     what is resized.
 
     Args:
-        picture: upright, RGB.
+        image: upright, RGB.
         height: of the result, in pixels.
         width: of the result, in pixels.
         options: how much to distort.
         draw: what is random.
     """
     scale = (1 + options.random_crop / 100) * (1 + draw.scale * options.random_scale / 100)
-    box_width, box_height = picture.width / scale, picture.height / scale
-    left = draw.left * (picture.width - box_width)
-    top = draw.top * (picture.height - box_height)
+    box_width, box_height = image.width / scale, image.height / scale
+    left = draw.left * (image.width - box_width)
+    top = draw.top * (image.height - box_height)
     box = (left, top, left + box_width, top + box_height)
-    result = pixels.resize(picture, height, width, box)
+    result = pixels.resize(image, height, width, box)
     if options.flip_left_right and draw.mirrored:
         result = result[:, ::-1]
     if options.random_brightness:
@@ -135,11 +135,11 @@ def _largest_scale(options: DistortionOptions) -> float:
 
 
 def _shrunk(
-    picture: Image.Image, height: int, width: int, oversampling: int = _OVERSAMPLING
+    image: Image.Image, height: int, width: int, oversampling: int = _OVERSAMPLING
 ) -> Image.Image:
-    """Returns a picture of many pixels with fewer, by means over squares of them."""
-    factor = min(picture.height // height, picture.width // width) // oversampling
-    return picture.reduce(factor) if factor > 1 else picture
+    """Returns an image of many pixels with fewer, by means over squares of them."""
+    factor = min(image.height // height, image.width // width) // oversampling
+    return image.reduce(factor) if factor > 1 else image
 
 
 def _drawn(seed: int, number: int, digest: bytes) -> Draw:

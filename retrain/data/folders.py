@@ -1,4 +1,4 @@
-"""Finds the picture files in folders of categories; reads names only, never contents."""
+"""Finds the image files in folders of classes; reads names only, never contents."""
 
 import heapq
 import os
@@ -19,18 +19,18 @@ _Identity = tuple[int, int]
 
 @dataclass(frozen=True)
 class Listing:
-    """What a folder of categories holds.
+    """What a folder of classes holds.
 
     Attributes:
-        pictures: for each sub-folder with pictures, in the order of their names, the sorted paths
-            of its pictures below it, with `/` between the parts of a path.
-        empty: names of the sub-folders without pictures.
-        loose: number of pictures that lie in the folder itself and so have no category.
-        ignored: number of files that are not pictures, for each kind (".txt", "hidden").
+        images: for each sub-folder with images, in the order of their names, the sorted paths
+            of its images below it, with `/` between the parts of a path.
+        empty: names of the sub-folders without images.
+        loose: number of images that lie in the folder itself and so have no class.
+        ignored: number of files that are not images, for each kind (".txt", "hidden").
         again: paths below the folder which are links to what was found elsewhere too.
     """
 
-    pictures: dict[str, list[str]]
+    images: dict[str, list[str]]
     empty: list[str]
     loose: int
     ignored: Counter[str]
@@ -42,7 +42,7 @@ class _Place(NamedTuple):
 
     is_link: bool
     category: str  # Empty for what lies directly in the root.
-    inner: str  # Path below the category's folder: empty, or with a slash at its end.
+    inner: str  # Path below the class's folder: empty, or with a slash at its end.
     path: str
 
 
@@ -52,10 +52,10 @@ class _Seen(NamedTuple):
     files: set[str]  # The files, outside all folders that were read, to which links led.
 
 
-def list_pictures(roots: Mapping[str, Path]) -> dict[str, Listing]:
+def list_images(roots: Mapping[str, Path]) -> dict[str, Listing]:
     """Returns what the folders `roots` hold, by the names of the flags that gave them.
 
-    Links are followed; each real folder is read once, so circles end, and a picture to which links
+    Links are followed; each real folder is read once, so circles end, and an image to which links
     lead is listed once: where it really is, if that is in the same root; in the later of two roots.
 
     Raises:
@@ -74,12 +74,12 @@ def _identities(roots: Mapping[str, Path]) -> set[_Identity]:
         except OSError as error:
             raise UserError(
                 f"--{flag}={root} cannot be read: {error.strerror}; "
-                "give a folder that has a sub-folder of pictures for each category"
+                "give a folder that has a sub-folder of images for each class"
             ) from error
         if not root.is_dir():
             raise UserError(
                 f"--{flag}={root} is a file; "
-                "give a folder that has a sub-folder of pictures for each category"
+                "give a folder that has a sub-folder of images for each class"
             )
         if identity in flags:
             raise UserError(
@@ -98,15 +98,15 @@ class _Walk:
         self._seen = seen
         self._folders: list[_Place] = []
         self._file_links: list[_Place] = []
-        self._pictures: dict[str, list[str]] = {}
+        self._images: dict[str, list[str]] = {}
         self._loose = 0
         self._ignored: Counter[str] = Counter()
         self._again: list[str] = []
 
     def run(self) -> Listing:
         self._read(_Place(False, "", "", os.fspath(self._root)))
-        self._pictures = {name: [] for name in sorted(place.category for place in self._folders)}
-        # The heap has real folders before links, or a link could take another category's pictures.
+        self._images = {name: [] for name in sorted(place.category for place in self._folders)}
+        # The heap has real folders before links, or a link could take another class's images.
         while self._folders:
             folder = heapq.heappop(self._folders)
             if self._is_new(folder):
@@ -114,8 +114,8 @@ class _Walk:
         for link in sorted(self._file_links):
             self._follow(link)
         return Listing(
-            pictures={name: sorted(files) for name, files in self._pictures.items() if files},
-            empty=[n for n, files in self._pictures.items() if not files and n not in self._again],
+            images={name: sorted(files) for name, files in self._images.items() if files},
+            empty=[n for n, files in self._images.items() if not files and n not in self._again],
             loose=self._loose,
             ignored=self._ignored,
             again=sorted(self._again),
@@ -163,7 +163,7 @@ class _Walk:
         elif self._seen.files and os.path.realpath(entry.path) in self._seen.files:
             self._again.append(f"{folder.category}/{folder.inner}{name}")
         else:
-            self._pictures[folder.category].append(folder.inner + name)
+            self._images[folder.category].append(folder.inner + name)
 
     def _follow(self, link: _Place) -> None:
         target = os.path.realpath(link.path)
@@ -171,7 +171,7 @@ class _Walk:
             self._again.append(_name(link))
             return
         self._seen.files.add(target)
-        self._pictures[link.category].append(link.inner)
+        self._images[link.category].append(link.inner)
 
     def _was_listed(self, target: Path) -> bool:
         return (

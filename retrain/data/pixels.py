@@ -1,4 +1,4 @@
-"""The bytes of a picture to the pixels that a network sees: one meaning on every route.
+"""The bytes of an image to the pixels that a network sees: one meaning on every route.
 
 Training, labelling and serving call `decode`; `backbones/graph_pixels.py` states the same steps in
 TensorFlow's operations, for the exported graph, and is tested to agree with this file. Whoever
@@ -18,7 +18,7 @@ RESIZE_METHOD = "bilinear-antialias"
 
 _FILTER = Image.Resampling.BILINEAR
 
-# A picture of more pixels is refused before it is decoded: a small file can unpack to gigabytes.
+# An image of more pixels is refused before it is decoded: a small file can unpack to gigabytes.
 MAX_PIXELS = 200_000_000
 
 # What Pillow should try. Its other readers are slower, rarer, or start other programs.
@@ -46,12 +46,12 @@ _TURNS = {
 Image.MAX_IMAGE_PIXELS = None
 
 
-class UnreadablePictureError(Exception):
-    """The bytes are not a picture that can be used; the message says why, without a file name."""
+class UnreadableImageError(Exception):
+    """The bytes are not an image that can be used; the message says why, without a file name."""
 
 
 def decode(data: bytes, height: int, width: int) -> np.ndarray:
-    """Returns the picture in `data`, upright, in colour, and resized to `height` x `width` pixels.
+    """Returns the image in `data`, upright, in colour, and resized to `height` x `width` pixels.
 
     The steps, in their order, are those of `upright`, and then Pillow's bilinear filter, which
     covers all source pixels when it shrinks, rows before columns. The aspect ratio is not kept, as
@@ -66,13 +66,13 @@ def decode(data: bytes, height: int, width: int) -> np.ndarray:
         uint8 [height, width, 3], RGB, 0 to 255.
 
     Raises:
-        UnreadablePictureError: the data is of no such format, damaged, or of too many pixels.
+        UnreadableImageError: the data is of no such format, damaged, or of too many pixels.
     """
     return resize(upright(data, height, width), height, width)
 
 
 def upright(data: bytes, height: int, width: int) -> Image.Image:
-    """Returns the picture in `data`, turned as its Exif orientation says, in RGB.
+    """Returns the image in `data`, turned as its Exif orientation says, in RGB.
 
     JPEG files are decoded at 1, 1/2, 1/4 or 1/8 of their size, the least that leaves a whole
     multiple of each side asked for within it (the inverse cosine transform does it, in a fraction
@@ -80,19 +80,19 @@ def upright(data: bytes, height: int, width: int) -> Image.Image:
 
     Args:
         data: the bytes of a file, as for `decode`.
-        height: that the picture should have at least, in pixels, if it has.
-        width: that the picture should have at least, in pixels, if it has.
+        height: that the image should have at least, in pixels, if it has.
+        width: that the image should have at least, in pixels, if it has.
 
     Raises:
-        UnreadablePictureError: as for `decode`.
+        UnreadableImageError: as for `decode`.
     """
-    image = open_picture(data)
+    image = open_image(data)
     try:
         orientation = _exif_orientation(image)
         _shrink_while_decoding(image, height, width, turned=orientation >= 5)
         rgb = _to_rgb(image)
     except _DAMAGE as error:
-        raise UnreadablePictureError(f"it is damaged ({_reason(error)})") from error
+        raise UnreadableImageError(f"it is damaged ({_reason(error)})") from error
     return rgb.transpose(_TURNS[orientation]) if orientation in _TURNS else rgb
 
 
@@ -102,7 +102,7 @@ def resize(
     width: int,
     box: tuple[float, float, float, float] | None = None,
 ) -> np.ndarray:
-    """Returns a picture, or what is in a box of it, as uint8 [height, width, 3], RGB.
+    """Returns an image, or what is in a box of it, as uint8 [height, width, 3], RGB.
 
     Args:
         rgb: from `upright`.
@@ -111,7 +111,7 @@ def resize(
         box: left, upper, right and lower bound, in pixels of `rgb`; None for the whole.
     """
     left, upper, right, lower = box or (0, 0, rgb.width, rgb.height)
-    # In one call, some versions of Pillow begin with the columns of tall pictures; the result
+    # In one call, some versions of Pillow begin with the columns of tall images; the result
     # differs by one here and there, and would from what the graph computes.
     rows = rgb.resize((width, rgb.height), _FILTER, (left, 0, right, rgb.height))
     return np.asarray(rows.resize((width, height), _FILTER, (0, upper, width, lower)))
@@ -150,28 +150,28 @@ def look_up(pixels: np.ndarray, table: np.ndarray) -> np.ndarray:
     return np.stack(channels, axis=-1)
 
 
-def open_picture(data: bytes, most_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Returns the picture in `data`, of which only the head was read.
+def open_image(data: bytes, most_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Returns the image in `data`, of which only the head was read.
 
     Args:
         data: the bytes of a file, as for `decode`.
         most_pixels: that it may have.
 
     Raises:
-        UnreadablePictureError: as for `decode`.
+        UnreadableImageError: as for `decode`.
     """
     if not data:
-        raise UnreadablePictureError("it is an empty file")
+        raise UnreadableImageError("it is an empty file")
     try:
         image = Image.open(io.BytesIO(data), formats=_formats(data))
     except UnidentifiedImageError as error:
-        raise UnreadablePictureError(
+        raise UnreadableImageError(
             "it is not a JPEG, PNG, BMP, GIF, WebP, HEIC or AVIF file, or its head is damaged"
         ) from error
     except _DAMAGE as error:
-        raise UnreadablePictureError(f"it is damaged ({_reason(error)})") from error
+        raise UnreadableImageError(f"it is damaged ({_reason(error)})") from error
     if math.prod(image.size) > most_pixels:
-        raise UnreadablePictureError(
+        raise UnreadableImageError(
             f"it has {image.width} x {image.height} pixels, more than {most_pixels:,} in all"
         )
     return image
@@ -182,7 +182,7 @@ def _formats(data: bytes) -> tuple[str, ...]:
         return _FORMATS
     import pillow_heif
 
-    # Pictures come turned from it, and without an orientation.
+    # Images come turned from it, and without an orientation.
     pillow_heif.register_heif_opener()
     return _BOXED_FORMATS
 
@@ -197,7 +197,7 @@ def _exif_orientation(image: Image.Image) -> int:
         exif.load(image.info.get("exif", b""))
         orientation = exif.get(ExifTags.Base.Orientation, 1)
     except (OSError, ValueError, SyntaxError, struct.error, IndexError, TypeError, KeyError):
-        return 1  # A damaged Exif block does not damage the picture.
+        return 1  # A damaged Exif block does not damage the image.
     return orientation if orientation in _TURNS else 1
 
 

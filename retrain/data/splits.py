@@ -1,7 +1,7 @@
-"""Which part of the data a picture belongs to: training, validation or test.
+"""Which part of the data an image belongs to: training, validation or test.
 
-A picture's place between 0 and 100 comes from a hash of its name, so it stays in its part when
-other pictures are added, and when the folder moves. The formula is the original's.
+An image's place between 0 and 100 comes from a hash of its name, so it stays in its part when
+other images are added, and when the folder moves. The formula is the original's.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ _LARGEST_REMAINDER = 2**27 - 1
 
 
 def shares_of(options: SplitOptions) -> "Shares":
-    """Returns the percentages of the image folder's pictures that each part is to get."""
+    """Returns the percentages of the image folder's images that each part is to get."""
     return Shares(
         0 if options.validation_dir else options.validation_percentage,
         0 if options.test_dir else options.testing_percentage,
@@ -62,20 +62,20 @@ def check_options(options: SplitOptions) -> None:
     if shares.validation + shares.test >= 100:
         raise UserError(
             f"--validation_percentage={options.validation_percentage} and "
-            f"--testing_percentage={options.testing_percentage} leave no pictures to train on; "
+            f"--testing_percentage={options.testing_percentage} leave no images to train on; "
             "their sum must be less than 100, 10 and 10 are usual"
         )
 
 
 def place(options: SplitOptions, folder: str, file: str) -> float:
-    """Returns where between 0 and 100 a picture stands; its share of the range decides its part.
+    """Returns where between 0 and 100 an image stands; its share of the range decides its part.
 
-    Names that differ only after `_nohash_` stand in one place: they are pictures of one thing, and
+    Names that differ only after `_nohash_` stand in one place: they are images of one thing, and
     a network tested on one of them should not have learned from another.
 
     Args:
         options: of the split.
-        folder: name of the category's folder.
+        folder: name of the class's folder.
         file: path below that folder, with `/` between its parts.
     """
     if options.split_by == "path":
@@ -94,13 +94,13 @@ def _hash(text: str) -> float:
 
 
 def assign(places: Sequence[float], shares: Shares) -> list[str]:
-    """Returns the part of each picture of one category, with none of the parts left empty.
+    """Returns the part of each image of one class, with none of the parts left empty.
 
-    The place decides, as in the original. In a small category that can leave a part without
-    pictures; then, in the order validation, test, training, each such part gets the pictures of
+    The place decides, as in the original. In a small class that can leave a part without
+    images; then, in the order validation, test, training, each such part gets the images of
     the place that is nearest to its range, from the largest part that stands in several places;
     no more than half of that part. Only where every part stands in a single place, so that all
-    pictures there are of one thing, is one of them taken from the others.
+    images there are of one thing, is one of them taken from the others.
 
     Args:
         places: from `place`, in a fixed order; at least 3.
@@ -123,7 +123,7 @@ def _part(place: float, shares: Shares) -> str:
 
 
 def _nearest(low: float, high: float, places: Sequence[float], parts: Sequence[str]) -> list[int]:
-    """Returns the indices of the pictures to move to the part from `low` to `high`."""
+    """Returns the indices of the images to move to the part from `low` to `high`."""
     donors = sorted({TRAINING, VALIDATION, TEST}, key=lambda part: (-parts.count(part), part))
     for donor in donors:
         groups: dict[float, list[int]] = defaultdict(list)

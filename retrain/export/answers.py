@@ -7,7 +7,7 @@ import numpy as np
 
 
 class UndecodedError(Exception):
-    """The file's own decoder does not read a picture that programs with Pillow do read."""
+    """The file's own decoder does not read an image that programs with Pillow do read."""
 
 
 class Answers(NamedTuple):
@@ -15,7 +15,7 @@ class Answers(NamedTuple):
 
     Attributes:
         from_pixels: uint8 [N, height, width, 3], RGB, to probabilities, float32 [N, classes].
-        from_file: the bytes of a picture's file to probabilities, float32 [classes], with the
+        from_file: the bytes of an image's file to probabilities, float32 [classes], with the
             decoder in the file; it raises UndecodedError. None where the file has no decoder.
     """
 

@@ -26,7 +26,7 @@ class Classifier:
         metadata: what is to be said of the two.
         int8_network: the backbone in int8 as a TFLite file, where its features are those that the
             head was trained on.
-        largest_logit: of the pictures that such a head was trained on, by amount.
+        largest_logit: of the images that such a head was trained on, by amount.
     """
 
     backbone: Backbone

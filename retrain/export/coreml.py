@@ -68,11 +68,11 @@ def describe(labels: tuple[str, ...], metadata: Metadata | None) -> str:
     which = ": " + ", ".join(labels)
     if len(labels) > _LABELS_NAMED_AT_MOST:
         which = f" with one of {len(labels)} labels"
-    parts = [f"Labels pictures{which}."]
+    parts = [f"Labels images{which}."]
     if metadata:
         parts.append(f"Trained on features of {metadata.backbone}.")
         if metadata.test_accuracy is not None:
-            parts.append(f"Accuracy on pictures held out: {metadata.test_accuracy:.1%}.")
+            parts.append(f"Accuracy on images held out: {metadata.test_accuracy:.1%}.")
     return " ".join(parts)
 
 
@@ -96,7 +96,7 @@ def _describe(
     (image,) = description.input
     colour = "grey" if converted.colours == GRAYSCALE else "colour"
     size = f"{converted.width} x {converted.height}"
-    image.shortDescription = options.input_description or f"A picture in {colour}, {size} pixels."
+    image.shortDescription = options.input_description or f"An image in {colour}, {size} pixels."
     for output in description.output:
         output.shortDescription = (
             options.label_description
@@ -108,7 +108,7 @@ def _describe(
     written.license = options.license
     written.versionString = options.version
     written.shortDescription = options.description or describe(converted.labels, metadata)
-    # Xcode offers to try the model on pictures then.
+    # Xcode offers to try the model on images then.
     written.userDefined["com.apple.coreml.model.preview.type"] = "imageClassifier"
     if metadata:
         written.userDefined[METADATA_FIELD] = metadata.to_json()

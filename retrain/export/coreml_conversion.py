@@ -32,14 +32,14 @@ _UNKNOWN_OPERATION = re.compile(r"Conversion for TF op '([^']+)' not implemented
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """A classifier of pictures, with all that Core ML is to know of it.
+    """A classifier of images, with all that Core ML is to know of it.
 
     Attributes:
         scores: a function of a tensor, float32 [1, height, width, channels], normalised, to
             float32 [1, classes]; TensorFlow traces it.
-        labels: the categories, in the order of the scores.
-        height: of the pictures, in pixels.
-        width: of the pictures, in pixels.
+        labels: the classes, in the order of the scores.
+        height: of the images, in pixels.
+        width: of the images, in pixels.
         colours: one of COLOURS, the order of the channels; GRAYSCALE has one.
         mean: of each channel, in units of 0 to 255, in their order; subtracted first.
         std: of each channel; what is divided by then.
@@ -167,7 +167,7 @@ def _check_output(shape: Any, labels: tuple[str, ...]) -> None:
         return
     if shape.rank != 2:
         raise UserError(
-            f"the network is not a classifier: for a picture it has an output of shape {shape}, "
+            f"the network is not a classifier: for an image it has an output of shape {shape}, "
             "not one score for each label"
         )
     if shape[-1] not in (None, len(labels)):

@@ -14,7 +14,7 @@ class Functions(NamedTuple):
     Attributes:
         from_pixels: float32 [N, height, width, 3], normalised and in the channel order that the
             metadata say, to probabilities, float32 [N, classes].
-        from_file: string scalar, the bytes of a picture's file, to such pixels, N being 1.
+        from_file: string scalar, the bytes of an image's file, to such pixels, N being 1.
     """
 
     from_pixels: Any

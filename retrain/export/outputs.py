@@ -57,16 +57,16 @@ def _check_different(options: OutputOptions) -> None:
 
 
 def check_can_be_tested(count: int, options: OutputOptions) -> None:
-    """Raises UserError where the options want an accuracy, and there are no pictures to test it.
+    """Raises UserError where the options want an accuracy, and there are no images to test it.
 
     Args:
-        count: how many pictures the test part has.
+        count: how many images the test part has.
         options: which files will be written.
     """
     least = options.assert_accuracy_at_least
     if least is not None and not count:
         raise UserError(
-            f"--assert_accuracy_at_least={least:g} cannot be told: no pictures were held out "
+            f"--assert_accuracy_at_least={least:g} cannot be told: no images were held out "
             "for testing; set --testing_percentage or --test_dir"
         )
 
@@ -87,7 +87,7 @@ def check_accuracy(trained: Mapping[str, Trained], options: OutputOptions) -> No
         if test.accuracy is not None and test.accuracy < least:
             raise UserError(
                 f"the accuracy{' in int8' if engine == INT8 else ''} is {test.accuracy:.4f} on "
-                f"{test.count} test pictures, less than --assert_accuracy_at_least={least:g}; no "
+                f"{test.count} test images, less than --assert_accuracy_at_least={least:g}; no "
                 "classifier was written"
             )
 
@@ -103,13 +103,13 @@ def write_classifiers(
         classifiers: by the name of the engine whose features their heads learned from; that of the
             graph last.
         options: which files.
-        features: whose pictures the files are asked about.
+        features: whose images the files are asked about.
 
     Returns:
         The files, what was found out of each of them, and this as a table.
 
     Raises:
-        UserError: a file cannot be written, or labels fewer pictures as its classifier does than
+        UserError: a file cannot be written, or labels fewer images as its classifier does than
             the options want.
         DisagreementError: a file answers something else.
     """
@@ -158,7 +158,7 @@ def _require_agreement(export: Export, found: Checked, least: float, table: Sequ
             logging.info("%s", line)
         raise UserError(
             f"--{export.flag}={export.path} would give {100 * found.agreement:.1f}% of the "
-            f"pictures the label that the tested classifier gives, less than "
+            f"images the label that the tested classifier gives, less than "
             f"--min_agreement={least:g}; no file was written: choose another kind of file or a "
             "lower --min_agreement"
         )

@@ -1,4 +1,4 @@
-"""The proof that a file answers as the classifier that was tested: on real pictures, one by one."""
+"""The proof that a file answers as the classifier that was tested: on real images, one by one."""
 
 import dataclasses
 import logging
@@ -16,13 +16,13 @@ from retrain.export.answers import Answers, UndecodedError
 from retrain.export.assemble import Classifier
 from retrain.system.threads import parallel_map, processors
 
-# How many held-out pictures a file is asked about. A run with fewer takes others for the rest.
+# How many held-out images a file is asked about. A run with fewer takes others for the rest.
 FEWEST, MOST = 50, 500
 
 _AT_A_TIME = 4
 _TIMED = 10
 
-# From here on a score from a file is so far from that of the same picture's pixels that it is told.
+# From here on a score from a file is so far from that of the same image's pixels that it is told.
 _TOLD_DIFFERENCE = 5e-2
 
 
@@ -31,8 +31,8 @@ class Sample:
     """What files are asked about.
 
     Attributes:
-        paths: of N pictures.
-        pixels: uint8 [N, height, width, 3], RGB: these pictures.
+        paths: of N images.
+        pixels: uint8 [N, height, width, 3], RGB: these images.
         held_out: how many of them nothing was learned from.
     """
 
@@ -46,13 +46,13 @@ class Difference:
     """How far answers are from those that were expected.
 
     Attributes:
-        pictures: how many.
+        images: how many.
         agreement: which part of them has the same best label, 0 to 1.
         largest: of all differences between two probabilities of a label.
         mean: of them.
     """
 
-    pictures: int
+    images: int
     agreement: float
     largest: float
     mean: float
@@ -65,10 +65,10 @@ class Checked:
     Attributes:
         kind: of file.
         size: of it, or of all files in the folder that it is, in bytes.
-        milliseconds: that it takes for the pixels of one picture, on this machine; None where it
+        milliseconds: that it takes for the pixels of one image, on this machine; None where it
             runs elsewhere, and a reference answered for it.
         from_pixels: where it is fed with the pixels that were learned from.
-        from_files: where it decodes the pictures itself; None where it cannot. Pictures that its
+        from_files: where it decodes the images itself; None where it cannot. Images that its
             decoder does not know are not among them.
     """
 
@@ -86,13 +86,13 @@ class Checked:
 
 
 def draw(features: Bottlenecks, height: int, width: int, most: int = MOST) -> Sample:
-    """Returns pictures of the test part, from all over it.
+    """Returns images of the test part, from all over it.
 
     Where these are fewer than FEWEST, those of the validation part and then of the training part
     fill up the number.
 
     Args:
-        features: of all pictures that can be read.
+        features: of all images that can be read.
         height: that the network takes.
         width: that the network takes.
         most: how many to return at most.
@@ -105,11 +105,11 @@ def draw(features: Bottlenecks, height: int, width: int, most: int = MOST) -> Sa
     def decode(path: Path) -> np.ndarray | None:
         try:
             return pixels.decode(path.read_bytes(), height, width)
-        except (OSError, pixels.UnreadablePictureError):
+        except (OSError, pixels.UnreadableImageError):
             return None  # It could be read a moment ago.
 
     decoded = dict(enumerate(parallel_map(decode, paths, processors())))
-    read = {number: picture for number, picture in decoded.items() if picture is not None}
+    read = {number: image for number, image in decoded.items() if image is not None}
     return Sample(
         tuple(paths[number] for number in read),
         np.stack(list(read.values())),
@@ -125,7 +125,7 @@ def expected(classifier: Classifier, engine: str, sample: Sample) -> np.ndarray:
     Args:
         classifier: that was tested.
         engine: name of the one whose features it was trained on.
-        sample: the pictures.
+        sample: the images.
     """
     name = engines.exact(engine)
     with engines.engine(name, classifier.backbone, classifier.int8_network) as exact:
@@ -133,13 +133,13 @@ def expected(classifier: Classifier, engine: str, sample: Sample) -> np.ndarray:
 
 
 def check(kind: str, path: Path, answers: Answers, sample: Sample, expected: np.ndarray) -> Checked:
-    """Returns how a file answers, and says which pictures it decodes otherwise.
+    """Returns how a file answers, and says which images it decodes otherwise.
 
     Args:
         kind: of file.
         path: of the file or folder.
         answers: what is in it.
-        sample: the pictures to ask about.
+        sample: the images to ask about.
         expected: float32 [N, classes]: the probabilities of the classifier that was tested.
     """
     found = _in_batches(answers.from_pixels, sample)
@@ -164,7 +164,7 @@ def _in_batches(function: Callable[[np.ndarray], np.ndarray], sample: Sample) ->
 
 
 def _paths(features: Bottlenecks, part: str) -> list[Path]:
-    return [picture.path for picture in features.part(part).pictures]
+    return [image.path for image in features.part(part).images]
 
 
 def _spread(paths: list[Path], most: int) -> list[Path]:
@@ -190,7 +190,7 @@ def _from_files(
     apart = np.abs(scores - expected[rows]).max(1)
     if (apart > _TOLD_DIFFERENCE).any():
         logging.warning(
-            "%s: it decodes %d of %d pictures otherwise, %s most of all: a score differs by %.2g; "
+            "%s: it decodes %d of %d images otherwise, %s most of all: a score differs by %.2g; "
             "feed it with pixels for files of that kind.",
             *(kind, (apart > _TOLD_DIFFERENCE).sum(), len(rows)),
             *(sample.paths[rows[apart.argmax()]], apart.max()),
@@ -201,7 +201,7 @@ def _from_files(
 def _decoded(
     kind: str, answers: Answers, paths: Sequence[Path]
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yields the number and the scores of each picture that the file can decode."""
+    """Yields the number and the scores of each image that the file can decode."""
     if answers.from_file is None:
         return
     from_file = answers.from_file
@@ -222,18 +222,18 @@ def _decoded(
             undecoded.append((paths[number], answer))
     if undecoded:
         logging.info(
-            "%s: %d of %d pictures are of a kind that only programs with Pillow read, such as %s "
+            "%s: %d of %d images are of a kind that only programs with Pillow read, such as %s "
             "(%s).",
             *(kind, len(undecoded), len(paths), *undecoded[0]),
         )
 
 
-def _milliseconds(answers: Answers, pictures: np.ndarray) -> float:
+def _milliseconds(answers: Answers, images: np.ndarray) -> float:
     """Returns the median time; what the first call spends on getting ready was spent before."""
     spent = []
-    for number in range(min(_TIMED, len(pictures))):
+    for number in range(min(_TIMED, len(images))):
         begin = time.perf_counter()
-        answers.from_pixels(pictures[number : number + 1])
+        answers.from_pixels(images[number : number + 1])
         spent.append(time.perf_counter() - begin)
     return 1000 * float(np.median(spent))
 

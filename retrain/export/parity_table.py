@@ -10,11 +10,11 @@ _DECODING = "  decoding itself"
 def exports_table(checked: Sequence[Checked], sample: Sample) -> list[str]:
     """Returns lines that say of each file what was found out."""
     others = len(sample.paths) - sample.held_out
-    which = f"{sample.held_out} held-out pictures" + (f" and {others} others" if others else "")
+    which = f"{sample.held_out} held-out images" + (f" and {others} others" if others else "")
     width = max(len(name) for name in (_DECODING, *(file.kind for file in checked)))
     lines = [
         f"Compared with the tested classifier on {which}:",
-        f"  {'':{width}}  same label  difference: largest  mean      size  a picture",
+        f"  {'':{width}}  same label  difference: largest  mean      size  an image",
     ]
     for file in checked:
         size, spent = f"{file.size / 1e6:.1f} MB", "elsewhere"

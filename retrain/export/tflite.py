@@ -1,6 +1,6 @@
 """A classifier as a TFLite file, for phones and small computers.
 
-The backbone's own TFLite file gets the head behind it and, where wanted, an input for pictures as
+The backbone's own TFLite file gets the head behind it and, where wanted, an input for images as
 they are before it. So it computes what the features were computed with that the head learned from,
 and TensorFlow's converter is not needed.
 """
@@ -55,7 +55,7 @@ def check(options: TFLiteOptions) -> None:
 
 
 def to_bytes(classifier: Classifier, options: TFLiteOptions) -> bytes:
-    """Returns the TFLite file, for one picture at a time.
+    """Returns the TFLite file, for one image at a time.
 
     It gives `probabilities` [1, classes] of an `image` [1, height, width, 3]: float32, and for INT8
     uint8 in 256ths. With it are `labels.txt`, the metadata of TFLite and, as
@@ -95,15 +95,15 @@ def load(path: Path) -> Answers:
     model = LiteRTModel(flatbuffer)
     metadata = tflite_metadata.read(flatbuffer)
 
-    def probabilities(picture: np.ndarray) -> np.ndarray:
+    def probabilities(image: np.ndarray) -> np.ndarray:
         if model.input.dtype == np.float32:
-            picture = normalise(picture, metadata.mean, metadata.std)
-        numbers = model.run(picture[np.newaxis])
+            image = normalise(image, metadata.mean, metadata.std)
+        numbers = model.run(image[np.newaxis])
         if model.output.dtype == np.float32:
             return numbers
         return (numbers.astype(np.float32) - model.output.zero_point) * model.output.scale
 
-    return Answers(lambda pixels: np.concatenate([probabilities(picture) for picture in pixels]))
+    return Answers(lambda pixels: np.concatenate([probabilities(image) for image in pixels]))
 
 
 def float_operators(flatbuffer: bytes) -> list[str]:

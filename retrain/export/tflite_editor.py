@@ -73,7 +73,7 @@ class Network:
 
     @property
     def input(self) -> Tensor:
-        """The tensor that takes the picture."""
+        """The tensor that takes the image."""
         (number,) = self._graph.inputs
         return self._tensor(number)
 

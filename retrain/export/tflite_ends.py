@@ -108,7 +108,7 @@ def _largest_possible_logit(weights: np.ndarray, bias: np.ndarray, features: Sca
 def prepend_pixels(
     network: Network, mean: Sequence[float], std: Sequence[float], swap: bool
 ) -> None:
-    """Lets a network take pictures as they are: uint8 [1, height, width, 3], RGB, 0 to 255.
+    """Lets a network take images as they are: uint8 [1, height, width, 3], RGB, 0 to 255.
 
     Args:
         network: that takes normalised pixels, float32 or int8 [1, height, width, 3].
@@ -117,7 +117,7 @@ def prepend_pixels(
         swap: whether its channels are BGR.
     """
     pixels = network.input
-    # One row for each channel of the network, one column for each of the picture.
+    # One row for each channel of the network, one column for each of the image.
     mixing = np.diag(1 / np.asarray(std, np.float64))
     mixing = mixing[:, ::-1] if swap else mixing
     bias = -np.asarray(mean, np.float64) / np.asarray(std, np.float64)
@@ -125,7 +125,7 @@ def prepend_pixels(
         _convolve(network, "float32", mixing, bias, None)
         network.prepend("DEQUANTIZE", 1, ("pixels", "uint8", pixels.shape, Scale(1.0, 0)))
         return
-    # The input is 128 lower than the picture, which the bias makes good.
+    # The input is 128 lower than the image, which the bias makes good.
     _convolve(network, "int8", mixing, bias, Scale(1.0, -128))
     network.prepend("QUANTIZE", 1, ("pixels", "uint8", pixels.shape, Scale(1.0, 0)))
 

@@ -102,7 +102,7 @@ def _model(metadata: Metadata) -> _Table:
     subgraph = _Table(
         "SubGraphMetadata",
         {
-            "input_tensor_metadata": [_picture(metadata)],
+            "input_tensor_metadata": [_image(metadata)],
             "output_tensor_metadata": [_scores()],
         },
     )
@@ -118,7 +118,7 @@ def _model(metadata: Metadata) -> _Table:
     )
 
 
-def _picture(metadata: Metadata) -> _Table:
+def _image(metadata: Metadata) -> _Table:
     mean, std = np.array(metadata.mean, np.float32), np.array(metadata.std, np.float32)
     size = {
         "width": _Number("Uint32", metadata.width),
@@ -137,7 +137,7 @@ def _picture(metadata: Metadata) -> _Table:
         "TensorMetadata",
         {
             "name": INPUT,
-            "description": "The picture, in RGB.",
+            "description": "The image, in RGB.",
             "content": _Table("Content", content),
             "process_units": [_Table("ProcessUnit", normalisation)],
             "stats": _Table("Stats", {"max": (255 - mean) / std, "min": -mean / std}),

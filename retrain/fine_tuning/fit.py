@@ -1,4 +1,4 @@
-"""A network and the layer behind it learn together, a little, from distorted pictures.
+"""A network and the layer behind it learn together, a little, from distorted images.
 
 That layer begins as the one that was fitted to the network's features: a random one would first
 spoil them (Kumar et al., 2022, https://arxiv.org/abs/2202.10054).
@@ -15,16 +15,16 @@ import numpy as np
 
 from retrain.backbones.spec import Backbone
 from retrain.config import FineTuningOptions
-from retrain.data.dataset import Picture
+from retrain.data.dataset import ImageFile
 from retrain.data.distortions import Draw
 from retrain.errors import UserError
 from retrain.fine_tuning import checkpoint
 from retrain.fine_tuning.checkpoint import Checkpoint, Epoch
-from retrain.fine_tuning.variants import Pictures, undistorted
+from retrain.fine_tuning.variants import Images, undistorted
 from retrain.runtimes.head import Head
 from retrain.system.progress import duration
 from retrain.system.threads import parallel_map, processors
-from retrain.training.history import Course, Measures
+from retrain.training.history import Measures, TrainingHistory
 
 # Of the first steps' gradients, some are very large.
 _LARGEST_GRADIENT = 1.0
@@ -36,16 +36,16 @@ class Lessons(NamedTuple):
     """What is learned from.
 
     Attributes:
-        pictures: N of them.
-        categories: int [N].
-        importance: of each picture, float32 [N], on average 1.
-        validation: pictures that are only looked at.
+        images: N of them.
+        class_ids: int [N].
+        importance: of each image, float32 [N], on average 1.
+        validation: images that are only looked at.
     """
 
-    pictures: Pictures
-    categories: np.ndarray
+    images: Images
+    class_ids: np.ndarray
     importance: np.ndarray
-    validation: Sequence[Picture]
+    validation: Sequence[ImageFile]
 
 
 def learn(
@@ -56,7 +56,7 @@ def learn(
     options: FineTuningOptions,
     seed: int,
     checkpoint_file: Path,
-) -> Course:
+) -> TrainingHistory:
     """Trains what is trainable of `network`, in place, and returns how that went, by epochs.
 
     After each epoch it is written how far it is. Where that file is there when it begins, it goes
@@ -66,17 +66,17 @@ def learn(
         network: a Keras model from float32 [N, height, width, 3], normalised, to
             [N, feature_width].
         head: to begin with.
-        backbone: that the network is of; says how pictures are normalised.
+        backbone: that the network is of; says how images are normalised.
         lessons: what is learned from.
         options: how to train.
         seed: of all that is random.
         checkpoint_file: of this training and no other; the caller deletes it.
 
     Raises:
-        UserError: a picture cannot be read any more, the numbers grew beyond all bounds, or the
+        UserError: an image cannot be read any more, the numbers grew beyond all bounds, or the
             file cannot be written.
     """
-    steps = -(-len(lessons.pictures) // options.batch_size)
+    steps = -(-len(lessons.images) // options.batch_size)
     learner = _Learner(network, head, backbone, options, steps)
     epochs = learner.resumed(checkpoint_file)
     if epochs:
@@ -106,9 +106,9 @@ def learn(
     return _course(epochs)
 
 
-def _course(epochs: Sequence[Epoch]) -> Course:
+def _course(epochs: Sequence[Epoch]) -> TrainingHistory:
     accuracies, losses, validation_accuracies, validation_losses = zip(*epochs, strict=True)
-    return Course(
+    return TrainingHistory(
         tuple(range(1, len(epochs) + 1)),
         Measures(accuracies, losses),
         Measures(validation_accuracies, validation_losses),
@@ -143,26 +143,26 @@ class _Learner:
             normalised = (ordered - tf.constant(backbone.mean)) / tf.constant(backbone.std)
             return last(network(normalised, training=training))
 
-        def step(pixels: Any, categories: Any, importance: Any) -> Any:
-            truth = tf.one_hot(categories, classes, largest, smallest)
+        def step(pixels: Any, class_ids: Any, importance: Any) -> Any:
+            truth = tf.one_hot(class_ids, classes, largest, smallest)
             with tf.GradientTape() as tape:
                 guessed = logits(pixels, training=True)
                 losses = tf.nn.softmax_cross_entropy_with_logits(truth, guessed)
                 loss = tf.reduce_mean(losses * importance)
             optimizer.apply(tape.gradient(loss, variables), variables)
-            return sums(guessed, categories)
+            return sums(guessed, class_ids)
 
-        def sums(guessed: Any, categories: Any) -> Any:
-            right = tf.equal(tf.argmax(guessed, 1), categories)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(categories, guessed)
+        def sums(guessed: Any, class_ids: Any) -> Any:
+            right = tf.equal(tf.argmax(guessed, 1), class_ids)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(class_ids, guessed)
             return tf.reduce_sum(tf.cast(right, tf.float32)), tf.reduce_sum(losses)
 
-        pictures = tf.TensorSpec((None, backbone.height, backbone.width, 3), tf.uint8)
+        images = tf.TensorSpec((None, backbone.height, backbone.width, 3), tf.uint8)
         numbers, shares = tf.TensorSpec((None,), tf.int64), tf.TensorSpec((None,), tf.float32)
-        self.step = tf.function(step, [pictures, numbers, shares])
+        self.step = tf.function(step, [images, numbers, shares])
         self.evaluate = tf.function(
-            lambda pixels, categories: sums(logits(pixels, training=False), categories),
-            [pictures, numbers],
+            lambda pixels, class_ids: sums(logits(pixels, training=False), class_ids),
+            [images, numbers],
         )
         # The seeds of what is dropped at random are no weights, but change as well.
         weights = {id(weight) for weight in network.weights}
@@ -202,20 +202,20 @@ def _epoch(
     learner: _Learner, lessons: Lessons, steps: int, rng: np.random.Generator
 ) -> tuple[float, float]:
     """Returns the accuracy and the mean cross entropy, of each step before it."""
-    count = len(lessons.pictures)
+    count = len(lessons.images)
     order = rng.permutation(count)
     draws = iter(rng.random((count, len(Draw._fields))).tolist())
     variants = parallel_map(
-        lambda one: lessons.pictures.variant(*one),
+        lambda one: lessons.images.variant(*one),
         ((row, _draw(next(draws))) for row in order.tolist()),
         processors(),
     )
     sums = np.zeros(2)
     with contextlib.closing(variants):
-        # As large as one another, but for a picture: the last one counts as the others do.
+        # As large as one another, but for an image: the last one counts as the others do.
         for rows in np.array_split(order, steps):
             pixels = np.stack([next(variants) for _ in rows])
-            sums += learner.step(pixels, lessons.categories[rows], lessons.importance[rows])
+            sums += learner.step(pixels, lessons.class_ids[rows], lessons.importance[rows])
     accuracy, cross_entropy = sums / count
     return float(accuracy), float(cross_entropy)
 
@@ -226,15 +226,15 @@ def _draw(numbers: list[float]) -> Draw:
 
 
 def _evaluated(
-    learner: _Learner, backbone: Backbone, pictures: Sequence[Picture]
+    learner: _Learner, backbone: Backbone, images: Sequence[ImageFile]
 ) -> tuple[float, float]:
     """Returns the accuracy and the mean cross entropy."""
     size = backbone.height, backbone.width
-    shown = parallel_map(lambda picture: undistorted(picture, *size), pictures, processors())
+    shown = parallel_map(lambda image: undistorted(image, *size), images, processors())
     sums = np.zeros(2)
-    for begin in range(0, len(pictures), _SHOWN_AT_A_TIME):
-        some = pictures[begin : begin + _SHOWN_AT_A_TIME]
-        categories = np.array([picture.category for picture in some], np.int64)
-        sums += learner.evaluate(np.stack([next(shown) for _ in some]), categories)
-    accuracy, cross_entropy = sums / len(pictures)
+    for begin in range(0, len(images), _SHOWN_AT_A_TIME):
+        some = images[begin : begin + _SHOWN_AT_A_TIME]
+        class_ids = np.array([image.class_id for image in some], np.int64)
+        sums += learner.evaluate(np.stack([next(shown) for _ in some]), class_ids)
+    accuracy, cross_entropy = sums / len(images)
     return float(accuracy), float(cross_entropy)

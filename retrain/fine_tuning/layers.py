@@ -55,7 +55,7 @@ def unfreeze(network: Any, name: str, count: int) -> None:
     """Lets the last layers of a network learn, and no others.
 
     Only layers with weights count. Those of batch normalisation do not, and stay as they are: what
-    few pictures teach them is worse than what they know.
+    few images teach them is worse than what they know.
 
     Args:
         network: a Keras model.

@@ -15,9 +15,9 @@ from retrain.errors import UserError
 from retrain.fine_tuning import layers
 from retrain.fine_tuning.tuned_backbone import tuned
 from retrain.runtimes.head import Head
-from retrain.system.phase_timer import Clock
+from retrain.system.phase_timer import PhaseTimer
 from retrain.training.evaluation import Evaluation, evaluate, losses
-from retrain.training.history import Course
+from retrain.training.history import TrainingHistory
 from retrain.training.results import FineTuned, Trained
 from retrain.training.summaries import RunSummaries
 from retrain.training.train import StepObserver, ignore_steps, train_and_test, train_head
@@ -45,7 +45,7 @@ def check(options: FineTuningOptions, backbone: Backbone, dataset: Dataset) -> N
     Args:
         options: how it is to learn, if at all.
         backbone: the network.
-        dataset: all pictures.
+        dataset: all images.
     """
     if options.epochs:
         _check_judges(len(dataset.split(VALIDATION)))
@@ -56,20 +56,20 @@ def better(
     config: TrainingConfig,
     backbone: Backbone,
     trained: dict[str, Trained],
-    clock: Clock,
+    timer: PhaseTimer,
     observe_steps: StepObserver = ignore_steps,
 ) -> Choice:
     """Returns what is better for the validation part: the network as it is, or fine-tuned.
 
     A fine-tuned one must make no more errors, and be surer of the truth by more than the standard
-    error of that: with few pictures to judge by, one that is no better would often seem so. The
+    error of that: with few images to judge by, one that is no better would often seem so. The
     test part decides nothing.
 
     Args:
         config: of the run.
         backbone: the network as it is.
         trained: with features of that; by the name of the engine, the graph's head last.
-        clock: of the run.
+        timer: of the run.
         observe_steps: as for `train_and_test`.
 
     Raises:
@@ -78,23 +78,23 @@ def better(
     *_, before = trained.values()
     # Those that there were may have turned out to be unreadable.
     _check_judges(before.evaluations[VALIDATION].count)
-    with clock.phase("fine_tuning"):
-        network, course = tuned(config, backbone, before)
-    _summarise(config, course)
+    with timer.phase("fine_tuning"):
+        network, history = tuned(config, backbone, before)
+    _summarise(config, history)
     logging.info("The network that has learned:")
     changed = train_and_test(
         config,
         network,
         before.features.dataset,
         list(trained),
-        clock,
+        timer,
         told=True,
         observe_steps=observe_steps,
     )
     logging.info("The network as it was, judged in the same way:")
-    outcome = _judged(config, backbone, trained, changed, course)
+    outcome = _judged(config, backbone, trained, changed, history)
     logging.info(
-        "Fine-tuning %s: of %d validation pictures, %d get a wrong label with it and %d without; "
+        "Fine-tuning %s: of %d validation images, %d get a wrong label with it and %d without; "
         "the cross entropy is %.4f with it, lower by %.4f ± %.4f.",
         "helps and is kept" if outcome.kept else "does not help for certain and is left out",
         outcome.with_it.count,
@@ -107,10 +107,10 @@ def better(
     return Choice(plain, backbone, trained, outcome)
 
 
-def _summarise(config: TrainingConfig, course: Course) -> None:
+def _summarise(config: TrainingConfig, history: TrainingHistory) -> None:
     if config.output.summaries_dir:
         with RunSummaries(config.output.summaries_dir, "fine_tuning") as summaries:
-            summaries.add_course(course, "by_epoch")
+            summaries.add_history(history, "by_epoch")
 
 
 def _judged(
@@ -118,12 +118,12 @@ def _judged(
     backbone: Backbone,
     before: dict[str, Trained],
     after: dict[str, Trained],
-    course: Course,
+    history: TrainingHistory,
 ) -> FineTuned:
     """Returns what the validation part says of both; it is kept where it helps with each engine."""
     found = {
         engine: _outcome(
-            before[engine], _head_made_alike(config, backbone, before[engine]), it, course
+            before[engine], _head_made_alike(config, backbone, before[engine]), it, history
         )
         for engine, it in after.items()
     }
@@ -133,7 +133,7 @@ def _judged(
     return outcome._replace(kept=all(it.kept for it in found.values()))
 
 
-def _outcome(before: Trained, alike: Head, after: Trained, course: Course) -> FineTuned:
+def _outcome(before: Trained, alike: Head, after: Trained, history: TrainingHistory) -> FineTuned:
     with_it, losses_with = _evaluated(after.head, after)
     without, losses_without = _evaluated(alike, before)
     gains = losses_without - losses_with
@@ -141,7 +141,7 @@ def _outcome(before: Trained, alike: Head, after: Trained, course: Course) -> Fi
     error = float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else np.inf
     helps = len(with_it.misclassified) <= len(without.misclassified) and gain > error
     return FineTuned(
-        helps, course, with_it, without, gain, error, after.test.accuracy, before.test.accuracy
+        helps, history, with_it, without, gain, error, after.test.accuracy, before.test.accuracy
     )
 
 
@@ -160,10 +160,10 @@ def _head_made_alike(config: TrainingConfig, backbone: Backbone, before: Trained
 
 
 def _evaluated(head: Head, trained: Trained) -> tuple[Evaluation, np.ndarray]:
-    """Returns how good a head is for the validation part, and the loss of each picture in nats."""
+    """Returns how good a head is for the validation part, and the loss of each image in nats."""
     part = trained.features.part(VALIDATION)
     probabilities = head.probabilities(part.vectors)
-    return evaluate(probabilities, part.categories), losses(probabilities, part.categories)
+    return evaluate(probabilities, part.class_ids), losses(probabilities, part.class_ids)
 
 
 def _with_unreadable(after: dict[str, Trained], before: dict[str, Trained]) -> dict[str, Trained]:
@@ -182,6 +182,6 @@ def _with_unreadable(after: dict[str, Trained], before: dict[str, Trained]) -> d
 def _check_judges(count: int) -> None:
     if not count:
         raise UserError(
-            "--fine_tune_epochs needs validation pictures, which tell whether it helps; set "
+            "--fine_tune_epochs needs validation images, which tell whether it helps; set "
             "--validation_percentage or --validation_dir"
         )

@@ -1,4 +1,4 @@
-"""A backbone that has learned from the training pictures itself: made once, and kept."""
+"""A backbone that has learned from the training images itself: made once, and kept."""
 
 import dataclasses
 import hashlib
@@ -13,15 +13,15 @@ from retrain.backbones.spec import Backbone
 from retrain.bottlenecks.store import FileState, open_store
 from retrain.config import TrainingConfig
 from retrain.data import pixels
-from retrain.data.dataset import Dataset, Picture
+from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TRAINING, VALIDATION
 from retrain.errors import UserError
 from retrain.fine_tuning import fit, layers
 from retrain.fine_tuning.fit import Lessons
-from retrain.fine_tuning.variants import Pictures
+from retrain.fine_tuning.variants import Images
 from retrain.system.console import quiet_libraries, quiet_native_libraries
 from retrain.training import class_weights
-from retrain.training.history import Course, from_json
+from retrain.training.history import TrainingHistory, from_json
 from retrain.training.results import Trained
 
 # To be raised when the same options give another network.
@@ -31,11 +31,13 @@ _COURSE = "course.json"
 _UNFINISHED = "fine_tuning"
 
 
-def tuned(config: TrainingConfig, backbone: Backbone, trained: Trained) -> tuple[Backbone, Course]:
-    """Returns what `backbone` becomes when it learns from the training pictures, and how that went.
+def tuned(
+    config: TrainingConfig, backbone: Backbone, trained: Trained
+) -> tuple[Backbone, TrainingHistory]:
+    """Returns what `backbone` becomes when it learns from the training images, and how that went.
 
     It is kept in the folder of the cache, and taken from there when all is the same that it is made
-    from, wherever the pictures lie then. One that was stopped goes on after its last epoch. Made
+    from, wherever the images lie then. One that was stopped goes on after its last epoch. Made
     anew from the same, it may be a little different, as threads add numbers in any order; so its
     fingerprint is that of what it became.
 
@@ -45,23 +47,23 @@ def tuned(config: TrainingConfig, backbone: Backbone, trained: Trained) -> tuple
         trained: with features of `backbone`.
 
     Raises:
-        UserError: it has fewer layers than are to learn, a picture cannot be read any more, or the
+        UserError: it has fewer layers than are to learn, an image cannot be read any more, or the
             cache cannot be written.
     """
     options, seed = config.fine_tuning, config.head.seed
     dataset, head = trained.features.dataset, trained.head
-    pictures, watched = dataset.split(TRAINING), dataset.split(VALIDATION)
-    categories = np.array([picture.category for picture in pictures], np.int64)
-    importance = _importance(config, dataset, categories)
+    images, watched = dataset.split(TRAINING), dataset.split(VALIDATION)
+    class_ids = np.array([image.class_id for image in images], np.int64)
+    importance = _importance(config, dataset, class_ids)
     decisive = {
         "version": _VERSION,
         "backbone": backbone.fingerprint,
         "preprocessing": pixels.PREPROCESSING_VERSION,
-        "pictures": _digest(b"".join(_digests(pictures, config.bottleneck_dir))),
-        "categories": _digest(categories),
+        "pictures": _digest(b"".join(_digests(images, config.bottleneck_dir))),
+        "categories": _digest(class_ids),
         # They decide nothing of the network, but what is said of its epochs.
         "validation": _digest(b"".join(_digests(watched, config.bottleneck_dir))),
-        "validation_categories": [picture.category for picture in watched],
+        "validation_categories": [image.class_id for image in watched],
         "importance": _digest(importance),
         "head": _digest(np.vstack([head.weights, head.bias])),
         "options": config.used()["fine_tuning"],
@@ -85,21 +87,21 @@ def tuned(config: TrainingConfig, backbone: Backbone, trained: Trained) -> tuple
 
     def make(folder: Path) -> prepared.Description:
         size = backbone.height, backbone.width
-        shown = Pictures(pictures, *size, config.fine_tuning_distortions)
+        shown = Images(images, *size, config.fine_tuning_distortions)
         with quiet_native_libraries():
             network = layers.load(backbone, options.layers, seed)
-            course = fit.learn(
+            history = fit.learn(
                 network,
                 head,
                 backbone,
-                Lessons(shown, categories, importance, watched),
+                Lessons(shown, class_ids, importance, watched),
                 options,
                 seed,
                 checkpoint,
             )
         with quiet_libraries():
             keras_files.write(network, description, folder)
-        (folder / _COURSE).write_text(course.to_json())
+        (folder / _COURSE).write_text(history.to_json())
         fingerprint = _digest((folder / prepared.GRAPH).read_bytes())
         return dataclasses.replace(description, fingerprint=fingerprint)
 
@@ -109,27 +111,27 @@ def tuned(config: TrainingConfig, backbone: Backbone, trained: Trained) -> tuple
     return made, from_json((made.graph_file.parent / _COURSE).read_text())
 
 
-def _digests(pictures: Sequence[Picture], cache_dir: Path) -> list[bytes]:
+def _digests(images: Sequence[ImageFile], cache_dir: Path) -> list[bytes]:
     """Returns the SHA-256 of each file, which is read only where it is not known."""
     try:
-        states = [FileState.from_stat(picture.path.stat()) for picture in pictures]
+        states = [FileState.from_stat(image.path.stat()) for image in images]
         with open_store(cache_dir) as store:
             known = store.digests(states)
         return [
-            digest or hashlib.sha256(picture.path.read_bytes()).digest()
-            for picture, digest in zip(pictures, known, strict=True)
+            digest or hashlib.sha256(image.path.read_bytes()).digest()
+            for image, digest in zip(images, known, strict=True)
         ]
     except OSError as error:
-        which = error.filename or "a training picture"
+        which = error.filename or "a training image"
         raise UserError(f"{which} cannot be read any more: {error.strerror}") from error
 
 
-def _importance(config: TrainingConfig, dataset: Dataset, categories: np.ndarray) -> np.ndarray:
-    """Returns how much each picture counts, float32 [N], on average 1."""
-    counts = np.bincount(categories, minlength=len(dataset.labels))
+def _importance(config: TrainingConfig, dataset: Dataset, class_ids: np.ndarray) -> np.ndarray:
+    """Returns how much each image counts, float32 [N], on average 1."""
+    counts = np.bincount(class_ids, minlength=len(dataset.labels))
     wanted = str(config.used()["class_weights"])
     shares = class_weights.shares(wanted, dataset.labels, counts, dataset.folders)
-    return (shares * len(categories) / counts)[categories].astype(np.float32)
+    return (shares * len(class_ids) / counts)[class_ids].astype(np.float32)
 
 
 def _digest(content: bytes | np.ndarray) -> str:

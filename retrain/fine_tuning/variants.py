@@ -1,7 +1,7 @@
-"""Training pictures of which a new variant is wanted in every epoch.
+"""Training images of which a new variant is wanted in every epoch.
 
 They are decoded once and kept in memory, at the size that the smallest crop needs. What does not
-fit there is decoded anew each time, so that memory is bounded, however many pictures there are.
+fit there is decoded anew each time, so that memory is bounded, however many images there are.
 """
 
 import threading
@@ -14,7 +14,7 @@ from PIL import Image
 
 from retrain.config import DistortionOptions
 from retrain.data import distortions, pixels
-from retrain.data.dataset import Picture
+from retrain.data.dataset import ImageFile
 from retrain.data.distortions import Draw
 from retrain.errors import UserError
 
@@ -23,12 +23,12 @@ _MOST_BYTES = 1 << 30
 _Result = TypeVar("_Result")
 
 
-class Pictures:
-    """Pictures, each of which can be had in any variant, by any number of threads."""
+class Images:
+    """Images, each of which can be had in any variant, by any number of threads."""
 
     def __init__(
         self,
-        pictures: Sequence[Picture],
+        images: Sequence[ImageFile],
         height: int,
         width: int,
         options: DistortionOptions,
@@ -37,13 +37,13 @@ class Pictures:
         """Reads nothing yet.
 
         Args:
-            pictures: the files.
+            images: the files.
             height: of the variants, in pixels.
             width: of the variants, in pixels.
             options: how much to distort.
-            most_bytes: how much memory may be taken by pictures that are kept.
+            most_bytes: how much memory may be taken by images that are kept.
         """
-        self._pictures = pictures
+        self._images = images
         self._height = height
         self._width = width
         self._options = options
@@ -52,10 +52,10 @@ class Pictures:
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        return len(self._pictures)
+        return len(self._images)
 
     def variant(self, row: int, draw: Draw) -> np.ndarray:
-        """Returns picture number `row` distorted, uint8 [height, width, 3], RGB.
+        """Returns image number `row` distorted, uint8 [height, width, 3], RGB.
 
         Raises:
             UserError: it cannot be read any more.
@@ -66,25 +66,25 @@ class Pictures:
 
     def _decoded(self, row: int) -> Image.Image:
         large = _read(
-            self._pictures[row].path,
+            self._images[row].path,
             lambda data: distortions.roomy(data, self._height, self._width, self._options),
         )
         size = 3 * large.width * large.height
         with self._lock:
             if size <= self._bytes_left:
                 self._bytes_left -= size
-                # Pillow's own pictures take four bytes a pixel.
+                # Pillow's own images take four bytes a pixel.
                 self._kept[row] = np.asarray(large)
         return large
 
 
-def undistorted(picture: Picture, height: int, width: int) -> np.ndarray:
-    """Returns the picture as the network sees it, uint8 [height, width, 3], RGB.
+def undistorted(image: ImageFile, height: int, width: int) -> np.ndarray:
+    """Returns the image as the network sees it, uint8 [height, width, 3], RGB.
 
     Raises:
         UserError: it cannot be read any more.
     """
-    return _read(picture.path, lambda data: pixels.decode(data, height, width))
+    return _read(image.path, lambda data: pixels.decode(data, height, width))
 
 
 def _read(path: Path, decode: Callable[[bytes], _Result]) -> _Result:
@@ -92,5 +92,5 @@ def _read(path: Path, decode: Callable[[bytes], _Result]) -> _Result:
         return decode(path.read_bytes())
     except OSError as error:
         raise UserError(f"{path} cannot be read any more: {error.strerror}") from error
-    except pixels.UnreadablePictureError as error:
+    except pixels.UnreadableImageError as error:
         raise UserError(f"{path} cannot be read any more: {error}") from error

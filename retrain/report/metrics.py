@@ -10,7 +10,7 @@ from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.export.formats import Written
 from retrain.export.parity import Checked
 from retrain.system.files import write_file
-from retrain.system.phase_timer import Clock
+from retrain.system.phase_timer import PhaseTimer
 from retrain.training.results import FineTuned, Trained
 
 
@@ -19,7 +19,7 @@ def write_metrics(
     trained: Mapping[str, Trained],
     fine_tuned: FineTuned | None,
     checked: Sequence[Checked],
-    clock: Clock,
+    timer: PhaseTimer,
 ) -> list[Written]:
     """Writes all numbers of the run, if the config asks for them.
 
@@ -28,12 +28,12 @@ def write_metrics(
         trained: by the name of the engine that the features are of; the graph's head last.
         fine_tuned: what came out where the network learned, too.
         checked: what was found out of each classifier that was written.
-        clock: of the run.
+        timer: of the run.
     """
     path = config.output.metrics_json
     if path is None:
         return []
-    write_file(path, metrics(config, trained, fine_tuned, checked, clock))
+    write_file(path, metrics(config, trained, fine_tuned, checked, timer))
     return [Written(path, "the numbers of this run")]
 
 
@@ -42,7 +42,7 @@ def metrics(
     trained: Mapping[str, Trained],
     fine_tuned: FineTuned | None,
     checked: Sequence[Checked],
-    clock: Clock,
+    timer: PhaseTimer,
 ) -> str:
     """Returns all numbers of a run as JSON.
 
@@ -51,7 +51,7 @@ def metrics(
         trained: by the name of the engine that the features are of; the graph's head last.
         fine_tuned: what came out where the network learned, too.
         checked: what was found out of each classifier that was written.
-        clock: of the run.
+        timer: of the run.
     """
     *_, best = trained.values()
     features, dataset = best.features, best.features.dataset
@@ -75,7 +75,7 @@ def metrics(
         **{f"in_{INT8}": _evaluations(t) for name, t in trained.items() if name == INT8},
         **({"fine_tuning": _fine_tuning(fine_tuned, dataset.labels)} if fine_tuned else {}),
         "exports": [dataclasses.asdict(file) for file in checked],
-        "seconds": {phase: round(spent, 3) for phase, spent in clock.seconds.items()},
+        "seconds": {phase: round(spent, 3) for phase, spent in timer.seconds.items()},
     }
     return json.dumps(content, indent=2) + "\n"
 
@@ -83,7 +83,7 @@ def metrics(
 def _fine_tuning(fine_tuned: FineTuned, labels: Sequence[str]) -> dict[str, object]:
     return {
         **fine_tuned._asdict(),
-        "course": dataclasses.asdict(fine_tuned.course),
+        "course": dataclasses.asdict(fine_tuned.history),
         "with_it": fine_tuned.with_it.as_json(labels),
         "without": fine_tuned.without.as_json(labels),
     }

@@ -1,4 +1,4 @@
-"""Drawings of a training: how its numbers went, the pictures that it learned from, its mistakes.
+"""Plots of a training: how its numbers went, the images that it learned from, its mistakes.
 
 They are files in memory, PNG if nothing else is said, and can be wrapped for TensorBoard. Nothing
 here needs a screen.
@@ -22,7 +22,7 @@ _MARKED_BELOW = 30
 # Of more points, means of so many neighbours each are drawn, with the points faintly behind them.
 _MOST_POINTS = 60
 
-# Of a picture in a grid, in pixels; it is enlarged or shrunk by a whole number to come near.
+# Of an image in a grid, in pixels; it is enlarged or shrunk by a whole number to come near.
 _SIDE = 112
 _GAP = 8
 _LETTERS, _LINE = 12, 18
@@ -31,7 +31,7 @@ COLUMNS = 8
 # In inches, of a confusion matrix.
 _CELL, _LARGEST = 0.45, 14.0
 _LONGEST_LABEL = 16
-# More categories are shown without the numbers, and still more without labels.
+# More classes are shown without the numbers, and still more without labels.
 _MOST_WITH_NUMBERS, _MOST_WITH_LABELS = 30, 120
 
 
@@ -86,38 +86,38 @@ def _draw_series(axis: Any, steps: np.ndarray, values: np.ndarray, name: str) ->
     axis.plot(*means, color=faint.get_color(), label=f"{name}, means of {together}")
 
 
-def some_of_each(categories: np.ndarray, count: int) -> np.ndarray:
+def some_of_each(class_ids: np.ndarray, count: int) -> np.ndarray:
     """Returns the numbers of `count` examples to show, int [M]; of all where there are fewer.
 
-    They are about as many of each category, and ordered by it.
+    They are about as many of each class, and ordered by it.
 
     Args:
-        categories: of all examples, int [N].
+        class_ids: of all examples, int [N].
         count: how many to show.
     """
-    by_category = np.argsort(categories, kind="stable")
-    _, counts = np.unique(categories, return_counts=True)
+    by_class = np.argsort(class_ids, kind="stable")
+    _, counts = np.unique(class_ids, return_counts=True)
     ranks = np.concatenate([np.arange(of_one) for of_one in counts])
-    return by_category[np.sort(np.argsort(ranks, kind="stable")[:count])]
+    return by_class[np.sort(np.argsort(ranks, kind="stable")[:count])]
 
 
 def grid(
-    pictures: Sequence[np.ndarray] | np.ndarray,
+    images: Sequence[np.ndarray] | np.ndarray,
     labels: Sequence[str],
     title: str = "",
     columns: int = COLUMNS,
     kind: str = "PNG",
 ) -> bytes:
-    """Returns a file with pictures in rows, each below its label, pixel by pixel.
+    """Returns a file with images in rows, each below its label, pixel by pixel.
 
     Args:
-        pictures: uint8 or float [N, height, width, 1 or 3], 0 to 255.
-        labels: of each of the pictures.
+        images: uint8 or float [N, height, width, 1 or 3], 0 to 255.
+        labels: of each of the images.
         title: above all of them.
-        columns: pictures in a row.
+        columns: images in a row.
         kind: of the file; JPEG is a sixth as large, but not exact.
     """
-    cells = [_cell(picture) for picture in pictures]
+    cells = [_cell(image) for image in images]
     fonts = [_font(size) for size in (_LETTERS, _LETTERS + 2)]
     columns = min(columns, len(cells))
     width, height = cells[0].width + _GAP, cells[0].height + _LINE + _GAP
@@ -141,8 +141,8 @@ def grid(
     return buffer.getvalue()
 
 
-def _cell(picture: np.ndarray) -> Image.Image:
-    pixels = picture
+def _cell(pixels: np.ndarray) -> Image.Image:
+
     if pixels.dtype != np.uint8:
         pixels = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert("RGB")
@@ -174,12 +174,12 @@ def _fitting(label: str, font: ImageFont.FreeTypeFont, width: int) -> str:
 def confusion(counts: np.ndarray, labels: Sequence[str], title: str = "") -> bytes:
     """Returns a PNG file with a confusion matrix.
 
-    Colours are shares of the pictures of a category, so that small categories show as well as large
-    ones; numbers are pictures.
+    Colours are shares of the images of a class, so that small classes show as well as large
+    ones; numbers are images.
 
     Args:
-        counts: how many pictures of category `i` were taken for `j`, int [classes, classes].
-        labels: of the categories.
+        counts: how many images of class `i` were taken for `j`, int [classes, classes].
+        labels: of the classes.
         title: above it.
     """
     counts = np.asarray(counts)
@@ -189,7 +189,7 @@ def confusion(counts: np.ndarray, labels: Sequence[str], title: str = "") -> byt
     axis = figure.subplots()
     shown = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     bar = figure.colorbar(shown, ax=axis, shrink=min(1, 3 / side), format="{x:.0%}")
-    bar.set_label("of the category's pictures")
+    bar.set_label("of the class's images")
     axis.set_xlabel("label given")
     axis.set_ylabel("category")
     if len(labels) <= _MOST_WITH_LABELS:
@@ -221,6 +221,6 @@ def _figure(width: float, height: float) -> Any:
 
 def _png(figure: Any) -> bytes:
     buffer = io.BytesIO()
-    # Without the name and version of the library, which would make other bytes of equal drawings.
+    # Without the name and version of the library, which would make other bytes of equal plots.
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

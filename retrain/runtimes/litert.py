@@ -16,7 +16,7 @@ class Tensor(NamedTuple):
     """What goes in, or comes out.
 
     Attributes:
-        shape: as the file states it, with the number of pictures first.
+        shape: as the file states it, with the number of images first.
         dtype: of its numbers.
         scale: of quantised numbers, whose value is `(number - zero_point) * scale`; 0 for others.
         zero_point: the quantised number that stands for 0.
@@ -32,7 +32,7 @@ class LiteRTModel:
     """A network of one input and one output, which any number of threads may run.
 
     Interpreters have one thread each, and there are as many as there were calls at the same time:
-    two pictures on two processors are done sooner than one picture on both, twice.
+    two images on two processors are done sooner than one image on both, twice.
 
     Attributes:
         input: what it takes.

@@ -16,8 +16,8 @@ class Description:
 
     Attributes:
         labels: in the order of the scores.
-        height: of the pictures that the network takes, in pixels.
-        width: of the pictures that the network takes, in pixels.
+        height: of the images that the network takes, in pixels.
+        width: of the images that the network takes, in pixels.
         mean: of each channel, in units of 0 to 255; subtracted first.
         std: of each channel; what is divided by then.
         channel_order: "RGB" or "BGR".
@@ -48,8 +48,8 @@ class Runtime(Protocol):
 
     Attributes:
         description: what the file says of it.
-        takes_files: whether it decodes pictures itself, from the bytes of a file.
-        batch_size: how many pictures a call should have.
+        takes_files: whether it decodes images itself, from the bytes of a file.
+        batch_size: how many images a call should have.
         workers: how many threads should call it.
     """
 
@@ -66,7 +66,7 @@ class Runtime(Protocol):
         """
 
     def classify_file(self, data: bytes) -> np.ndarray:
-        """Returns float32 [classes] for the bytes of a picture's file.
+        """Returns float32 [classes] for the bytes of an image's file.
 
         Raises:
             GraphError: the network's own decoder does not read it.

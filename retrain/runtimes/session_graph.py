@@ -52,7 +52,7 @@ class SessionGraph:
         return scores.reshape(len(pixels), -1)
 
     def classify_file(self, data: bytes) -> np.ndarray:
-        """Returns float32 [classes] for the bytes of a picture's file."""
+        """Returns float32 [classes] for the bytes of an image's file."""
         return self._session.run(self._output, {self._input: data}).reshape(-1)
 
     def _default_input(self) -> str:

@@ -27,7 +27,7 @@ def is_tflite(data: bytes) -> bool:
 
 
 class TFLite:
-    """A Runtime for a TFLite file of one picture at a time."""
+    """A Runtime for a TFLite file of one image at a time."""
 
     takes_files = False
     batch_size = 1
@@ -36,7 +36,7 @@ class TFLite:
         """Loads the bytes of the file.
 
         Raises:
-            GraphError: LiteRT cannot run it, or it does not take one picture and give scores.
+            GraphError: LiteRT cannot run it, or it does not take one image and give scores.
             MetadataError: what it says of itself cannot be read.
         """
         try:
@@ -48,14 +48,14 @@ class TFLite:
                 raise GraphError(f"its numbers are {tensor.dtype}, not float32, uint8 or int8")
         shape = self._model.input.shape
         if len(shape) != 4 or shape[0] != 1 or shape[3] != 3:
-            raise GraphError(f"its input is {list(shape)}, not one picture in colour")
+            raise GraphError(f"its input is {list(shape)}, not one image in colour")
         self.description = _description(data, self._model.input)
         self.workers = processors()
 
     def classify_pixels(self, pixels: np.ndarray) -> np.ndarray:
         """Returns float32 [N, classes] for float32 [N, height, width, 3], normalised."""
         try:
-            return np.concatenate([self._classify(picture[np.newaxis]) for picture in pixels])
+            return np.concatenate([self._classify(image[np.newaxis]) for image in pixels])
         except LiteRTError as error:
             raise GraphError(str(error)) from error
 
@@ -63,8 +63,8 @@ class TFLite:
         """Raises GraphError: it takes pixels alone."""
         raise GraphError("it takes pixels, not files")
 
-    def _classify(self, picture: np.ndarray) -> np.ndarray:
-        output = self._model.run(_quantised(picture, self._model.input))
+    def _classify(self, image: np.ndarray) -> np.ndarray:
+        output = self._model.run(_quantised(image, self._model.input))
         return _dequantised(output, self._model.output).reshape(1, -1)
 
 
@@ -118,7 +118,7 @@ def _labels_and_metadata(data: bytes) -> tuple[tuple[str, ...] | None, bytes | N
 
 
 def _mean_and_std(tensor: Tensor) -> tuple[Channels | None, Channels | None]:
-    """Returns what makes the numbers of a quantised input those of the picture, 0 to 255."""
+    """Returns what makes the numbers of a quantised input those of the image, 0 to 255."""
     if tensor.dtype == np.float32:
         return None, None
     lowest = np.iinfo(tensor.dtype).min

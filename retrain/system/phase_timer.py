@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 
 
-class Clock:
+class PhaseTimer:
     """Adds up the time spent in named phases.
 
     Attributes:

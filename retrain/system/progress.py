@@ -10,7 +10,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress:
-    """Counts pictures up to a total. A context manager."""
+    """Counts images up to a total. A context manager."""
 
     def __init__(self, total: int, what: str) -> None:
         """Begins at none of `total`; `what` is said in front, such as "Bottlenecks"."""
@@ -24,7 +24,7 @@ class Progress:
         from tqdm import tqdm
 
         return tqdm(
-            total=self._total, desc=self._what, unit=" pictures", file=sys.stderr, leave=False
+            total=self._total, desc=self._what, unit=" images", file=sys.stderr, leave=False
         )
 
     def add(self, count: int) -> None:
@@ -40,7 +40,7 @@ class Progress:
         rate = self._done / (time.monotonic() - self._begun)
         left = (self._total - self._done) / max(rate, 1e-9)
         logging.info(
-            "%s: %d of %d (%.0f%%), %.0f pictures/s, %s left",
+            "%s: %d of %d (%.0f%%), %.0f images/s, %s left",
             *(self._what, self._done, self._total, 100 * self._done / self._total, rate),
             duration(left),
         )

@@ -1,4 +1,4 @@
-"""How much each category counts in the training, whatever number of pictures it has."""
+"""How much each class counts in the training, whatever number of images it has."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ _HELP = f"give {BALANCED}, {BY_PICTURES}, or some like label=2,another=0.5"
 
 
 def check(text: str) -> None:
-    """Raises UserError where `text` could not be the weights of any categories."""
+    """Raises UserError where `text` could not be the weights of any classes."""
     if text not in (BALANCED, BY_PICTURES):
         _parsed(text)
 
@@ -27,14 +27,14 @@ def check_labels(text: str, labels: Sequence[str], folders: Sequence[str]) -> No
 def shares(
     text: str, labels: Sequence[str], counts: np.ndarray, folders: Sequence[str] = ()
 ) -> np.ndarray:
-    """Returns each category's part of what is learned from, float64 [classes] with the sum 1.
+    """Returns each class's part of what is learned from, float64 [classes] with the sum 1.
 
     Args:
-        text: BALANCED gives all categories the same part, BY_PICTURES one that grows with their
-            pictures, and `label=number,...` so many times the part that others have.
-        labels: of the categories.
-        counts: training pictures of each category, int [classes], all more than 0.
-        folders: of the categories, whose names stand for their labels in `text`, too.
+        text: BALANCED gives all classes the same part, BY_PICTURES one that grows with their
+            images, and `label=number,...` so many times the part that others have.
+        labels: of the classes.
+        counts: training images of each class, int [classes], all more than 0.
+        folders: of the classes, whose names stand for their labels in `text`, too.
 
     Raises:
         UserError: the text is none of these, or names a label that there is not.
@@ -51,7 +51,7 @@ def shares(
 
 
 def _by_label(text: str, labels: Sequence[str], folders: Sequence[str]) -> dict[str, float]:
-    # Where one category's label is another one's folder, it means the label.
+    # Where one class's label is another one's folder, it means the label.
     label_of = dict(zip(folders, labels, strict=False)) | {label: label for label in labels}
     weights: dict[str, float] = {}
     for name, weight in _parsed(text).items():

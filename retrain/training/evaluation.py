@@ -1,4 +1,4 @@
-"""Predictions to numbers: how good a classifier is on pictures whose categories are known."""
+"""Predictions to numbers: how good a classifier is on images whose classes are known."""
 
 import math
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ _Z = 1.959963984540054
 
 @dataclass(frozen=True)
 class ClassScores:
-    """How good the classifier is at one category.
+    """How good the classifier is at one class.
 
     Attributes:
-        count: pictures of the category.
-        precision: share of the pictures given this label that deserve it; None where there are
+        count: images of the class.
+        precision: share of the images given this label that deserve it; None where there are
             none.
-        recall: share of the category's pictures given this label; None where there are none.
-        f1: harmonic mean of the two; None where the category neither occurs nor is predicted.
+        recall: share of the class's images given this label; None where there are none.
+        f1: harmonic mean of the two; None where the class neither occurs nor is predicted.
     """
 
     count: int
@@ -33,13 +33,13 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A picture that got a wrong label.
+    """An image that got a wrong label.
 
     Attributes:
         index: of its row among the predictions.
-        truth: its category.
-        predicted: the category that it was taken for.
-        score: of that category, 0 to 1.
+        truth: its class.
+        predicted: the class that it was taken for.
+        score: of that class, 0 to 1.
     """
 
     index: int
@@ -50,19 +50,19 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How good a classifier is; all shares are 0 to 1, and None where there are no pictures.
+    """How good a classifier is; all shares are 0 to 1, and None where there are no images.
 
     Attributes:
-        count: pictures that were looked at.
+        count: images that were looked at.
         accuracy: share of them with the right label.
-        interval: where the accuracy on all pictures of the kind lies, with 95 % confidence.
-        baseline: the accuracy of always answering the commonest category.
-        balanced_accuracy: mean recall of the categories that occur.
+        interval: where the accuracy on all images of the kind lies, with 95 % confidence.
+        baseline: the accuracy of always answering the commonest class.
+        balanced_accuracy: mean recall of the classes that occur.
         cross_entropy: mean, in nats, 0 or more.
         expected_calibration_error: how far confidence and accuracy are apart.
-        classes: the scores of each category.
-        confusion: how many pictures of category `i` were taken for `j`, in row `i`.
-        misclassified: the pictures with a wrong label, in order.
+        classes: the scores of each class.
+        confusion: how many images of class `i` were taken for `j`, in row `i`.
+        misclassified: the images with a wrong label, in order.
     """
 
     count: int
@@ -79,10 +79,10 @@ class Evaluation:
     def as_json(self, labels: Sequence[str]) -> dict[str, Any]:
         """Returns the numbers as what `json.dumps` takes.
 
-        The pictures with a wrong label are left out: their indices mean nothing to a reader.
+        The images with a wrong label are left out: their indices mean nothing to a reader.
 
         Args:
-            labels: of the categories, each different.
+            labels: of the classes, each different.
         """
         return {
             "count": self.count,
@@ -99,56 +99,56 @@ class Evaluation:
         }
 
 
-def evaluate(probabilities: np.ndarray, categories: np.ndarray) -> Evaluation:
+def evaluate(probabilities: np.ndarray, class_ids: np.ndarray) -> Evaluation:
     """Returns how well predictions agree with the truth.
 
     Args:
         probabilities: float [N, classes], 0 to 1, each row with the sum 1. N may be 0.
-        categories: int [N], the truth, 0 to classes - 1.
+        class_ids: int [N], the truth, 0 to classes - 1.
 
     Raises:
-        ValueError: the shapes do not fit together, or there is no such category.
+        ValueError: the shapes do not fit together, or there is no such class.
     """
-    _check(probabilities, categories)
+    _check(probabilities, class_ids)
     predicted = probabilities.argmax(axis=1)
     scores = probabilities.max(axis=1)
-    right = predicted == categories
-    confusion = _confusion(categories, predicted, probabilities.shape[1])
+    right = predicted == class_ids
+    confusion = _confusion(class_ids, predicted, probabilities.shape[1])
     classes = _class_scores(confusion)
-    count = len(categories)
+    count = len(class_ids)
     return Evaluation(
         count=count,
         accuracy=_share(right.sum(), count),
         interval=_wilson_interval(int(right.sum()), count) if count else None,
         baseline=_share(confusion.sum(axis=1).max(), count),
         balanced_accuracy=_mean([c.recall for c in classes if c.recall is not None]),
-        cross_entropy=float(losses(probabilities, categories).mean()) if count else None,
+        cross_entropy=float(losses(probabilities, class_ids).mean()) if count else None,
         expected_calibration_error=_calibration_error(scores, right) if count else None,
         classes=classes,
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         misclassified=tuple(
-            Mistake(int(i), int(categories[i]), int(predicted[i]), float(scores[i]))
+            Mistake(int(i), int(class_ids[i]), int(predicted[i]), float(scores[i]))
             for i in np.flatnonzero(~right)
         ),
     )
 
 
-def _check(probabilities: np.ndarray, categories: np.ndarray) -> None:
-    if probabilities.ndim != 2 or categories.shape != probabilities.shape[:1]:
+def _check(probabilities: np.ndarray, class_ids: np.ndarray) -> None:
+    if probabilities.ndim != 2 or class_ids.shape != probabilities.shape[:1]:
         raise ValueError(
-            "expected probabilities [N, classes] and categories [N], "
-            f"but got {probabilities.shape} and {categories.shape}"
+            "expected probabilities [N, classes] and classes [N], "
+            f"but got {probabilities.shape} and {class_ids.shape}"
         )
-    if len(categories) and not 0 <= categories.min() <= categories.max() < probabilities.shape[1]:
+    if len(class_ids) and not 0 <= class_ids.min() <= class_ids.max() < probabilities.shape[1]:
         raise ValueError(
-            f"expected categories from 0 to {probabilities.shape[1] - 1}, "
-            f"but got {categories.min()} to {categories.max()}"
+            f"expected classes from 0 to {probabilities.shape[1] - 1}, "
+            f"but got {class_ids.min()} to {class_ids.max()}"
         )
 
 
-def _confusion(categories: np.ndarray, predicted: np.ndarray, class_count: int) -> np.ndarray:
+def _confusion(class_ids: np.ndarray, predicted: np.ndarray, class_count: int) -> np.ndarray:
     result = np.zeros((class_count, class_count), np.int64)
-    np.add.at(result, (categories, predicted), 1)
+    np.add.at(result, (class_ids, predicted), 1)
     return result
 
 
@@ -178,14 +178,14 @@ def _mean(values: Sequence[float]) -> float | None:
     return _share(sum(values), len(values))
 
 
-def losses(probabilities: np.ndarray, categories: np.ndarray) -> np.ndarray:
-    """Returns the cross entropy of each picture in nats, float64 [N].
+def losses(probabilities: np.ndarray, class_ids: np.ndarray) -> np.ndarray:
+    """Returns the cross entropy of each image in nats, float64 [N].
 
     Args:
         probabilities: float32 [N, classes].
-        categories: int [N].
+        class_ids: int [N].
     """
-    of_truth = probabilities[np.arange(len(categories)), categories].astype(np.float64)
+    of_truth = probabilities[np.arange(len(class_ids)), class_ids].astype(np.float64)
     # A probability that was rounded to 0 is not a certainty of being wrong.
     smallest = np.finfo(np.float32).tiny
     return -np.log(np.clip(of_truth, smallest, 1))
@@ -202,7 +202,7 @@ def _calibration_error(scores: np.ndarray, right: np.ndarray) -> float:
 
 
 def _wilson_interval(right: int, count: int) -> tuple[float, float]:
-    """Returns the 95 % score interval, which holds for few pictures and near 0 and 1, too.
+    """Returns the 95 % score interval, which holds for few images and near 0 and 1, too.
 
     E. B. Wilson, Probable Inference, the Law of Succession, and Statistical Inference, 1927,
     https://doi.org/10.1080/01621459.1927.10502953

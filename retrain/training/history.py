@@ -9,11 +9,11 @@ from retrain.training.sgd import Progress
 
 
 class Measures(NamedTuple):
-    """How good heads are on some pictures, a number for each head.
+    """How good heads are on some images, a number for each head.
 
     Attributes:
-        accuracy: shares of the pictures that get the right label, 0 to 1.
-        cross_entropy: means over the pictures, in nats.
+        accuracy: shares of the images that get the right label, 0 to 1.
+        cross_entropy: means over the images, in nats.
     """
 
     accuracy: tuple[float, ...]
@@ -21,15 +21,15 @@ class Measures(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Course:
+class TrainingHistory:
     """Heads after so many steps or epochs of one training, or of so many strengths.
 
     What calibration makes of the last one is not in it.
 
     Attributes:
         at: the steps, epochs or strengths, growing.
-        learned: how good the heads are on pictures that they learned from.
-        others: on pictures that they did not learn from; None where there are none.
+        learned: how good the heads are on images that they learned from.
+        others: on images that they did not learn from; None where there are none.
         chosen: the strength that was chosen, where they differ by it.
         name: of the others.
     """
@@ -45,14 +45,14 @@ class Course:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 
 
-def from_json(text: str) -> Course:
+def from_json(text: str) -> TrainingHistory:
     """Returns what `Course.to_json` gave."""
     fields = json.loads(text)
     learned, others = (
         measures and Measures(*map(tuple, measures))
         for measures in (fields.pop("learned"), fields.pop("others"))
     )
-    return Course(tuple(fields.pop("at")), learned, others, **fields)
+    return TrainingHistory(tuple(fields.pop("at")), learned, others, **fields)
 
 
 class Recorder:
@@ -69,8 +69,8 @@ class Recorder:
             assert progress.validation_cross_entropy is not None
             self._others.append((progress.validation_accuracy, progress.validation_cross_entropy))
 
-    def course(self) -> Course:
+    def history(self) -> TrainingHistory:
         """Returns all that was kept; one evaluation at least."""
         steps, accuracies, losses = zip(*self._seen, strict=True)
         others = Measures(*zip(*self._others, strict=True)) if self._others else None
-        return Course(steps, Measures(accuracies, losses), others)
+        return TrainingHistory(steps, Measures(accuracies, losses), others)

@@ -1,10 +1,10 @@
 """The best softmax layer for given vectors: logistic regression, its strength chosen by trial.
 
 The weights minimise the cross entropy plus a penalty on their squares. Without the penalty they
-would fit the training pictures alone; how strong it should be differs from data to data. So several
-are tried by cross-validation: a quarter of the training pictures is left out in turn and judges,
+would fit the training images alone; how strong it should be differs from data to data. So several
+are tried by cross-validation: a quarter of the training images is left out in turn and judges,
 together with a quarter of the validation part, what the others taught. That is ten times as many
-judges as the validation part has, and the same pictures tell how sure the head may be.
+judges as the validation part has, and the same images tell how sure the head may be.
 """
 
 import logging
@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from retrain.runtimes.head import Head, softmax
 from retrain.system.threads import parallel_map, processors
-from retrain.training.history import Course, Measures
+from retrain.training.history import Measures, TrainingHistory
 from retrain.training.sgd import Examples
 
 # Inverse strengths of the penalty, in the scale that scikit-learn calls C, the simplest head first.
@@ -28,7 +28,7 @@ _MAX_ITERATIONS = 300
 _TOLERANCE = 1e-6
 # Of the root mean square of all standard deviations. Features that vary less are not enlarged more:
 # what they differ by is noise, and that of another engine or decoder would be enlarged as well.
-# On pictures of digits by hand, this gains 0.6 points of accuracy.
+# On images of digits by hand, this gains 0.6 points of accuracy.
 _SMALLEST_STDDEV = 0.2
 
 # More of them do not choose another strength, but take longer to choose by.
@@ -46,44 +46,44 @@ class _Problem(NamedTuple):
 
     Attributes:
         features: float16 or float32 [N, width].
-        categories: int [N].
+        class_ids: int [N].
         importance: of each example, float32 [N].
         mean: of each feature, float32 [width].
         stddev: what each feature is divided by, float32 [width].
     """
 
     features: np.ndarray
-    categories: np.ndarray
+    class_ids: np.ndarray
     importance: np.ndarray
     mean: np.ndarray
     stddev: np.ndarray
 
 
 class Fitted(NamedTuple):
-    """A head, and what heads of its strength say of pictures that they have not learned from.
+    """A head, and what heads of its strength say of images that they have not learned from.
 
     Attributes:
         head: fitted to all training examples.
         strength: that was chosen for it.
-        unseen: logits, float32 [M, classes], of such pictures.
-        truth: their categories, int [M].
-        course: how good heads of all strengths are on such pictures, and on others.
+        unseen: logits, float32 [M, classes], of such images.
+        truth: their classes, int [M].
+        history: how good heads of all strengths are on such images, and on others.
     """
 
     head: Head
     strength: float
     unseen: np.ndarray
     truth: np.ndarray
-    course: Course
+    history: TrainingHistory
 
 
 class _Judged(NamedTuple):
-    """Heads of all strengths, fitted without some pictures, and what they say of them.
+    """Heads of all strengths, fitted without some images, and what they say of them.
 
     Attributes:
-        logits: of the pictures left out, float32 [M, classes], by each strength.
-        truth: their categories, int [M].
-        right: how many of the pictures learned from get the right label, by each strength.
+        logits: of the images left out, float32 [M, classes], by each strength.
+        truth: their classes, int [M].
+        right: how many of the images learned from get the right label, by each strength.
         losses: sum of their cross entropies, by each strength.
         learned: how many these are.
     """
@@ -104,7 +104,7 @@ def train(
     seed: int = 0,
     apart: bool = False,
 ) -> Fitted:
-    """Returns the head of the strength with the fewest errors on pictures that were left out.
+    """Returns the head of the strength with the fewest errors on images that were left out.
 
     Where several have as few, the likeliest of them is taken.
 
@@ -112,24 +112,24 @@ def train(
     returned takes them as they are.
 
     Args:
-        training: what is learned from; every category must occur.
-        validation: pictures that judge, too; may be empty.
-        class_count: how many categories there are.
-        shares: of each category in what is learned, float [class_count] with the sum 1; equal ones
+        training: what is learned from; every class must occur.
+        validation: images that judge, too; may be empty.
+        class_count: how many classes there are.
+        shares: of each class in what is learned, float [class_count] with the sum 1; equal ones
             where None.
-        variants: examples that come from one picture, stand together, and count as one; the first
-            is the picture as it is.
+        variants: examples that come from one image, stand together, and count as one; the first
+            is the image as it is.
         seed: of what is left out when.
-        apart: whether validation pictures alone judge, of which there are some then. Where what
-            makes the features has learned from the training pictures, those are all told apart.
+        apart: whether validation images alone judge, of which there are some then. Where what
+            makes the features has learned from the training images, those are all told apart.
     """
     # It brings a BLAS of its own, whose threads can be limited once it is loaded.
     import scipy.optimize  # noqa: F401
 
-    chosen_by = _some_pictures(training, variants, seed)
+    chosen_by = _some_images(training, variants, seed)
     # Several threads in one product would mostly wait for each other; the folds keep them busy.
     with threadpool_limits(1, "blas"):
-        strength, logits, truth, course = _chosen(
+        strength, logits, truth, history = _chosen(
             chosen_by, validation, class_count, shares, variants, seed, apart
         )
         up_to = [other for other in _STRENGTHS if other <= strength]
@@ -137,7 +137,7 @@ def train(
         if len(chosen_by[1]) < len(training[1]):
             problem = _problem(training, class_count, shares, variants)
             head = _fitted(problem, head, strength, _MAX_LAST_ITERATIONS)
-    return Fitted(head, strength, logits, truth, course)
+    return Fitted(head, strength, logits, truth, history)
 
 
 def _chosen(
@@ -148,7 +148,7 @@ def _chosen(
     variants: int,
     seed: int,
     apart: bool,
-) -> tuple[float, np.ndarray, np.ndarray, Course]:
+) -> tuple[float, np.ndarray, np.ndarray, TrainingHistory]:
     def judge(fold: int | None) -> _Judged:
         return _judged_by_others(training, validation, class_count, shares, variants, fold, seed)
 
@@ -162,7 +162,7 @@ def _chosen(
         tried.append((errors, float(_cross_entropy(logits, truth).sum()), strength, logits))
     errors, _, strength, logits = min(tried, key=lambda one: one[:2])
     logging.info(
-        "%s, %d of %d pictures get the right label (C = %g).",
+        "%s, %d of %d images get the right label (C = %g).",
         "In the validation part" if apart else "Left out in turn",
         len(truth) - errors,
         len(truth),
@@ -173,14 +173,14 @@ def _chosen(
         (sum(fold.right[number] for fold in judged), sum(fold.losses[number] for fold in judged))
         for number in range(len(_STRENGTHS))
     ]
-    course = Course(
+    history = TrainingHistory(
         _STRENGTHS,
         _measures(learned, sum(fold.learned for fold in judged)),
         _measures(others, len(truth)) if len(truth) else None,
         strength,
         "validation" if apart else "left out in turn",
     )
-    return strength, logits, truth, course
+    return strength, logits, truth, history
 
 
 def _measures(sums: Sequence[tuple[int, float]], count: int) -> Measures:
@@ -189,24 +189,24 @@ def _measures(sums: Sequence[tuple[int, float]], count: int) -> Measures:
     )
 
 
-def _some_pictures(training: Examples, variants: int, seed: int) -> Examples:
-    """Returns as many pictures as are worth choosing by, with all variants, of every category."""
-    features, categories = training
+def _some_images(training: Examples, variants: int, seed: int) -> Examples:
+    """Returns as many images as are worth choosing by, with all variants, of every class."""
+    features, class_ids = training
     most = max(1, _MOST_TO_CHOOSE_BY // variants)
-    if len(categories) <= most * variants:
+    if len(class_ids) <= most * variants:
         return training
-    of_pictures = categories[::variants]
-    pictures = np.sort(np.argsort(_ranks(of_pictures, seed), kind="stable")[:most])
-    rows = (pictures[:, np.newaxis] * variants + np.arange(variants)).ravel()
-    return features[rows], categories[rows]
+    of_images = class_ids[::variants]
+    images = np.sort(np.argsort(_ranks(of_images, seed), kind="stable")[:most])
+    rows = (images[:, np.newaxis] * variants + np.arange(variants)).ravel()
+    return features[rows], class_ids[rows]
 
 
-def _ranks(categories: np.ndarray, seed: int) -> np.ndarray:
-    """Returns for each picture how many of its category come before it, in a random order."""
-    order = np.random.default_rng(seed).permutation(len(categories))
-    ranks = np.empty(len(categories), np.int64)
-    for category in np.unique(categories):
-        of_it = order[categories[order] == category]
+def _ranks(class_ids: np.ndarray, seed: int) -> np.ndarray:
+    """Returns for each image how many of its class come before it, in a random order."""
+    order = np.random.default_rng(seed).permutation(len(class_ids))
+    ranks = np.empty(len(class_ids), np.int64)
+    for class_id in np.unique(class_ids):
+        of_it = order[class_ids[order] == class_id]
         ranks[of_it] = np.arange(len(of_it))
     return ranks
 
@@ -220,19 +220,19 @@ def _judged_by_others(
     fold: int | None,
     seed: int,
 ) -> _Judged:
-    """Returns what all others say of a fold's pictures, or of the validation part for None."""
-    features, categories = training
-    ranks = _ranks(categories[::variants], seed)
-    # Where a category has one picture, that one is always learned from.
-    alone = np.bincount(categories, minlength=class_count)[categories[::variants]] == variants
+    """Returns what all others say of a fold's images, or of the validation part for None."""
+    features, class_ids = training
+    ranks = _ranks(class_ids[::variants], seed)
+    # Where a class has one image, that one is always learned from.
+    alone = np.bincount(class_ids, minlength=class_count)[class_ids[::variants]] == variants
     left_out = (ranks % _FOLDS == fold) & ~alone
     learned = ~np.repeat(left_out, variants)
     watching = slice(None) if fold is None else slice(fold, None, _FOLDS)
     judges = (
         np.concatenate([features[::variants][left_out], validation[0][watching]]),
-        np.concatenate([categories[::variants][left_out], validation[1][watching]]),
+        np.concatenate([class_ids[::variants][left_out], validation[1][watching]]),
     )
-    rest = features[learned], categories[learned]
+    rest = features[learned], class_ids[learned]
     as_they_are, truth = rest[0][::variants], rest[1][::variants]
     judged = _Judged([], judges[1], [], [], len(truth))
     for _, head in path(rest, class_count, shares, variants):
@@ -253,8 +253,8 @@ def path(
     """Yields each strength with its head, the simplest first.
 
     Args:
-        training: what is learned from; every category must occur.
-        class_count: how many categories there are.
+        training: what is learned from; every class must occur.
+        class_count: how many classes there are.
         shares: as for `train`.
         variants: as for `train`.
         strengths: the inverse of the penalty's, growing.
@@ -271,14 +271,14 @@ def path(
 def _problem(
     training: Examples, class_count: int, shares: np.ndarray | None, variants: int
 ) -> _Problem:
-    features, categories = training
+    features, class_ids = training
     if 4 * features.size <= _MOST_BYTES_CONVERTED:
         features = features.astype(np.float32, copy=False)
-    counts = np.bincount(categories, minlength=class_count)
+    counts = np.bincount(class_ids, minlength=class_count)
     if shares is None:
         shares = np.full(class_count, 1 / class_count)
-    importance = (shares * len(categories) / variants / counts)[categories].astype(np.float32)
-    return _Problem(features, categories, importance, *_mean_and_stddev(features))
+    importance = (shares * len(class_ids) / variants / counts)[class_ids].astype(np.float32)
+    return _Problem(features, class_ids, importance, *_mean_and_stddev(features))
 
 
 def _mean_and_stddev(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -304,7 +304,7 @@ def _fitted(problem: _Problem, begin: Head, strength: float, iterations: int) ->
     """Minimises by L-BFGS (Liu and Nocedal, 1989), over the weights of standardised features."""
     from scipy.optimize import minimize
 
-    count, shape = len(problem.categories), begin.weights.shape
+    count, shape = len(problem.class_ids), begin.weights.shape
     pieces = _pieces(count)
     workers = min(processors(), len(pieces))
 
@@ -312,7 +312,7 @@ def _fitted(problem: _Problem, begin: Head, strength: float, iterations: int) ->
         standardised = _head(parameters, shape)
         head = _for_features(standardised, problem)
         # The penalty is on the weights of standardised features; the bias is free of it: it says
-        # how common a category is.
+        # how common a class is.
         loss = np.square(standardised.weights, dtype=np.float64).sum() / (2 * strength)
         by_weights = np.zeros(shape, np.float64)
         by_bias = np.zeros(shape[1], np.float64)
@@ -341,11 +341,11 @@ def _fitted(problem: _Problem, begin: Head, strength: float, iterations: int) ->
 def _part(problem: _Problem, head: Head, rows: slice) -> tuple[float, np.ndarray, np.ndarray]:
     """Returns the loss of some examples, and its gradients by the weights and the bias."""
     features = problem.features[rows].astype(np.float32, copy=False)
-    categories, importance = problem.categories[rows], problem.importance[rows]
+    class_ids, importance = problem.class_ids[rows], problem.importance[rows]
     logits = features @ head.weights + head.bias
-    loss = importance.astype(np.float64) @ _cross_entropy(logits, categories)
+    loss = importance.astype(np.float64) @ _cross_entropy(logits, class_ids)
     error = softmax(logits)
-    error[np.arange(len(categories)), categories] -= 1
+    error[np.arange(len(class_ids)), class_ids] -= 1
     error *= importance[:, np.newaxis]
     return float(loss), features.T @ error, error.sum(axis=0, dtype=np.float64)
 
@@ -367,8 +367,8 @@ def _for_standardised(head: Head, problem: _Problem) -> Head:
     return Head(weights, head.bias + problem.mean @ head.weights)
 
 
-def _cross_entropy(logits: np.ndarray, categories: np.ndarray) -> np.ndarray:
+def _cross_entropy(logits: np.ndarray, class_ids: np.ndarray) -> np.ndarray:
     """Returns float32 [N], in nats."""
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_sums = np.log(np.exp(shifted).sum(axis=1))
-    return log_sums - shifted[np.arange(len(categories)), categories]
+    return log_sums - shifted[np.arange(len(class_ids)), class_ids]

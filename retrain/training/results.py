@@ -9,7 +9,7 @@ from retrain.bottlenecks.compute import Bottlenecks, Part
 from retrain.data.splits import TEST
 from retrain.runtimes.head import Head
 from retrain.training.evaluation import Evaluation
-from retrain.training.history import Course
+from retrain.training.history import TrainingHistory
 
 
 class FineTuned(NamedTuple):
@@ -17,7 +17,7 @@ class FineTuned(NamedTuple):
 
     Attributes:
         kept: whether it was found to be better so.
-        course: how it went, by epochs.
+        history: how it went, by epochs.
         with_it: how good the classifier is for the validation part with what the network learned.
         without: how good it is with the network as it was, and a head made alike.
         gain: by how much the mean cross entropy is smaller with it, in nats.
@@ -27,7 +27,7 @@ class FineTuned(NamedTuple):
     """
 
     kept: bool
-    course: Course
+    history: TrainingHistory
     with_it: Evaluation
     without: Evaluation
     gain: float
@@ -41,11 +41,11 @@ class Trained:
     """A last layer trained on the features of one engine, and tested on them.
 
     Attributes:
-        features: of all pictures.
+        features: of all images.
         head: trained on those of the training part.
-        tested: the pictures of the final test.
+        tested: the images of the final test.
         evaluations: of the head on the parts VALIDATION and TEST.
-        course: how the training went.
+        history: how the training went.
         summaries: the folder of its summaries, where there are any.
     """
 
@@ -53,10 +53,10 @@ class Trained:
     head: Head
     tested: Part
     evaluations: Mapping[str, Evaluation]
-    course: Course | None = None
+    history: TrainingHistory | None = None
     summaries: Path | None = None
 
     @property
     def test(self) -> Evaluation:
-        """How good the head is on pictures that nothing was chosen by."""
+        """How good the head is on images that nothing was chosen by."""
         return self.evaluations[TEST]

@@ -1,7 +1,7 @@
 """Vectors to a softmax layer: the last layer of the classifier, and its training.
 
 The training is that of TensorFlow's `examples/image_retraining`: plain gradient descent on the mean
-cross entropy of small batches, in which every category is as likely as every other.
+cross entropy of small batches, in which every class is as likely as every other.
 """
 
 import itertools
@@ -15,7 +15,7 @@ from retrain.config import HeadOptions
 from retrain.errors import UserError
 from retrain.runtimes.head import Head
 
-# Features float16 or float32 [N, width] and categories int [N], 0 to the number of classes.
+# Features float16 or float32 [N, width] and classes int [N], 0 to the number of classes.
 Examples: TypeAlias = tuple[np.ndarray, np.ndarray]
 
 _INITIAL_STDDEV = 0.001
@@ -33,9 +33,9 @@ class Progress:
 
     Attributes:
         step: its number, from 0.
-        train_accuracy: on the pictures of this step, 0 to 1.
+        train_accuracy: on the images of this step, 0 to 1.
         train_cross_entropy: their mean, in nats.
-        validation_accuracy: on pictures of the validation part, or None where it is empty.
+        validation_accuracy: on images of the validation part, or None where it is empty.
         validation_cross_entropy: their mean, or None where it is empty.
         head: as it is after the step.
     """
@@ -64,11 +64,11 @@ def train(
     the way has no influence on it.
 
     Args:
-        training: what is learned from; every category must occur.
+        training: what is learned from; every class must occur.
         validation: what is only looked at; may be empty.
-        class_count: how many categories there are.
+        class_count: how many classes there are.
         options: how to train.
-        shares: of each category among what is learned from, float [class_count] with the sum 1;
+        shares: of each class among what is learned from, float [class_count] with the sum 1;
             equal ones where None.
         features_of: returns float32 [size, width] for the numbers of training examples, int
             [size], in every step; by default what `training` has for them.
@@ -78,9 +78,9 @@ def train(
 
     Raises:
         UserError: the numbers grew beyond all bounds.
-        ValueError: a category has no training picture.
+        ValueError: a class has no training image.
     """
-    _check_categories(training, class_count)
+    _check_class_ids(training, class_count)
     # Streams of their own, so that a change to one kind of draw leaves the others as they were.
     initial, train_draw, validation_draw = np.random.default_rng(options.seed).spawn(3)
     learned = _rows(training[1], options.train_batch_size, train_draw, shares)
@@ -100,10 +100,10 @@ def train(
     return head
 
 
-def _check_categories(training: Examples, class_count: int) -> None:
+def _check_class_ids(training: Examples, class_count: int) -> None:
     counts = np.bincount(training[1], minlength=class_count)
     if len(counts) != class_count or not counts.all():
-        raise ValueError(f"each of {class_count} categories needs pictures, but got {counts}")
+        raise ValueError(f"each of {class_count} classes needs images, but got {counts}")
 
 
 def _initial_head(width: int, class_count: int, rng: np.random.Generator) -> Head:
@@ -115,46 +115,46 @@ def _initial_head(width: int, class_count: int, rng: np.random.Generator) -> Hea
 
 
 def _take(examples: Examples, rows: np.ndarray) -> Examples:
-    features, categories = examples
-    return features[rows].astype(np.float32, copy=False), categories[rows]
+    features, class_ids = examples
+    return features[rows].astype(np.float32, copy=False), class_ids[rows]
 
 
 def _rows(
-    categories: np.ndarray, size: int, rng: np.random.Generator, shares: np.ndarray | None = None
+    class_ids: np.ndarray, size: int, rng: np.random.Generator, shares: np.ndarray | None = None
 ) -> Iterator[np.ndarray]:
     """Yields the numbers of `size` examples again and again, or of all for -1; none of nothing.
 
-    For each example a category is drawn first, and then one of its pictures: small categories count
+    For each example a class is drawn first, and then one of its images: small classes count
     as much as large ones, where `shares` do not say otherwise.
     """
-    if not len(categories):
+    if not len(class_ids):
         return
     if size == -1:
-        yield from itertools.repeat(np.arange(len(categories)))
-    by_category = np.argsort(categories, kind="stable")
-    _, begins, counts = np.unique(categories[by_category], return_index=True, return_counts=True)
+        yield from itertools.repeat(np.arange(len(class_ids)))
+    by_class = np.argsort(class_ids, kind="stable")
+    _, begins, counts = np.unique(class_ids[by_class], return_index=True, return_counts=True)
     shape = (max(_ROWS_DRAWN_AT_ONCE // size, 1), size)
     while True:
         if shares is None:
             drawn = rng.integers(len(counts), size=shape)
         else:
             drawn = rng.choice(len(counts), size=shape, p=shares)
-        yield from by_category[begins[drawn] + rng.integers(counts[drawn])]
+        yield from by_class[begins[drawn] + rng.integers(counts[drawn])]
 
 
 @_WITHOUT_WARNINGS
 def _adjusted(head: Head, batch: Examples, learning_rate: float) -> Head:
     """Returns the head after one step of gradient descent."""
-    features, categories = batch
+    features, class_ids = batch
     # The gradient of the cross entropy by the logits: probabilities minus one-hot truth.
     gradient = head.probabilities(features)
-    gradient[np.arange(len(categories)), categories] -= 1
-    gradient *= np.float32(learning_rate / len(categories))
+    gradient[np.arange(len(class_ids)), class_ids] -= 1
+    gradient *= np.float32(learning_rate / len(class_ids))
     return Head(head.weights - features.T @ gradient, head.bias - gradient.sum(axis=0))
 
 
 def look(step: int, head: Head, batch: Examples, validation: Examples | None) -> Progress:
-    """Returns how good `head` is on a batch, and on pictures of the validation part."""
+    """Returns how good `head` is on a batch, and on images of the validation part."""
     train_accuracy, train_cross_entropy = _measures(head, batch)
     validation_accuracy, validation_cross_entropy = (
         _measures(head, validation) if validation else (None, None)
@@ -172,13 +172,13 @@ def look(step: int, head: Head, batch: Examples, validation: Examples | None) ->
 @_WITHOUT_WARNINGS
 def _measures(head: Head, examples: Examples) -> tuple[float, float]:
     """Returns the accuracy and the mean cross entropy."""
-    features, categories = examples
+    features, class_ids = examples
     logits = head.logits(features)
-    accuracy = np.mean(logits.argmax(axis=1) == categories)
+    accuracy = np.mean(logits.argmax(axis=1) == class_ids)
     # From the logits, because the logarithm of a probability that was rounded to 0 is infinite.
     logits -= logits.max(axis=1, keepdims=True)
     log_sums = np.log(np.exp(logits).sum(axis=1))
-    cross_entropy = np.mean(log_sums - logits[np.arange(len(categories)), categories])
+    cross_entropy = np.mean(log_sums - logits[np.arange(len(class_ids)), class_ids])
     return float(accuracy), float(cross_entropy)
 
 

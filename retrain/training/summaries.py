@@ -15,7 +15,7 @@ from typing import Any
 
 from retrain.errors import UserError
 from retrain.runtimes.head import Head
-from retrain.training.history import Course
+from retrain.training.history import TrainingHistory
 from retrain.training.sgd import Progress
 
 # So that TensorBoard can follow a training that takes long.
@@ -79,13 +79,13 @@ class RunSummaries:
         except OSError as error:
             raise self._cannot_write(error) from error
 
-    def add_course(self, course: Course, name: str) -> None:
+    def add_history(self, history: TrainingHistory, name: str) -> None:
         """Writes how good all heads of a course are, under its name; the first of them as step 1.
 
         Raises:
             UserError: as of `add`.
         """
-        runs = {"train": course.learned, "validation": course.others}
+        runs = {"train": history.learned, "validation": history.others}
         try:
             for run, measures in runs.items():
                 for step, of_one in enumerate(zip(*measures, strict=True) if measures else (), 1):
@@ -127,7 +127,7 @@ class RunSummaries:
 
 
 def add_drawings(folder: Path, drawings: Mapping[str, bytes], step: int = 0) -> None:
-    """Writes drawings, by their names, for TensorBoard, which shows `folder` as a run.
+    """Writes plots, by their names, for TensorBoard, which shows `folder` as a run.
 
     Raises:
         UserError: the folder cannot be written.

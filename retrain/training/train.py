@@ -15,11 +15,11 @@ from retrain.config import TrainingConfig
 from retrain.data.dataset import Dataset
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.runtimes.head import Head
-from retrain.system.phase_timer import Clock
+from retrain.system.phase_timer import PhaseTimer
 from retrain.training import calibration, class_weights, logistic_regression
 from retrain.training.class_weights import BALANCED
 from retrain.training.evaluation import evaluate
-from retrain.training.history import Course, Recorder
+from retrain.training.history import Recorder, TrainingHistory
 from retrain.training.logistic_regression import Fitted
 from retrain.training.results import Trained
 from retrain.training.sgd import Progress, look, train
@@ -44,7 +44,7 @@ def train_and_test(
     backbone: Backbone,
     dataset: Dataset,
     engines: Sequence[str],
-    clock: Clock,
+    timer: PhaseTimer,
     told: bool = False,
     observe_steps: StepObserver = ignore_steps,
 ) -> dict[str, Trained]:
@@ -53,10 +53,10 @@ def train_and_test(
     Args:
         config: of the run.
         backbone: the network.
-        dataset: all pictures.
+        dataset: all images.
         engines: their names.
-        clock: of the run.
-        told: whether the user knows already which pictures are odd.
+        timer: of the run.
+        told: whether the user knows already which images are odd.
         observe_steps: is given each step of gradient descent, and the head after it.
 
     Raises:
@@ -69,7 +69,7 @@ def train_and_test(
             logging.info("With features of %s:", run)
         if backbone.fine_tuned:
             run = f"fine_tuned_{run}".rstrip("_")
-        with clock.phase("bottlenecks"):
+        with timer.phase("bottlenecks"):
             features = compute_bottlenecks(
                 dataset,
                 backbone,
@@ -80,7 +80,7 @@ def train_and_test(
                 told=told or bool(trained),
             )
         logging.info("%s", features.summary())
-        trained[engine] = _trained_and_tested(config, backbone, features, clock, run, observe_steps)
+        trained[engine] = _trained_and_tested(config, backbone, features, timer, run, observe_steps)
         # What could not be read is not tried and told of again.
         dataset = features.dataset
     return trained
@@ -90,21 +90,21 @@ def _trained_and_tested(
     config: TrainingConfig,
     backbone: Backbone,
     features: Bottlenecks,
-    clock: Clock,
+    timer: PhaseTimer,
     run: str,
     observe_steps: StepObserver,
 ) -> Trained:
-    with clock.phase("training"):
+    with timer.phase("training"):
         learned = train_head(config, backbone, features, run, backbone.fine_tuned, observe_steps)
         head = learned.head
-    with clock.phase("evaluation"):
+    with timer.phase("evaluation"):
         tested = features.part(TEST).sample(config.test_batch_size, config.head.seed)
         parts = {VALIDATION: features.part(VALIDATION), TEST: tested}
         evaluations = {
-            name: evaluate(head.probabilities(part.vectors), part.categories)
+            name: evaluate(head.probabilities(part.vectors), part.class_ids)
             for name, part in parts.items()
         }
-    return Trained(features, head, tested, evaluations, learned.course, learned.summaries)
+    return Trained(features, head, tested, evaluations, learned.history, learned.summaries)
 
 
 class Learned(NamedTuple):
@@ -112,12 +112,12 @@ class Learned(NamedTuple):
 
     Attributes:
         head: calibrated where that was asked for.
-        course: how it went.
+        history: how it went.
         summaries: the folder of its summaries, where there are any.
     """
 
     head: Head
-    course: Course
+    history: TrainingHistory
     summaries: Path | None
 
 
@@ -148,7 +148,7 @@ def train_head(
     """
     training, validation = features.part(TRAINING), features.part(VALIDATION)
     labels = features.dataset.labels
-    counts = np.bincount(training.categories, minlength=len(labels))
+    counts = np.bincount(training.class_ids, minlength=len(labels))
     shares = class_weights.shares(
         config.head.class_weights, labels, counts, features.dataset.folders
     )
@@ -158,15 +158,15 @@ def train_head(
             summaries = stack.enter_context(RunSummaries(config.output.summaries_dir, run))
         if config.head.solver == "logistic_regression":
             fitted = _regress(config, training, validation, shares, summaries, apart)
-            head, unseen, truth, course = fitted.head, fitted.unseen, fitted.truth, fitted.course
+            head, unseen, truth, history = fitted.head, fitted.unseen, fitted.truth, fitted.history
         else:
-            head, course = _descend(
+            head, history = _descend(
                 config, backbone, features, shares, summaries, observe_steps(backbone, features)
             )
-            unseen, truth = head.logits(validation.vectors), validation.categories
+            unseen, truth = head.logits(validation.vectors), validation.class_ids
     if config.head.calibrate:
         head = calibration.calibrated(head, unseen, truth)
-    return Learned(head, course, summaries.folder if summaries else None)
+    return Learned(head, history, summaries.folder if summaries else None)
 
 
 def _regress(
@@ -178,7 +178,7 @@ def _regress(
     apart: bool,
 ) -> Fitted:
     examples = training.examples()
-    watched = (validation.vectors, validation.categories)
+    watched = (validation.vectors, validation.class_ids)
     variants = training.variants.shape[1]
     seed = config.head.seed
     fitted = logistic_regression.train(
@@ -188,7 +188,7 @@ def _regress(
     logging.info("Logistic regression: %s.", _text(progress))
     if summaries:
         summaries.add(progress)
-        summaries.add_course(fitted.course, "by_strength")
+        summaries.add_history(fitted.history, "by_strength")
     return fitted
 
 
@@ -199,7 +199,7 @@ def _descend(
     shares: np.ndarray,
     summaries: RunSummaries | None,
     on_step: OnStep,
-) -> tuple[Head, Course]:
+) -> tuple[Head, TrainingHistory]:
     training, validation = features.part(TRAINING), features.part(VALIDATION)
     recorder = Recorder()
     watchers = [_Lines(config.head.steps).show, recorder.add]
@@ -213,11 +213,11 @@ def _descend(
 
         features_of = None
         if config.distortions.fresh:
-            fresh = FreshFeatures(training.pictures, backbone, features.engine, config.distortions)
+            fresh = FreshFeatures(training.images, backbone, features.engine, config.distortions)
             features_of = stack.enter_context(fresh).of
         head = train(
             training.examples(),
-            (validation.vectors, validation.categories),
+            (validation.vectors, validation.class_ids),
             len(shares),
             config.head,
             shares=None if config.head.class_weights == BALANCED else shares,
@@ -225,7 +225,7 @@ def _descend(
             on_evaluation=show,
             on_step=on_step,
         )
-    return head, recorder.course()
+    return head, recorder.history()
 
 
 class _Lines:

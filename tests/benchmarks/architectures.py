@@ -28,8 +28,8 @@ from tests.support import keras_weights_files
 _ONLY = flags.DEFINE_list(
     "only", [*NAMES, "mobilenet_1.0_224", "mobilenet_0.50_160"], "Names of architectures."
 )
-# Of each category.
-_PICTURES = 7
+# Of each class.
+_IMAGES = 7
 _SIDE = 160
 
 _ALWAYS = ("--output", "--metrics", "--bottleneck")
@@ -92,18 +92,18 @@ def _row(name: str, folder: Path) -> str | None:
 
 
 def _draw_patches(folder: Path) -> None:
-    """Draws pictures of the kind that the statistics in the networks are of.
+    """Draws images of the kind that the statistics in the networks are of.
 
     On others, such as those of noise, a network that nobody trained makes half a score of the last
     digit of a pixel, and no two programs agree.
     """
     rng = np.random.default_rng(0)
     rows = np.arange(_SIDE) * 5 // _SIDE
-    for category, most in {"dark": 120, "bright": 256}.items():
-        (folder / category).mkdir(parents=True)
-        for number in range(_PICTURES):
+    for class_id, most in {"dark": 120, "bright": 256}.items():
+        (folder / class_id).mkdir(parents=True)
+        for number in range(_IMAGES):
             patches = rng.integers(most - 120, most, (5, 5, 3), np.uint8)
-            Image.fromarray(patches[rows][:, rows]).save(folder / category / f"{number}.png")
+            Image.fromarray(patches[rows][:, rows]).save(folder / class_id / f"{number}.png")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     bazel run //tests/benchmarks:engines -- --image_dir=DIR --image_dir=ANOTHER
 
-It says which engines lose nothing, and which features must not be mixed. Every picture is in a
+It says which engines lose nothing, and which features must not be mixed. Every image is in a
 random tenth for testing, another for validation, or in the rest, over several such splits.
 """
 
@@ -22,7 +22,7 @@ from retrain.system import command_line
 from retrain.system.files import user_path
 from retrain.training import logistic_regression
 
-_IMAGE_DIR = flags.DEFINE_multi_string("image_dir", [], "Folder with sub-folders of pictures.")
+_IMAGE_DIR = flags.DEFINE_multi_string("image_dir", [], "Folder with sub-folders of images.")
 _SEEDS = flags.DEFINE_integer("seeds", 5, "How many splits.", lower_bound=1)
 
 _PAIRS = (
@@ -37,7 +37,7 @@ def main(_: list[str]) -> None:
     """Prints the mean test accuracy for each set and pair of engines."""
     for name in _IMAGE_DIR.value:
         features = _features(user_path(name))
-        print(f"{name} ({len(features[engines.FLOAT32].pictures)} pictures)")
+        print(f"{name} ({len(features[engines.FLOAT32].images)} images)")
         for learned, tested in _PAIRS:
             found = [
                 _accuracy(features[learned], features[tested], seed) for seed in range(_SEEDS.value)
@@ -46,10 +46,10 @@ def main(_: list[str]) -> None:
 
 
 def _features(folder: Path) -> dict[str, Part]:
-    """Returns all pictures by each engine, whatever part they are in."""
+    """Returns all images by each engine, whatever part they are in."""
     dataset = scan_dataset(folder, SplitOptions())
-    pictures = tuple(dataclasses.replace(p, split=TRAINING) for p in dataset.pictures)
-    everything = dataclasses.replace(dataset, pictures=pictures)
+    images = tuple(dataclasses.replace(p, split=TRAINING) for p in dataset.images)
+    everything = dataclasses.replace(dataset, images=images)
     with tempfile.TemporaryDirectory() as cache:
         backbone = registry.load(registry.DEFAULT)
         return {
@@ -59,17 +59,17 @@ def _features(folder: Path) -> dict[str, Part]:
 
 
 def _accuracy(learned: Part, tested: Part, seed: int) -> float:
-    count = len(learned.pictures)
+    count = len(learned.images)
     order = np.random.default_rng(seed).permutation(count)
     test, validation, training = np.split(order, [count // 10, count // 5])
     head = logistic_regression.train(
-        (learned.vectors[training], learned.categories[training]),
-        (learned.vectors[validation], learned.categories[validation]),
-        int(learned.categories.max()) + 1,
+        (learned.vectors[training], learned.class_ids[training]),
+        (learned.vectors[validation], learned.class_ids[validation]),
+        int(learned.class_ids.max()) + 1,
         seed=seed,
     ).head
     answers = head.logits(tested.vectors[test]).argmax(axis=1)
-    return float((answers == tested.categories[test]).mean())
+    return float((answers == tested.class_ids[test]).mean())
 
 
 if __name__ == "__main__":

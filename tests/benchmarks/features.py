@@ -5,7 +5,7 @@
 Ours is `bottlenecks.compute` with an empty cache, for each engine; int8 includes its calibration.
 The other is what a Keras user writes: `image_dataset_from_directory` and `predict`, with the same
 network, once with layers of batch normalisation as those of `keras.applications` have, once with
-them folded into the convolutions. The pictures are photos of 500 x 375 pixels, cut at random from
+them folded into the convolutions. The images are photos of 500 x 375 pixels, cut at random from
 the large ones in DIR.
 """
 
@@ -35,10 +35,10 @@ from retrain.system import command_line
 from retrain.system.files import user_path
 
 _IMAGE_DIR = flags.DEFINE_string(
-    "image_dir", None, "Folder with a sub-folder for each category.", required=True
+    "image_dir", None, "Folder with a sub-folder for each class.", required=True
 )
-_PICTURES = flags.DEFINE_integer(
-    "pictures", 1000, "Photos to cut; 0 takes the pictures as they are.", lower_bound=0
+_IMAGES = flags.DEFINE_integer(
+    "images", 1000, "Photos to cut; 0 takes the images as they are.", lower_bound=0
 )
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "How often to measure each.", lower_bound=1)
 
@@ -46,11 +46,11 @@ _WIDTH, _HEIGHT = 500, 375
 
 
 def main(_: list[str]) -> None:
-    """Prints pictures a second of each, and their ratios."""
+    """Prints images a second of each, and their ratios."""
     with tempfile.TemporaryDirectory() as folder:
         source = scan_dataset(user_path(_IMAGE_DIR.value), SplitOptions())
-        if _PICTURES.value:
-            _cut(source, Path(folder), _PICTURES.value)
+        if _IMAGES.value:
+            _cut(source, Path(folder), _IMAGES.value)
             source = scan_dataset(Path(folder), SplitOptions())
         _measure(source)
 
@@ -72,34 +72,34 @@ def _measure(dataset: Dataset) -> None:
         for name, compute in approaches.items():
             begun = time.monotonic()
             compute()
-            rates[name].append(len(dataset.pictures) / (time.monotonic() - begun))
+            rates[name].append(len(dataset.images) / (time.monotonic() - begun))
     medians = {name: statistics.median(values) for name, values in rates.items()}
     for name, median in medians.items():
         times = [median / medians[plain] for plain in ("plain Keras", "plain Keras, folded")]
-        print(f"{name:20} {median:6.0f} pictures/s {times[0]:6.2f} {times[1]:6.2f}")
+        print(f"{name:20} {median:6.0f} images/s {times[0]:6.2f} {times[1]:6.2f}")
 
 
 def _cut(source: Dataset, folder: Path, count: int) -> None:
-    """Writes JPEG photos, cut from the pictures that are large enough."""
+    """Writes JPEG photos, cut from the images that are large enough."""
     large = []
-    for picture in source.pictures:
-        with Image.open(picture.path) as image:
-            if image.width >= 2 * _WIDTH and image.height >= 2 * _HEIGHT:
-                large.append(picture.path)
+    for image in source.images:
+        with Image.open(image.path) as opened:
+            if opened.width >= 2 * _WIDTH and opened.height >= 2 * _HEIGHT:
+                large.append(image.path)
     if not large:
         raise UserError(
-            f"--image_dir has no picture of {2 * _WIDTH} x {2 * _HEIGHT} pixels to cut photos from;"
-            " give --pictures=0 to take those that there are"
+            f"--image_dir has no image of {2 * _WIDTH} x {2 * _HEIGHT} pixels to cut photos from;"
+            " give --images=0 to take those that there are"
         )
     rng = np.random.default_rng(0)
     for number in range(count):
-        with Image.open(large[number % len(large)]) as image:
-            height = int(rng.uniform(2 * _HEIGHT, min(image.height, image.width * 3 / 4)))
+        with Image.open(large[number % len(large)]) as opened:
+            height = int(rng.uniform(2 * _HEIGHT, min(opened.height, opened.width * 3 / 4)))
             width = height * 4 // 3
-            left = int(rng.integers(0, image.width - width + 1))
-            top = int(rng.integers(0, image.height - height + 1))
+            left = int(rng.integers(0, opened.width - width + 1))
+            top = int(rng.integers(0, opened.height - height + 1))
             box = (left, top, left + width, top + height)
-            photo = image.convert("RGB").resize((_WIDTH, _HEIGHT), box=box, reducing_gap=3)
+            photo = opened.convert("RGB").resize((_WIDTH, _HEIGHT), box=box, reducing_gap=3)
         path = folder / str(number % 2) / f"{number}.jpg"
         path.parent.mkdir(exist_ok=True)
         photo.save(path, quality=90)
@@ -134,7 +134,7 @@ def _ours(dataset: Dataset, engine: str) -> None:
 def _plain(dataset: Dataset, network: Any) -> None:
     import tensorflow as tf
 
-    pictures = tf.keras.utils.image_dataset_from_directory(
+    images = tf.keras.utils.image_dataset_from_directory(
         dataset.image_dir,
         labels=None,
         batch_size=32,
@@ -142,7 +142,7 @@ def _plain(dataset: Dataset, network: Any) -> None:
         shuffle=False,
         verbose=False,
     )
-    normalised = pictures.map(lambda pixels: (pixels - 127.0) / 128.0, tf.data.AUTOTUNE)
+    normalised = images.map(lambda pixels: (pixels - 127.0) / 128.0, tf.data.AUTOTUNE)
     network.predict(normalised.prefetch(tf.data.AUTOTUNE), verbose=0)
 
 

@@ -2,7 +2,7 @@
 
     bazel run //tests/benchmarks:fine_tuning -- --image_dir=DIR
 
-DIR may be left out where RETRAIN_DATA names a folder that has the pictures of hands, `signs`. Each
+DIR may be left out where RETRAIN_DATA names a folder that has the images of hands, `signs`. Each
 run has an empty cache. Prints for the last layer alone, the same with distortions, and fine-tuning:
 wrong labels and cross entropy on the validation part and on the test part, calibration, minutes.
 """
@@ -22,7 +22,7 @@ from retrain.errors import UserError
 from retrain.system import command_line
 from retrain.system.files import user_path
 
-_IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder with a sub-folder for each category.")
+_IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder with a sub-folder for each class.")
 _SEEDS = flags.DEFINE_integer("seeds", 1, "With how many seeds to fine-tune.", lower_bound=1)
 _EPOCHS = flags.DEFINE_integer("epochs", 8, "Of fine-tuning.", lower_bound=1)
 _LAYERS = flags.DEFINE_list("layers", ["-1"], "Of fine-tuning, one or several to compare.")
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
     data = os.environ.get("RETRAIN_DATA")
     if arguments or not (_IMAGE_DIR.value or data):
         raise UserError("--image_dir=DIR is needed, or RETRAIN_DATA")
-    pictures = user_path(_IMAGE_DIR.value) if _IMAGE_DIR.value else Path(str(data), "signs")
+    images = user_path(_IMAGE_DIR.value) if _IMAGE_DIR.value else Path(str(data), "signs")
     runs: dict[str, tuple[str, ...]] = {
         "last layer": (),
         "last layer, distortions": _DISTORTIONS,
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> None:
             )
     print(f"{'':36}  validation part        test part              calibration  minutes")
     for name, how in runs.items():
-        numbers, spent = _run(pictures, how)
+        numbers, spent = _run(images, how)
         columns = [_column(numbers[part]) for part in ("validation", "test")]
         gap = 100 * numbers["test"]["expected_calibration_error"]
         tuned = "fine_tuning" in numbers["training"]
@@ -64,11 +64,11 @@ def _column(numbers: dict[str, Any]) -> str:
     return f"{wrong:3} of {numbers['count']}, {share:>7}, {numbers['cross_entropy']:.3f}"
 
 
-def _run(pictures: Path, how: tuple[str, ...]) -> tuple[dict[str, Any], float]:
+def _run(images: Path, how: tuple[str, ...]) -> tuple[dict[str, Any], float]:
     """Returns the numbers of a run, and its seconds."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
-            *(sys.executable, "retrain/main.py", f"--image_dir={pictures}", "--summaries_dir="),
+            *(sys.executable, "retrain/main.py", f"--image_dir={images}", "--summaries_dir="),
             *(f"--bottleneck_dir={folder}/cache", f"--output_graph={folder}/graph.pb"),
             *(f"--output_labels={folder}/labels.txt", f"--metrics_json={folder}/metrics.json"),
             *how,

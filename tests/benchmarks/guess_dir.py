@@ -2,8 +2,8 @@
 
     bazel run //tests/benchmarks:guess_dir -- --graph=FILE --image_dir=DIR --count=2000
 
-Features are pictures decoded and computed in float32, as for training, with nothing done to them.
-`classified` is the classifier alone. With --count there are as many links to the pictures; memory
+Features are images decoded and computed in float32, as for training, with nothing done to them.
+`classified` is the classifier alone. With --count there are as many links to the images; memory
 should hardly depend on it. Compare the seconds of processors where the machine has other work.
 """
 
@@ -31,9 +31,9 @@ from tools.guess.options import Options
 
 _GRAPH = flags.DEFINE_string("graph", "/tmp/output_graph.pb", "The classifier.")
 _IMAGE_DIR = flags.DEFINE_string(
-    "image_dir", None, "Folder with pictures, also in folders.", required=True
+    "image_dir", None, "Folder with images, also in folders.", required=True
 )
-_COUNT = flags.DEFINE_integer("count", None, "How many pictures; by default all.", 1)
+_COUNT = flags.DEFINE_integer("count", None, "How many images; by default all.", 1)
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "How often to measure each.", 1)
 
 
@@ -44,19 +44,19 @@ class _Spent:
 
 
 def main(_: list[str]) -> None:
-    """Prints pictures a second, seconds of processors and memory."""
+    """Prints images a second, seconds of processors and memory."""
     with tempfile.TemporaryDirectory(prefix="guess_dir_benchmark-") as folder:
         source, target = Path(folder, "source"), Path(folder, "target")
         source.mkdir()
         count = _link(source)
         graph = user_path(_GRAPH.value)
         classifier = Classifier(graph)
-        pictures = sorted(source.iterdir())
+        images = sorted(source.iterdir())
         copying = Options(source, target)
         moving = Options(target, Path(folder, "moved"), how=placing.MOVE)
         steps: dict[str, Callable[[], object]] = {
-            "features": lambda: _compute_features(pictures),
-            "classified": lambda: sum(1 for _ in classifier.classify(pictures)),
+            "features": lambda: _compute_features(images),
+            "classified": lambda: sum(1 for _ in classifier.classify(images)),
             "copied": lambda: guessing.guess(copying, graph, classifier),
             "moved": lambda: guessing.guess(moving, graph, classifier),
         }
@@ -73,25 +73,25 @@ def main(_: list[str]) -> None:
 
 
 def _link(source: Path) -> int:
-    """Makes links to the pictures in a folder, to each as often as it takes; returns how many."""
+    """Makes links to the images in a folder, to each as often as it takes; returns how many."""
     folder = user_path(_IMAGE_DIR.value)
     found = [folder / name for name in find(folder, True, source, LeftOut())]
     count = _COUNT.value or len(found)
     for number in range(count):
-        picture = found[number % len(found)]
-        (source / f"{number:07}{picture.suffix}").symlink_to(picture)
+        image = found[number % len(found)]
+        (source / f"{number:07}{image.suffix}").symlink_to(image)
     return count
 
 
-def _compute_features(pictures: Sequence[Path]) -> None:
+def _compute_features(images: Sequence[Path]) -> None:
     backbone = registry.load(registry.DEFAULT)
     runner = engines.engine(engines.FLOAT32, backbone).load()
 
-    def features(picture: Path) -> np.ndarray:
-        decoded = pixels.decode(picture.read_bytes(), backbone.height, backbone.width)
+    def features(image: Path) -> np.ndarray:
+        decoded = pixels.decode(image.read_bytes(), backbone.height, backbone.width)
         return runner.features(decoded[np.newaxis])
 
-    for _ in parallel_map(features, pictures, runner.workers):
+    for _ in parallel_map(features, images, runner.workers):
         pass
 
 
@@ -105,9 +105,7 @@ def _print(name: str, count: int, all_spent: Sequence[_Spent]) -> None:
     wall = statistics.median(spent.wall for spent in all_spent)
     processor = statistics.median(spent.processor for spent in all_spent)
     milliseconds = 1000 * processor / count
-    print(
-        f"{name:10} {count / wall:6.0f} pictures/s  {milliseconds:6.2f} ms of a processor for each"
-    )
+    print(f"{name:10} {count / wall:6.0f} images/s  {milliseconds:6.2f} ms of a processor for each")
 
 
 if __name__ == "__main__":

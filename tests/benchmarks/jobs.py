@@ -21,7 +21,7 @@ from retrain.system import command_line
 from retrain.system.files import user_path
 
 _IMAGE_DIR = flags.DEFINE_string(
-    "image_dir", None, "Folder with a sub-folder for each category.", required=True
+    "image_dir", None, "Folder with a sub-folder for each class.", required=True
 )
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "How often to measure each.", lower_bound=1)
 
@@ -49,26 +49,26 @@ def main(_: list[str]) -> None:
 
 
 def _round() -> dict[str, float]:
-    pictures = f"--image_dir={user_path(_IMAGE_DIR.value)}"
+    images = f"--image_dir={user_path(_IMAGE_DIR.value)}"
     seconds = {}
     with tempfile.TemporaryDirectory() as folder:
         for kind, distortions in (("", []), (", distorted", _DISTORTIONS)):
             ours = [
-                *("retrain/main.py", pictures, f"--bottleneck_dir={folder}/cache{len(kind)}"),
+                *("retrain/main.py", images, f"--bottleneck_dir={folder}/cache{len(kind)}"),
                 *(f"--output_graph={folder}/graph.pb", f"--output_labels={folder}/labels.txt"),
                 *(f"--summaries_dir={folder}/logs", *distortions),
             ]
             seconds[f"retrain, cold{kind}"] = _run(*ours)[0]
             seconds[f"retrain, warm{kind}"] = _run(*ours)[0]
             name = f"original{kind}"
-            original = ["tests/benchmarks/original_approach.py", pictures]
+            original = ["tests/benchmarks/original_approach.py", images]
             original.append(f"--how_many_training_steps={_STEPS_MEASURED[name]}")
             original.append(f"--bottleneck_dir={folder}/text{len(kind)}")
             before, per_step = _original(*original, *(["--distort"] if kind else []))
             seconds[name] = before + _STEPS * per_step
-        picture = next(p for p in user_path(_IMAGE_DIR.value).rglob("*.jp*g") if p.is_file())
-        label = ["label_image/main.py", f"--graph={folder}/graph.pb", str(picture)]
-        seconds["label_image, a picture"] = _run(*label)[0]
+        image = next(p for p in user_path(_IMAGE_DIR.value).rglob("*.jp*g") if p.is_file())
+        label = ["label_image/main.py", f"--graph={folder}/graph.pb", str(image)]
+        seconds["label_image, an image"] = _run(*label)[0]
     seconds["retrain --help"] = _run("retrain/main.py", "--help")[0]
     seconds["retrain --wrong_flag"] = _run("retrain/main.py", "--wrong_flag", status=1)[0]
     return seconds

@@ -29,11 +29,11 @@ _RECIPE = "synthetic"
 def main(_: list[str]) -> None:
     """Prints what each step took."""
     count = _COUNT.value
-    categories = np.random.default_rng(0).integers(0, _CLASSES, count)
+    class_ids = np.random.default_rng(0).integers(0, _CLASSES, count)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         begun = time.monotonic()
-        _write(folder, categories)
+        _write(folder, class_ids)
         _report("written", begun)
         size = sum(path.stat().st_size for path in folder.iterdir()) / 1e9
         print(f"{'size of the cache':20} {size:7.2f} GB", flush=True)
@@ -43,13 +43,13 @@ def main(_: list[str]) -> None:
     held_out = count // 100
     begun = time.monotonic()
     fitted = logistic_regression.train(
-        (vectors[2 * held_out :], categories[2 * held_out :]),
-        (vectors[:held_out], categories[:held_out]),
+        (vectors[2 * held_out :], class_ids[2 * held_out :]),
+        (vectors[:held_out], class_ids[:held_out]),
         _CLASSES,
     )
     _report("learned from", begun)
     test = slice(held_out, 2 * held_out)
-    right = (fitted.head.logits(vectors[test]).argmax(axis=1) == categories[test]).mean()
+    right = (fitted.head.logits(vectors[test]).argmax(axis=1) == class_ids[test]).mean()
     print(f"{'test accuracy':20} {100 * right:7.2f} %")
     # On Linux in KiB.
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6 * 1.024
@@ -64,12 +64,12 @@ def _keys(begin: int, end: int) -> list[tuple[bytes, int]]:
     return [(hashlib.sha256(b"%d" % i).digest(), 0) for i in range(begin, end)]
 
 
-def _write(folder: Path, categories: np.ndarray) -> None:
+def _write(folder: Path, class_ids: np.ndarray) -> None:
     rng = np.random.default_rng(1)
     centres = rng.normal(0, 0.1, (_CLASSES, _WIDTH))
     with open_store(folder) as store:
-        for begin in range(0, len(categories), _AT_A_TIME):
-            piece = categories[begin : begin + _AT_A_TIME]
+        for begin in range(0, len(class_ids), _AT_A_TIME):
+            piece = class_ids[begin : begin + _AT_A_TIME]
             # Never negative and often zero, as a network's are.
             noise = rng.standard_normal((len(piece), _WIDTH), np.float32)
             vectors = np.maximum(noise + centres[piece], 0).astype(np.float16)

@@ -1,8 +1,8 @@
 """Trains as TensorFlow's `examples/image_retraining` did, to compare with.
 
-One picture at a time goes through a session, its bottleneck into a text file of its own; each of
+One image at a time goes through a session, its bottleneck into a text file of its own; each of
 the 4,000 steps reads its batch back from those files. With --distort there are no such files of
-training pictures: each step decodes, distorts and runs a hundred of them. The backbone is ours,
+training images: each step decodes, distorts and runs a hundred of them. The backbone is ours,
 from the graph that retrain exports, so that only the way of working differs.
 """
 
@@ -22,7 +22,7 @@ from retrain.system import command_line
 from retrain.system.files import user_path
 
 _IMAGE_DIR = flags.DEFINE_string(
-    "image_dir", None, "Folder with a sub-folder for each category.", required=True
+    "image_dir", None, "Folder with a sub-folder for each class.", required=True
 )
 _BOTTLENECK_DIR = flags.DEFINE_string(
     "bottleneck_dir", None, "Folder for the text files.", required=True
@@ -36,7 +36,7 @@ _PERCENT = 10
 
 
 def main(_: list[str]) -> None:
-    """Trains, and prints the accuracy on pictures that were held out, and what steps take."""
+    """Trains, and prints the accuracy on images that were held out, and what steps take."""
     import tensorflow as tf
 
     v1 = tf.compat.v1
@@ -55,37 +55,37 @@ def main(_: list[str]) -> None:
     with v1.Session() as session:
         session.run(v1.global_variables_initializer())
 
-        def cached(picture: Path) -> list[float]:
-            path = cache / picture.parent.name / f"{picture.name}.txt"
+        def cached(image: Path) -> list[float]:
+            path = cache / image.parent.name / f"{image.name}.txt"
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                (vector,) = session.run(bottleneck, {contents: picture.read_bytes()})
+                (vector,) = session.run(bottleneck, {contents: image.read_bytes()})
                 path.write_text(",".join(str(value) for value in vector))
             return [float(value) for value in path.read_text().split(",")]
 
-        def fresh(picture: Path) -> np.ndarray:
-            value = session.run(distorted, {data: picture.read_bytes()})
+        def fresh(image: Path) -> np.ndarray:
+            value = session.run(distorted, {data: image.read_bytes()})
             return session.run(bottleneck, {pixels: value})[0]
 
         parts: dict[str, list[list[Path]]] = {"train": [], "validation": [], "test": []}
         for folder in folders:
-            files = _pictures(folder)
+            files = _images(folder)
             for number, part in enumerate(parts.values()):
                 part.append(files[number::10] if number else files[3::10] + files[4::10])
             if not _DISTORT.value:
-                for picture in files:
-                    cached(picture)
+                for image in files:
+                    cached(image)
         prepared = time.monotonic()
         for step in range(_STEPS.value):
-            vectors, categories = _batch(parts["train"], 100, fresh if _DISTORT.value else cached)
-            session.run(train_step, {features: vectors, truth: categories})
+            vectors, class_ids = _batch(parts["train"], 100, fresh if _DISTORT.value else cached)
+            session.run(train_step, {features: vectors, truth: class_ids})
             if step % 10 == 0 or step + 1 == _STEPS.value:
-                session.run(evaluation, {features: vectors, truth: categories})
-                vectors, categories = _batch(parts["validation"], 100, cached)
-                session.run(evaluation, {features: vectors, truth: categories})
+                session.run(evaluation, {features: vectors, truth: class_ids})
+                vectors, class_ids = _batch(parts["validation"], 100, cached)
+                session.run(evaluation, {features: vectors, truth: class_ids})
         trained = time.monotonic()
-        vectors, categories = _batch(parts["test"], 100, cached)
-        accuracy = session.run(evaluation, {features: vectors, truth: categories})
+        vectors, class_ids = _batch(parts["test"], 100, cached)
+        accuracy = session.run(evaluation, {features: vectors, truth: class_ids})
     print(f"Final test accuracy = {100 * accuracy:.1f}%")
     print(f"{_STEPS.value} steps of {(trained - prepared) / _STEPS.value:.5f} s")
 
@@ -105,7 +105,7 @@ def _head(v1: Any, bottleneck: Any, class_count: int) -> tuple[Any, Any, Any, An
     return step, tf.reduce_mean(tf.cast(right, tf.float32)), features, truth
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _images(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if re.search(r"(?i)\.jpe?g$", path.name))
 
 
@@ -130,9 +130,9 @@ def _distortions(v1: Any, backbone: Backbone) -> tuple[Any, Any]:
 def _batch(
     files: list[list[Path]], size: int, features_of: Callable[[Path], Sequence[float] | np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    categories = [random.randrange(len(files)) for _ in range(size)]
-    vectors = [features_of(random.choice(files[category])) for category in categories]
-    return np.array(vectors, np.float32), np.array(categories)
+    class_ids = [random.randrange(len(files)) for _ in range(size)]
+    vectors = [features_of(random.choice(files[class_id])) for class_id in class_ids]
+    return np.array(vectors, np.float32), np.array(class_ids)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Pictures a second through the server against the classifier alone, over the same files.
+"""Images a second through the server against the classifier alone, over the same files.
 
     bazel run //tests/benchmarks:serve -- --graph=/tmp/output_graph.pb --image_dir=DIR
 
@@ -26,8 +26,8 @@ from retrain.system.files import user_path
 from tests.support import programs
 
 _GRAPH = flags.DEFINE_string("graph", "/tmp/output_graph.pb", "The classifier.")
-_IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder with pictures.", required=True)
-_PICTURES = flags.DEFINE_integer("pictures", 600, "How many a round has.", 16, 100_000)
+_IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder with images.", required=True)
+_IMAGES = flags.DEFINE_integer("images", 600, "How many a round has.", 16, 100_000)
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "How many rounds to measure.", 1, 100)
 _CLIENTS = flags.DEFINE_integer("clients", 16, "How many send at the same time.", 1, 256)
 
@@ -38,30 +38,30 @@ _HEAD = (
 
 def main(_: list[str]) -> None:
     """Prints a table."""
-    pictures = _read_pictures(user_path(_IMAGE_DIR.value), _PICTURES.value)
+    images = _read_images(user_path(_IMAGE_DIR.value), _IMAGES.value)
     classifier = Classifier(user_path(_GRAPH.value))
     server, port = _start()
     try:
-        _load(port, pictures[:50])
+        _load(port, images[:50])
         alone, served = [], []
         for _round in range(_ROUNDS.value):
-            alone.append(len(pictures) / _seconds(lambda: _classify(classifier, pictures)))
-            served.append(len(pictures) / _seconds(lambda: _load(port, pictures)))
+            alone.append(len(images) / _seconds(lambda: _classify(classifier, images)))
+            served.append(len(images) / _seconds(lambda: _load(port, images)))
         rate = statistics.median(served)
-        delays = sorted(_load(port, pictures, rate / 2))
+        delays = sorted(_load(port, images, rate / 2))
     finally:
         server.terminate()
         server.wait()
     ratios = [one / other for one, other in zip(served, alone, strict=True)]
-    print(f"classifier alone         {statistics.median(alone):7.1f} pictures/s")
-    print(f"server, {_CLIENTS.value:3} clients      {rate:7.1f} pictures/s")
+    print(f"classifier alone         {statistics.median(alone):7.1f} images/s")
+    print(f"server, {_CLIENTS.value:3} clients      {rate:7.1f} images/s")
     print(f"ratio                    {statistics.median(ratios):7.2f}")
     for percent in (50, 90, 99):
         delay = delays[min(len(delays) - 1, len(delays) * percent // 100)]
-        print(f"p{percent} at {rate / 2:5.0f} pictures/s   {1000 * delay:7.1f} ms")
+        print(f"p{percent} at {rate / 2:5.0f} images/s   {1000 * delay:7.1f} ms")
 
 
-def _read_pictures(folder: Path, count: int) -> list[bytes]:
+def _read_images(folder: Path, count: int) -> list[bytes]:
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
     if not files:
         raise UserError(f"--image_dir={folder} has no .jpg files; name a folder with some")
@@ -84,8 +84,8 @@ def _start() -> tuple[subprocess.Popen, int]:
     raise RuntimeError("the server did not start")
 
 
-def _classify(classifier: Classifier, pictures: list[bytes]) -> None:
-    for answer in classifier.classify(pictures):
+def _classify(classifier: Classifier, images: list[bytes]) -> None:
+    for answer in classifier.classify(images):
         assert isinstance(answer, Prediction), answer
 
 
@@ -95,9 +95,9 @@ def _seconds(function: Callable[[], object]) -> float:
     return time.monotonic() - begun
 
 
-def _load(port: int, pictures: list[bytes], rate: float | None = None) -> list[float]:
-    """Sends all pictures, as fast as answers come or `rate` a second; returns seconds each."""
-    numbered = enumerate(pictures)
+def _load(port: int, images: list[bytes], rate: float | None = None) -> list[float]:
+    """Sends all images, as fast as answers come or `rate` a second; returns seconds each."""
+    numbered = enumerate(images)
     lock = threading.Lock()
     delays: list[float] = []
     begun = time.monotonic()
@@ -107,12 +107,12 @@ def _load(port: int, pictures: list[bytes], rate: float | None = None) -> list[f
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while True:
                 with lock:
-                    number, picture = next(numbered, (0, None))
-                if picture is None:
+                    number, image = next(numbered, (0, None))
+                if image is None:
                     return
                 due = begun + number / rate if rate else time.monotonic()
                 time.sleep(max(0.0, due - time.monotonic()))
-                _ask(connection, picture)
+                _ask(connection, image)
                 delays.append(time.monotonic() - due)
 
     clients = [threading.Thread(target=client) for _ in range(_CLIENTS.value)]
@@ -120,13 +120,13 @@ def _load(port: int, pictures: list[bytes], rate: float | None = None) -> list[f
         thread.start()
     for thread in clients:
         thread.join()
-    if len(delays) != len(pictures):
-        raise RuntimeError(f"only {len(delays)} of {len(pictures)} pictures were answered")
+    if len(delays) != len(images):
+        raise RuntimeError(f"only {len(delays)} of {len(images)} images were answered")
     return delays
 
 
-def _ask(connection: socket.socket, picture: bytes) -> None:
-    connection.sendall((_HEAD % len(picture)).encode() + picture)
+def _ask(connection: socket.socket, image: bytes) -> None:
+    connection.sendall((_HEAD % len(image)).encode() + image)
     answer = connection.recv(65536)
     while b"\r\n\r\n" not in answer or not answer.rstrip().endswith(b"}"):
         received = connection.recv(65536)

@@ -22,7 +22,7 @@ from retrain.system.files import user_path
 from retrain.training import logistic_regression, sgd
 from retrain.training.sgd import Examples
 
-_IMAGE_DIR = flags.DEFINE_multi_string("image_dir", [], "Folder with sub-folders of pictures.")
+_IMAGE_DIR = flags.DEFINE_multi_string("image_dir", [], "Folder with sub-folders of images.")
 _SEEDS = flags.DEFINE_integer("seeds", 5, "How many splits.", lower_bound=1)
 
 
@@ -35,7 +35,7 @@ def main(_: list[str]) -> None:
             for solver, accuracy in _accuracies(examples, seed).items():
                 results.setdefault(solver, []).append(accuracy)
         means = ", ".join(f"{s} {100 * float(np.mean(r)):.2f}%" for s, r in results.items())
-        print(f"{name} ({len(examples[1])} pictures): {means}", flush=True)
+        print(f"{name} ({len(examples[1])} images): {means}", flush=True)
 
 
 def _features(folder: Path) -> Examples:
@@ -45,17 +45,17 @@ def _features(folder: Path) -> Examples:
         result = compute_bottlenecks(dataset, backbone, "float32", Path(cache))
     parts = result.parts.values()
     vectors = np.concatenate([part.vectors for part in parts]).astype(np.float32)
-    return vectors, np.concatenate([part.categories for part in parts])
+    return vectors, np.concatenate([part.class_ids for part in parts])
 
 
 def _accuracies(examples: Examples, seed: int) -> dict[str, float]:
-    vectors, categories = examples
-    order = np.random.default_rng(seed).permutation(len(categories))
+    vectors, class_ids = examples
+    order = np.random.default_rng(seed).permutation(len(class_ids))
     test, validation, training = (
-        (vectors[rows], categories[rows])
+        (vectors[rows], class_ids[rows])
         for rows in np.split(order, [len(order) // 10, len(order) // 5])
     )
-    classes = int(categories.max()) + 1
+    classes = int(class_ids.max()) + 1
     options = HeadOptions(seed=seed)
     descended = sgd.train(training, validation, classes, options)
     mean, stddev = training[0].mean(axis=0), training[0].std(axis=0) + 1e-6

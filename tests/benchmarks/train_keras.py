@@ -2,7 +2,7 @@
 
     bazel run //tests/benchmarks:train_keras -- --mnist=mnist.npz --train_dir=T --val_dir=V
 
-The small networks learn from pictures of MNIST; then the default backbone with a new last layer
+The small networks learn from images of MNIST; then the default backbone with a new last layer
 from those in T, once as tutorials do it and once from cached bottlenecks. Epochs are taken in turns
 after one of each kind that does not count.
 """
@@ -29,9 +29,9 @@ from tools.keras_training.image_folders import Shape
 from tools.keras_training.options import Augmentation, Options
 
 _MNIST = flags.DEFINE_string("mnist", None, "The file mnist.npz.")
-_TRAIN_DIR = flags.DEFINE_string("train_dir", None, "Folder of pictures by category.")
+_TRAIN_DIR = flags.DEFINE_string("train_dir", None, "Folder of images by class.")
 _VAL_DIR = flags.DEFINE_string("val_dir", None, "The same, for validation.")
-_PICTURES = flags.DEFINE_integer("pictures", 12_800, "Of MNIST, in an epoch.", lower_bound=128)
+_IMAGES = flags.DEFINE_integer("images", 12_800, "Of MNIST, in an epoch.", lower_bound=128)
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Epochs of each kind.", lower_bound=1)
 
 _BATCH_SIZE = 128
@@ -60,15 +60,15 @@ def _small(name: str) -> dict[str, _Epoch]:
     from tensorflow import keras
 
     whole = arrays.load(arrays.read(user_path(_MNIST.value or "")), Shape(28, 28, 1)).train
-    rows = np.random.default_rng(0).permutation(len(whole.inputs))[: _PICTURES.value]
-    some = Examples(whole.inputs[rows], whole.categories[rows])
-    x, y = some.inputs.astype(np.float32), keras.utils.to_categorical(some.categories, 10)
+    rows = np.random.default_rng(0).permutation(len(whole.inputs))[: _IMAGES.value]
+    some = Examples(whole.inputs[rows], whole.class_ids[rows])
+    x, y = some.inputs.astype(np.float32), keras.utils.to_categorical(some.class_ids, 10)
     plain = networks.build(name, 28, 28, 1, 10, None)
     plain.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
     return {
         "plain model.fit on arrays": lambda: plain.fit(x, y, batch_size=_BATCH_SIZE, verbose=0),
         "train_keras": _ours(name, some, Augmentation()),
-        "train_keras, varied pictures": _ours(name, some, _VARIED),
+        "train_keras, varied images": _ours(name, some, _VARIED),
         "train_keras --mixed_precision": _in_bfloat16(_ours(name, some, Augmentation())),
     }
 

@@ -1,4 +1,4 @@
-"""The one interface answers for every kind of picture and graph."""
+"""The one interface answers for every kind of image and graph."""
 
 import shutil
 import subprocess
@@ -61,12 +61,12 @@ class ClassifierTest(parameterized.TestCase):
             options = TFLiteOptions(input_type=kind)
             tflite.write(cls.folder / f"{kind}.tflite", classifier, options)
         cls.runner = engines.engine(engines.FLOAT32, backbone).load()
-        cls.pictures = []
+        cls.images = []
         for number in range(40):
             path = cls.folder / f"{number}.png"
             coarse = Image.fromarray(rng.integers(0, 256, (5, 5, 3), np.uint8))
             coarse.resize((60, 70), Image.Resampling.BICUBIC).save(path)
-            cls.pictures.append(path)
+            cls.images.append(path)
 
     def expected(self, path: Path) -> np.ndarray:
         decoded = pixels.decode(path.read_bytes(), 224, 224)
@@ -74,7 +74,7 @@ class ClassifierTest(parameterized.TestCase):
 
     def test_answers_come_in_order_and_are_those_of_the_head(self):
         classifier = Classifier(self.graph)
-        for path, answer in zip(self.pictures, classifier.classify(self.pictures), strict=True):
+        for path, answer in zip(self.images, classifier.classify(self.images), strict=True):
             expected = self.expected(path)
             scores = dict(answer.ranked)
             self.assertEqual(answer.source, path)
@@ -82,7 +82,7 @@ class ClassifierTest(parameterized.TestCase):
             self.assertEqual(answer.ranked[0][0], "abc"[expected.argmax()])
 
     def test_bytes_paths_and_unreadable_ones_may_be_mixed(self):
-        good = self.pictures[3]
+        good = self.images[3]
         sources = [good, good.read_bytes(), b"", self.folder / "missing.png", good]
         answers = list(Classifier(self.graph).classify(sources))
         self.assertEqual(
@@ -92,15 +92,15 @@ class ClassifierTest(parameterized.TestCase):
         self.assertEqual(answers[2].reason, "it is an empty file")
         self.assertIn("No such file", answers[3].reason)
 
-    def test_one_picture_is_answered_as_among_others(self):
+    def test_one_image_is_answered_as_among_others(self):
         classifier = Classifier(self.graph)
-        for source in (self.pictures[0], self.pictures[1].read_bytes(), b"text"):
+        for source in (self.images[0], self.images[1].read_bytes(), b"text"):
             (expected,) = classifier.classify([source])
             self.assertEqual(classifier.classify_one(source), expected)
 
     def test_answers_without_tensorflow_are_those_of_tensorflow(self):
         quick, session = Classifier(self.graph), Classifier(self.graph, _BY_SESSION)
-        answers = zip(quick.classify(self.pictures), session.classify(self.pictures), strict=True)
+        answers = zip(quick.classify(self.images), session.classify(self.images), strict=True)
         for one, other in answers:
             other_scores = dict(other.ranked)
             for label, score in one.ranked:
@@ -109,7 +109,7 @@ class ClassifierTest(parameterized.TestCase):
     @parameterized.parameters(*tflite.INPUT_TYPES)
     def test_tflite_files_answer_as_the_graph(self, kind):
         graph, file = Classifier(self.graph), Classifier(self.folder / f"{kind}.tflite")
-        answers = zip(graph.classify(self.pictures), file.classify(self.pictures), strict=True)
+        answers = zip(graph.classify(self.images), file.classify(self.images), strict=True)
         for one, other in answers:
             expected, found = dict(one.ranked), dict(other.ranked)
             self.assertEqual(list(expected), list(found))
@@ -119,7 +119,7 @@ class ClassifierTest(parameterized.TestCase):
 
     @parameterized.parameters("graph.pb", "uint8.tflite", "float32.tflite")
     def test_the_program_does_not_load_tensorflow(self, file):
-        program = programs.command("label_image", f"--graph={self.folder / file}", self.pictures[0])
+        program = programs.command("label_image", f"--graph={self.folder / file}", self.images[0])
         done = subprocess.run(
             [program[0], "-c", _RUN_AND_LIST_TENSORFLOW, *program[1:]],
             capture_output=True,
@@ -141,7 +141,7 @@ class ClassifierTest(parameterized.TestCase):
         changed = self.folder / "changed.pb"
         changed.write_bytes(graph.SerializeToString())
         before, after, session = (
-            dict(Classifier(path, how).classify_one(self.pictures[0]).ranked)
+            dict(Classifier(path, how).classify_one(self.images[0]).ranked)
             for path, how in (
                 *((self.graph, Overrides()), (changed, Overrides())),
                 *((changed, _BY_SESSION),),
@@ -154,7 +154,7 @@ class ClassifierTest(parameterized.TestCase):
     def test_the_graph_can_decode_by_itself(self):
         by_graph = Classifier(self.graph, Overrides(input_layer="DecodeJpeg/contents"))
         ours, theirs = (
-            list(c.classify([*self.pictures[:5], b"GIF89a"]))
+            list(c.classify([*self.images[:5], b"GIF89a"]))
             for c in (Classifier(self.graph), by_graph)
         )
         for one, other in zip(ours[:5], theirs[:5], strict=True):
@@ -164,15 +164,13 @@ class ClassifierTest(parameterized.TestCase):
     def test_labels_of_a_file_win(self):
         labels = self.folder / "labels.txt"
         labels.write_text("x\ny\nz\n")
-        (answer,) = Classifier(self.graph, Overrides(labels_file=labels)).classify(
-            self.pictures[:1]
-        )
+        (answer,) = Classifier(self.graph, Overrides(labels_file=labels)).classify(self.images[:1])
         self.assertCountEqual([label for label, _ in answer.ranked], list("xyz"))
 
-    def test_pictures_of_another_size_are_refused_with_advice(self):
+    def test_images_of_another_size_are_refused_with_advice(self):
         classifier = Classifier(self.graph, Overrides(height=100))
         with self.assertRaisesRegex(UserError, "100 x 224.*--input_height"):
-            list(classifier.classify(self.pictures[:1]))
+            list(classifier.classify(self.images[:1]))
 
     def test_layers_that_are_not_there_are_named(self):
         for flag in ("input_layer", "output_layer"):

@@ -12,7 +12,7 @@ from tests.support import programs
 
 
 def _graph_without_metadata(path: Path) -> None:
-    """Writes a graph as the original's: it names the strongest channel of the picture."""
+    """Writes a graph as the original's: it names the strongest channel of the image."""
     import tensorflow as tf
 
     v1 = tf.compat.v1
@@ -31,15 +31,15 @@ class LabelImageMainTest(parameterized.TestCase):
         super().setUpClass()
         cls.folder = Path(tempfile.mkdtemp())
         cls.addClassCleanup(shutil.rmtree, cls.folder)
-        cls.pictures = programs.draw_colours(cls.folder / "pictures")
-        done = programs.run("retrain", f"--image_dir={cls.pictures}", *programs.outputs(cls.folder))
+        cls.images = programs.draw_colours(cls.folder / "pictures")
+        done = programs.run("retrain", f"--image_dir={cls.images}", *programs.outputs(cls.folder))
         assert done.returncode == 0, done.stderr
         cls.graph = cls.folder / "graph.pb"
         cls.old_graph = cls.folder / "old.pb"
         _graph_without_metadata(cls.old_graph)
         cls.channels = cls.folder / "channels.txt"
         cls.channels.write_text("red\ngreen\nblue\n")
-        cls.red, cls.green = cls.pictures / "Red/0.jpg", cls.pictures / "Green/1.png"
+        cls.red, cls.green = cls.images / "Red/0.jpg", cls.images / "Green/1.png"
 
     def label(self, *arguments: object, graph: Path | None = None):
         return programs.run("label_image", f"--graph={graph or self.graph}", *arguments)
@@ -50,7 +50,7 @@ class LabelImageMainTest(parameterized.TestCase):
         for part in parts:
             self.assertIn(part, done.stderr)
 
-    def test_many_pictures_each_under_its_name(self):
+    def test_many_images_each_under_its_name(self):
         done = self.label(self.red, self.green, "--num_top_predictions=1")
         self.assertRegex(
             done.stdout,
@@ -66,7 +66,7 @@ class LabelImageMainTest(parameterized.TestCase):
         self.assertIn("No such file", second["error"])
         self.assertEqual(done.returncode, 1)
 
-    def test_bad_pictures_do_not_stop_the_others(self):
+    def test_bad_images_do_not_stop_the_others(self):
         empty = self.folder / "empty.jpg"
         empty.touch()
         done = self.label(empty, self.red, self.folder, self.folder / "none.png")
@@ -111,7 +111,7 @@ class LabelImageMainTest(parameterized.TestCase):
         self.assert_one_line(self.label(self.red, graph=cut), f"--graph={cut}")
 
     @parameterized.parameters(
-        ([], "no picture"),
+        ([], "no image"),
         (["--input_layer=x", "p.jpg"], "--input_layer=x"),
         (["--output_layer=x", "p.jpg"], "--output_layer=x"),
         (["--labels=/no/file", "p.jpg"], "--labels=/no/file"),

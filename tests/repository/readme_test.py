@@ -95,7 +95,7 @@ class ReadmeTest(parameterized.TestCase):
     def follow(self, command: str, moved: str) -> None:
         """Runs a command, with what it would write to /tmp in a folder of the test's own."""
         if command.startswith(("mkdir ", "cp ", "for ")):
-            # Bazel gives tests links to files; copies of links would be the same pictures.
+            # Bazel gives tests links to files; copies of links would be the same images.
             subprocess.run(["sh", "-ec", moved.replace("cp ", "cp -L ", 1)], check=True)
         elif command.startswith("curl "):
             self.post(command)
@@ -129,15 +129,15 @@ class ReadmeTest(parameterized.TestCase):
         elif "//tools:guess_dir" in command:
             self.assertRegex(answer, r"ones +\d+", command)
         else:
-            category = _matched(r".*examples/blocks/(\w+)/.*", command)[1]
-            self.assertIn(category, answer, command)
+            class_id = _matched(r".*examples/blocks/(\w+)/.*", command)[1]
+            self.assertIn(class_id, answer, command)
 
     def post(self, command: str) -> None:
-        picture = Path(_matched(r"curl -F image=@(.*) http://127.0.0.1:5000/", command)[1])
-        body, kind = served.form((str(picture), picture.read_bytes()))
+        image = Path(_matched(r"curl -F image=@(.*) http://127.0.0.1:5000/", command)[1])
+        body, kind = served.form((str(image), image.read_bytes()))
         answer = self.server.ask("POST", "/", body, Content_Type=kind)
         self.assertEqual(answer.status, 200, answer.body)
-        self.assertIn(picture.parent.name, answer.body.decode())
+        self.assertIn(image.parent.name, answer.body.decode())
 
     @parameterized.parameters(*_PROGRAMS)
     def test_the_table_of_flags(self, program: str):

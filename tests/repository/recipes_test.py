@@ -85,7 +85,7 @@ class RecipesTest(absltest.TestCase):
             self.make_weights(_value("architecture", given))
         if program == "//retrain":
             flags += [f"--summaries_dir={self.home}/logs"]
-            # Networks at random make much of how a picture is decoded.
+            # Networks at random make much of how an image is decoded.
             flags += ["--min_agreement=0"]
         return flags
 

@@ -18,7 +18,7 @@ class ArchitecturesTest(parameterized.TestCase):
     def setUpClass(cls):
         super().setUpClass()
         cls.folder = Path(tempfile.mkdtemp())
-        cls.pictures = programs.draw_colours(cls.folder / "pictures", 8)
+        cls.images = programs.draw_colours(cls.folder / "pictures", 8)
         cls.weights = keras_weights_files.write_old(
             cls.folder / "weights.h5", keras_weights_files.network(_NAME)
         )
@@ -30,7 +30,7 @@ class ArchitecturesTest(parameterized.TestCase):
     def retrain(self, folder, *flags):
         return programs.run(
             "retrain",
-            f"--image_dir={self.pictures}",
+            f"--image_dir={self.images}",
             f"--output_graph={folder}/graph.pb",
             f"--output_labels={folder}/labels.txt",
             f"--bottleneck_dir={self.folder}/cache",
@@ -44,9 +44,9 @@ class ArchitecturesTest(parameterized.TestCase):
         return found.stdout + found.stderr
 
     def labelled(self, graph):
-        """Returns the label of the first picture of each category."""
-        pictures = [self.pictures / name / "0.jpg" for name in programs.COLOURS]
-        found = programs.run("label_image", f"--graph={graph}", *pictures)
+        """Returns the label of the first image of each class."""
+        images = [self.images / name / "0.jpg" for name in programs.COLOURS]
+        found = programs.run("label_image", f"--graph={graph}", *images)
         self.assertEqual(found.returncode, 0, found.stderr)
         best = re.findall(r":\n(\w+) \(score", found.stdout)
         return best
@@ -60,7 +60,7 @@ class ArchitecturesTest(parameterized.TestCase):
         said = self.trained(
             folder, *flags, f"--tflite_file={folder}/m.tflite", f"--keras_file={folder}/m.keras"
         )
-        # A network at random is not good at pictures that it has not seen.
+        # A network at random is not good at images that it has not seen.
         self.assertIn("train accuracy = 100.0%", said)
         self.assertEqual(self.labelled(folder / "graph.pb"), self.labelled(folder / "m.tflite"))
         self.assertIn("0 computed", self.trained(folder, *flags))
@@ -76,7 +76,7 @@ class ArchitecturesTest(parameterized.TestCase):
         self.trained(again, *flags)
         self.assertEqual(self.labelled(again / "graph.pb"), ["red", "green", "blue"])
         with GraphSession((again / "graph.pb").read_bytes()) as session:
-            data = (self.pictures / "Green" / "0.jpg").read_bytes()
+            data = (self.images / "Green" / "0.jpg").read_bytes()
             old = session.run("pool_3/_reshape:0", {"DecodeJpeg/contents:0": data})
             new = session.run("bottleneck:0", {"DecodeJpeg/contents:0": data})
             self.assertEqual(session.run("answers:0", {"DecodeJpeg/contents:0": data}).argmax(), 1)

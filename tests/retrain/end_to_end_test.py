@@ -20,16 +20,16 @@ class EndToEndTest(parameterized.TestCase):
         super().setUpClass()
         cls.folder = Path(tempfile.mkdtemp())
         cls.addClassCleanup(shutil.rmtree, cls.folder)
-        cls.pictures = programs.draw_colours(cls.folder / "pictures")
+        cls.images = programs.draw_colours(cls.folder / "pictures")
         cls.metrics = cls.folder / "metrics.json"
         cls.done = cls.train(f"--metrics_json={cls.metrics}", "--intermediate_store_frequency=100")
 
     @classmethod
-    def train(cls, *flags: str, folder: Path | None = None, pictures: Path | None = None):
+    def train(cls, *flags: str, folder: Path | None = None, images: Path | None = None):
         folder = folder or cls.folder
         done = programs.run(
             "retrain",
-            f"--image_dir={pictures or cls.pictures}",
+            f"--image_dir={images or cls.images}",
             *programs.outputs(folder),
             f"--intermediate_output_graphs_dir={folder}/intermediate",
             *flags,
@@ -49,7 +49,7 @@ class EndToEndTest(parameterized.TestCase):
     def test_a_tensorflow_1_session_fed_with_files(self):
         with self.session() as session:
             for folder in programs.COLOURS:
-                for path in (self.pictures / folder).iterdir():
+                for path in (self.images / folder).iterdir():
                     feeds = {"DecodeJpeg/contents:0": path.read_bytes()}
                     (scores,) = session.run("final_result:0", feeds)
                     self.assertEqual(_LABELS[scores.argmax()], folder.lower())
@@ -87,8 +87,8 @@ class EndToEndTest(parameterized.TestCase):
         self.assertContainsSubset(phases, numbers["seconds"])
 
     def test_the_original_s_line_for_each_label(self):
-        picture = self.pictures / "Green/0.jpg"
-        done = programs.run("label_image", f"--graph={self.folder}/graph.pb", picture)
+        image = self.images / "Green/0.jpg"
+        done = programs.run("label_image", f"--graph={self.folder}/graph.pb", image)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertRegex(
             done.stdout, r"^green \(score = 0\.\d{5}\)\n(\w+ \(score = 0\.\d{5}\)\n){2}$"
@@ -98,7 +98,7 @@ class EndToEndTest(parameterized.TestCase):
         written = sorted(path.name for path in (self.folder / "intermediate").iterdir())
         self.assertEqual(written, ["intermediate_100.pb", "intermediate_200.pb"])
         graph = self.folder / "intermediate" / written[0]
-        done = programs.run("label_image", f"--graph={graph}", self.pictures / "Red/0.jpg")
+        done = programs.run("label_image", f"--graph={graph}", self.images / "Red/0.jpg")
         self.assertStartsWith(done.stdout, "red")
 
     def test_the_same_command_gives_the_same_bytes_and_another_seed_others(self):
@@ -114,22 +114,22 @@ class EndToEndTest(parameterized.TestCase):
     def test_without_flags_of_the_original_a_regression_trains(self):
         folder = self.folder / "regression"
         flags = programs.outputs(folder)[:-1]
-        done = programs.run("retrain", f"--image_dir={self.pictures}", *flags)
+        done = programs.run("retrain", f"--image_dir={self.images}", *flags)
         self.assertIn("Logistic regression: train accuracy = 100.0%", done.stderr)
         self.assertNotIn("Step ", done.stderr)
         self.assertIn("Final test accuracy = 100.0%", done.stdout)
         first = (folder / "graph.pb").read_bytes()
-        programs.run("retrain", f"--image_dir={self.pictures}", *flags)
+        programs.run("retrain", f"--image_dir={self.images}", *flags)
         self.assertEqual((folder / "graph.pb").read_bytes(), first)
         self.assertLen(list((folder / "logs").glob("*/validation/events.out.tfevents.*")), 2)
 
     def test_int8_trains_a_last_layer_beside_that_of_the_graph(self):
         folder = self.folder / "int8"
-        pictures = programs.draw_colours(folder / "pictures", count=12)
-        (pictures / "Red/empty.jpg").write_bytes(b"")
+        images = programs.draw_colours(folder / "pictures", count=12)
+        (images / "Red/empty.jpg").write_bytes(b"")
         flags = ("--engine=int8", f"--metrics_json={folder}/metrics.json")
         often = "--intermediate_store_frequency=100"
-        done = self.train(*flags, often, folder=folder, pictures=pictures)
+        done = self.train(*flags, often, folder=folder, images=images)
         before, _, after = done.stderr.partition("With features of int8:\n")
         in_int8, of_graph, in_other = after.partition("With features of ")
         self.assertNotIn("Bottlenecks: ", before)
@@ -139,22 +139,22 @@ class EndToEndTest(parameterized.TestCase):
         self.assertEqual(done.stderr.count("empty.jpg cannot be read"), 1)
         self.assertIn("\nIn int8, with a last layer of its own: 100.0%.\n", done.stdout)
         numbers = json.loads((folder / "metrics.json").read_text())
-        self.assertEqual(list(numbers["pictures"]["unreadable"]), [str(pictures / "Red/empty.jpg")])
+        self.assertEqual(list(numbers["pictures"]["unreadable"]), [str(images / "Red/empty.jpg")])
         self.assertEqual(numbers["in_int8"]["test"]["accuracy"], 1)
         # Graphs do not calculate in int8: they are those of the other last layer.
         self.assertEqual(done.stderr.count("Wrote the classifier as it was at step 100"), 1)
         self.assertNotIn("Wrote the classifier", in_int8)
         self.assertLen(list((folder / "logs").glob("*-int8/validation/events.out.tfevents.*")), 1)
         self.assertLen(list((folder / "logs").glob("*/validation/events.out.tfevents.*")), 2)
-        # A few more pictures leave the network and its features as they are.
+        # A few more images leave the network and its features as they are.
         more = programs.draw_colours(folder / "more", count=13)
         for colour in programs.COLOURS:
-            shutil.copy(more / colour / "12.jpg", pictures / colour)
-        again = self.train(*flags, folder=folder, pictures=pictures)
+            shutil.copy(more / colour / "12.jpg", images / colour)
+        again = self.train(*flags, folder=folder, images=images)
         self.assertIn("Bottlenecks: 3 computed by int8, 36 from the cache.", again.stderr)
         self.assertNotIn("Quantising", again.stderr)
 
-    def test_distorted_pictures_and_weighted_categories(self):
+    def test_distorted_images_and_weighted_classes(self):
         folder = self.folder / "distorted"
         metrics = folder / "metrics.json"
         flags = [
@@ -187,7 +187,7 @@ class EndToEndTest(parameterized.TestCase):
     def test_parts_that_are_apart_already(self):
         folder = self.folder / "apart"
         for part in ("validation", "test"):
-            shutil.copytree(self.pictures, folder / part)
+            shutil.copytree(self.images, folder / part)
             for path in (folder / part).rglob("*.*g"):
                 turned = Image.open(path).rotate(180 if part == "test" else 90)
                 turned.save(path)
@@ -206,7 +206,7 @@ class EndToEndTest(parameterized.TestCase):
         )
         self.assertStartsWith(done.stdout, "blue (score = ")
 
-    def test_misclassified_pictures_are_listed(self):
+    def test_misclassified_images_are_listed(self):
         folder = self.folder / "mistakes"
         wrong = programs.draw_colours(folder / "pictures")
         shutil.copytree(wrong, folder / "test")
@@ -216,7 +216,7 @@ class EndToEndTest(parameterized.TestCase):
             f"--test_dir={folder}/test",
             "--print_misclassified_test_images",
             folder=folder,
-            pictures=wrong,
+            images=wrong,
         )
         heading = done.stdout.index("=== MISCLASSIFIED TEST IMAGES ===\n")
         self.assertRegex(done.stdout[heading:], r"test/Red/wrong\.png  blue")

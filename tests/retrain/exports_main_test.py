@@ -1,4 +1,4 @@
-"""One run writes every kind of file, each labels pictures, and a run that fails replaces none."""
+"""One run writes every kind of file, each labels images, and a run that fails replaces none."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ class ExportsMainTest(parameterized.TestCase):
         super().setUpClass()
         cls.folder = Path(tempfile.mkdtemp())
         cls.addClassCleanup(shutil.rmtree, cls.folder)
-        cls.pictures = programs.draw_colours(cls.folder / "pictures", count=20)
+        cls.images = programs.draw_colours(cls.folder / "pictures", count=20)
         cls.done = cls.train(
             f"--saved_model_dir={cls.folder}/saved/1",
             f"--keras_file={cls.folder}/model.keras",
@@ -31,7 +31,7 @@ class ExportsMainTest(parameterized.TestCase):
     @classmethod
     def train(cls, *flags: object):
         usual = [f for f in programs.outputs(cls.folder) if not f.startswith("--how_many")]
-        return programs.run("retrain", f"--image_dir={cls.pictures}", *usual, *flags)
+        return programs.run("retrain", f"--image_dir={cls.images}", *usual, *flags)
 
     def assert_refused(self, done, message: str) -> None:
         self.assertEqual(done.returncode, 1, done.stderr)
@@ -66,12 +66,12 @@ class ExportsMainTest(parameterized.TestCase):
         self.assertLess(int8["from_pixels"]["largest"], 2e-2)
         self.assertLess(coreml["from_pixels"]["largest"], 1e-2)
 
-    def test_the_tflite_file_labels_pictures(self):
+    def test_the_tflite_file_labels_images(self):
         for colour in programs.COLOURS:
             done = programs.run(
                 "label_image",
                 f"--graph={self.folder}/model.tflite",
-                self.pictures / colour / "0.jpg",
+                self.images / colour / "0.jpg",
             )
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertStartsWith(done.stdout, f"{colour.lower()} (score = ")
@@ -80,9 +80,9 @@ class ExportsMainTest(parameterized.TestCase):
         before = self.files()
         mixed = self.folder / "mixed"
         for folder in ("One", "Other"):
-            # Nobody can tell which of the two folders a picture comes from.
+            # Nobody can tell which of the two folders an image comes from.
             for colour in programs.COLOURS:
-                shutil.copytree(self.pictures / colour, mixed / folder / colour)
+                shutil.copytree(self.images / colour, mixed / folder / colour)
         self.addCleanup(shutil.rmtree, mixed)
         done = self.train(f"--image_dir={mixed}", "--assert_accuracy_at_least=1")
         self.assert_refused(done, "less than --assert_accuracy_at_least=1; no classifier was")
@@ -97,7 +97,7 @@ class ExportsMainTest(parameterized.TestCase):
         ("--min_agreement=99", "--min_agreement must be .* from 0 to 1, not 99"),
         (
             "--assert_accuracy_at_least=0.5 --testing_percentage=0",
-            "--assert_accuracy_at_least=0.5 cannot be told: no pictures",
+            "--assert_accuracy_at_least=0.5 cannot be told: no images",
         ),
         ("--assert_accuracy_at_least=-1", "--assert_accuracy_at_least must be .* not -1"),
         ("--assert_accuracy_at_least=nan", "--assert_accuracy_at_least must be .* not nan"),
@@ -116,9 +116,9 @@ class ExportsMainTest(parameterized.TestCase):
         self.assert_refused(done, "cannot be had with --tflite_quantization=int8")
 
     def test_a_folder_with_other_things_in_it_is_not_replaced(self):
-        done = self.train(f"--saved_model_dir={self.pictures}")
-        self.assert_refused(done, f"--saved_model_dir={self.pictures} ")
-        self.assertTrue((self.pictures / "Red" / "0.jpg").is_file())
+        done = self.train(f"--saved_model_dir={self.images}")
+        self.assert_refused(done, f"--saved_model_dir={self.images} ")
+        self.assertTrue((self.images / "Red" / "0.jpg").is_file())
 
 
 if __name__ == "__main__":

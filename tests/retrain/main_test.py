@@ -18,7 +18,7 @@ from tests.support import privileges, programs
 
 
 def _huge_png() -> bytes:
-    """Returns the head of a picture of 50,000 x 50,000 pixels."""
+    """Returns the head of an image of 50,000 x 50,000 pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         whole = kind + data
@@ -50,12 +50,12 @@ class RetrainMainTest(parameterized.TestCase):
     def setUp(self):
         super().setUp()
         self.folder = Path(self.create_tempdir().full_path)
-        self.pictures = self.folder / "pictures"
-        shutil.copytree(self.template / "pictures", self.pictures)
+        self.images = self.folder / "pictures"
+        shutil.copytree(self.template / "pictures", self.images)
         self.out = self.folder / "out"
 
     def train(self, *flags: object, **options) -> subprocess.CompletedProcess:
-        usual = [f"--image_dir={self.pictures}", *programs.outputs(self.out)]
+        usual = [f"--image_dir={self.images}", *programs.outputs(self.out)]
         return programs.run("retrain", *usual, *flags, **options)
 
     def assert_one_line(self, done, *parts: str) -> None:
@@ -78,32 +78,32 @@ class RetrainMainTest(parameterized.TestCase):
 
     def test_an_image_dir_that_is_missing_a_file_or_empty(self):
         self.assert_refused(self.train("--image_dir=/no/where"), "--image_dir=/no/where")
-        file = self.pictures / "Red/0.jpg"
+        file = self.images / "Red/0.jpg"
         self.assert_refused(self.train(f"--image_dir={file}"), f"--image_dir={file} is a file")
         empty = self.folder / "empty"
         empty.mkdir()
         self.assert_refused(self.train(f"--image_dir={empty}"), f"--image_dir={empty} has no")
 
-    def test_one_category_only(self):
-        shutil.rmtree(self.pictures / "Red")
-        shutil.rmtree(self.pictures / "Blue")
-        self.assert_refused(self.train(), "only one category", "Green")
+    def test_one_class_only(self):
+        shutil.rmtree(self.images / "Red")
+        shutil.rmtree(self.images / "Blue")
+        self.assert_refused(self.train(), "only one class", "Green")
 
-    def test_too_few_pictures(self):
+    def test_too_few_images(self):
         for number in range(2, 6):
-            next(self.pictures.glob(f"Red/{number}.*")).unlink()
-        self.assert_refused(self.train(), "fewer than 3 pictures", "Red (2)")
+            next(self.images.glob(f"Red/{number}.*")).unlink()
+        self.assert_refused(self.train(), "fewer than 3 images", "Red (2)")
 
-    def test_too_few_readable_pictures(self):
+    def test_too_few_readable_images(self):
         for number in range(2, 6):
-            next(self.pictures.glob(f"Red/{number}.*")).write_bytes(b"")
-        self.assert_refused(self.train(), "fewer than 3 readable pictures", "Red (2 of 6")
+            next(self.images.glob(f"Red/{number}.*")).write_bytes(b"")
+        self.assert_refused(self.train(), "fewer than 3 readable images", "Red (2 of 6")
 
     def test_an_unreadable_folder(self):
-        (self.pictures / "Red").chmod(0)
+        (self.images / "Red").chmod(0)
         done = self.train(preexec_fn=privileges.drop)
-        (self.pictures / "Red").chmod(0o755)
-        self.assert_refused(done, str(self.pictures / "Red"), "Permission denied")
+        (self.images / "Red").chmod(0o755)
+        self.assert_refused(done, str(self.images / "Red"), "Permission denied")
 
     @parameterized.parameters(
         (["--validation_percentage=60", "--testing_percentage=40"], "--testing_percentage=40"),
@@ -131,7 +131,7 @@ class RetrainMainTest(parameterized.TestCase):
             ["--flip_left_right", "--distortions_per_image=0", "--engine=int8"],
             "--distortions_per_image=0 cannot be had with --engine=int8",
         ),
-        (["--engine=int8"], "int8 needs 20 training pictures", "there are 12", "another --engine"),
+        (["--engine=int8"], "int8 needs 20 training images", "there are 12", "another --engine"),
         (["--split_by=luck"], "split_by", "luck"),
         (["--image_dirr=x"], "image_dir"),
         (["extra"], "extra"),
@@ -171,27 +171,27 @@ class RetrainMainTest(parameterized.TestCase):
 
         self.assert_refused(self.train(preexec_fn=limit), str(self.out / "cache"))
 
-    def test_pictures_that_cannot_be_read_are_skipped_named_and_counted(self):
-        (self.pictures / "Red/empty.jpg").write_bytes(b"")
-        (self.pictures / "Blue/huge.png").write_bytes(_huge_png())
-        whole = (self.pictures / "Blue/0.jpg").read_bytes()
-        (self.pictures / "Blue/cut.jpg").write_bytes(whole[: len(whole) // 2])
+    def test_images_that_cannot_be_read_are_skipped_named_and_counted(self):
+        (self.images / "Red/empty.jpg").write_bytes(b"")
+        (self.images / "Blue/huge.png").write_bytes(_huge_png())
+        whole = (self.images / "Blue/0.jpg").read_bytes()
+        (self.images / "Blue/cut.jpg").write_bytes(whole[: len(whole) // 2])
         done = self.train()
         self.assertEqual(done.returncode, 0, done.stderr)
         for name in ("Red/empty.jpg", "Blue/huge.png", "Blue/cut.jpg"):
-            self.assertIn(f"{self.pictures}/{name} cannot be read", done.stderr)
-        self.assertIn("Skipped 3 of 21 pictures", done.stderr)
+            self.assertIn(f"{self.images}/{name} cannot be read", done.stderr)
+        self.assertIn("Skipped 3 of 21 images", done.stderr)
 
     def test_strict_stops_at_them(self):
-        (self.pictures / "Red/empty.jpg").write_bytes(b"")
+        (self.images / "Red/empty.jpg").write_bytes(b"")
         self.assert_refused(self.train("--strict"), "Red/empty.jpg cannot be read", "--strict")
 
     def test_names_of_every_kind_become_labels(self):
         for number, name in enumerate(("%2F..%2Fetc", "two\nlines", "$(reboot)", "été")):
-            shutil.copytree(self.pictures / "Red", self.pictures / name)
-            for path in (self.pictures / name).iterdir():
+            shutil.copytree(self.images / "Red", self.images / name)
+            for path in (self.images / name).iterdir():
                 Image.new("RGB", (30, 30), (9 * number, int(path.stem) * 9, 99)).save(path)
-        (self.pictures / "Red").rename(self.pictures / os.fsdecode(b"caf\xe9"))
+        (self.images / "Red").rename(self.images / os.fsdecode(b"caf\xe9"))
         done = self.train()
         self.assertEqual(done.returncode, 0, done.stderr)
         labels = (self.out / "labels.txt").read_text().split("\n")
@@ -201,7 +201,7 @@ class RetrainMainTest(parameterized.TestCase):
     def test_a_good_classifier_survives_a_failed_run(self):
         self.out.mkdir()
         (self.out / "graph.pb").write_bytes(b"good")
-        (self.pictures / "Red/empty.jpg").write_bytes(b"")
+        (self.images / "Red/empty.jpg").write_bytes(b"")
         self.assert_one_line(self.train("--strict"))
         self.assertEqual((self.out / "graph.pb").read_bytes(), b"good")
         self.assertEmpty(list(self.out.glob(".graph*")))

@@ -1,4 +1,4 @@
-"""Real pictures get the accuracy that users were promised."""
+"""Real images get the accuracy that users were promised."""
 
 import json
 import os
@@ -16,7 +16,7 @@ _DATA = os.environ.get("RETRAIN_DATA")
 
 
 @unittest.skipUnless(_DATA, "RETRAIN_DATA does not name a folder with heroes and signs")
-class RealPicturesTest(absltest.TestCase):
+class RealImagesTest(absltest.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -31,27 +31,27 @@ class RealPicturesTest(absltest.TestCase):
         (found,) = re.findall(r"^Final test accuracy = ([\d.]+)%", done.stdout, re.MULTILINE)
         return float(found), self.folder / Path(name).name / "graph.pb"
 
-    def top_labels(self, graph: Path, pictures: list[Path], *flags: str) -> list[str]:
-        done = programs.run("label_image", f"--graph={graph}", "--json", *flags, *pictures)
+    def top_labels(self, graph: Path, images: list[Path], *flags: str) -> list[str]:
+        done = programs.run("label_image", f"--graph={graph}", "--json", *flags, *images)
         self.assertEqual(done.returncode, 0, done.stderr)
         return [answer["predictions"][0]["label"] for answer in json.loads(done.stdout)]
 
     def test_heroes(self):
         accuracy, graph = self.accuracy("heroes/train")
         self.assertGreaterEqual(accuracy, 95)
-        pictures = sorted((self.data / "heroes/test").iterdir())
-        labels = self.top_labels(graph, pictures)
-        self.assertLen(labels, len(pictures))
+        images = sorted((self.data / "heroes/test").iterdir())
+        labels = self.top_labels(graph, images)
+        self.assertLen(labels, len(images))
         self.assertEqual(set(labels), {"darth vader", "elsa"})
 
     def test_signs(self):
         accuracy, graph = self.accuracy("signs")
         self.assertGreaterEqual(accuracy, 88)
-        pictures = sorted(self.data.glob("signs/*/*"))[::20]
-        ours = self.top_labels(graph, pictures)
-        by_graph = self.top_labels(graph, pictures, "--input_layer=DecodeJpeg/contents:0")
+        images = sorted(self.data.glob("signs/*/*"))[::20]
+        ours = self.top_labels(graph, images)
+        by_graph = self.top_labels(graph, images, "--input_layer=DecodeJpeg/contents:0")
         same = sum(a == b for a, b in zip(ours, by_graph, strict=True))
-        self.assertGreaterEqual(same / len(pictures), 0.99)
+        self.assertGreaterEqual(same / len(images), 0.99)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Small pictures of three shapes, in arrays and in folders, that a network learns in a minute."""
+"""Small images of three shapes, in arrays and in folders, that a network learns in a minute."""
 
 from pathlib import Path
 
@@ -9,21 +9,21 @@ SHAPES = ("bar", "cross", "ring")
 
 
 def draw(count: int, seed: int, side: int = 28) -> tuple[np.ndarray, np.ndarray]:
-    """Returns `count` pictures, uint8 [count, side, side], and which of SHAPES is in each."""
+    """Returns `count` images, uint8 [count, side, side], and which of SHAPES is in each."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:side, :side]
-    categories = rng.integers(0, len(SHAPES), count)
-    pictures = np.empty((count, side, side), np.uint8)
-    for number, category in enumerate(categories):
+    class_ids = rng.integers(0, len(SHAPES), count)
+    images = np.empty((count, side, side), np.uint8)
+    for number, class_id in enumerate(class_ids):
         y, x = rng.uniform(0.35, 0.65, 2) * side
         size = rng.uniform(0.15, 0.3) * side
         down, right = np.abs(rows - y), np.abs(columns - x)
         bar = (right < 1.5) & (down < size)
         ring = np.abs(np.hypot(down, right) - size) < 1.5
-        shape = (bar, bar | ((down < 1.5) & (right < size)), ring)[category]
+        shape = (bar, bar | ((down < 1.5) & (right < size)), ring)[class_id]
         noise = rng.integers(0, 60, (side, side))
-        pictures[number] = np.clip(190 * shape + noise, 0, 255)
-    return pictures, categories.astype(np.uint8)
+        images[number] = np.clip(190 * shape + noise, 0, 255)
+    return images, class_ids.astype(np.uint8)
 
 
 def write_arrays(path: Path, train: int = 600, test: int = 150) -> Path:
@@ -36,8 +36,8 @@ def write_arrays(path: Path, train: int = 600, test: int = 150) -> Path:
 
 def write_folders(folder: Path, count: int, seed: int) -> Path:
     """Writes them as PNG files in a folder for each shape."""
-    for number, (picture, category) in enumerate(zip(*draw(count, seed), strict=True)):
-        of_shape = folder / SHAPES[category]
+    for number, (image, class_id) in enumerate(zip(*draw(count, seed), strict=True)):
+        of_shape = folder / SHAPES[class_id]
         of_shape.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(of_shape / f"{number:04}.png")
+        Image.fromarray(image).save(of_shape / f"{number:04}.png")
     return folder

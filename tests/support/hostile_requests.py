@@ -77,7 +77,7 @@ def requests(seed: int) -> Iterator[bytes]:
 
 
 def _makers(rng: random.Random) -> list[Callable[[], bytes]]:
-    pictures, bombs = _pictures(), _bombs()
+    images, bombs = _images(), _bombs()
 
     def noise(most: int) -> bytes:
         return rng.randbytes(rng.randrange(most))
@@ -88,10 +88,10 @@ def _makers(rng: random.Random) -> list[Callable[[], bytes]]:
             changed[rng.randrange(len(changed))] = rng.randrange(256)
         return bytes(changed[: rng.randrange(len(changed))] if rng.random() < 0.3 else changed)
 
-    def picture() -> bytes:
-        return damaged(rng.choice(pictures))
+    def damaged_image() -> bytes:
+        return damaged(rng.choice(images))
 
-    def image(data: bytes) -> bytes:
+    def image_request(data: bytes) -> bytes:
         return _post(data, "image/png")
 
     def line_and_header() -> bytes:
@@ -99,7 +99,7 @@ def _makers(rng: random.Random) -> list[Callable[[], bytes]]:
         return "\r\n".join([*lines, "", ""]).encode() + noise(50)
 
     def truncated() -> bytes:
-        whole = image(rng.choice(pictures))
+        whole = image_request(rng.choice(images))
         return whole[: rng.randrange(1, len(whole))]
 
     def chunks() -> bytes:
@@ -113,18 +113,18 @@ def _makers(rng: random.Random) -> list[Callable[[], bytes]]:
             f'--b\r\nContent-Disposition: form-data; name="{rng.choice(["image", "x", name])}"; '
             f'filename="{name}"\r\nContent-Type: {rng.choice(_TYPES)}\r\n\r\n'
         ).encode(errors="surrogateescape")
-        body = (part + picture() + b"\r\n") * rng.choice([1, 2, 130]) + b"--b--\r\n"
+        body = (part + damaged_image() + b"\r\n") * rng.choice([1, 2, 130]) + b"--b--\r\n"
         return _post(
             damaged(body) if rng.random() < 0.5 else body, "multipart/form-data; boundary=b"
         )
 
     return [
         lambda: noise(2_000) + b"\r\n\r\n",
-        lambda: image(noise(2_000)),
-        lambda: image(picture()),
-        lambda: image(rng.choice(bombs)),
-        lambda: _post(picture(), rng.choice(_TYPES)),
-        lambda: damaged(image(rng.choice(pictures))),
+        lambda: image_request(noise(2_000)),
+        lambda: image_request(damaged_image()),
+        lambda: image_request(rng.choice(bombs)),
+        lambda: _post(damaged_image(), rng.choice(_TYPES)),
+        lambda: damaged(image_request(rng.choice(images))),
         truncated,
         line_and_header,
         chunks,
@@ -138,7 +138,7 @@ def _post(body: bytes, kind: str) -> bytes:
     )
 
 
-def _pictures() -> list[bytes]:
+def _images() -> list[bytes]:
     noisy = Image.frombytes("RGB", (64, 48), random.Random(0).randbytes(64 * 48 * 3))
     turned = Image.Exif()
     turned[0x0112] = 6
@@ -163,7 +163,7 @@ def _pictures() -> list[bytes]:
 
 def _bombs() -> list[bytes]:
     """Returns small files that would unpack to gigabytes, or be decoded for hours."""
-    progressive = _pictures()[1]
+    progressive = _images()[1]
     last = progressive.rindex(b"\xff\xda")
     flat = io.BytesIO()
     Image.new("1", (6_000, 6_000)).save(flat, "PNG")  # As large as is allowed, nearly.

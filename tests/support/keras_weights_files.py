@@ -12,7 +12,7 @@ from retrain.backbones.keras_table import APPLICATIONS
 def network(name: str, include_top: bool = False, seed: int = 0) -> Any:
     """Returns the Keras model of that name with weights at random; the same every time.
 
-    Statistics of normalisations are those of pictures of patches, so that signals get through.
+    Statistics of normalisations are those of images of patches, so that signals get through.
     """
     import tensorflow as tf
 

@@ -12,7 +12,7 @@ WIDTH = 24
 def inception(side: int = SIDE, width: int = WIDTH, seed: int = 0) -> Any:
     """Returns a graph of the operations and names of `classify_image_graph_def.pb`.
 
-    It goes from `DecodeJpeg/contents` through `Mul`, for one picture at a time, to
+    It goes from `DecodeJpeg/contents` through `Mul`, for one image at a time, to
     `pool_3/_reshape`, float32 [1, width], and `softmax`.
     """
     import tensorflow as tf
@@ -27,8 +27,8 @@ def inception(side: int = SIDE, width: int = WIDTH, seed: int = 0) -> Any:
     with tf.Graph().as_default() as graph:
         contents = v1.placeholder(tf.string, (), "DecodeJpeg/contents")
         decoded = tf.raw_ops.DecodeJpeg(contents=contents, channels=3, name="DecodeJpeg")
-        pictures = tf.expand_dims(tf.cast(decoded, tf.float32, name="Cast"), 0, "ExpandDims")
-        resized = v1.image.resize_bilinear(pictures, [side, side], name="ResizeBilinear")
+        images = tf.expand_dims(tf.cast(decoded, tf.float32, name="Cast"), 0, "ExpandDims")
+        resized = v1.image.resize_bilinear(images, [side, side], name="ResizeBilinear")
         centred = tf.subtract(resized, 128.0, name="Sub")
         pixels = tf.multiply(centred, 1 / 128, name="Mul")
         with tf.name_scope("conv"):

@@ -1,4 +1,4 @@
-"""Starts the programs as a user would, and draws pictures for them."""
+"""Starts the programs as a user would, and draws images for them."""
 
 import os
 import subprocess
@@ -48,7 +48,7 @@ def outputs(folder: Path) -> list[str]:
 
 
 def draw_colours(folder: Path, count: int = 6) -> Path:
-    """Draws `count` noisy pictures of each colour, half of them JPEG, half PNG."""
+    """Draws `count` noisy images of each colour, half of them JPEG, half PNG."""
     rng = np.random.default_rng(0)
     for name, colour in COLOURS.items():
         (folder / name).mkdir(parents=True)

@@ -42,7 +42,7 @@ def classifier(**changes: Any) -> Classifier:
     return Classifier(backbone, head, dataclasses.replace(metadata, **changes))
 
 
-def pictures(count: int, seed: int = 0) -> np.ndarray:
+def images(count: int, seed: int = 0) -> np.ndarray:
     """Returns uint8 [count, 224, 224, 3] with large and small patches, as photos have them."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (count, 7, 7, 3), np.uint8)
@@ -51,13 +51,13 @@ def pictures(count: int, seed: int = 0) -> np.ndarray:
     return np.clip(patches + noise, 0, 255).astype(np.uint8)
 
 
-def features(pictures: np.ndarray, engine: str = engines.FLOAT32, network: bytes | None = None):
+def features(images: np.ndarray, engine: str = engines.FLOAT32, network: bytes | None = None):
     """Returns float32 [N, width] of uint8 [N, 224, 224, 3]; `network` is for int8."""
-    return engines.engine(engine, efficientnet_lite0.load(), network).load().features(pictures)
+    return engines.engine(engine, efficientnet_lite0.load(), network).load().features(images)
 
 
-def save(folder: Path, picture: np.ndarray, name: str, size: tuple[int, int] = (224, 224)) -> Path:
-    """Writes a picture to a file of the kind that the end of the name says, and returns it."""
+def save(folder: Path, image: np.ndarray, name: str, size: tuple[int, int] = (224, 224)) -> Path:
+    """Writes an image to a file of the kind that the end of the name says, and returns it."""
     path = folder / name
-    Image.fromarray(picture).resize(size).save(path)
+    Image.fromarray(image).resize(size).save(path)
     return path

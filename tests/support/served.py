@@ -115,11 +115,11 @@ class Served:
 
 
 def train_colours(folder: Path) -> tuple[Path, Path]:
-    """Trains a classifier that tells red, green and blue; returns its graph and the pictures."""
-    pictures = programs.draw_colours(folder / "pictures")
-    done = programs.run("retrain", f"--image_dir={pictures}", *programs.outputs(folder))
+    """Trains a classifier that tells red, green and blue; returns its graph and the images."""
+    images = programs.draw_colours(folder / "pictures")
+    done = programs.run("retrain", f"--image_dir={images}", *programs.outputs(folder))
     assert done.returncode == 0, done.stderr
-    return folder / "graph.pb", pictures
+    return folder / "graph.pb", images
 
 
 def form(*files: tuple[str, bytes], field: str = "image") -> tuple[bytes, str]:

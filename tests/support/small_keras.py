@@ -11,7 +11,7 @@ SIDE = 16
 
 
 def model(channels: int = 3, activation: str | None = "softmax") -> Any:
-    """Returns a Keras model of pictures [N, SIDE, SIDE, channels]; the same every time."""
+    """Returns a Keras model of images [N, SIDE, SIDE, channels]; the same every time."""
     from tensorflow import keras
 
     keras.utils.set_random_seed(0)

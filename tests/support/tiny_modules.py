@@ -22,7 +22,7 @@ def features(pixels: Any, kernel: Any) -> Any:
 
 
 def write(folder: Path, size: tuple[int | None, int | None] = (None, None), **kind: bool) -> Path:
-    """Writes a module that is called with pictures of `size`, where that is not None.
+    """Writes a module that is called with images of `size`, where that is not None.
 
     Args:
         folder: where to.

@@ -1,4 +1,4 @@
-"""A small backbone with all of its files, and pictures that it can learn to tell apart."""
+"""A small backbone with all of its files, and images that it can learn to tell apart."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def make(cache: Path) -> Backbone:
 
 
 def draw_stripes(folder: Path, count: int = 20, noise: int = 60) -> Path:
-    """Draws noisy pictures of stripes that lie, stand or are slanted, `count` of each.
+    """Draws noisy images of stripes that lie, stand or are slanted, `count` of each.
 
     Colours tell nothing, so that a network that nobody trained finds them hard.
     """
@@ -42,6 +42,6 @@ def draw_stripes(folder: Path, count: int = 20, noise: int = 60) -> Path:
         for number in range(count):
             bright = 100 * ((place + rng.integers(8)) % 8 < 4)[..., None]
             pixels = bright + rng.integers(0, 60, 3) + rng.integers(-noise, noise + 1, (24, 24, 3))
-            picture = Image.fromarray(np.clip(pixels + 40, 0, 255).astype(np.uint8))
-            picture.save(folder / name / f"{number}.png")
+            image = Image.fromarray(np.clip(pixels + 40, 0, 255).astype(np.uint8))
+            image.save(folder / name / f"{number}.png")
     return folder

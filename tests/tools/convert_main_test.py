@@ -64,10 +64,10 @@ class OwnGraphTest(ConvertTestCase):
         self.assertEqual(description.input[0].name, "photo")
         metadata = from_json(description.metadata.userDefined[coreml.METADATA_FIELD])
         self.assertEqual(metadata, classifier.metadata)
-        picture = sample_classifier.pictures(1)
-        expected = classifier.head.probabilities(sample_classifier.features(picture))
-        np.testing.assert_allclose(loaded(picture), expected, atol=1e-5)
-        file = sample_classifier.save(self.folder, picture[0], "picture.png")
+        image = sample_classifier.images(1)
+        expected = classifier.head.probabilities(sample_classifier.features(image))
+        np.testing.assert_allclose(loaded(image), expected, atol=1e-5)
+        file = sample_classifier.save(self.folder, image[0], "picture.png")
         labelled = programs.run("label_image", f"--graph={self.folder}/x.tflite", file)
         best = sample_classifier.LABELS[expected.argmax()]
         self.assertStartsWith(labelled.stdout, f"{best} (score = {expected.max():.5f}"[:-2])
@@ -86,9 +86,9 @@ class Keras2Test(ConvertTestCase):
             f"--keras_file={self.folder}/today.keras",
         )
         self.assert_tells_only_what_it_wrote(lines, 2)
-        picture = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3), np.uint8)
-        bgr = picture[..., ::-1] * 0.01 - np.array([1.03939, 1.16779, 1.2368])
-        (answer,) = coreml.load(package).from_pixels(picture)
+        image = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3), np.uint8)
+        bgr = image[..., ::-1] * 0.01 - np.array([1.03939, 1.16779, 1.2368])
+        (answer,) = coreml.load(package).from_pixels(image)
         np.testing.assert_allclose(answer, np.asarray(model(bgr))[0], atol=1e-5)
         self.assertTrue((self.folder / "today.keras").is_file())
 
@@ -127,7 +127,7 @@ class MistakesTest(ConvertTestCase):
         ("--coreml_file=.* must end in", ("--coreml_file=x.onnx",)),
         ("--coreml_input=a b", ("--coreml_file=x.mlmodel", "--coreml_input=a b")),
         (
-            "--tflite_quantization=int8 needs pictures",
+            "--tflite_quantization=int8 needs images",
             ("--tflite_file=x", "--tflite_quantization=int8"),
         ),
         ("--tflite_quantization=int2", ("--tflite_file=x", "--tflite_quantization=int2")),

@@ -1,4 +1,4 @@
-"""No picture is lost or cut wherever guess_dir is killed, and it goes on or back from there.
+"""No image is lost or cut wherever guess_dir is killed, and it goes on or back from there.
 
 The program is killed at each of its calls to do with files, one after the other.
 """
@@ -24,7 +24,7 @@ _OTHER_FILE_SYSTEM = Path("/dev/shm")
 
 
 class _BySize:
-    """Takes pictures with an even number of bytes for one thing, others for another."""
+    """Takes images with an even number of bytes for one thing, others for another."""
 
     labels = ("even", "odd")
 
@@ -52,7 +52,7 @@ class CrashTest(parameterized.TestCase):
         target = root / f"{number}" / "target"
         results = self.folder / f"{number}.csv"
         # An earlier run was undone, whose record may be written over, also while this run files
-        # pictures in the same places.
+        # images in the same places.
         undone = [
             Result(str(source / "0.jpg"), str(target / name), "copied")
             for name in ("even/0.jpg", "even-0.90000.jpg")

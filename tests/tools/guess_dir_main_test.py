@@ -39,15 +39,15 @@ class GuessDirMainTest(parameterized.TestCase):
         self.source.mkdir()
 
     def draw(self, **names: str) -> None:
-        """Puts pictures into the source: of each name, whose colour."""
+        """Puts images into the source: of each name, whose colour."""
         for name, colour in names.items():
             shutil.copyfile(self.drawn / colour / "0.jpg", self.source / f"{name}.jpg")
 
     def draw_many(self, count: int) -> None:
-        pictures = sorted(self.drawn.rglob("*.jpg"))
+        images = sorted(self.drawn.rglob("*.jpg"))
         for number in range(count):
             # No two are the same.
-            data = pictures[number % len(pictures)].read_bytes() + number.to_bytes(4, "big")
+            data = images[number % len(images)].read_bytes() + number.to_bytes(4, "big")
             (self.source / f"{number:04}.jpg").write_bytes(data)
 
     def guess(self, *flags: object, **options) -> subprocess.CompletedProcess:
@@ -75,7 +75,7 @@ class GuessDirMainTest(parameterized.TestCase):
             str(p.relative_to(self.target)) for p in self.target.rglob("*") if p.is_file()
         )
 
-    def test_copies_are_named_after_category_and_score(self):
+    def test_copies_are_named_after_class_and_score(self):
         self.draw(one="Red", two="Red", three="Blue")
         (self.source / "four.PNG").write_bytes((self.drawn / "Green/1.png").read_bytes())
         done = self.guess()
@@ -85,8 +85,8 @@ class GuessDirMainTest(parameterized.TestCase):
         self.assertRegex(green, rf"\Agreen-{_SCORE}\.PNG\Z")
         self.assertRegex(red, rf"\Ared-{_SCORE}\.jpg\Z")
         self.assertEqual(again, f"{red[:-4]}-2.jpg")
-        self.assertRegex(done.stdout, r"(?m)^category +pictures +mean score\nred +2 +[01]\.\d{3}$")
-        self.assertEndsWith(done.stderr, f"Copied 4 pictures to {self.target}\n")
+        self.assertRegex(done.stdout, r"(?m)^class +images +mean score\nred +2 +[01]\.\d{3}$")
+        self.assertEndsWith(done.stderr, f"Copied 4 images to {self.target}\n")
         self.assertLen(list(self.source.iterdir()), 4)
 
     def test_nothing_is_written_over_by_a_second_run(self):
@@ -121,9 +121,7 @@ class GuessDirMainTest(parameterized.TestCase):
         self.assert_done(self.guess("--move", f"--results={results}"))
         self.assertEqual(_contents(self.target), before)
         done = self.undo(results)
-        self.assertEqual(
-            (done.returncode, done.stderr), (0, "5 pictures are as they were before\n")
-        )
+        self.assertEqual((done.returncode, done.stderr), (0, "5 images are as they were before\n"))
         self.assertEqual(_contents(self.source), before)
 
     def test_the_record_of_another_run_is_kept(self):
@@ -192,7 +190,7 @@ class GuessDirMainTest(parameterized.TestCase):
         done = self.guess("--dry_run", "--move", "--by_folder", f"--results={results}")
         self.assert_done(done)
         self.assertIn(f"{self.source}/two.jpg -> {self.target}/red/two.jpg\n", done.stdout)
-        self.assertEndsWith(done.stderr.splitlines()[-2], f"Would file 2 pictures to {self.target}")
+        self.assertEndsWith(done.stderr.splitlines()[-2], f"Would file 2 images to {self.target}")
         self.assertFalse(self.target.exists())
         self.assertLen(list(self.source.iterdir()), 2)
         self.assertIn(",planned,red,", results.read_text())
@@ -211,12 +209,12 @@ class GuessDirMainTest(parameterized.TestCase):
         self.assertLen(self.filed(), 1)
         for part in (
             "Left out what is hidden: .DS_Store\n",
-            "Left out what is no picture by its name: 1 .txt\n",
+            "Left out what is no image by its name: 1 .txt\n",
             "Warning: Left out folders that cannot be read: locked (Permission denied)\n",
             f"Warning: {self.source}/bad.png cannot be labelled: it is not a JPEG",
             f"Warning: {self.source}/empty.gif cannot be labelled: it is an empty file\n",
             f"Warning: {self.source}/gone.jpg cannot be labelled: No such file",
-            "Warning: 3 pictures stay where they are, as said above\n",
+            "Warning: 3 images stay where they are, as said above\n",
         ):
             self.assertIn(part, done.stderr)
         self.assertTrue((self.source / "bad.png").exists())
@@ -230,7 +228,7 @@ class GuessDirMainTest(parameterized.TestCase):
         self.assert_done(self.undo(results))
         self.assertCountEqual([p.name for p in self.source.iterdir()], [f"{n}.jpg" for n in names])
 
-    def test_categories_of_every_kind(self):
+    def test_classes_of_every_kind(self):
         labels = self.folder / "labels.txt"
         labels.write_text("../../etc\n\nCON\n")
         self.draw(one="Red", two="Blue", three="Green")
@@ -242,7 +240,7 @@ class GuessDirMainTest(parameterized.TestCase):
     def test_the_same_folder(self):
         self.draw(one="Red", two="Blue")
         self.target = self.source
-        self.assert_one_line(self.guess(), "is the folder of the pictures itself", "--by_folder")
+        self.assert_one_line(self.guess(), "is the folder of the images itself", "--by_folder")
         self.assert_one_line(
             self.guess("--recursive", "--by_folder"), "--recursive would file again"
         )
@@ -270,9 +268,7 @@ class GuessDirMainTest(parameterized.TestCase):
             self.assertLen({*_contents(self.source), *_contents(self.target)}, 300)
         done = self.guess(*flags)
         self.assert_done(done)
-        self.assertRegex(
-            done.stderr, r"Going on after \d+ of 300 pictures, where an earlier run was"
-        )
+        self.assertRegex(done.stderr, r"Going on after \d+ of 300 images, where an earlier run was")
         self.assertEqual(_contents(self.target), before)
         self.assertEqual(_contents(self.source), Counter() if flags else before)
         self.assertIn("in all", done.stdout)
@@ -285,7 +281,7 @@ class GuessDirMainTest(parameterized.TestCase):
         self.assertEqual(status, 1)
         self.assertRegex(
             error.splitlines()[-1],
-            r"^Error: interrupted; \d+ of 300 pictures are done: start the same command again "
+            r"^Error: interrupted; \d+ of 300 images are done: start the same command again "
             rf"to go on, or put them back with --undo={self.journal}$",
         )
         other = self.guess("--by_folder")
@@ -297,7 +293,7 @@ class GuessDirMainTest(parameterized.TestCase):
         self.assertFalse(self.target.exists())
 
     def stop(self, signal_: int, least: int, *flags: str) -> tuple[int, str]:
-        """Starts the program, and stops it when it has filed a number of pictures."""
+        """Starts the program, and stops it when it has filed a number of images."""
         arguments = (f"--graph={self.graph}", *flags, "--", self.source, self.target)
         process = subprocess.Popen(
             programs.command("guess_dir", *arguments),
@@ -315,8 +311,8 @@ class GuessDirMainTest(parameterized.TestCase):
     def test_no_room(self):
         self.draw_many(3)
         (self.source / "0001.jpg").write_bytes(bytes(60_000))
-        picture = (self.drawn / "Red/0.jpg").read_bytes()
-        (self.source / "0001.jpg").write_bytes(picture + bytes(60_000))
+        image = (self.drawn / "Red/0.jpg").read_bytes()
+        (self.source / "0001.jpg").write_bytes(image + bytes(60_000))
         done = self.guess(
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
         )
@@ -327,7 +323,7 @@ class GuessDirMainTest(parameterized.TestCase):
         self.assert_done(self.guess())
         self.assertEqual(_contents(self.target), _contents(self.source))
 
-    def test_a_picture_that_may_not_be_taken_away_is_not_doubled(self):
+    def test_an_image_that_may_not_be_taken_away_is_not_doubled(self):
         self.draw(one="Red")
         (self.source / "locked").mkdir()
         (self.source / "one.jpg").rename(self.source / "locked" / "one.jpg")
@@ -340,7 +336,7 @@ class GuessDirMainTest(parameterized.TestCase):
         done = self.guess(
             "--move", preexec_fn=lambda: (self.source.chmod(0o555), privileges.drop())
         )
-        self.assert_one_line(done, f"--move cannot take pictures out of {self.source}")
+        self.assert_one_line(done, f"--move cannot take images out of {self.source}")
 
     def test_a_classifier_that_does_not_fit_leaves_nothing(self):
         self.draw(one="Red")
@@ -359,11 +355,11 @@ class GuessDirMainTest(parameterized.TestCase):
         done = self.guess(preexec_fn=privileges.drop)
         self.assert_one_line(done, f"the folder {self.target} cannot be made: Permission denied")
 
-    def test_folders_without_pictures(self):
-        self.assert_one_line(self.guess(), "has no pictures (jpg, ", "--recursive")
+    def test_folders_without_images(self):
+        self.assert_one_line(self.guess(), "has no images (jpg, ", "--recursive")
         for number in range(3):
             (self.source / f"{number}.txt").touch()
-        self.assert_one_line(self.guess("--recursive"), "has no pictures", "only 3 .txt")
+        self.assert_one_line(self.guess("--recursive"), "has no images", "only 3 .txt")
         self.assertFalse(self.target.exists())
 
     def test_folders_that_are_none(self):
@@ -380,7 +376,7 @@ class GuessDirMainTest(parameterized.TestCase):
         self.draw(one="Red")
         self.target.mkdir()
         with Journal(self.journal):
-            self.assert_one_line(self.guess(), "another guess_dir files pictures into")
+            self.assert_one_line(self.guess(), "another guess_dir files images into")
 
     @parameterized.parameters(
         (["a"], "two folders are needed", "received: a"),

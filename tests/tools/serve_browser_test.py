@@ -27,18 +27,18 @@ class ServeBrowserTest(absltest.TestCase):
         super().setUpClass()
         folder = Path(tempfile.mkdtemp())
         cls.addClassCleanup(shutil.rmtree, folder)
-        graph, cls.pictures = served.train_colours(folder)
+        graph, cls.images = served.train_colours(folder)
         cls.server = cls.enter_context(served.Served(graph))
         cls.address = f"http://127.0.0.1:{cls.server.port}/"
         cls.browser = cls.enter_context(chromium.Chromium(_PROGRAM))
         cls.notes = folder / "notes.txt"
-        cls.notes.write_text("not a picture")
+        cls.notes.write_text("not an image")
 
-    def picture(self, colour: str) -> Path:
-        return self.pictures / colour / "1.png"
+    def image(self, colour: str) -> Path:
+        return self.images / colour / "1.png"
 
     def keep_screenshot(self, name: str) -> None:
-        """Leaves a picture for people where Bazel collects such things."""
+        """Leaves an image for people where Bazel collects such things."""
         if folder := os.environ.get("TEST_UNDECLARED_OUTPUTS_DIR"):
             Path(folder, name).write_bytes(self.browser.screenshot())
 
@@ -53,9 +53,9 @@ class ServeBrowserTest(absltest.TestCase):
             if event["method"] == "Log.entryAdded":
                 self.assertNotEqual(event["params"]["entry"]["source"], "security", event)
 
-    def test_a_dropped_picture_gets_its_label(self):
+    def test_a_dropped_image_gets_its_label(self):
         self.browser.open(self.address)
-        self.browser.drop(self.picture("Red"))
+        self.browser.drop(self.image("Red"))
         self.browser.wait_until(f"{_VERDICTS} == 'red'")
         bars = self.browser.evaluate("document.querySelector('.card .bars').innerText").split()
         self.assertEqual(bars[0], "red")
@@ -71,13 +71,13 @@ class ServeBrowserTest(absltest.TestCase):
 
     def test_several_are_chosen_and_one_cannot_be_read(self):
         self.browser.open(self.address)
-        self.browser.choose("#choose", self.picture("Green"), self.notes, self.picture("Blue"))
+        self.browser.choose("#choose", self.image("Green"), self.notes, self.image("Blue"))
         self.browser.wait_until(f"{_VERDICTS}.split(',').sort() == 'No answer,blue,green'")
         error = self.browser.evaluate(
             "document.querySelector('.card .error:not([hidden])').innerText"
         )
         self.assertIn("not a JPEG", error)
-        self.browser.choose("#choose", self.picture("Red"))
+        self.browser.choose("#choose", self.image("Red"))
         self.browser.wait_until(f"{_VERDICTS}.startsWith('red,')")
         self.assert_no_complaints()
 
@@ -102,7 +102,7 @@ class ServeBrowserTest(absltest.TestCase):
 
     def test_a_screen_reader_finds_names_for_all(self):
         self.browser.open(self.address)
-        self.browser.drop(self.picture("Red"))
+        self.browser.drop(self.image("Red"))
         self.browser.wait_until(f"{_VERDICTS} == 'red'")
         nodes = self.browser.ask("Accessibility.getFullAXTree")["nodes"]
         named = {
@@ -110,10 +110,10 @@ class ServeBrowserTest(absltest.TestCase):
             for node in nodes
             if "role" in node and not node["ignored"]
         }
-        self.assertIn(("heading", "What is in the picture?"), named)
+        self.assertIn(("heading", "What is in the image?"), named)
         self.assertIn(("heading", "red"), named)
         self.assertContainsSubset({"main", "status"}, {role for role, _ in named})
-        self.assertTrue(any("Choose pictures" in name for _, name in named))
+        self.assertTrue(any("Choose images" in name for _, name in named))
         for role, name in named:
             if role in ("button", "link", "textbox", "image"):
                 self.assertTrue(name, f"a {role} has no name")
@@ -122,7 +122,7 @@ class ServeBrowserTest(absltest.TestCase):
         self.browser.ask("Emulation.setScriptExecutionDisabled", value=True)
         self.addCleanup(self.browser.ask, "Emulation.setScriptExecutionDisabled", value=False)
         self.browser.open(self.address)
-        self.browser.choose("#choose", self.picture("Blue"), self.notes)
+        self.browser.choose("#choose", self.image("Blue"), self.notes)
         self.browser.events.clear()
         self.browser.evaluate("document.querySelector('button').focus()")
         self.browser.press("Enter", 13)
@@ -139,8 +139,8 @@ class ServeBrowserTest(absltest.TestCase):
     def test_a_phone_shows_all_within_its_width(self):
         self.browser.open(self.address, 360, 740, phone=True)
         self.addCleanup(self.browser.open, "about:blank")
-        long_name = self.pictures / f"{'x' * 120}.png"
-        shutil.copy(self.picture("Green"), long_name)
+        long_name = self.images / f"{'x' * 120}.png"
+        shutil.copy(self.image("Green"), long_name)
         self.browser.choose("#camera", long_name)
         self.browser.wait_until(f"{_VERDICTS} == 'green'")
         self.assertEqual(self.browser.evaluate("document.documentElement.scrollWidth"), 360)

@@ -30,7 +30,7 @@ class ServeHostileTest(absltest.TestCase):
     def test_no_500_and_no_growth(self):
         folder = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, folder)
-        graph, pictures = served.train_colours(folder)
+        graph, images = served.train_colours(folder)
         server = self.enter_context(served.Served(graph, "--timeout=10", "--max_megabytes=2"))
         requests = hostile_requests.requests(_SEED.value)
         # Threads, interpreters and the allocator's own stores come with the first ones.
@@ -41,11 +41,11 @@ class ServeHostileTest(absltest.TestCase):
         print(f"{sum(counts.values())} requests: {sorted(counts.items())}")
         print(f"{before:.0f} MB before, {after:.0f} MB after")
         self.assertContainsSubset(set(counts), {0, *_ANSWERS})
-        self.assertGreater(counts[422], 0.1 * sum(counts.values()), "most are pictures")
+        self.assertGreater(counts[422], 0.1 * sum(counts.values()), "most are images")
         self.assertLess(after - before, _MOST_GROWTH)
         self.assertNotIn("defect", server.log)
         self.assertNotIn("Traceback", server.log)
-        red = (pictures / "Red" / "0.jpg").read_bytes()
+        red = (images / "Red" / "0.jpg").read_bytes()
         answer = server.ask("POST", "/?top=1", red, Content_Type="image/jpeg")
         self.assertEqual(answer.json["pictures"][0]["labels"][0]["label"], "red")
 

@@ -66,7 +66,7 @@ class ServeImageTest(absltest.TestCase):
         shutil.copy("retrain/backbones/efficientnet_lite0.tflite", graph)
         with zipfile.ZipFile(graph, "a") as archive:
             archive.writestr("labels.txt", "".join(f"feature {i}\n" for i in range(1280)))
-        # It labels a picture before it says so.
+        # It labels an image before it says so.
         self.assertRegex(self.start(graph).stderr.readline(), r"^Serving .*classifier.tflite")
 
     def test_a_frozen_graph_is_refused_in_one_line(self):

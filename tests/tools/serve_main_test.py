@@ -20,8 +20,8 @@ class ServeMainTest(absltest.TestCase):
         super().setUpClass()
         cls.folder = Path(tempfile.mkdtemp())
         cls.addClassCleanup(shutil.rmtree, cls.folder)
-        cls.graph, pictures = served.train_colours(cls.folder)
-        cls.red = (pictures / "Red" / "0.jpg").read_bytes()
+        cls.graph, images = served.train_colours(cls.folder)
+        cls.red = (images / "Red" / "0.jpg").read_bytes()
 
     def serve(self, graph: Path | None = None, *flags: object) -> Served:
         return self.enter_context(Served(graph or self.graph, *flags))

@@ -29,7 +29,7 @@ class ServeOpenapiTest(absltest.TestCase):
                 *[sys.executable, "-c", _RUN, "run"],
                 f"http://127.0.0.1:{server.port}/openapi.json",
                 f"--max-time={_SECONDS.value}",
-                # Bytes that fit the schema are seldom a picture.
+                # Bytes that fit the schema are seldom an image.
                 "--exclude-checks=positive_data_acceptance",
                 *["--seed=1", "--no-color"],
             ],

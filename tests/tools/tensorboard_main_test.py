@@ -9,7 +9,7 @@ from pathlib import Path
 
 from absl.testing import absltest
 
-from retrain.training.history import Course, Measures
+from retrain.training.history import Measures, TrainingHistory
 from retrain.training.summaries import RunSummaries
 from tests.support import programs
 
@@ -19,7 +19,7 @@ class TensorBoardTest(absltest.TestCase):
         folder = Path(self.create_tempdir().full_path)
         with RunSummaries(folder / "logs") as summaries:
             measures = Measures((0.5, 1.0), (1.0, 0.5))
-            summaries.add_course(Course((1, 2), measures, measures), "by_epoch")
+            summaries.add_history(TrainingHistory((1, 2), measures, measures), "by_epoch")
         process = subprocess.Popen(
             programs.command("tensorboard", "--logdir=logs", "--port=0"),
             env=programs.environment(BUILD_WORKING_DIRECTORY=str(folder)),

@@ -84,14 +84,14 @@ class TrainKerasMainTest(parameterized.TestCase):
 
         from tensorflow import keras
 
-        pictures, categories = drawn_shapes.draw(150, seed=1)
+        images, class_ids = drawn_shapes.draw(150, seed=1)
         whole = keras.models.load_model(best)
-        answers = whole.predict(pictures[..., np.newaxis], verbose=0)
-        right = np.mean(answers.argmax(axis=1) == categories)
+        answers = whole.predict(images[..., np.newaxis], verbose=0)
+        right = np.mean(answers.argmax(axis=1) == class_ids)
         self.assertAlmostEqual(right, history[number]["val_accuracy"], places=5)
         joined = keras.models.model_from_json((self.output / "model.json").read_text())
         joined.load_weights(self.output / "model.weights.h5")
-        np.testing.assert_array_equal(joined.predict(pictures[..., np.newaxis], verbose=0), answers)
+        np.testing.assert_array_equal(joined.predict(images[..., np.newaxis], verbose=0), answers)
         with zipfile.ZipFile(best) as archive:
             self.assertEqual(archive.read("labels.txt"), b"0\n1\n2\n")
             metadata = json.loads(archive.read("retrain_metadata.json"))
@@ -189,9 +189,7 @@ class TrainKerasMainTest(parameterized.TestCase):
         self.assert_refused(done, "--resume", "learning_rate", "0.001", "0.1")
         other = drawn_shapes.write_arrays(self.folder / "other.npz", train=601)
         done = self.run_it(f"--train_dir={other}", "--resume", "--epochs=1")
-        self.assert_refused(
-            done, "--resume", f"other pictures, those of --train_dir={self.arrays};"
-        )
+        self.assert_refused(done, "--resume", f"other images, those of --train_dir={self.arrays};")
         done = self.run_it(*flags)
         self.assert_refused(done, "--output_dir", "not empty", "--resume")
         self.assertEqual(_contents(self.output), before)
@@ -318,7 +316,7 @@ class PretrainedTest(absltest.TestCase):
         self.assertAlmostEqual(np.mean(losses), judged, delta=0.002)
         self.assertLess(judged, 0.3)
 
-    def test_resume_goes_on_with_moved_pictures_and_refuses_others_at_once(self):
+    def test_resume_goes_on_with_moved_images_and_refuses_others_at_once(self):
         folder = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, folder)
         train = programs.draw_colours(folder / "train", count=4)
@@ -333,7 +331,7 @@ class PretrainedTest(absltest.TestCase):
         self.assertEqual(done.returncode, 1, done.stderr)
         # Without the line that says how many bottlenecks were computed.
         (line,) = done.stderr.splitlines()
-        self.assertIn(f"other pictures, those of --train_dir={train} --val_dir={val};", line)
+        self.assertIn(f"other images, those of --train_dir={train} --val_dir={val};", line)
         done = programs.run(
             "train_keras", *flags, f"--train_dir={train}", "--epochs=2", "--learning_rate=0.1"
         )

@@ -39,14 +39,14 @@ class Complete:
     softmax: bool
 
     def scores(self, image: Any) -> Any:
-        """Returns float32 [N, classes] of normalised pictures, for TensorFlow to trace."""
+        """Returns float32 [N, classes] of normalised images, for TensorFlow to trace."""
         import tensorflow as tf
 
         result = self.source.scores(image)
         return tf.nn.softmax(result) if self.softmax else result
 
-    def from_picture(self, image: Any) -> Any:
-        """Returns the same of pictures as they are, [N, height, width, 3 or 1], RGB or grey."""
+    def from_image(self, image: Any) -> Any:
+        """Returns the same of images as they are, [N, height, width, 3 or 1], RGB or grey."""
         import tensorflow as tf
 
         channels = image[..., ::-1] if self.pixels.colours == BGR else image
@@ -54,26 +54,26 @@ class Complete:
         return self.scores((tf.cast(channels, tf.float32) - mean) / std)
 
     @cached_property
-    def pictures(self) -> np.ndarray:
-        """A few pictures to try it with, uint8 [N, height, width, 3], RGB."""
+    def images(self) -> np.ndarray:
+        """A few images to try it with, uint8 [N, height, width, 3], RGB."""
         rng = np.random.default_rng(0)
         coarse = rng.integers(0, 256, (_TRIED, 6, 6, 3), np.uint8)
         size = (self.source.width, self.source.height)
         drawn = [Image.fromarray(p).resize(size, Image.Resampling.BILINEAR) for p in coarse]
-        return np.stack([np.asarray(picture) for picture in drawn])
+        return np.stack([np.asarray(image) for image in drawn])
 
     @cached_property
     def expected(self) -> np.ndarray:
         """Its answers for them, float32 [N, classes]."""
-        answers = [np.asarray(self.from_picture(p)) for p in self.shown(self.pictures)]
+        answers = [np.asarray(self.from_image(p)) for p in self.shown(self.images)]
         return np.concatenate(answers)
 
-    def shown(self, pictures: np.ndarray) -> list[np.ndarray]:
-        """Returns RGB pictures one by one, as [1, height, width, 3], or [..., 1] in grey."""
+    def shown(self, images: np.ndarray) -> list[np.ndarray]:
+        """Returns RGB images one by one, as [1, height, width, 3], or [..., 1] in grey."""
         if self.pixels.colours != GRAYSCALE:
-            return [picture[np.newaxis] for picture in pictures]
-        grey = [np.asarray(Image.fromarray(picture).convert("L")) for picture in pictures]
-        return [picture[np.newaxis, ..., np.newaxis] for picture in grey]
+            return [image[np.newaxis] for image in images]
+        grey = [np.asarray(Image.fromarray(image).convert("L")) for image in images]
+        return [image[np.newaxis, ..., np.newaxis] for image in grey]
 
     def check(self) -> None:
         """Tries it.
@@ -84,7 +84,7 @@ class Complete:
         shape = self.expected.shape
         if len(shape) != 2:
             raise UserError(
-                f"the network is not a classifier: for a picture it has an output of shape "
+                f"the network is not a classifier: for an image it has an output of shape "
                 f"{[1, *shape[1:]]}, not one score for each label"
             )
         if shape[1] != len(self.labels):
@@ -95,13 +95,13 @@ class Complete:
         sums = self.expected.sum(1)
         if self.expected.min() < 0 or np.abs(sums - 1).max() > _TOLERANCE:
             logging.warning(
-                "The outputs are not probabilities: for a picture they add up to %.3g; "
+                "The outputs are not probabilities: for an image they add up to %.3g; "
                 "--add_softmax makes some of them.",
                 sums[0],
             )
 
     def metadata(self) -> Metadata | None:
-        """Returns what other programs can read of it; there are no such for grey pictures."""
+        """Returns what other programs can read of it; there are no such for grey images."""
         if self.pixels.colours == GRAYSCALE:
             return None
         mean, std = self.pixels.mean, self.pixels.std

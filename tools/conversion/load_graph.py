@@ -127,7 +127,7 @@ def _source(
         height, width = choices.height or shape[1], choices.width or shape[2]
         if not height or not width:
             raise UserError(
-                f"the graph {path} does not say how large its pictures are; give --input_height "
+                f"the graph {path} does not say how large its images are; give --input_height "
                 "and --input_width"
             )
         channels = shape[3] or 3

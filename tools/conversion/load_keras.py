@@ -25,7 +25,7 @@ def load(path: Path, weights: Path | None) -> Source:
         weights: of a `.json` file, which has none: as `save_weights` wrote them.
 
     Raises:
-        UserError: today's Keras cannot read it, or it does not take pictures.
+        UserError: today's Keras cannot read it, or it does not take images.
     """
     if path.suffix != ".json":
         if weights:
@@ -40,10 +40,10 @@ def load(path: Path, weights: Path | None) -> Source:
     shape = model.input_shape
     if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] not in (1, 3):
         raise UserError(
-            f"--graph={path} takes {shape}, not pictures [N, height, width, 3], or 1 for grey"
+            f"--graph={path} takes {shape}, not images [N, height, width, 3], or 1 for grey"
         )
     if not shape[1] or not shape[2]:
-        raise UserError(f"--graph={path} takes pictures of any size; save it with one size")
+        raise UserError(f"--graph={path} takes images of any size; save it with one size")
     metadata = _metadata(path)
     pixels = plain_pixels(shape[3]) if metadata else None
     _, height, width, channels = shape

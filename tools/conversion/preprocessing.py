@@ -1,4 +1,4 @@
-"""How pictures become what a network takes: what its file says, or the user."""
+"""How images become what a network takes: what its file says, or the user."""
 
 import dataclasses
 
@@ -18,7 +18,7 @@ class PixelChoices:
         red_bias: what is added to the channel then.
         green_bias: the same.
         blue_bias: the same.
-        gray_bias: the same, of a network for grey pictures.
+        gray_bias: the same, of a network for grey images.
         is_bgr: whether blue comes first; if so, the numbers of `mean` and `std` begin with blue.
     """
 
@@ -40,7 +40,7 @@ def chosen(choices: PixelChoices, source: Source) -> Pixels:
     """
     grey = source.channels == 1
     if grey and choices.is_bgr:
-        raise UserError("--is_bgr does not go with a network for grey pictures; leave it out")
+        raise UserError("--is_bgr does not go with a network for grey images; leave it out")
     known = source.pixels
     bgr = choices.is_bgr
     if bgr is None:
@@ -64,7 +64,7 @@ def chosen(choices: PixelChoices, source: Source) -> Pixels:
         return Pixels(colours, mean, std)
     if known is None:
         raise UserError(
-            "nothing says how pictures become numbers for this network; give --input_mean and "
+            "nothing says how images become numbers for this network; give --input_mean and "
             "--input_std (0 and 1 where it does that itself, 0 and 255 for 0 to 1, 127.5 and 127.5 "
             "for -1 to 1), or --image_scale and --red_bias, --green_bias, --blue_bias"
         )
@@ -74,7 +74,7 @@ def chosen(choices: PixelChoices, source: Source) -> Pixels:
 def _as_caffe(choices: PixelChoices, colours: str) -> Pixels:
     scale = 1.0 if choices.image_scale is None else choices.image_scale
     if scale == 0:
-        raise UserError("--image_scale=0 would make all pictures black; leave it out for 1")
+        raise UserError("--image_scale=0 would make all images black; leave it out for 1")
     red, green, blue = choices.red_bias, choices.green_bias, choices.blue_bias
     of_colours = {
         RGB: (red, green, blue),
@@ -83,9 +83,9 @@ def _as_caffe(choices: PixelChoices, colours: str) -> Pixels:
     }
     used = of_colours[colours]
     if colours == GRAYSCALE and any(bias is not None for bias in (red, green, blue)):
-        raise UserError("the network is for grey pictures; give --gray_bias, not those of colours")
+        raise UserError("the network is for grey images; give --gray_bias, not those of colours")
     if colours != GRAYSCALE and choices.gray_bias is not None:
-        raise UserError("--gray_bias is for networks for grey pictures; give --red_bias and others")
+        raise UserError("--gray_bias is for networks for grey images; give --red_bias and others")
     # `x * scale + bias` is `(x - mean) / std`.
     return Pixels(colours, tuple(-(bias or 0.0) / scale for bias in used), (1 / scale,) * len(used))
 

@@ -17,7 +17,7 @@ KINDS = (
 
 @dataclasses.dataclass(frozen=True)
 class Pixels:
-    """What a network takes for a picture.
+    """What a network takes for an image.
 
     Attributes:
         colours: RGB, BGR or GRAYSCALE, the order of the channels.
@@ -36,8 +36,8 @@ class Source:
 
     Attributes:
         scores: from float32 [N, height, width, channels], normalised, to float32 [N, classes].
-        height: of the pictures, in pixels.
-        width: of the pictures, in pixels.
+        height: of the images, in pixels.
+        width: of the images, in pixels.
         channels: 3, or 1 for grey.
         metadata: what the file says of the classifier, if retrain wrote it.
         pixels: what it takes, where the file says so.
@@ -61,8 +61,8 @@ class Choices:
         weights: of a Keras model whose file has none.
         input_layer: the tensor that takes pixels.
         output_layer: the tensor of the scores.
-        height: of the pictures.
-        width: of the pictures.
+        height: of the images.
+        width: of the images.
     """
 
     weights: Path | None = None
@@ -73,7 +73,7 @@ class Choices:
 
 
 def plain_pixels(channels: int) -> Pixels:
-    """Returns what a network takes that normalises pictures itself."""
+    """Returns what a network takes that normalises images itself."""
     return Pixels(RGB if channels == 3 else GRAYSCALE, (0.0,) * channels, (1.0,) * channels)
 
 

@@ -70,7 +70,7 @@ def write_coreml(path: Path, classifier: Complete, options: CoreMLOptions) -> No
 
 
 def write_tflite(path: Path, classifier: Complete, quantization: str) -> None:
-    """Writes a TFLite file that takes pictures as they are, uint8.
+    """Writes a TFLite file that takes images as they are, uint8.
 
     Raises:
         UserError: it cannot be written, or the network has operations that TFLite has not.
@@ -83,14 +83,14 @@ def write_tflite(path: Path, classifier: Complete, quantization: str) -> None:
         except LiteRTError as error:
             raise UserError(f"the network cannot be run by LiteRT: {error}") from error
 
-        def answers(pictures: np.ndarray) -> np.ndarray:
-            return np.concatenate([model.run(p) for p in classifier.shown(pictures)])
+        def answers(images: np.ndarray) -> np.ndarray:
+            return np.concatenate([model.run(p) for p in classifier.shown(images)])
 
         _try(path, answers, classifier, _EXACT if quantization == tflite.NONE else _ROUNDED)
 
 
 def write_saved_model(path: Path, classifier: Complete) -> None:
-    """Writes the folder of a SavedModel that takes pictures as they are, uint8.
+    """Writes the folder of a SavedModel that takes images as they are, uint8.
 
     Raises:
         UserError: it cannot be written.
@@ -99,7 +99,7 @@ def write_saved_model(path: Path, classifier: Complete) -> None:
     import tensorflow as tf
 
     with atomic_folder(path) as temporary, tempfile.TemporaryDirectory() as assets:
-        module = _module(classifier, classifier.from_picture, "uint8", None)
+        module = _module(classifier, classifier.from_image, "uint8", None)
         names = {saved_model.LABELS_FILE: "".join(f"{label}\n" for label in classifier.labels)}
         metadata = classifier.metadata()
         if metadata:
@@ -111,8 +111,8 @@ def write_saved_model(path: Path, classifier: Complete) -> None:
             tf.saved_model.save(module, str(temporary), {"serving_default": module.function})
             run = tf.saved_model.load(str(temporary)).signatures["serving_default"]
 
-        def answers(pictures: np.ndarray) -> np.ndarray:
-            shown = np.concatenate(classifier.shown(pictures))
+        def answers(images: np.ndarray) -> np.ndarray:
+            shown = np.concatenate(classifier.shown(images))
             return run(**{INPUT: tf.constant(shown)})[OUTPUT].numpy()
 
         _try(path, answers, classifier, _EXACT)
@@ -137,7 +137,7 @@ def write_keras(path: Path, classifier: Complete) -> None:
 def _to_tflite(classifier: Complete, quantization: str) -> bytes:
     metadata, pixels = classifier.metadata(), classifier.pixels
     if metadata is None:
-        grey = _module(classifier, classifier.from_picture, "uint8", 1)
+        grey = _module(classifier, classifier.from_image, "uint8", 1)
         return _converted_to_tflite(grey, quantization)
     module = _module(classifier, classifier.scores, "float32", 1)
     network = tflite_editor.Network(_converted_to_tflite(module, quantization))
@@ -194,11 +194,11 @@ def _module(
 
 
 def _try(path: Path, answers: Answers, classifier: Complete, tolerance: float) -> None:
-    apart = float(np.abs(answers(classifier.pictures) - classifier.expected).max())
+    apart = float(np.abs(answers(classifier.images) - classifier.expected).max())
     if not apart <= tolerance * max(1.0, float(np.abs(classifier.expected).max())):
         raise WrongAnswersError(f"{path} would give scores that differ by {apart:.2g}")
     logging.info(
-        "Wrote %s; for %d drawn pictures its scores differ by at most %.1e from those of the "
+        "Wrote %s; for %d drawn images its scores differ by at most %.1e from those of the "
         "original.",
-        *(path, len(classifier.pictures), apart),
+        *(path, len(classifier.images), apart),
     )

@@ -1,4 +1,4 @@
-"""Files many pictures at a time, and finishes what was stopped in between."""
+"""Files many images at a time, and finishes what was stopped in between."""
 
 import errno
 import os
@@ -22,7 +22,7 @@ _THREADS = 16
 
 
 def place_all(placings: Sequence[Placing], how: str) -> dict[int, str]:
-    """Puts pictures where they are to be.
+    """Puts images where they are to be.
 
     Folders are made where they are missing. When it returns, all is on the disk, so that a loss of
     power takes nothing back.

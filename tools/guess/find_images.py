@@ -1,4 +1,4 @@
-"""Finds the pictures in a folder that nobody has sorted yet; reads names only, never contents."""
+"""Finds the images in a folder that nobody has sorted yet; reads names only, never contents."""
 
 import logging
 import os
@@ -40,11 +40,11 @@ class Names:
 
 @dataclass
 class LeftOut:
-    """What is not taken for a picture; paths are relative to the folder.
+    """What is not taken for an image; paths are relative to the folder.
 
     Attributes:
         hidden: files and folders whose names begin with a dot.
-        others: how many files of each kind are no pictures by their names (".txt").
+        others: how many files of each kind are no images by their names (".txt").
         folder_links: links to folders, which may lead anywhere.
         unreadable: folders that cannot be listed, each with the reason.
     """
@@ -55,14 +55,14 @@ class LeftOut:
     unreadable: Names = field(default_factory=Names)
 
     def kinds(self) -> str:
-        """Returns the commonest kinds of files that are no pictures, each with its number."""
+        """Returns the commonest kinds of files that are no images, each with its number."""
         return ", ".join(
             f"{count:,} {kind}" for kind, count in self.others.most_common(_NAMED_AT_MOST)
         )
 
 
 def all_in(folder: Path, recursive: bool, passed_over: Path) -> Iterator[str]:
-    """Yields the pictures as `find` does, and then tells the user what was left out.
+    """Yields the images as `find` does, and then tells the user what was left out.
 
     Raises:
         UserError: there is none, or the folder cannot be listed.
@@ -74,18 +74,18 @@ def all_in(folder: Path, recursive: bool, passed_over: Path) -> Iterator[str]:
         only = f", only {left_out.kinds()}" if left_out.others else ""
         advice = "" if recursive else ", or look into the folders in it with --recursive"
         raise UserError(
-            f"{folder} has no pictures ({', '.join(EXTENSIONS)}){only}; name a folder that has"
+            f"{folder} has no images ({', '.join(EXTENSIONS)}){only}; name a folder that has"
             f"{advice}"
         )
     return _telling(chain([first], found), left_out)
 
 
-def _telling(pictures: Iterable[str], left_out: LeftOut) -> Iterator[str]:
-    yield from pictures
+def _telling(images: Iterable[str], left_out: LeftOut) -> Iterator[str]:
+    yield from images
     if left_out.hidden.count:
         logging.info("Left out what is hidden: %s", left_out.hidden)
     if left_out.others:
-        logging.info("Left out what is no picture by its name: %s", left_out.kinds())
+        logging.info("Left out what is no image by its name: %s", left_out.kinds())
     if left_out.folder_links.count:
         logging.warning("Left out links to folders: %s", left_out.folder_links)
     if left_out.unreadable.count:
@@ -93,7 +93,7 @@ def _telling(pictures: Iterable[str], left_out: LeftOut) -> Iterator[str]:
 
 
 def find(folder: Path, recursive: bool, passed_over: Path, left_out: LeftOut) -> Iterator[str]:
-    """Yields the paths of the pictures, relative to `folder`, a folder's files before its folders'.
+    """Yields the paths of the images, relative to `folder`, a folder's files before its folders'.
 
     Args:
         folder: to look in.
@@ -108,9 +108,9 @@ def find(folder: Path, recursive: bool, passed_over: Path, left_out: LeftOut) ->
         entries = _sorted_entries(folder)
     except OSError as error:
         raise UserError(
-            f"the folder {folder} cannot be read: {error.strerror}; name one with pictures"
+            f"the folder {folder} cannot be read: {error.strerror}; name one with images"
         ) from error
-    yield from _pictures(entries, "", left_out)
+    yield from _images(entries, "", left_out)
     waiting = _folders(entries, "") if recursive else []
     while waiting:
         inner = waiting.pop()
@@ -122,7 +122,7 @@ def find(folder: Path, recursive: bool, passed_over: Path, left_out: LeftOut) ->
         except OSError as error:
             left_out.unreadable.add(f"{inner} ({error.strerror})")
             continue
-        yield from _pictures(entries, f"{inner}/", left_out)
+        yield from _images(entries, f"{inner}/", left_out)
         waiting += _folders(entries, f"{inner}/")
 
 
@@ -131,7 +131,7 @@ def _sorted_entries(folder: Path) -> list[os.DirEntry[str]]:
         return sorted(entries, key=lambda entry: entry.name)
 
 
-def _pictures(entries: list[os.DirEntry[str]], inside: str, left_out: LeftOut) -> Iterator[str]:
+def _images(entries: list[os.DirEntry[str]], inside: str, left_out: LeftOut) -> Iterator[str]:
     for entry in entries:
         name = inside + entry.name
         if entry.name.startswith("."):

@@ -1,4 +1,4 @@
-"""Files the pictures of a folder by what a classifier takes them for."""
+"""Files the images of a folder by what a classifier takes them for."""
 
 import contextlib
 import dataclasses
@@ -27,7 +27,7 @@ from tools.guess.summary import Summary
 
 UNSURE = "unsure"
 
-# Pictures that are filed together, so that the disk is waited for once.
+# Images that are filed together, so that the disk is waited for once.
 _BATCH = 64
 # How the user says what has no flag of its name.
 _SAID_BY = {"source": "SRC", "target": "DEST", "how": "--move or --link"}
@@ -38,9 +38,9 @@ _Answer = tuple[str, Prediction | Unreadable]
 
 
 def guess(options: Options, graph: Path, classifier: Classifier) -> Summary:
-    """Files all pictures; where an earlier call was stopped, those that it left.
+    """Files all images; where an earlier call was stopped, those that it left.
 
-    Memory grows with the number of pictures by little more than their names.
+    Memory grows with the number of images by little more than their names.
 
     Args:
         options: what is to be done, as `guess_options.check` passed it.
@@ -48,7 +48,7 @@ def guess(options: Options, graph: Path, classifier: Classifier) -> Summary:
         classifier: what it holds.
 
     Raises:
-        UserError: there are no pictures, no room, an interrupted run with other options, or results
+        UserError: there are no images, no room, an interrupted run with other options, or results
             of another run where these are to be written.
     """
     if options.dry_run:
@@ -58,15 +58,15 @@ def guess(options: Options, graph: Path, classifier: Classifier) -> Summary:
 
 
 def _guess(options: Options, graph: Path, classifier: Classifier, path: Path) -> Summary:
-    # A run that was stopped may have moved all pictures away already.
-    pictures = None if path.exists() else _pictures(options)
+    # A run that was stopped may have moved all images away already.
+    images = None if path.exists() else _images(options)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"the folder {path.parent} cannot be made: {error.strerror}") from error
     with Journal(path) as journal:
         try:
-            _begin_or_go_on(journal, _run(options, graph), classifier.labels, pictures, options)
+            _begin_or_go_on(journal, _run(options, graph), classifier.labels, images, options)
             _clear_results(options)
             _Filing(journal, options, classifier).run()
             summary = _finish(journal, options)
@@ -81,7 +81,7 @@ def _guess(options: Options, graph: Path, classifier: Classifier, path: Path) ->
     return summary
 
 
-def _pictures(options: Options) -> Iterator[str]:
+def _images(options: Options) -> Iterator[str]:
     return find_images.all_in(options.source, options.recursive, options.target)
 
 
@@ -102,16 +102,16 @@ def _begin_or_go_on(
     journal: Journal,
     run: dict[str, Any],
     labels: Sequence[str],
-    pictures: Iterable[str] | None,
+    images: Iterable[str] | None,
     options: Options,
 ) -> None:
     if not journal.position and not journal.pending:
         _check_results(options, ())
-        journal.begin(run, labels, _pictures(options) if pictures is None else pictures)
+        journal.begin(run, labels, _images(options) if images is None else images)
         return
-    instead = f"put the pictures back with --undo={journal.path}"
+    instead = f"put the images back with --undo={journal.path}"
     if journal.is_being_undone:
-        raise UserError(f"the pictures in {options.target} are being put back; {instead}")
+        raise UserError(f"the images in {options.target} are being put back; {instead}")
     found = {**(journal.run or {}), "labels": list(journal.labels)}
     wanted = {**run, "labels": list(labels)}
     others = [_SAID_BY.get(n, f"--{n}") for n, value in wanted.items() if found.get(n) != value]
@@ -122,7 +122,7 @@ def _begin_or_go_on(
         )
     _check_results(options, _results(journal))
     logging.info(
-        "Going on after %d of %d pictures, where an earlier run was stopped",
+        "Going on after %d of %d images, where an earlier run was stopped",
         *(journal.position, journal.total),
     )
 
@@ -135,7 +135,7 @@ def _check_results(options: Options, own: Iterable[Result]) -> None:
 def _clear_results(options: Options) -> None:
     """Removes a file of results that is to be replaced.
 
-    When there are pictures again where those of an undone run had been, it would seem to be needed.
+    When there are images again where those of an undone run had been, it would seem to be needed.
     """
     if options.results is None or options.dry_run:
         return
@@ -158,7 +158,7 @@ def _stopped(why: str, what_to_do: str, journal: Journal) -> str:
     if not journal.position and not journal.pending:
         return f"{why}; nothing was filed"
     return (
-        f"{why}; {journal.position} of {journal.total} pictures are done: {what_to_do} the same "
+        f"{why}; {journal.position} of {journal.total} images are done: {what_to_do} the same "
         f"command again to go on, or put them back with --undo={journal.path}"
     )
 
@@ -170,7 +170,7 @@ def _leave_nothing(journal: Journal) -> None:
 
 
 def _finish(journal: Journal, options: Options) -> Summary:
-    """Counts what became of the pictures, and writes it where that is wanted."""
+    """Counts what became of the images, and writes it where that is wanted."""
     summary = Summary()
     counted = summary.counting(_results(journal))
     if options.results is None:
@@ -197,7 +197,7 @@ class _Filing:
         self._categories = safe_and_distinct(dict.fromkeys(classifier.labels), reserved)
 
     def run(self) -> None:
-        """Finishes what is pending, and files all pictures that are not done."""
+        """Finishes what is pending, and files all images that are not done."""
         if self._journal.pending:
             self._done(self._place(self._journal.pending, again=True))
         left = self._journal.total - self._journal.position
@@ -217,7 +217,7 @@ class _Filing:
         return zip(names, answers, strict=True)
 
     def _file(self, answers: Sequence[_Answer]) -> int:
-        """Files a batch; returns how many pictures it has."""
+        """Files a batch; returns how many images it has."""
         self._journal.plan([self._plan(name, answer) for name, answer in answers])
         self._done(self._place(self._journal.pending))
         return len(answers)
@@ -247,12 +247,12 @@ class _Filing:
         return f"{UNSURE}/{wanted}" if score < self._options.unsure_below else wanted
 
     def _place(self, plans: Sequence[Plan], again: bool = False) -> dict[int, str]:
-        """Puts pictures where the plans say; returns why others stay where they are."""
+        """Puts images where the plans say; returns why others stay where they are."""
         if self._options.dry_run:
             return {}
         numbers = [number for number, plan in enumerate(plans) if plan.target is not None]
         placings = [
-            Placing(self._options.source / plan.picture, self._options.target / plan.target)
+            Placing(self._options.source / plan.image, self._options.target / plan.target)
             for plan in plans
             if plan.target is not None
         ]

@@ -1,7 +1,7 @@
-"""The journal of a run that files pictures: what is to be done, and what is done.
+"""The journal of a run that files images: what is to be done, and what is done.
 
-It is a text that only grows, of JSON lines: a head, the name of each picture, their number, and
-then, for one batch of pictures after the other, where they are going to be filed and that they
+It is a text that only grows, of JSON lines: a head, the name of each image, their number, and
+then, for one batch of images after the other, where they are going to be filed and that they
 are. Whoever finds a plan that is not done does it again, which `filing.finish_all` makes harmless.
 """
 
@@ -28,18 +28,18 @@ _NAMES_AT_A_TIME = 1000
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is to become of a picture.
+    """What is to become of an image.
 
     Attributes:
-        picture: its path, relative to the folder of the pictures.
+        image: its path, relative to the folder of the images.
         target: where it is to be, relative to the other folder; None where it is left alone.
-        label: its category.
-        score: of the category, 0 to 1.
+        label: its class.
+        score: of the class, 0 to 1.
         error: why it is left alone.
         scores: of all labels in their order, where they were asked for.
     """
 
-    picture: str
+    image: str
     target: str | None = None
     label: str | None = None
     score: float | None = None
@@ -63,12 +63,12 @@ class Journal:
 
     Attributes:
         path: of the file.
-        run: how the pictures are filed; None where there is no such journal yet.
-        labels: of the categories.
-        total: how many pictures there are.
+        run: how the images are filed; None where there is no such journal yet.
+        labels: of the classes.
+        total: how many images there are.
         position: how many of them are done.
         pending: the plans that were begun and are perhaps not done.
-        is_being_undone: whether somebody began to put the pictures back.
+        is_being_undone: whether somebody began to put the images back.
     """
 
     def __init__(self, path: Path) -> None:
@@ -101,7 +101,7 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         os.close(self._descriptor)
 
-    def begin(self, run: Mapping[str, Any], labels: Sequence[str], pictures: Iterable[str]) -> None:
+    def begin(self, run: Mapping[str, Any], labels: Sequence[str], images: Iterable[str]) -> None:
         """Writes the first part, over all that was there.
 
         Raises:
@@ -111,7 +111,7 @@ class Journal:
         os.ftruncate(self._descriptor, 0)
         self.run, self.labels = dict(run), tuple(labels)
         self._append({"guess_dir_journal": _VERSION, "run": self.run, "labels": self.labels})
-        remaining = iter(pictures)
+        remaining = iter(images)
         while names := list(islice(remaining, _NAMES_AT_A_TIME)):
             self._append(*names)
             self.total += len(names)
@@ -120,13 +120,13 @@ class Journal:
         sync_folder(self.path.parent)
 
     def names(self) -> Iterator[str]:
-        """Yields the pictures that are not done."""
+        """Yields the images that are not done."""
         with self.path.open("rb") as file:
             for line in islice(file, 1 + self.position, 1 + self.total):
                 yield json.loads(line)
 
     def plan(self, plans: Sequence[Plan]) -> None:
-        """Says what is to become of the next pictures; returns when that is on the disk.
+        """Says what is to become of the next images; returns when that is on the disk.
 
         Raises:
             FullError: there is no room.
@@ -146,7 +146,7 @@ class Journal:
         self.pending = []
 
     def begin_undoing(self) -> None:
-        """Says that the pictures are being put back, so that nobody goes on.
+        """Says that the images are being put back, so that nobody goes on.
 
         Raises:
             FullError: there is no room.
@@ -156,7 +156,7 @@ class Journal:
         self.is_being_undone = True
 
     def outcomes(self) -> Iterator[Plan]:
-        """Yields what became of each picture that is done, one batch in memory at a time."""
+        """Yields what became of each image that is done, one batch in memory at a time."""
         plans: list[Plan] = []
         with self.path.open("rb") as file:
             for line in islice(file, 2 + self.total, None):
@@ -181,7 +181,7 @@ class Journal:
     def _lock(self) -> None:
         if not locks.lock_now(self._descriptor):
             raise UserError(
-                f"another guess_dir files pictures into {self.path.parent}; wait until it has ended"
+                f"another guess_dir files images into {self.path.parent}; wait until it has ended"
             )
         if os.fstat(self._descriptor).st_nlink == 0:
             raise UserError(f"another guess_dir ended in {self.path.parent} right now; start again")

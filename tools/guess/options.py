@@ -11,18 +11,18 @@ from tools.guess import placing, results_file
 
 @dataclass(frozen=True)
 class Options:
-    """How the pictures of a folder are filed.
+    """How the images of a folder are filed.
 
     Attributes:
-        source: the folder with the pictures, absolute.
+        source: the folder with the images, absolute.
         target: the folder to file them in, absolute; it need not exist.
         recursive: whether those in the folders of `source` are filed, too.
-        by_folder: whether a picture keeps its name, in a folder of its category; otherwise its new
-            name says category and score.
+        by_folder: whether an image keeps its name, in a folder of its class; otherwise its new
+            name says class and score.
         how: `placing.COPY`, `MOVE`, `HARD` or `SYMBOLIC`.
-        unsure_below: the score below which a picture is filed as an unsure one, 0 to 1.
+        unsure_below: the score below which an image is filed as an unsure one, 0 to 1.
         dry_run: whether nothing is filed, only said where.
-        results: where to write what became of each picture.
+        results: where to write what became of each image.
     """
 
     source: Path
@@ -43,13 +43,13 @@ class Options:
 def check(options: Options) -> None:
     """Raises UserError where the folders do not allow what is to be done."""
     if not options.source.exists():
-        raise UserError(f"the folder {options.source} is not there; name one with pictures")
+        raise UserError(f"the folder {options.source} is not there; name one with images")
     if not options.source.is_dir():
         raise UserError(
-            f"{options.source} is a file; name a folder, or label one picture with label_image"
+            f"{options.source} is a file; name a folder, or label one image with label_image"
         )
     if options.target.exists() and not options.target.is_dir():
-        raise UserError(f"{options.target} is a file; name a folder for the pictures")
+        raise UserError(f"{options.target} is a file; name a folder for the images")
     if options.in_place:
         _check_in_place(options)
     if options.how == placing.HARD and _device(options.source) != _device(options.target):
@@ -59,7 +59,7 @@ def check(options: Options) -> None:
         )
     if options.how == placing.MOVE and not os.access(options.source, os.W_OK | os.X_OK):
         raise UserError(
-            f"--move cannot take pictures out of {options.source}, where you may not write; "
+            f"--move cannot take images out of {options.source}, where you may not write; "
             "leave the flag out to copy them"
         )
     if options.results is not None:
@@ -70,12 +70,12 @@ def check(options: Options) -> None:
 def _check_in_place(options: Options) -> None:
     if options.recursive:
         raise UserError(
-            f"{options.target} is the folder of the pictures itself, whose folders --recursive "
+            f"{options.target} is the folder of the images itself, whose folders --recursive "
             "would file again; name another folder"
         )
     if options.how != placing.MOVE and not options.by_folder:
         raise UserError(
-            f"{options.target} is the folder of the pictures itself; name another one, or use "
+            f"{options.target} is the folder of the images itself; name another one, or use "
             "--move to rename them there or --by_folder to sort them into folders in it"
         )
 

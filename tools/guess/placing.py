@@ -1,6 +1,6 @@
-"""Puts one picture into a folder, so that it is not lost or another one overwritten.
+"""Puts one image into a folder, so that it is not lost or another one overwritten.
 
-A picture gets its name in one step, when all of it is on the disk, and a moved one leaves its old
+An image gets its name in one step, when all of it is on the disk, and a moved one leaves its old
 place only after that.
 """
 
@@ -29,7 +29,7 @@ _IMPOSSIBLE_NAME = {errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL}
 
 
 class NotFiledError(Exception):
-    """One picture stays where it is; the message says why."""
+    """One image stays where it is; the message says why."""
 
 
 class FullError(Exception):
@@ -37,7 +37,7 @@ class FullError(Exception):
 
 
 class Placing(NamedTuple):
-    """A picture, and where it is to be; absolute paths."""
+    """An image, and where it is to be; absolute paths."""
 
     source: Path
     target: Path
@@ -63,7 +63,7 @@ def put(placing: Placing, how: str) -> State:
         The state of the source that the target was made from.
 
     Raises:
-        NotFiledError: it is not possible with this picture.
+        NotFiledError: it is not possible with this image.
         FullError: nothing can be written there.
     """
     source, target = placing
@@ -86,7 +86,7 @@ def put(placing: Placing, how: str) -> State:
 
 
 def take_away(placing: Placing, state: State) -> None:
-    """Removes the source of a picture that `put` has put at its target.
+    """Removes the source of an image that `put` has put at its target.
 
     Raises:
         NotFiledError: it cannot be removed, or has changed since.
@@ -102,7 +102,7 @@ def take_away(placing: Placing, state: State) -> None:
 
 
 def discard_leftovers(placing: Placing) -> None:
-    """Removes what is left where a program was stopped before a picture had all of its new file."""
+    """Removes what is left where a program was stopped before an image had all of its new file."""
     source, target = placing
     with contextlib.suppress(OSError):
         _temporary(target).unlink(missing_ok=True)
@@ -177,7 +177,7 @@ def _link_hard(source: Path, target: Path) -> None:
 
 
 def _linked(source: Path, target: Path) -> bool:
-    """Gives a picture its new name beside the old one, without copying, where that is possible."""
+    """Gives an image its new name beside the old one, without copying, where that is possible."""
     with _explaining(target):
         try:
             os.link(source, target)

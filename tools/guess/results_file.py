@@ -1,4 +1,4 @@
-"""What became of each picture, as a file of JSON, CSV or JSON lines, written and read."""
+"""What became of each image, as a file of JSON, CSV or JSON lines, written and read."""
 
 import csv
 import json
@@ -16,7 +16,7 @@ from tools.guess.journal import Plan
 FORMATS = (".json", ".csv", ".jsonl")
 ENDINGS = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 
-# What was done to a picture, by the way in which it was to be filed.
+# What was done to an image, by the way in which it was to be filed.
 ACTIONS = {
     placing.COPY: "copied",
     placing.MOVE: "moved",
@@ -25,7 +25,7 @@ ACTIONS = {
 }
 PLANNED = "planned"
 
-# What says what became of a picture; the other columns say why.
+# What says what became of an image; the other columns say why.
 _PATHS = ("picture", "filed", "action")
 _COLUMNS = (*_PATHS, "label", "score", "error")
 # Raised while reading what `write` did not write.
@@ -34,19 +34,19 @@ _OTHERWISE = (ValueError, TypeError, KeyError, AttributeError, csv.Error)
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one picture.
+    """What became of one image.
 
     Attributes:
-        picture: path of the file, as it was found.
+        image: path of the file, as it was found.
         filed: path of where it is now, or is to be; None where it was left alone.
         action: one of ACTIONS' values, or PLANNED; None where it was left alone.
-        label: its category, None where it could not be read.
+        label: its class, None where it could not be read.
         score: of the label, 0 to 1.
         error: why it was left alone.
         scores: of all labels, where they were asked for.
     """
 
-    picture: str
+    image: str
     filed: str | None = None
     action: str | None = None
     label: str | None = None
@@ -71,7 +71,7 @@ def results_of(
     for plan in plans:
         filed = plan.target is not None
         yield Result(
-            picture=str(source / plan.picture),
+            image=str(source / plan.image),
             filed=str(target / plan.target) if plan.target is not None else None,
             action=action if filed else None,
             label=plan.label,
@@ -117,7 +117,7 @@ def check_replaceable(path: Path, own: Iterable[Result]) -> None:
         ) from error
     raise UserError(
         f"--results={path} has the record of an earlier run and is not written over; name another "
-        f"file, or put the pictures of that run back with --undo={path}"
+        f"file, or put the images of that run back with --undo={path}"
     )
 
 
@@ -201,19 +201,19 @@ def _records(format_: str, file: TextIO) -> Iterable[Mapping[str, Any]]:
 
 
 def _result(fields: Mapping[str, Any]) -> Result:
-    picture, filed, action = (fields.get(name) or None for name in _PATHS)
-    if not isinstance(picture, str) or not isinstance(filed, str | None):
-        raise ValueError(f"a record has no path of a picture: {dict(fields)}")
+    image, filed, action = (fields.get(name) or None for name in _PATHS)
+    if not isinstance(image, str) or not isinstance(filed, str | None):
+        raise ValueError(f"a record has no path of an image: {dict(fields)}")
     if action not in (None, PLANNED, *ACTIONS.values()) or (action is None) != (filed is None):
         raise ValueError(f"action {action} with filed {filed}")
-    return Result(picture, filed, action)
+    return Result(image, filed, action)
 
 
 def _became(result: Result) -> tuple[str, str | None, str | None]:
-    return result.picture, result.filed, result.action
+    return result.image, result.filed, result.action
 
 
 def _is_undone(result: Result) -> bool:
     if result.filed is None or result.action == PLANNED:
         return True
-    return os.path.lexists(result.picture) and not os.path.lexists(result.filed)
+    return os.path.lexists(result.image) and not os.path.lexists(result.filed)

@@ -1,4 +1,4 @@
-"""Names of files for categories, whatever these are called, and names that are still free."""
+"""Names of files for classes, whatever these are called, and names that are still free."""
 
 import os
 import re
@@ -19,7 +19,7 @@ _NAME_BYTES = 255
 
 
 def safe(label: str) -> str:
-    """Returns a name for the files of a category, of at most 120 bytes in UTF-8.
+    """Returns a name for the files of a class, of at most 120 bytes in UTF-8.
 
     It has no part that would lead elsewhere, and no character, beginning, end or length that a
     file system or a command line would stumble over. Letters of all scripts stay.
@@ -37,7 +37,7 @@ def safe_and_distinct(labels: Iterable[str], reserved: Iterable[str] = ()) -> di
     """Returns a name for each label, as `safe`, no two the same even where case does not count.
 
     Args:
-        labels: of the categories.
+        labels: of the classes.
         reserved: names that none may get.
     """
     taken = {_folded(name) for name in reserved}

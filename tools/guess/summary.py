@@ -1,4 +1,4 @@
-"""How many pictures went where, as a table."""
+"""How many images went where, as a table."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -13,14 +13,14 @@ class Summary:
     """Counts results.
 
     Attributes:
-        filed: how many pictures are where they should be.
+        filed: how many images are where they should be.
         left: how many are where they were.
     """
 
     def __init__(self) -> None:
         self.filed = 0
         self.left = 0
-        self._pictures: Counter[str] = Counter()
+        self._images: Counter[str] = Counter()
         self._scores: defaultdict[str, float] = defaultdict(float)
 
     def counting(self, results: Iterable[Result]) -> Iterator[Result]:
@@ -30,15 +30,15 @@ class Summary:
                 self.left += 1
             else:
                 self.filed += 1
-                self._pictures[result.label] += 1
+                self._images[result.label] += 1
                 self._scores[result.label] += result.score
             yield result
 
     def table(self) -> str:
-        """Returns a line for each category that got pictures, the largest first."""
+        """Returns a line for each class that got images, the largest first."""
         rows = [
             (one_line(label), f"{count:,}", f"{self._scores[label] / count:.3f}")
-            for label, count in self._pictures.most_common()
+            for label, count in self._images.most_common()
         ]
         rows = [_HEADINGS, *rows, ("in all", f"{self.filed:,}", "")]
         widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]

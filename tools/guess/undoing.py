@@ -1,6 +1,6 @@
-"""Puts pictures back to where they were before guess_dir filed them.
+"""Puts images back to where they were before guess_dir filed them.
 
-Nothing is removed that is not, byte by byte, in the picture's old place as well.
+Nothing is removed that is not, byte by byte, in the image's old place as well.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ _BATCH = 64
 
 
 class Undone(NamedTuple):
-    """How many pictures are as they were before, and how many are not."""
+    """How many images are as they were before, and how many are not."""
 
     back: int
     failed: int
@@ -34,7 +34,7 @@ def undo(path: Path) -> Undone:
     Doing it again does the rest, should it have been stopped in between.
 
     Raises:
-        UserError: it is no such file, or there is no room to put a picture back.
+        UserError: it is no such file, or there is no room to put an image back.
     """
     if path.suffix.lower() in results_file.FORMATS:
         results = list(results_file.read(path))
@@ -78,13 +78,13 @@ def _begun(journal: Journal) -> Iterator[Result]:
     source, target = Path(journal.run["source"]), Path(journal.run["target"])
     for plan in journal.pending:
         if plan.target is not None:
-            placing.discard_leftovers(Placing(source / plan.picture, target / plan.target))
+            placing.discard_leftovers(Placing(source / plan.image, target / plan.target))
     plans = chain(journal.outcomes(), journal.pending)
     yield from results_file.results_of(plans, journal.run, journal.labels)
 
 
 def _put_back(results: Sequence[Result]) -> Undone:
-    """Returns how many of the results that have a filed picture could be undone."""
+    """Returns how many of the results that have a filed image could be undone."""
     failed: dict[str, str] = {}
     filed = [r for r in reversed(results) if r.filed is not None]
     moved = [r for r in filed if r.action == ACTIONS[MOVE]]
@@ -93,42 +93,42 @@ def _put_back(results: Sequence[Result]) -> Undone:
             try:
                 _remove(result)
             except NotFiledError as error:
-                failed[result.picture] = str(error)
+                failed[result.image] = str(error)
     failed |= _move_back(moved)
-    for picture, reason in failed.items():
-        logging.warning("%s is not put back: %s", picture, reason)
+    for image, reason in failed.items():
+        logging.warning("%s is not put back: %s", image, reason)
     return Undone(len(filed) - len(failed), len(failed))
 
 
 def _move_back(moved: Sequence[Result]) -> dict[str, str]:
-    """Moves pictures to their old places; returns why others stay where they are."""
+    """Moves images to their old places; returns why others stay where they are."""
     remaining = list(moved)
     while True:
         failed: dict[str, str] = {}
         for batch in batches(remaining, _BATCH):
-            placings = [Placing(Path(str(r.filed)), Path(r.picture)) for r in batch]
+            placings = [Placing(Path(str(r.filed)), Path(r.image)) for r in batch]
             there = [p for p in placings if os.path.lexists(p.source)]
             for number, reason in filing.place_all(there, MOVE).items():
                 failed[str(there[number].target)] = reason
             for each in placings:
                 if not os.path.lexists(each.source) and not os.path.lexists(each.target):
                     failed[str(each.target)] = f"{each.source} has vanished"
-        # A place that another picture took may be free when that one is back, too.
+        # A place that another image took may be free when that one is back, too.
         if not failed or len(failed) == len(remaining):
             return failed
-        remaining = [result for result in remaining if result.picture in failed]
+        remaining = [result for result in remaining if result.image in failed]
 
 
 def _remove(result: Result) -> None:
-    """Removes a copy of a picture, or a link to it."""
-    picture, filed = Path(result.picture), Path(str(result.filed))
+    """Removes a copy of an image, or a link to it."""
+    image, filed = Path(result.image), Path(str(result.filed))
     if not os.path.lexists(filed):
         return
     if result.action == ACTIONS[SYMBOLIC]:
         if not filed.is_symlink():
             raise NotFiledError(f"{filed} is no link any more")
-    elif not placing.can_replace(picture, filed):
-        raise NotFiledError(f"{filed} is kept, as the picture in the old place is not the same")
+    elif not placing.can_replace(image, filed):
+        raise NotFiledError(f"{filed} is kept, as the image in the old place is not the same")
     try:
         filed.unlink()
     except OSError as error:
@@ -136,7 +136,7 @@ def _remove(result: Result) -> None:
 
 
 def _remove_empty_folders(results: Iterable[Result]) -> None:
-    """Removes the folders that pictures were filed in, up to the one that is around them all."""
+    """Removes the folders that images were filed in, up to the one that is around them all."""
     folders = {Path(result.filed).parent for result in results if result.filed is not None}
     if not folders:
         return

@@ -1,4 +1,4 @@
-"""Pictures in an `.npz` file of arrays, as MNIST and its like are handed on."""
+"""Images in an `.npz` file of arrays, as MNIST and its like are handed on."""
 
 import zipfile
 from pathlib import Path
@@ -16,7 +16,7 @@ SUFFIX = ".npz"
 _NAMES = ("x_train", "y_train", "x_test", "y_test")
 _HELP = (
     "it must have x_train and x_test, uint8 [N, height, width] or [N, height, width, 3], and "
-    "y_train and y_test, the numbers of their categories"
+    "y_train and y_test, the numbers of their classes"
 )
 
 _Arrays = dict[str, np.ndarray]
@@ -43,35 +43,35 @@ def read(path: Path) -> _Arrays:
     unknown = set(arrays["y_test"].tolist()) ^ set(arrays["y_train"].tolist())
     if unknown:
         raise UserError(
-            f"--train_dir={path} has category {min(unknown)} in one of y_train and y_test only; "
-            "both need the same categories"
+            f"--train_dir={path} has class {min(unknown)} in one of y_train and y_test only; "
+            "both need the same classes"
         )
     return arrays
 
 
 def _check(path: Path, arrays: _Arrays, part: str) -> None:
     x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
-    pictures = x.dtype == np.uint8 and (x.ndim == 3 or (x.ndim == 4 and x.shape[3] in (1, 3)))
-    if not pictures or not x.size:
+    images = x.dtype == np.uint8 and (x.ndim == 3 or (x.ndim == 4 and x.shape[3] in (1, 3)))
+    if not images or not x.size:
         raise UserError(f"--train_dir={path}: x_{part} is {x.dtype} {list(x.shape)}; {_HELP}")
     if y.shape != x.shape[:1] or not np.issubdtype(y.dtype, np.integer):
         raise UserError(
             f"--train_dir={path}: y_{part} is {y.dtype} {list(y.shape)}, x_{part} has {len(x)} "
-            f"pictures; {_HELP}"
+            f"images; {_HELP}"
         )
     if len(np.unique(y)) < 2:
-        raise UserError(f"--train_dir={path}: y_{part} has one category only; {_HELP}")
+        raise UserError(f"--train_dir={path}: y_{part} has one class only; {_HELP}")
 
 
 def is_grey(arrays: _Arrays) -> bool:
-    """Tells whether the pictures have no colours."""
+    """Tells whether the images have no colours."""
     return arrays["x_train"].ndim == 3 or arrays["x_train"].shape[3] == 1
 
 
 def load(arrays: _Arrays, shape: Shape) -> Data:
-    """Returns the pictures, resized where they are not of that shape.
+    """Returns the images, resized where they are not of that shape.
 
-    The categories' numbers are their labels.
+    The classes' numbers are their labels.
 
     Args:
         arrays: from `read`.
@@ -89,14 +89,14 @@ def load(arrays: _Arrays, shape: Shape) -> Data:
     return Data(labels, labels, train, validation, train.sample(SHOWN))
 
 
-def _shaped(pictures: np.ndarray, shape: Shape) -> np.ndarray:
-    if pictures.ndim == 3:
-        pictures = pictures[..., np.newaxis]
-    if pictures.shape[1:] == shape:
-        return pictures
-    result = room((len(pictures), *shape))
-    for row, picture in enumerate(pictures):
-        colours = Image.fromarray(np.broadcast_to(picture, (*picture.shape[:2], 3)).copy())
+def _shaped(images: np.ndarray, shape: Shape) -> np.ndarray:
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+    if images.shape[1:] == shape:
+        return images
+    result = room((len(images), *shape))
+    for row, image in enumerate(images):
+        colours = Image.fromarray(np.broadcast_to(image, (*image.shape[:2], 3)).copy())
         resized = pixels.resize(colours, shape.height, shape.width)
         result[row] = in_channels(resized, shape.channels)
     return result

@@ -19,7 +19,7 @@ _PREFETCHED = 4
 
 def steps(examples: Examples, batch_size: int) -> int:
     """Returns how many batches an epoch has; the last one may be smaller."""
-    return -(-len(examples.categories) // batch_size)
+    return -(-len(examples.class_ids) // batch_size)
 
 
 def training(
@@ -33,15 +33,15 @@ def training(
     """Returns a `tf.data.Dataset` of the epochs, one after the other: inputs and truth.
 
     Inputs are as in `examples`, or float32 where they are varied; the truth is float32
-    [batch, classes], 1 for the category.
+    [batch, classes], 1 for the class.
 
     Args:
         examples: to learn from.
-        classes: how many categories there are.
+        classes: how many classes there are.
         batch_size: examples in a batch.
         epochs: their numbers, from 0.
         seed: of the order and the variants.
-        augmentation: how to vary pictures.
+        augmentation: how to vary images.
     """
     import tensorflow as tf
 
@@ -83,7 +83,7 @@ def validation(examples: Examples, classes: int, batch_size: int) -> Any:
 
 
 def _truth(examples: Examples, classes: int) -> np.ndarray:
-    return np.eye(classes, dtype=np.float32)[examples.categories]
+    return np.eye(classes, dtype=np.float32)[examples.class_ids]
 
 
 def _signature(examples: Examples, classes: int) -> tuple[Any, Any]:

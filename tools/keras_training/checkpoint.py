@@ -18,9 +18,9 @@ from retrain.system.files import atomic_file, write_file
 DESCRIPTION_FILE = "run.json"
 STATE_FILE = "training_state.npz"
 
-# In a run's description: where its pictures were, their names, what was in them.
+# In a run's description: where its images were, their names, what was in them.
 TRAIN_DIR, VAL_DIR = "train_dir", "val_dir"
-NAMES, PICTURES = "names", "pictures"
+NAMES, IMAGES = "names", "pictures"
 BACKBONE = "backbone"
 
 _PLACES = (TRAIN_DIR, VAL_DIR)
@@ -84,7 +84,7 @@ def begin(folder: Path, description: dict[str, Any], resume: bool) -> None:
     Args:
         folder: of the run.
         description: all that decides what comes out of it, as JSON can say it, and the places of
-            its pictures, which do not.
+            its images, which do not.
         resume: whether the run may have begun before.
 
     Raises:
@@ -115,7 +115,7 @@ def check(folder: Path, known: dict[str, Any]) -> None:
             f"--resume: {file} is not the description of a run; name another --output_dir"
         ) from error
     moved = any(before.get(place, known.get(place)) != known.get(place) for place in _PLACES)
-    # What cannot be read may come or go among pictures that stay where they are.
+    # What cannot be read may come or go among images that stay where they are.
     uncompared = _PLACES if moved and NAMES in before else (*_PLACES, NAMES)
     now = json.loads(json.dumps(known))
     for name in now:
@@ -130,14 +130,14 @@ def _other(name: str, before: dict[str, Any], now: dict[str, Any], moved: bool) 
     """Returns what differs, and what to do about it."""
     if name == BACKBONE:
         return "another pretrained network; give the --weights it was begun with"
-    if name not in (NAMES, PICTURES):
+    if name not in (NAMES, IMAGES):
         return f"other {name}: {before.get(name)!r}, not {now[name]!r}; give what it was begun with"
     places = " ".join(f"--{place}={before[place]}" for place in _PLACES if place in before)
     if not places:
-        return "other pictures; give those it was begun with"
+        return "other images; give those it was begun with"
     if moved:
-        return f"other pictures, those of {places}; give these"
-    return f"other pictures: those of {places} have changed since; give them as they were"
+        return f"other images, those of {places}; give these"
+    return f"other images: those of {places} have changed since; give them as they were"
 
 
 def check_free(folder: Path, resume: bool) -> None:

@@ -41,8 +41,8 @@ def describe(task: Task, options: Options) -> Metadata:
         backbone=options.architecture,
         fingerprint=backbone.fingerprint if backbone else "",
         split={
-            "training": len(task.data.train.categories),
-            "validation": len(task.data.validation.categories),
+            "training": len(task.data.train.class_ids),
+            "validation": len(task.data.validation.class_ids),
         },
         test_accuracy=None,
         training=training(options),

@@ -17,32 +17,32 @@ _BYTES_AT_A_TIME = 1 << 20
 
 @dataclass(frozen=True)
 class Examples:
-    """Some pictures, or their bottlenecks.
+    """Some images, or their bottlenecks.
 
     Attributes:
         inputs: uint8 [N, height, width, channels], or float16 [N, feature_width].
-        categories: int64 [N].
+        class_ids: int64 [N].
     """
 
     inputs: np.ndarray
-    categories: np.ndarray
+    class_ids: np.ndarray
 
     def sample(self, count: int) -> "Examples":
-        """Returns some of them, about as many of each category, in the order of these."""
-        rows = plots.some_of_each(self.categories, count)
-        return Examples(self.inputs[rows], self.categories[rows])
+        """Returns some of them, about as many of each class, in the order of these."""
+        rows = plots.some_of_each(self.class_ids, count)
+        return Examples(self.inputs[rows], self.class_ids[rows])
 
 
 @dataclass(frozen=True)
 class Data:
-    """All that a training needs to know of its pictures.
+    """All that a training needs to know of its images.
 
     Attributes:
-        labels: of the categories.
+        labels: of the classes.
         folders: name of the folder of each.
         train: to learn from.
         validation: to be judged by.
-        shown: some of those to learn from, as pictures, uint8 [M, height, width, channels].
+        shown: some of those to learn from, as images, uint8 [M, height, width, channels].
     """
 
     labels: tuple[str, ...]
@@ -56,7 +56,7 @@ class Data:
         digest = hashlib.sha256(repr(self.labels).encode())
         for examples in (self.train, self.validation):
             digest.update(repr((examples.inputs.shape, examples.inputs.dtype)).encode())
-            digest.update(examples.categories.tobytes())
+            digest.update(examples.class_ids.tobytes())
             for batch in range(0, len(examples.inputs), 1024):
                 digest.update(examples.inputs[batch : batch + 1024].tobytes())
         return digest.hexdigest()
@@ -80,6 +80,6 @@ def room(shape: tuple[int, ...]) -> Any:
             return np.memmap(file, np.uint8, "r+", shape=shape)
     except OSError as error:
         raise UserError(
-            f"the decoded pictures need {size / 2**30:.1f} GiB in {tempfile.gettempdir()}: "
+            f"the decoded images need {size / 2**30:.1f} GiB in {tempfile.gettempdir()}: "
             f"{error.strerror}; make room, or set TMPDIR to a folder with more"
         ) from error

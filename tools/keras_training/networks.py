@@ -1,7 +1,7 @@
-"""Two small networks that are trained from scratch, on grey or coloured pictures.
+"""Two small networks that are trained from scratch, on grey or coloured images.
 
 Both are those of tutorials that take handwritten digits to Core ML. With 28 x 28 grey pixels and
-ten categories they have 94,602 and 1,199,882 parameters.
+ten classes they have 94,602 and 1,199,882 parameters.
 """
 
 import dataclasses
@@ -26,11 +26,11 @@ class Network:
 
 
 def check_size(name: str, height: int, width: int) -> None:
-    """Raises UserError where pictures are too small for the network of that name."""
+    """Raises UserError where images are too small for the network of that name."""
     least = NETWORKS[name].smallest_side
     if min(height, width) < least:
         raise UserError(
-            f"--architecture={name} needs pictures of {least} x {least} pixels at least, not "
+            f"--architecture={name} needs images of {least} x {least} pixels at least, not "
             f"--height={height} --width={width}; give larger numbers"
         )
 
@@ -44,10 +44,10 @@ def build(
 
     Args:
         name: a key of NETWORKS.
-        height: of its pictures, in pixels, as `check_size` lets pass.
+        height: of its images, in pixels, as `check_size` lets pass.
         width: the same.
         channels: 1 for grey, 3 for RGB.
-        classes: how many categories there are.
+        classes: how many classes there are.
         dropout: the part to drop in each place, 0 to below 1; None for what is usual.
     """
     # Through TensorFlow: after `graph_session`, Keras cannot be the first to import it.

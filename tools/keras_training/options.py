@@ -9,7 +9,7 @@ CONSTANT, COSINE = "constant", "cosine"
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """How training pictures are varied, anew in every epoch.
+    """How training images are varied, anew in every epoch.
 
     Attributes:
         random_shift: how far at most, in percent of height and width.
@@ -27,7 +27,7 @@ class Augmentation:
 
     @property
     def any(self) -> bool:
-        """Whether pictures are varied at all."""
+        """Whether images are varied at all."""
         return self != Augmentation()
 
 
@@ -36,14 +36,14 @@ class Options:
     """One training.
 
     Attributes:
-        train_dir: holds a folder of pictures for each category, or is an `.npz` file.
+        train_dir: holds a folder of images for each class, or is an `.npz` file.
         architecture: name of one of `networks` or of a pretrained network.
         output_dir: where everything is written.
         val_dir: as `train_dir`, to be judged by; None for an `.npz` file, which has both.
-        epochs: how often all training pictures are learned from.
-        batch_size: pictures in a step; None for what is usual for the network.
+        epochs: how often all training images are learned from.
+        batch_size: images in a step; None for what is usual for the network.
         greyscale: whether the network sees no colours.
-        height: of the pictures that the network takes; None for what is usual for it.
+        height: of the images that the network takes; None for what is usual for it.
         width: the same.
         dropout: the part that is dropped, 0 to below 1; None for what is usual for the network.
         fine_tune_layers: how many of the last layers of a pretrained network learn, besides the new
@@ -55,9 +55,9 @@ class Options:
         label_smoothing: how much of the truth is spread over all labels, 0 to below 1.
         patience: epochs without a smaller validation loss after which the training ends; 0 never
             ends it.
-        class_weights: how much each category counts; see `retrain.class_weights.shares`.
+        class_weights: how much each class counts; see `retrain.class_weights.shares`.
         mixed_precision: whether convolutions are calculated in bfloat16.
-        augmentation: of the training pictures.
+        augmentation: of the training images.
         weights: a file with those of a pretrained network.
         bottleneck_dir: holds the cache.
         engine: what computes bottlenecks.

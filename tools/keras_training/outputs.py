@@ -55,7 +55,7 @@ def write(task: Task, progress: Progress, options: Options) -> list[Written]:
 def print_results(task: Task, progress: Progress, options: Options, written: list[Written]) -> None:
     """Prints how good the network is, and what was written."""
     best = progress.history[progress.best_epoch]
-    count = len(task.data.validation.categories)
+    count = len(task.data.validation.class_ids)
     lines = [
         f"Validation accuracy = {100 * best['val_accuracy']:.2f}% (N={count}), of epoch "
         f"{progress.best_epoch + 1} of {progress.epochs}, which has the smallest validation loss."

@@ -1,4 +1,4 @@
-"""The drawings of a training, as files and for TensorBoard."""
+"""The plots of a training, as files and for TensorBoard."""
 
 from pathlib import Path
 
@@ -11,22 +11,22 @@ from tools.keras_training.checkpoint import Progress
 from tools.keras_training.examples import Data, Examples
 from tools.keras_training.options import Options
 
-CURVES_FILE, PICTURES_FILE = "curves.png", "pictures.png"
+CURVES_FILE, IMAGES_FILE = "curves.png", "pictures.png"
 
 
-def draw_pictures(data: Data, options: Options, logs: Path) -> Path:
-    """Draws some training pictures as the network sees them in the first epoch; returns the file.
+def draw_images(data: Data, options: Options, logs: Path) -> Path:
+    """Draws some training images as the network sees them in the first epoch; returns the file.
 
     Args:
-        data: whose pictures.
+        data: whose images.
         options: of the training.
         logs: folder for TensorBoard.
     """
     seen = _varied(data.shown, options) if options.augmentation.any else data.shown.inputs
-    labels = [data.labels[category] for category in data.shown.categories]
+    labels = [data.labels[class_id] for class_id in data.shown.class_ids]
     height, width = seen.shape[1:3]
-    title = f"{len(seen)} of the {len(data.train.categories)} training pictures, {height} x {width}"
-    return _write(options.output_dir / PICTURES_FILE, plots.grid(seen, labels, title), logs)
+    title = f"{len(seen)} of the {len(data.train.class_ids)} training images, {height} x {width}"
+    return _write(options.output_dir / IMAGES_FILE, plots.grid(seen, labels, title), logs)
 
 
 def _varied(shown: Examples, options: Options) -> np.ndarray:

@@ -27,12 +27,12 @@ class Joined(NamedTuple):
 def join(backbone: Backbone, classes: int, dropout: float | None, fine_tune_layers: int) -> Joined:
     """Returns the network with a new layer, whose weights are at random.
 
-    Batch normalisation stays as it is in all of the pretrained layers: what few pictures teach it
+    Batch normalisation stays as it is in all of the pretrained layers: what few images teach it
     is worse than what it knows.
 
     Args:
         backbone: the pretrained network.
-        classes: how many categories there are.
+        classes: how many classes there are.
         dropout: the part of the bottleneck to drop; None for what is usual.
         fine_tune_layers: how many of its last layers with weights learn, too.
 

@@ -13,10 +13,9 @@ from retrain.backbones.spec import Backbone
 from retrain.bottlenecks.compute import compute_bottlenecks
 from retrain.config import BackboneOptions
 from retrain.data.dataset import Dataset
-from retrain.data.dataset import Picture as DatasetPicture
+from retrain.data.dataset import ImageFile as DatasetImage
 from retrain.data.splits import TRAINING, VALIDATION, Shares
 from retrain.errors import UserError
-from retrain.report import text_report
 from tools.keras_training import arrays, image_folders, networks, pretrained
 from tools.keras_training.examples import Data, Examples
 from tools.keras_training.image_folders import TRAIN, VAL, Found, Shape
@@ -26,7 +25,7 @@ _ENGINES = [name for name in engines.NAMES if name != engines.INT8]
 
 _BATCH_SIZE_FROM_SCRATCH, _BATCH_SIZE_PRETRAINED = 128, 32
 
-# A picture that is not to be moved to another part.
+# An image that is not to be moved to another part.
 _IN_TRAINING = 50.0
 
 
@@ -39,7 +38,7 @@ class Task:
         learner: a Keras model from the inputs in `data` to probabilities.
         classifier: a model that shares the layers that learn, from pixels as they are. It is never
             compiled: files of it have nothing of the training.
-        shape: of the pictures that the classifier takes.
+        shape: of the images that the classifier takes.
         batch_size: examples in a step.
         backbone: the pretrained network, if any.
     """
@@ -101,14 +100,14 @@ def _check_places(options: Options) -> None:
     if not options.train_dir.exists():
         raise UserError(
             f"--train_dir={options.train_dir} does not exist; name a folder with a sub-folder of "
-            "pictures for each category, or an .npz file"
+            "images for each class, or an .npz file"
         )
     for flag in (TRAIN, VAL):
         folder = getattr(options, flag)
         if folder and folder in (options.output_dir, *options.output_dir.parents):
             raise UserError(
-                f"--output_dir={options.output_dir} lies in --{flag}={folder}, where its drawings "
-                "would be taken for pictures to learn from; name a folder elsewhere"
+                f"--output_dir={options.output_dir} lies in --{flag}={folder}, where its plots "
+                "would be taken for images to learn from; name a folder elsewhere"
             )
     if _is_file(options) and options.val_dir:
         raise UserError(
@@ -118,7 +117,7 @@ def _check_places(options: Options) -> None:
     if not _is_file(options) and options.val_dir is None:
         raise UserError(
             "--val_dir is needed: a folder with the same sub-folders as --train_dir, whose "
-            "pictures are not learned from"
+            "images are not learned from"
         )
 
 
@@ -137,7 +136,7 @@ def _size(options: Options) -> tuple[int, int]:
 
 
 def find(options: Options) -> Found | None:
-    """Returns what pictures there are, by their names alone; None for a file of arrays.
+    """Returns what images there are, by their names alone; None for a file of arrays.
 
     Raises:
         UserError: there are none to learn from.
@@ -149,7 +148,7 @@ def find(options: Options) -> Found | None:
 
 
 def make(options: Options, found: Found | None) -> Task:
-    """Returns the task, with all pictures decoded or turned into bottlenecks.
+    """Returns the task, with all images decoded or turned into bottlenecks.
 
     Args:
         options: that were checked.
@@ -167,7 +166,7 @@ def make(options: Options, found: Found | None) -> Task:
         if given not in (None, wanted):
             raise UserError(
                 f"--{side}={given} does not fit --architecture={backbone.name}, which takes "
-                f"pictures of {backbone.height} x {backbone.width} pixels; leave it out"
+                f"images of {backbone.height} x {backbone.width} pixels; leave it out"
             )
     make_on = _on_bottlenecks if _needs_bottlenecks(options) else _on_pixels
     return make_on(options, found, backbone)
@@ -210,7 +209,7 @@ def _on_pixels(options: Options, found: Found | None, backbone: Backbone) -> Tas
     else:
         classes = len(found.labels)
         load = functools.partial(image_folders.load, found, shape)
-    # Before the pictures, for which somebody would have waited in vain.
+    # Before the images, for which somebody would have waited in vain.
     joined = pretrained.join(backbone, classes, options.dropout, options.fine_tune_layers)
     size = options.batch_size or _BATCH_SIZE_PRETRAINED
     return Task(load(), _learner(joined.classifier), joined.classifier, shape, size, backbone)
@@ -219,7 +218,7 @@ def _on_pixels(options: Options, found: Found | None, backbone: Backbone) -> Tas
 def _on_bottlenecks(options: Options, found: Found | None, backbone: Backbone) -> Task:
     if found is None:
         raise UserError(
-            f"--train_dir={options.train_dir}: bottlenecks need pictures in folders; choose "
+            f"--train_dir={options.train_dir}: bottlenecks need images in folders; choose "
             f"--architecture={' or '.join(networks.NETWORKS)}, or --fine_tune_layers"
         )
     engines.check(options.engine, backbone)
@@ -229,11 +228,11 @@ def _on_bottlenecks(options: Options, found: Found | None, backbone: Backbone) -
     )
     logging.info("%s", features.summary())
     train, validation = (
-        Examples(features.part(split).vectors, features.part(split).categories)
+        Examples(features.part(split).vectors, features.part(split).class_ids)
         for split in (TRAINING, VALIDATION)
     )
-    readable = [picture.path for picture in features.part(TRAINING).pictures]
-    shown = image_folders.show(readable, features.part(TRAINING).categories, shape)
+    readable = [image.path for image in features.part(TRAINING).images]
+    shown = image_folders.show(readable, features.part(TRAINING).class_ids, shape)
     data = Data(found.labels, found.folders, train, validation, shown)
     joined = pretrained.join(backbone, len(data.labels), options.dropout, 0)
     size = options.batch_size or _BATCH_SIZE_PRETRAINED
@@ -243,11 +242,11 @@ def _on_bottlenecks(options: Options, found: Found | None, backbone: Backbone) -
 def _dataset(options: Options, found: Found) -> Dataset:
     places = {TRAIN: (TRAINING, _IN_TRAINING), VAL: (VALIDATION, None)}
     listed = [
-        DatasetPicture(picture.path, picture.category, *places[flag])
-        for flag, of_part in found.pictures.items()
-        for picture in of_part
+        DatasetImage(image.path, image.class_id, *places[flag])
+        for flag, of_part in found.images.items()
+        for image in of_part
     ]
-    listed.sort(key=lambda picture: picture.category)
+    listed.sort(key=lambda image: image.class_id)
     return Dataset(
         options.train_dir,
         found.labels,

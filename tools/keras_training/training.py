@@ -1,4 +1,4 @@
-"""A training with Keras from pictures to files, straight down."""
+"""A training with Keras from images to files, straight down."""
 
 import logging
 import math
@@ -67,12 +67,12 @@ def _train_task(task: Task, weights: dict[int, float] | None, options: Options) 
     _check_resumable(progress, options)
     logging.info("%s", _beginning(task, progress, options))
     logs = options.output_dir / outputs.LOGS
-    drawn = plots.draw_pictures(task.data, options, logs)
+    drawn = plots.draw_images(task.data, options, logs)
     _fit(task, progress, weights, logs, options)
     best_checkpoint.remove_others(options.output_dir, progress.checkpoint)
     written = outputs.write(task, progress, options)
     written.append(Written(plots.draw_curves(progress, options, logs), "how they went"))
-    written.append(Written(drawn, "pictures as the network sees them"))
+    written.append(Written(drawn, "images as the network sees them"))
     outputs.print_results(task, progress, options, written)
 
 
@@ -94,17 +94,17 @@ def _prepare_tensorflow(options: Options) -> None:
 
 
 def _class_weights(task: Task, options: Options) -> dict[int, float] | None:
-    """Returns how much an example of each category counts; on average 1."""
+    """Returns how much an example of each class counts; on average 1."""
     if options.class_weights == class_weights.BY_PICTURES:
         return None
-    counts = np.bincount(task.data.train.categories, minlength=len(task.data.labels))
+    counts = np.bincount(task.data.train.class_ids, minlength=len(task.data.labels))
     labels, folders = task.data.labels, task.data.folders
     shares = class_weights.shares(options.class_weights, labels, counts, folders)
     return dict(enumerate((shares * counts.sum() / counts).tolist()))
 
 
 def _known(options: Options, found: Found | None) -> dict[str, Any]:
-    """Returns what is known of a run before its pictures are read."""
+    """Returns what is known of a run before its images are read."""
     description = classifier_file.training(options)
     if options.schedule != COSINE:
         # More epochs of the same may follow.
@@ -121,7 +121,7 @@ def _known(options: Options, found: Found | None) -> dict[str, Any]:
 
 def _decided(task: Task) -> dict[str, Any]:
     """Returns what else decides what comes out of a run."""
-    decided = {"batch_size": task.batch_size, checkpoint.PICTURES: task.data.fingerprint()}
+    decided = {"batch_size": task.batch_size, checkpoint.IMAGES: task.data.fingerprint()}
     if task.backbone:
         decided[checkpoint.BACKBONE] = task.backbone.fingerprint
     return decided
@@ -143,15 +143,15 @@ def _check_resumable(progress: Progress, options: Options) -> None:
 
 def _beginning(task: Task, progress: Progress, options: Options) -> str:
     data = task.data
-    what = "bottlenecks of pictures" if data.train.inputs.ndim == 2 else "pictures"
+    what = "bottlenecks of images" if data.train.inputs.ndim == 2 else "pictures"
     every = task.classifier.count_params()
     learning = sum(math.prod(weight.shape) for weight in task.learner.trainable_variables)
     parameters = f"{every:,} parameters learns"
     if learning < every:
         parameters = f"{every:,} parameters, of which {learning:,} learn, learns"
     text = (
-        f"{options.architecture} with {parameters} from {len(data.train.categories)} {what} in "
-        f"{len(data.labels)} categories, and is judged by {len(data.validation.categories)}"
+        f"{options.architecture} with {parameters} from {len(data.train.class_ids)} {what} in "
+        f"{len(data.labels)} classes, and is judged by {len(data.validation.class_ids)}"
     )
     if not progress.epochs:
         return f"{text}."

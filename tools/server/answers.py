@@ -1,4 +1,4 @@
-"""What the server says of a picture, as programs read it."""
+"""What the server says of an image, as programs read it."""
 
 from typing import TypedDict
 
@@ -13,7 +13,7 @@ class Label(TypedDict):
 
 
 class Answer(TypedDict, total=False):
-    """The answer for one picture: its labels, the best first, or why there are none."""
+    """The answer for one image: its labels, the best first, or why there are none."""
 
     name: str
     labels: list[Label]
@@ -24,7 +24,7 @@ class Answer(TypedDict, total=False):
 def answer(
     name: str, classified: Prediction | Unreadable, milliseconds: float, top: int | None
 ) -> Answer:
-    """Returns the answer for the picture called `name`.
+    """Returns the answer for the image called `name`.
 
     Args:
         name: as the sender called it.

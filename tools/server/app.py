@@ -35,7 +35,7 @@ class Limits:
 
     Attributes:
         body_bytes: of the whole request.
-        pixels: of a picture, before it is resized.
+        pixels: of an image, before it is resized.
         top: how many labels the page shows.
     """
 
@@ -89,9 +89,9 @@ class _Routes:
                 return self._label_for_people(uploads, place)
             answers = self._answers(uploads, place, top)
         if any("labels" in found for found in answers):
-            return jsonify(pictures=answers)
+            return jsonify(images=answers)
         status = HTTPStatus.UNPROCESSABLE_ENTITY
-        return jsonify(status=status, error=_no_picture(answers), pictures=answers), status
+        return jsonify(status=status, error=_no_image(answers), images=answers), status
 
     def _label_for_people(self, uploads: list[Upload], place: Place) -> ResponseReturnValue:
         answers = self._answers(uploads, place, self._limits.top)
@@ -120,8 +120,8 @@ class _Routes:
             )
             milliseconds = 1000 * (time.perf_counter() - begun)
         result = "unreadable" if isinstance(classified, Unreadable) else "labelled"
-        self._metrics.count_picture(result)
-        g.pictures = g.get("pictures", 0) + 1
+        self._metrics.count_image(result)
+        g.images = g.get("pictures", 0) + 1
         return answer(upload.name, classified, milliseconds, top)
 
     def _error_page(self, error: HTTPException) -> str:
@@ -168,10 +168,10 @@ def _top() -> int | None:
     return int(text)
 
 
-def _no_picture(answers: list[Answer]) -> str:
+def _no_image(answers: list[Answer]) -> str:
     if len(answers) == 1:
-        return f"the picture cannot be labelled: {answers[0]['error']}"
-    return f"none of the {len(answers)} pictures can be labelled; each says why"
+        return f"the image cannot be labelled: {answers[0]['error']}"
+    return f"none of the {len(answers)} images can be labelled; each says why"
 
 
 def _thumbnail(upload: Upload, place: Place) -> str:
@@ -194,7 +194,7 @@ def _watch_requests(app: Flask, metrics: ServerMetrics) -> None:
         route = request.url_rule.rule if request.url_rule else "none"
         metrics.count_request(request.method, route, response.status_code, seconds)
         logging.info(
-            '%s "%s %s" %d %s bytes, %.1f ms, pictures: %d',
+            '%s "%s %s" %d %s bytes, %.1f ms, images: %d',
             request.remote_addr,
             request.method,
             request.full_path.removesuffix("?"),

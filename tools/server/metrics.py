@@ -33,15 +33,15 @@ class ServerMetrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
-        self._pictures = Counter(
-            "serve_pictures", "Pictures seen.", ["result"], registry=self._registry
+        self._images = Counter(
+            "serve_pictures", "Images seen.", ["result"], registry=self._registry
         )
         waiting = Gauge(
             "serve_waiting_requests", "Requests that wait for a worker.", registry=self._registry
         )
         waiting.set_function(lambda: queue.waiting)
         working = Gauge(
-            "serve_busy_workers", "Workers that label a picture.", registry=self._registry
+            "serve_busy_workers", "Workers that label an image.", registry=self._registry
         )
         working.set_function(lambda: queue.working)
         self._registry.register(_ModelCollector(model))
@@ -53,9 +53,9 @@ class ServerMetrics:
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def count_picture(self, result: str) -> None:
-        """Counts a picture, `labelled` or `unreadable`."""
-        self._pictures.labels(result).inc()
+    def count_image(self, result: str) -> None:
+        """Counts an image, `labelled` or `unreadable`."""
+        self._images.labels(result).inc()
 
     def text(self) -> bytes:
         """Returns all numbers in Prometheus' text format."""

@@ -1,4 +1,4 @@
-"""The pictures in a request, and what is refused before anything is decoded."""
+"""The images in a request, and what is refused before anything is decoded."""
 
 import base64
 import io
@@ -12,13 +12,13 @@ from retrain.data import pixels
 
 # The field of the form that has the files.
 FIELD = "image"
-MOST_PICTURES = 100
-# Fields of the form that are not pictures, or empty, count too.
+MOST_IMAGES = 100
+# Fields of the form that are not images, or empty, count too.
 MOST_PARTS = 120
 
 _THUMBNAIL_SIZE = 320
 
-# A progressive JPEG file has ten scans or so. Each takes time for the whole picture and may take a
+# A progressive JPEG file has ten scans or so. Each takes time for the whole image and may take a
 # few bytes of the file only: with enough of them, a small file is decoded for hours.
 _MOST_SCANS = 100
 # The marker, a length, and how many colour components the length is for (ITU-T T.81, B.2.3). Less
@@ -27,7 +27,7 @@ _START_OF_SCAN = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x0
 
 
 class Upload(NamedTuple):
-    """A picture as it came.
+    """An image as it came.
 
     Attributes:
         name: of the file on the sender's side, "" where the sender says none.
@@ -39,11 +39,11 @@ class Upload(NamedTuple):
 
 
 def uploads(request: Request) -> list[Upload]:
-    """Returns the pictures in the form's field `image`, or the one that is the whole body.
+    """Returns the images in the form's field `image`, or the one that is the whole body.
 
     Raises:
         BadRequest: there is none.
-        UnsupportedMediaType: the body is neither a form nor a picture.
+        UnsupportedMediaType: the body is neither a form nor an image.
         RequestEntityTooLarge: there are too many bytes or files.
     """
     if request.mimetype.startswith("image/"):
@@ -54,13 +54,13 @@ def uploads(request: Request) -> list[Upload]:
         found = [upload for upload in found if upload.name or upload.data]
     else:
         raise UnsupportedMediaType(
-            f"expected multipart/form-data with files named {FIELD}, or a picture with its content "
+            f"expected multipart/form-data with files named {FIELD}, or an image with its content "
             f"type, such as image/jpeg; got {request.mimetype or 'no content type'}"
         )
-    if len(found) > MOST_PICTURES:
-        raise RequestEntityTooLarge(f"there are {len(found)} pictures, more than {MOST_PICTURES}")
+    if len(found) > MOST_IMAGES:
+        raise RequestEntityTooLarge(f"there are {len(found)} images, more than {MOST_IMAGES}")
     if not found or not any(upload.data for upload in found):
-        raise BadRequest(f"there is no picture; send one or more files named {FIELD}")
+        raise BadRequest(f"there is no image; send one or more files named {FIELD}")
     return found
 
 
@@ -74,14 +74,14 @@ def _files(request: Request) -> list[Upload]:
 
 
 def refusal(data: bytes, most_pixels: int) -> str | None:
-    """Returns why the picture is not to be decoded, None where it may be.
+    """Returns why the image is not to be decoded, None where it may be.
 
     Only its head is read, so a small file that would unpack to gigabytes costs nothing.
     """
     try:
-        with pixels.open_picture(data, most_pixels) as image:
+        with pixels.open_image(data, most_pixels) as image:
             kind = image.format
-    except pixels.UnreadablePictureError as error:
+    except pixels.UnreadableImageError as error:
         return str(error)
     if kind in ("JPEG", "MPO") and len(_START_OF_SCAN.findall(data)) > _MOST_SCANS:
         return f"it has more than {_MOST_SCANS} scans"
@@ -89,10 +89,10 @@ def refusal(data: bytes, most_pixels: int) -> str | None:
 
 
 def thumbnail(data: bytes) -> str:
-    """Returns the picture, small and upright, as a `data:` address.
+    """Returns the image, small and upright, as a `data:` address.
 
     Raises:
-        UnreadablePictureError: it is damaged.
+        UnreadableImageError: it is damaged.
     """
     file = io.BytesIO()
     upright = pixels.upright(data, _THUMBNAIL_SIZE, _THUMBNAIL_SIZE)

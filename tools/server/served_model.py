@@ -27,7 +27,7 @@ class ServedModel:
     """
 
     def __init__(self, graph: Path, labels_file: Path | None = None) -> None:
-        """Loads the classifier and lets it label a picture, so that the first request is quick.
+        """Loads the classifier and lets it label an image, so that the first request is quick.
 
         Raises:
             UserError: the file, or its labels, cannot be used.
@@ -103,7 +103,7 @@ class ServedModel:
                 f"--graph={self.graph} is no TFLite file, and others need TensorFlow, which is not "
                 "installed here; give the .tflite file of the classifier"
             ) from error
-        classifier.classify_one(_grey_picture())
+        classifier.classify_one(_grey_image())
         return classifier
 
     def _use(self, classifier: Classifier) -> None:
@@ -128,7 +128,7 @@ def _stamp(file: Path) -> tuple[int, int, int]:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def _grey_picture() -> bytes:
+def _grey_image() -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (64, 64), "grey").save(file, "JPEG")
     return file.getvalue()

@@ -20,7 +20,7 @@ class WorkQueue:
         """Makes an empty queue.
 
         Args:
-            workers: how many pictures are labelled at the same time.
+            workers: how many images are labelled at the same time.
             length: how many requests may wait beside those that are served.
             seconds: how long after it came a request may still be given a worker.
         """
@@ -38,7 +38,7 @@ class WorkQueue:
 
     @property
     def working(self) -> int:
-        """How many workers label a picture."""
+        """How many workers label an image."""
         return self._working
 
     @contextlib.contextmanager
@@ -78,14 +78,14 @@ class WorkQueue:
 
 
 class Place:
-    """The place of one request, which may have several pictures."""
+    """The place of one request, which may have several images."""
 
     def __init__(self, queue: WorkQueue, until: float) -> None:
         self._queue = queue
         self._until = until
 
     def turn(self) -> contextlib.AbstractContextManager[None]:
-        """Returns what gives a block a worker, for one picture, so that others have their turn.
+        """Returns what gives a block a worker, for one image, so that others have their turn.
 
         Raises:
             BusyError: on entering, none became free in time.

@@ -1,6 +1,6 @@
 """The arithmetic that both formats of Core ML have in common, in TensorFlow's operations.
 
-All tensors are float32, pictures [N, channels, height, width] as Core ML holds them.
+All tensors are float32, images [N, channels, height, width] as Core ML holds them.
 """
 
 import math
@@ -15,13 +15,13 @@ class UnknownOperationError(Exception):
 
 
 class Window(NamedTuple):
-    """How a convolution or a pooling walks over a picture; rows first, then columns.
+    """How a convolution or a pooling walks over an image; rows first, then columns.
 
     Attributes:
         size: of the window, in pixels.
         strides: from one window to the next.
         dilations: from one pixel in a window to the next.
-        padding: added around the picture: (before, after), of rows and of columns.
+        padding: added around the image: (before, after), of rows and of columns.
     """
 
     size: tuple[int, int]
@@ -37,7 +37,7 @@ def window(
     dilations: Sequence[int],
     padding: Sequence[int] | str,
 ) -> Window:
-    """Returns the window over pictures of a shape.
+    """Returns the window over images of a shape.
 
     Args:
         shape: [N, channels, height, width].
@@ -76,7 +76,7 @@ def _pair(numbers: Sequence[int]) -> tuple[int, int]:
 def convolve(
     x: Any, weights: np.ndarray, bias: np.ndarray | None, over: Window, groups: int
 ) -> Any:
-    """Returns the convolution of pictures, [N, out, h, w].
+    """Returns the convolution of images, [N, out, h, w].
 
     Args:
         x: [N, in, height, width].
@@ -119,15 +119,15 @@ def average_pool(x: Any, over: Window, exclude_padding: bool) -> Any:
     Args:
         x: [N, channels, height, width].
         over: the window.
-        exclude_padding: whether pixels that were added around the picture do not count.
+        exclude_padding: whether pixels that were added around the image do not count.
     """
     import tensorflow as tf
 
-    def means(picture: Any) -> Any:
-        padded = _channels_last(_padded(picture, over, 0.0))
+    def means(image: Any) -> Any:
+        padded = _channels_last(_padded(image, over, 0.0))
         return _channels_first(tf.nn.avg_pool2d(padded, over.size, over.strides, "VALID"))
 
-    # The mean of ones is the share of each window that lies in the picture.
+    # The mean of ones is the share of each window that lies in the image.
     return means(x) / means(tf.ones_like(x)) if exclude_padding else means(x)
 
 
@@ -139,7 +139,7 @@ def normalise(
     beta: np.ndarray | None,
     epsilon: float,
 ) -> Any:
-    """Returns what batch normalisation makes of pictures.
+    """Returns what batch normalisation makes of images.
 
     Args:
         x: [N, channels, height, width].

@@ -27,7 +27,7 @@ class Model:
 
     Attributes:
         spec: the `Model` message, with the descriptions that people read.
-        labels: the categories, in the order of the probabilities.
+        labels: the classes, in the order of the probabilities.
     """
 
     def __init__(self, spec: Any, evaluated: Program | NeuralNetwork) -> None:
@@ -54,13 +54,13 @@ class Model:
             # Some is built only now.
             self._run(tf.zeros(shape))
 
-    def __call__(self, pictures: np.ndarray) -> np.ndarray:
+    def __call__(self, images: np.ndarray) -> np.ndarray:
         """Returns probabilities, float32 [N, classes].
 
         Args:
-            pictures: uint8 [N, height, width, 3], RGB.
+            images: uint8 [N, height, width, 3], RGB.
         """
-        planes = self._planes(pictures).astype(np.float32)
+        planes = self._planes(images).astype(np.float32)
         answers = [self._run(planes[i : i + 1]).numpy().reshape(1, -1) for i in range(len(planes))]
         return np.concatenate(answers) if answers else np.zeros((0, len(self.labels)), np.float32)
 
@@ -90,12 +90,12 @@ def _root(package: Path) -> Path:
     return Path(package, "Data", item["path"])
 
 
-def _grey(pictures: np.ndarray) -> np.ndarray:
-    return (pictures.astype(np.int64) @ _LUMA + 32768 >> 16)[:, np.newaxis]
+def _grey(images: np.ndarray) -> np.ndarray:
+    return (images.astype(np.int64) @ _LUMA + 32768 >> 16)[:, np.newaxis]
 
 
 _PLANES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "RGB": lambda pictures: pictures.transpose(0, 3, 1, 2),
-    "BGR": lambda pictures: pictures[..., ::-1].transpose(0, 3, 1, 2),
+    "RGB": lambda images: images.transpose(0, 3, 1, 2),
+    "BGR": lambda images: images[..., ::-1].transpose(0, 3, 1, 2),
     "GRAYSCALE": _grey,
 }

@@ -16,7 +16,7 @@ class NeuralNetwork:
     """A neural network that can be traced by TensorFlow.
 
     Attributes:
-        labels: the categories, in the order of the probabilities.
+        labels: the classes, in the order of the probabilities.
     """
 
     def __init__(self, spec: Any) -> None:
@@ -40,15 +40,15 @@ class NeuralNetwork:
         self._scaler = _scaler(network.preprocessing, spec.description.input[0].type.imageType)
         self.labels = tuple(network.stringClassLabels.vector)
 
-    def __call__(self, pictures: Any) -> Any:
+    def __call__(self, images: Any) -> Any:
         """Returns probabilities, float32 [1, classes].
 
         Args:
-            pictures: float32 [1, channels, height, width], 0 to 255, in the channel order of the
+            images: float32 [1, channels, height, width], 0 to 255, in the channel order of the
                 file.
         """
         scale, bias = self._scaler
-        values = {self._input: pictures * scale + bias}
+        values = {self._input: images * scale + bias}
         for layer in self._layers:
             inputs = [values[name] for name in layer.input]
             kind = _kind(layer)

@@ -19,7 +19,7 @@ class Program:
     """An ML Program that can be traced by TensorFlow.
 
     Attributes:
-        labels: the categories, in the order of the probabilities.
+        labels: the classes, in the order of the probabilities.
     """
 
     def __init__(self, spec: Any, weights_dir: Path) -> None:
@@ -47,14 +47,14 @@ class Program:
         self._classify = self._operations.pop()
         self.labels = tuple(self._classify.inputs["classes"].val)
 
-    def __call__(self, pictures: Any) -> Any:
+    def __call__(self, images: Any) -> Any:
         """Returns probabilities, float32 [1, classes].
 
         Args:
-            pictures: float32 [1, channels, height, width], 0 to 255, in the channel order of the
+            images: float32 [1, channels, height, width], 0 to 255, in the channel order of the
                 package.
         """
-        values = {self._input: pictures}
+        values = {self._input: images}
         for operation in self._operations:
             arguments = {name: _value(v, values) for name, v in operation.inputs.items()}
             (output,) = operation.outputs

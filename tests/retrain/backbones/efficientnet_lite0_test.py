@@ -16,35 +16,35 @@ from retrain.errors import UserError
 from retrain.runtimes.graph_session import GraphSession
 
 _CLASSIFIER = Path("retrain/backbones/imagenet_classifier.npz")
-# Numbers of ImageNet's categories.
+# Numbers of ImageNet's classes.
 _CLOCK, _SPIDER_WEB, _GOWN, _WIG, _CROSSWORD, _COMIC = 409, 815, 689, 903, 918, 917
 
 
 def _crossword() -> Image.Image:
-    picture = Image.new("RGB", (300, 300), "white")
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (300, 300), "white")
+    draw = ImageDraw.Draw(image)
     black = np.random.default_rng(2).random((15, 15)) < 0.22
     for (row, column), is_black in np.ndenumerate(black):
         x, y = 20 * column, 20 * row
         draw.rectangle((x, y, x + 20, y + 20), "black" if is_black else "white", "black")
-    return picture
+    return image
 
 
 def _spider_web() -> Image.Image:
-    picture = Image.new("RGB", (300, 300), (20, 40, 20))
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (300, 300), (20, 40, 20))
+    draw = ImageDraw.Draw(image)
     spokes = [(math.cos(a), math.sin(a)) for a in np.arange(17) * math.pi / 8]
     for (x0, y0), (x1, y1) in itertools.pairwise(spokes):
         draw.line((150, 150, 150 + 220 * x0, 150 + 220 * y0), (220, 220, 220))
         for r in range(10, 200, 12):
             ends = (150 + r * x0, 150 + r * y0, 150 + r * x1, 150 + r * y1)
             draw.line(ends, (200, 200, 200))
-    return picture
+    return image
 
 
 def _clock() -> Image.Image:
-    picture = Image.new("RGB", (300, 300), (200, 180, 150))
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (300, 300), (200, 180, 150))
+    draw = ImageDraw.Draw(image)
     draw.ellipse((30, 30, 270, 270), (250, 250, 245), (40, 30, 20), 12)
     for hour in range(12):
         x, y = math.sin(hour * math.pi / 6), -math.cos(hour * math.pi / 6)
@@ -52,7 +52,7 @@ def _clock() -> Image.Image:
         draw.text((144 + 75 * x, 144 + 75 * y), str(hour or 12), "black")
     draw.line((150, 150, 150, 70), "black", 5)
     draw.line((150, 150, 200, 180), "black", 7)
-    return picture
+    return image
 
 
 class EfficientnetLite0Test(absltest.TestCase):
@@ -64,8 +64,8 @@ class EfficientnetLite0Test(absltest.TestCase):
         with np.load(_CLASSIFIER) as layer:
             cls.weights, cls.bias = layer["weights"], layer["bias"]
 
-    def imagenet_scores(self, picture: Image.Image) -> np.ndarray:
-        pixels = np.asarray(picture.convert("RGB").resize((224, 224), Image.Resampling.BILINEAR))
+    def imagenet_scores(self, image: Image.Image) -> np.ndarray:
+        pixels = np.asarray(image.convert("RGB").resize((224, 224), Image.Resampling.BILINEAR))
         logits = self.litert.features(pixels[np.newaxis])[0] @ self.weights + self.bias
         scores = np.exp(logits - logits.max())
         return scores / scores.sum()
@@ -73,25 +73,25 @@ class EfficientnetLite0Test(absltest.TestCase):
     def test_it_knows_what_it_learned_of_imagenet(self):
         # Random weights would name one in a thousand.
         drawn = {_CROSSWORD: _crossword(), _SPIDER_WEB: _spider_web(), _CLOCK: _clock()}
-        for category, picture in drawn.items():
-            scores = self.imagenet_scores(picture)
-            self.assertEqual(scores.argmax(), category)
+        for class_id, image in drawn.items():
+            scores = self.imagenet_scores(image)
+            self.assertEqual(scores.argmax(), class_id)
             self.assertGreater(scores.max(), 0.5)
 
     @unittest.skipUnless("RETRAIN_DATA" in os.environ, "RETRAIN_DATA does not name a folder")
-    def test_it_knows_real_pictures(self):
+    def test_it_knows_real_images(self):
         folder = Path(os.environ["RETRAIN_DATA"], "heroes/test")
         known = {"images00.jpg": _COMIC, "images37.jpg": _GOWN, "images45.jpg": _WIG}
-        for ending, category in known.items():
+        for ending, class_id in known.items():
             (path,) = folder.glob(f"*{ending}")
-            with Image.open(path) as picture:
-                self.assertEqual(self.imagenet_scores(picture).argmax(), category)
+            with Image.open(path) as image:
+                self.assertEqual(self.imagenet_scores(image).argmax(), class_id)
 
     def test_litert_and_tensorflow_give_the_same_features(self):
-        pictures = np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), np.uint8)
+        images = np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), np.uint8)
         tensorflow = engines.engine(engines.TENSORFLOW, self.backbone).load()
         np.testing.assert_allclose(
-            self.litert.features(pictures), tensorflow.features(pictures), atol=1e-4
+            self.litert.features(images), tensorflow.features(images), atol=1e-4
         )
 
     def test_the_fingerprint_is_that_of_the_weights(self):

@@ -73,7 +73,7 @@ class ChoiceTest(parameterized.TestCase):
         ):
             engines.chosen("steam")
 
-    def test_pictures_of_the_test_are_computed_as_the_classifier_will_compute(self):
+    def test_images_of_the_test_are_computed_as_the_classifier_will_compute(self):
         self.assertEqual(engines.exact(BFLOAT16), FLOAT32)
         for name in (INT8, FLOAT32, TENSORFLOW):
             self.assertEqual(engines.exact(name), name)
@@ -121,9 +121,9 @@ class FeaturesTest(parameterized.TestCase):
         rng = np.random.default_rng(0)
         patches = rng.integers(0, 256, (5, 6, 6, 3), np.uint8)
         scenes = [np.asarray(Image.fromarray(one).resize((224, 224))) for one in patches]
-        cls.pictures = np.stack(scenes)
+        cls.images = np.stack(scenes)
         with engines.engine(FLOAT32, cls.backbone) as engine:
-            cls.exact = engine.load().features(cls.pictures)
+            cls.exact = engine.load().features(cls.images)
 
     def test_recipes_differ_by_whatever_changes_features(self):
         recipes = [
@@ -136,7 +136,7 @@ class FeaturesTest(parameterized.TestCase):
     @parameterized.parameters(FLOAT32, TENSORFLOW)
     def test_exact_engines_agree(self, name):
         with engines.engine(name, self.backbone) as engine:
-            found = engine.load().features(self.pictures)
+            found = engine.load().features(self.images)
         self.assertEqual((found.shape, found.dtype), ((5, 1280), np.float32))
         np.testing.assert_allclose(found, self.exact, atol=1e-3)
 
@@ -146,7 +146,7 @@ class FeaturesTest(parameterized.TestCase):
         except UserError as error:
             self.skipTest(str(error))
         with engines.engine(BFLOAT16, self.backbone) as engine:
-            found = engine.load().features(self.pictures)
+            found = engine.load().features(self.images)
         # As near as features of photos are: 8 bits of mantissa, after 50 layers.
         self.assertGreater(cosines(found, self.exact).min(), 0.99)
         # Else it was not bfloat16 that was calculated with.
@@ -156,11 +156,11 @@ class FeaturesTest(parameterized.TestCase):
     def test_what_is_closed_cannot_be_run_and_is_loaded_again(self, name):
         with engines.engine(name, self.backbone) as engine:
             runner = engine.load()
-            runner.features(self.pictures[:1])
+            runner.features(self.images[:1])
         with self.assertRaises((AttributeError, RuntimeError)):
-            runner.features(self.pictures[:1])
+            runner.features(self.images[:1])
         with engine:
-            engine.load().features(self.pictures[:1])
+            engine.load().features(self.images[:1])
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ class FrozenGraphTest(parameterized.TestCase):
         super().setUpClass()
         cls.inception = old_graphs.inception()
         cls.mobilenet = old_graphs.mobilenet()
-        cls.pictures = np.random.default_rng(0).integers(0, 256, (3, _SIDE, _SIDE, 3), np.uint8)
+        cls.images = np.random.default_rng(0).integers(0, 256, (3, _SIDE, _SIDE, 3), np.uint8)
 
     def setUp(self):
         super().setUp()
@@ -43,23 +43,23 @@ class FrozenGraphTest(parameterized.TestCase):
         return registry.chosen(BackboneOptions(model_dir=path, **options), self.folder / "cache")
 
     def expected(self, graph, start, end, mean, std):
-        """Returns what the graph itself gives for the pictures, one by one."""
-        pixels = (self.pictures.astype(np.float32) - mean) / std
+        """Returns what the graph itself gives for the images, one by one."""
+        pixels = (self.images.astype(np.float32) - mean) / std
         with GraphSession(graph) as session:
-            rows = [session.run(f"{end}:0", {f"{start}:0": picture[None]}) for picture in pixels]
+            rows = [session.run(f"{end}:0", {f"{start}:0": image[None]}) for image in pixels]
         return np.concatenate([np.reshape(row, (1, -1)) for row in rows])
 
     def check(self, backbone, expected):
         self.assertEqual(backbone.feature_width, expected.shape[1])
         self.assertIsNone(backbone.keras_file)
         for engine in (engines.FLOAT32, engines.TENSORFLOW):
-            found = engines.engine(engine, backbone).load().features(self.pictures)
+            found = engines.engine(engine, backbone).load().features(self.images)
             np.testing.assert_allclose(found, expected, atol=1e-4, err_msg=engine)
 
     def check_inception(self, backbone):
         self.check(backbone, self.expected(self.inception, "Mul", "pool_3/_reshape", 128, 128))
         self.assertEqual((backbone.mean, backbone.std), ((128.0,) * 3, (128.0,) * 3))
-        pixels = (self.pictures.astype(np.float32) - 128) / 128
+        pixels = (self.images.astype(np.float32) - 128) / 128
         with GraphSession(backbone.graph_file.read_bytes()) as session:
             fed = [session.run("bottleneck:0", {f"{n}:0": pixels}) for n in ("Mul", "input")]
             old = session.run("pool_3/_reshape:0", {"Mul:0": pixels})
@@ -72,7 +72,7 @@ class FrozenGraphTest(parameterized.TestCase):
         self.check_inception(self.load(self.folder, **_SIZE))
         self.check_inception(self.load(self.folder, architecture="inception_v3", **_SIZE))
 
-    def test_its_pictures_have_299_pixels(self):
+    def test_its_images_have_299_pixels(self):
         path = old_graphs.write(self.folder / "g.pb", old_graphs.inception(299))
         backbone = self.load(path)
         self.assertEqual((backbone.height, backbone.width), (299, 299))
@@ -164,7 +164,7 @@ class FrozenGraphTest(parameterized.TestCase):
         self.assertIsNone(backbone.flatbuffer_file)
         expected = self.expected(extended.as_graph_def(), "input", "odd", 127.5, 127.5)
         for engine in (engines.FLOAT32, engines.TENSORFLOW):
-            found = engines.engine(engine, backbone).load().features(self.pictures)
+            found = engines.engine(engine, backbone).load().features(self.images)
             np.testing.assert_allclose(found, expected, atol=1e-4)
         engines.check(engines.AUTO, backbone)
         for name in (engines.FLOAT32, engines.INT8):
@@ -219,7 +219,7 @@ class BadGraphTest(parameterized.TestCase):
             input_layer="Mull",
         )
 
-    def test_an_unknown_graph_needs_its_layers_and_all_of_its_pictures(self):
+    def test_an_unknown_graph_needs_its_layers_and_all_of_its_images(self):
         graph = self.copied()
         for node in graph.node:
             node.name = node.name.replace("pool_3", "last")
@@ -257,9 +257,7 @@ class BadGraphTest(parameterized.TestCase):
         )
 
     def test_a_size_that_it_does_not_take(self):
-        self.refused(
-            "does not take pictures of 8 x 8|not one vector", input_height=8, input_width=8
-        )
+        self.refused("does not take images of 8 x 8|not one vector", input_height=8, input_width=8)
 
     def test_variables_are_told(self):
         import tensorflow as tf

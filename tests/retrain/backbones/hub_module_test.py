@@ -54,11 +54,11 @@ class HubModuleTest(parameterized.TestCase):
 
         self.assertEqual((backbone.height, backbone.width), (height, width))
         self.assertEqual(backbone.feature_width, tiny_modules.WIDTH)
-        pictures = np.random.default_rng(0).integers(0, 256, (3, height, width, 3), np.uint8)
-        pixels = tf.constant((pictures.astype(np.float32) - mean) / std)
+        images = np.random.default_rng(0).integers(0, 256, (3, height, width, 3), np.uint8)
+        pixels = tf.constant((images.astype(np.float32) - mean) / std)
         expected = tiny_modules.features(pixels, tiny_modules.weights()).numpy()
         for engine in (engines.FLOAT32, engines.TENSORFLOW):
-            found = engines.engine(engine, backbone).load().features(pictures)
+            found = engines.engine(engine, backbone).load().features(images)
             np.testing.assert_allclose(found, expected, atol=1e-4, err_msg=engine)
 
     def test_a_module_of_one_size_needs_no_flags(self):
@@ -202,9 +202,9 @@ class BadModuleTest(parameterized.TestCase):
     def test_what_is_not_a_feature_vector(self):
         size = (_SIDE, _SIDE)
         maps = tiny_modules.write(self.folder / "maps", size, vector=False)
-        self.refused(r"not give one vector for each picture, but the shape \(2, 16, 16", maps)
+        self.refused(r"not give one vector for each image, but the shape \(2, 16, 16", maps)
         several = tiny_modules.write(self.folder / "several", size, several=True)
-        self.refused("not give one vector for each picture, but several tensors", several)
+        self.refused("not give one vector for each image, but several tensors", several)
 
     def test_features_that_are_no_numbers(self):
         module = tiny_modules.write(self.folder / "damaged", (_SIDE, _SIDE), damaged=True)
@@ -213,7 +213,7 @@ class BadModuleTest(parameterized.TestCase):
     def test_a_size_in_the_name_of_another_folder_is_nobodys(self):
         self.refused("--input_height", tiny_modules.write(self.folder / "300" / "my_module"))
 
-    def test_a_module_that_does_not_take_pictures(self):
+    def test_a_module_that_does_not_take_images(self):
         import tensorflow as tf
 
         class Module(tf.Module):
@@ -223,20 +223,20 @@ class BadModuleTest(parameterized.TestCase):
 
         tf.saved_model.save(Module(), str(self.folder / "text"))
         size = {"input_height": 32, "input_width": 32}
-        self.refused("does not take pictures of 32 x 32", self.folder / "text", **size)
+        self.refused("does not take images of 32 x 32", self.folder / "text", **size)
 
     def test_a_module_without_anything_to_call(self):
         import tensorflow as tf
 
         tf.saved_model.save(tf.Module(), str(self.folder / "empty"))
-        self.refused("cannot be called with pictures", self.folder / "empty")
+        self.refused("cannot be called with images", self.folder / "empty")
 
     def test_a_size_that_nobody_says(self):
         self.refused("--input_height", tiny_modules.write(self.folder / "any"))
 
     def test_a_size_that_it_does_not_take(self):
         module = tiny_modules.write(self.folder / "fixed", (_SIDE, _SIDE))
-        self.refused("not take pictures of 48 x 32", module, input_height=48)
+        self.refused("not take images of 48 x 32", module, input_height=48)
 
     def test_an_address_that_does_not_resolve(self):
         with serving({}) as server:

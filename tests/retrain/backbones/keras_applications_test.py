@@ -36,15 +36,15 @@ class FeaturesTest(parameterized.TestCase):
         cls.rng = np.random.default_rng(0)
 
     def check(self, name, path, model, preprocess):
-        """Compares a backbone with what Keras gives for the same pictures."""
+        """Compares a backbone with what Keras gives for the same images."""
         backbone = registry.chosen(BackboneOptions(name, path), self.folder / "cache")
-        pictures = self.rng.integers(0, 256, (3, backbone.height, backbone.width, 3), np.uint8)
-        expected = model.predict(preprocess(pictures.astype(np.float32)), verbose=0)
+        images = self.rng.integers(0, 256, (3, backbone.height, backbone.width, 3), np.uint8)
+        expected = model.predict(preprocess(images.astype(np.float32)), verbose=0)
         self.assertEqual(expected.shape, (3, backbone.feature_width))
         self.assertGreater(expected.std(0).mean(), 1e-3)
         most = 2e-3 * np.abs(expected).max()
         for engine in (engines.FLOAT32, engines.TENSORFLOW):
-            found = engines.engine(engine, backbone).load().features(pictures)
+            found = engines.engine(engine, backbone).load().features(images)
             np.testing.assert_allclose(found, expected, rtol=0, atol=most, err_msg=engine)
         return backbone
 

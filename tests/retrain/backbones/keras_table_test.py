@@ -25,7 +25,7 @@ class KerasTableTest(parameterized.TestCase):
 
         cls.keras = keras
         rng = np.random.default_rng(0)
-        cls.pictures = rng.integers(0, 256, (2, 8, 8, 3), np.uint8)
+        cls.images = rng.integers(0, 256, (2, 8, 8, 3), np.uint8)
 
     def tearDown(self):
         super().tearDown()
@@ -58,7 +58,7 @@ class KerasTableTest(parameterized.TestCase):
             for layer in network.layers[:4]
             if type(layer).__name__ in ("Rescaling", "Normalization", "PreStem")
         ]
-        values = self.pictures.astype(np.float32)
+        values = self.images.astype(np.float32)
         if not inside:
             return sys.modules[builder.__module__].preprocess_input(values)
         side = application.side
@@ -73,10 +73,10 @@ class KerasTableTest(parameterized.TestCase):
         self.assertEqual(network.output_shape, (None, application.feature_width))
         self.assertEqual(network.count_params(), application.parameters)
         expected = self.preprocessed_by_keras(application, network)
-        pictures = np.resize(self.pictures, expected.shape)
+        images = np.resize(self.images, expected.shape)
         if application.scaling.channel_order == "BGR":
-            pictures = pictures[..., ::-1]
-        found = pixels.normalise(pictures, application.scaling.mean, application.scaling.std)
+            images = images[..., ::-1]
+        found = pixels.normalise(images, application.scaling.mean, application.scaling.std)
         np.testing.assert_allclose(found, expected, atol=2e-6 * np.abs(expected).max())
 
     @parameterized.parameters(*APPLICATIONS)

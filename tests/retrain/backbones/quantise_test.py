@@ -23,21 +23,21 @@ from retrain import runtime
 from retrain.backbones import quantise
 from tests import quantise_test as test
 runtime.set_up_messages()
-pictures = test.normalised(test.scenes(2, test.SIDE))
-quantise.to_int8(Path(sys.argv[1]).read_bytes(), pictures)
+images = test.normalised(test.scenes(2, test.SIDE))
+quantise.to_int8(Path(sys.argv[1]).read_bytes(), images)
 print("done")
 """
 
 
 def scenes(count: int, side: int, seed: int = 0) -> np.ndarray:
-    """Returns pictures of blurred patches, uint8 [count, side, side, 3]."""
+    """Returns images of blurred patches, uint8 [count, side, side, 3]."""
     rng = np.random.default_rng(seed)
     patches = rng.integers(0, 256, (count, 6, 6, 3), np.uint8)
     return np.stack([np.asarray(Image.fromarray(one).resize((side, side))) for one in patches])
 
 
-def normalised(pictures: np.ndarray) -> Iterator[np.ndarray]:
-    return (pixels.normalise(picture, 127, 128) for picture in pictures)
+def normalised(images: np.ndarray) -> Iterator[np.ndarray]:
+    return (pixels.normalise(image, 127, 128) for image in images)
 
 
 def cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -53,9 +53,9 @@ class TinyNetworkTest(absltest.TestCase):
         cls.flatbuffer = freeze.to_flatbuffer(cls.network)
         cls.quantised = quantise.to_int8(cls.flatbuffer, normalised(scenes(20, SIDE)))
 
-    def refused(self, flatbuffer: bytes, pictures, reason: str) -> None:
+    def refused(self, flatbuffer: bytes, images, reason: str) -> None:
         with self.assertRaisesRegex(quantise.QuantiseError, reason):
-            quantise.to_int8(flatbuffer, pictures)
+            quantise.to_int8(flatbuffer, images)
 
     def test_takes_and_gives_int8_of_the_same_shapes(self):
         before, after = LiteRTModel(self.flatbuffer), LiteRTModel(self.quantised)
@@ -72,16 +72,16 @@ class TinyNetworkTest(absltest.TestCase):
 
     def test_computes_nearly_the_same(self):
         model = LiteRTModel(self.quantised)
-        # Of pictures that it was not measured on.
-        pictures = np.stack(list(normalised(scenes(10, SIDE, seed=1))))
-        numbers = engines.quantise_pixels(pictures, model.input.scale, model.input.zero_point)
+        # Of images that it was not measured on.
+        images = np.stack(list(normalised(scenes(10, SIDE, seed=1))))
+        numbers = engines.quantise_pixels(images, model.input.scale, model.input.zero_point)
         found = np.concatenate([model.run(one[np.newaxis]) for one in numbers]).astype(np.float32)
         found = (found - model.output.zero_point) * model.output.scale
-        wanted = self.network(pictures).numpy()
+        wanted = self.network(images).numpy()
         self.assertGreater(cosines(found, wanted).min(), 0.98)
         self.assertLess(np.abs(found - wanted).max(), 0.4 * wanted.max())
 
-    def test_the_same_pictures_give_the_same_bytes(self):
+    def test_the_same_images_give_the_same_bytes(self):
         again = quantise.to_int8(self.flatbuffer, normalised(scenes(20, SIDE)))
         self.assertEqual(again, self.quantised)
         backwards = quantise.to_int8(self.flatbuffer, normalised(scenes(20, SIDE)[::-1]))
@@ -114,12 +114,12 @@ class DefaultBackboneTest(absltest.TestCase):
         flatbuffer = backbone.flatbuffer_file.read_bytes()
         quantised = quantise.to_int8(flatbuffer, normalised(scenes(20, 224)))
         self.assertLess(len(quantised), 0.31 * len(flatbuffer))
-        pictures = scenes(5, 224, seed=1)
-        exact = engines.engine(engines.FLOAT32, backbone).load().features(pictures)
-        fast = engines.engine(engines.INT8, backbone, quantised).load().features(pictures)
+        images = scenes(5, 224, seed=1)
+        exact = engines.engine(engines.FLOAT32, backbone).load().features(images)
+        fast = engines.engine(engines.INT8, backbone, quantised).load().features(images)
         self.assertEqual((fast.shape, fast.dtype), ((5, 1280), np.float32))
         self.assertGreater(cosines(fast, exact).min(), 0.9)
-        # Each is nearer to its own picture than to any other.
+        # Each is nearer to its own image than to any other.
         likeness = np.corrcoef(fast, exact)[:5, 5:]
         self.assertEqual(likeness.argmax(axis=1).tolist(), list(range(5)))
 

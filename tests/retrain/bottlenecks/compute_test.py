@@ -33,14 +33,14 @@ class BottlenecksTest(absltest.TestCase):
         self.backbone = efficientnet_lite0.load()
         self.folder = Path(self.create_tempdir().full_path)
         self.cache = self.folder / "cache"
-        self.pictures = self.folder / "pictures"
+        self.images = self.folder / "pictures"
         rng = np.random.default_rng(0)
-        for category in ("a", "b"):
-            (self.pictures / category).mkdir(parents=True)
+        for class_id in ("a", "b"):
+            (self.images / class_id).mkdir(parents=True)
             for number in range(4):
-                picture = Image.fromarray(rng.integers(0, 256, (40, 50, 3), np.uint8))
-                path = self.pictures / category / f"{number}.png"
-                picture.save(path)
+                image = Image.fromarray(rng.integers(0, 256, (40, 50, 3), np.uint8))
+                path = self.images / class_id / f"{number}.png"
+                image.save(path)
                 # States that are younger than two seconds are not remembered.
                 os.utime(path, (1, 1))
 
@@ -51,20 +51,20 @@ class BottlenecksTest(absltest.TestCase):
         strict: bool = False,
         distortions: DistortionOptions = NO_DISTORTIONS,
     ) -> Bottlenecks:
-        dataset = scan_dataset(folder or self.pictures, SplitOptions())
+        dataset = scan_dataset(folder or self.images, SplitOptions())
         return compute_bottlenecks(dataset, self.backbone, engine, self.cache, strict, distortions)
 
-    def test_vectors_are_those_of_the_engine_in_the_order_of_the_pictures(self):
+    def test_vectors_are_those_of_the_engine_in_the_order_of_the_images(self):
         result = self.compute()
         runner = engines.engine("float32", self.backbone).load()
         seen = []
         for part in result.parts.values():
-            for picture, vector in zip(part.pictures, part.vectors, strict=True):
-                decoded = pixels.decode(picture.path.read_bytes(), 224, 224)
+            for image, vector in zip(part.images, part.vectors, strict=True):
+                decoded = pixels.decode(image.path.read_bytes(), 224, 224)
                 expected = runner.features(decoded[np.newaxis])[0].astype(np.float16)
                 np.testing.assert_array_equal(expected, vector)
-                seen.append(picture)
-        self.assertCountEqual(seen, result.dataset.pictures)
+                seen.append(image)
+        self.assertCountEqual(seen, result.dataset.images)
 
     def test_a_second_run_computes_nothing_and_gives_the_same_bits(self):
         first, second = self.compute(), self.compute()
@@ -72,23 +72,23 @@ class BottlenecksTest(absltest.TestCase):
         self.assertEqual((second.computed, second.reused), (0, 8))
         assert_equal_vectors(first, second)
 
-    def test_copied_and_renamed_pictures_are_found_again(self):
+    def test_copied_and_renamed_images_are_found_again(self):
         self.compute()
         copy = self.folder / "copy"
-        shutil.copytree(self.pictures, copy)
+        shutil.copytree(self.images, copy)
         (copy / "a").rename(copy / "c")
         (copy / "b/0.png").rename(copy / "b/new.png")
         self.assertEqual(self.compute(copy).computed, 0)
 
-    def test_a_changed_picture_is_computed_anew(self):
+    def test_a_changed_image_is_computed_anew(self):
         before = self.compute()
-        path = self.pictures / "a/1.png"
+        path = self.images / "a/1.png"
         Image.new("RGB", (50, 40), "red").save(path)
         after = self.compute()
         self.assertEqual(after.computed, 1)
         for name, part in after.parts.items():
             changed = (before.part(name).vectors != part.vectors).any(axis=1)
-            self.assertEqual([p.path == path for p in part.pictures], changed.tolist())
+            self.assertEqual([p.path == path for p in part.images], changed.tolist())
 
     def test_no_engine_reads_what_another_computed(self):
         first = self.compute(engine="tensorflow")
@@ -97,32 +97,32 @@ class BottlenecksTest(absltest.TestCase):
         for name, part in first.parts.items():
             np.testing.assert_allclose(part.vectors, second.part(name).vectors, atol=2e-3)
 
-    def test_an_unreadable_picture_is_left_out_and_named(self):
-        bad = self.pictures / "b/2.png"
-        bad.write_bytes(b"not a picture")
+    def test_an_unreadable_image_is_left_out_and_named(self):
+        bad = self.images / "b/2.png"
+        bad.write_bytes(b"not an image")
         with self.assertLogs(level="WARNING") as logs:
             result = self.compute()
         self.assertEqual(list(result.unreadable), [bad])
         self.assertEqual((result.computed, result.reused), (7, 0))
-        self.assertNotIn(bad, [picture.path for picture in result.dataset.pictures])
+        self.assertNotIn(bad, [image.path for image in result.dataset.images])
         self.assertIn(str(bad), "\n".join(logs.output))
         self.assertEqual(self.compute().computed, 0)
 
     def test_what_is_computed_in_vain_is_not_taken_for_reused(self):
-        for category in ("a", "b"):
+        for class_id in ("a", "b"):
             for number in range(4, 8):
                 noise = np.random.default_rng(number).integers(0, 256, (40, 50, 3), np.uint8)
-                Image.fromarray(noise).save(self.pictures / category / f"{number}{category}.png")
-        dataset = scan_dataset(self.pictures, SplitOptions())
-        lost = [p.path for p in dataset.pictures if p.category == 0 and p.split != TRAINING]
+                Image.fromarray(noise).save(self.images / class_id / f"{number}{class_id}.png")
+        dataset = scan_dataset(self.images, SplitOptions())
+        lost = [p.path for p in dataset.images if p.class_id == 0 and p.split != TRAINING]
         self.assertNotEmpty(lost)
         for path in lost:
-            path.write_bytes(b"not a picture")
+            path.write_bytes(b"not an image")
         options = DistortionOptions(flip_left_right=True, per_image=2)
         with self.assertLogs(level="WARNING"):
             first = self.compute(distortions=options)
-        # Other pictures had to take the places of those that were lost.
-        moved = [p for p in first.dataset.pictures if p.category == 0 and p.split != TRAINING]
+        # Other images had to take the places of those that were lost.
+        moved = [p for p in first.dataset.images if p.class_id == 0 and p.split != TRAINING]
         self.assertNotEmpty(moved)
         count = sum(part.variants[:, :, 0].size for part in first.parts.values())
         # Beside what is of use, the variants of those that moved.
@@ -133,27 +133,27 @@ class BottlenecksTest(absltest.TestCase):
         self.assertEqual(second.reused, count)
 
     def test_strict_makes_it_an_error(self):
-        (self.pictures / "b/2.png").write_bytes(b"")
+        (self.images / "b/2.png").write_bytes(b"")
         with self.assertRaisesRegex(
             UserError, "2.png cannot be read: it is an empty file.*--strict"
         ):
             self.compute(strict=True)
 
-    def test_parts_have_their_own_pictures(self):
+    def test_parts_have_their_own_images(self):
         result = self.compute()
         part = result.part(TRAINING)
-        self.assertEqual(part.pictures, result.dataset.split(TRAINING))
-        self.assertEqual(part.categories.tolist(), [p.category for p in part.pictures])
-        self.assertEqual(part.vectors.shape, (len(part.pictures), 1280))
+        self.assertEqual(part.images, result.dataset.split(TRAINING))
+        self.assertEqual(part.class_ids.tolist(), [p.class_id for p in part.images])
+        self.assertEqual(part.vectors.shape, (len(part.images), 1280))
         some = result.part(TEST).sample(1, seed=3)
-        self.assertLen(some.pictures, 1)
-        self.assertEqual(some.pictures, result.part(TEST).sample(1, seed=3).pictures)
+        self.assertLen(some.images, 1)
+        self.assertEqual(some.images, result.part(TEST).sample(1, seed=3).images)
 
-    def test_training_pictures_are_distorted_and_no_others(self):
+    def test_training_images_are_distorted_and_no_others(self):
         plain = self.compute()
         some = self.compute(distortions=dataclasses.replace(_DISTORTIONS, per_image=2))
         training = some.part(TRAINING)
-        count = len(training.pictures)
+        count = len(training.images)
         self.assertEqual(some.computed, 2 * count)
         self.assertEqual(training.variants.shape, (count, 3, 1280))
         np.testing.assert_array_equal(training.vectors, plain.part(TRAINING).vectors)
@@ -162,14 +162,14 @@ class BottlenecksTest(absltest.TestCase):
         self.assertTrue((first != second).any(axis=1).all())
         for part in (VALIDATION, TEST):
             np.testing.assert_array_equal(some.part(part).variants, plain.part(part).variants)
-        vectors, categories = training.examples()
+        vectors, class_ids = training.examples()
         np.testing.assert_array_equal(vectors[1::3], first)
-        self.assertEqual(categories.tolist(), np.repeat(training.categories, 3).tolist())
+        self.assertEqual(class_ids.tolist(), np.repeat(training.class_ids, 3).tolist())
 
     def test_more_variants_compute_only_the_new_ones(self):
         few = self.compute(distortions=dataclasses.replace(_DISTORTIONS, per_image=1))
         more = self.compute(distortions=dataclasses.replace(_DISTORTIONS, per_image=3))
-        count = len(more.part(TRAINING).pictures)
+        count = len(more.part(TRAINING).images)
         self.assertEqual(more.computed, 2 * count)
         np.testing.assert_array_equal(
             more.part(TRAINING).variants[:, :2], few.part(TRAINING).variants
@@ -182,20 +182,20 @@ class BottlenecksTest(absltest.TestCase):
         for change in ({"random_crop": 11}, {"flip_left_right": False}, {"seed": 1}):
             other = dataclasses.replace(_DISTORTIONS, per_image=1, **change)
             result = self.compute(distortions=other)
-            self.assertEqual(result.computed, len(result.part(TRAINING).pictures), change)
+            self.assertEqual(result.computed, len(result.part(TRAINING).images), change)
 
-    def test_the_same_picture_under_two_names_is_computed_for_each_part_it_is_in(self):
-        shutil.copy(self.pictures / "a/0.png", self.pictures / "a/copy.png")
+    def test_the_same_image_under_two_names_is_computed_for_each_part_it_is_in(self):
+        shutil.copy(self.images / "a/0.png", self.images / "a/copy.png")
         options = dataclasses.replace(_DISTORTIONS, per_image=1)
         result = self.compute(distortions=options)
-        self.assertLen(result.dataset.pictures, 9)
+        self.assertLen(result.dataset.images, 9)
         self.assertEqual(self.compute(distortions=options).computed, 0)
 
-    def test_equal_pictures_are_pointed_out_once(self):
-        shutil.copy(self.pictures / "a/0.png", self.pictures / "b/same.png")
+    def test_equal_images_are_pointed_out_once(self):
+        shutil.copy(self.images / "a/0.png", self.images / "b/same.png")
         with self.assertLogs(level="WARNING") as logs:
             result = self.compute()
-        self.assertIn("in two categories", "\n".join(logs.output))
+        self.assertIn("in two classes", "\n".join(logs.output))
         with self.assertNoLogs(level="WARNING"):
             compute_bottlenecks(result.dataset, self.backbone, "float32", self.cache, told=True)
 
@@ -221,9 +221,9 @@ class BottlenecksTest(absltest.TestCase):
         self.assertEqual(closed, -1)
         self.assertLessEqual(max(given), 4)
         training = result.part(TRAINING)
-        self.assertEqual(sum(given), 22 * len(training.pictures) + 8 - len(training.pictures))
-        for picture, vectors in zip(training.pictures, training.variants, strict=True):
-            data = picture.path.read_bytes()
+        self.assertEqual(sum(given), 22 * len(training.images) + 8 - len(training.images))
+        for image, vectors in zip(training.images, training.variants, strict=True):
+            data = image.path.read_bytes()
             digest = hashlib.sha256(data).digest()
             made = distortions.variants(data, digest, range(22), 224, 224, options)
             means = [np.float16(one.mean(dtype=np.float32)) for one in made]

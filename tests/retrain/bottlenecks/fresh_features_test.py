@@ -12,7 +12,7 @@ from retrain.backbones import efficientnet_lite0, engines
 from retrain.bottlenecks.fresh_features import FreshFeatures
 from retrain.config import DistortionOptions
 from retrain.data import distortions
-from retrain.data.dataset import Picture
+from retrain.data.dataset import ImageFile
 from retrain.data.splits import TRAINING
 from retrain.errors import UserError
 
@@ -31,22 +31,22 @@ class FreshFeaturesTest(parameterized.TestCase):
         super().setUp()
         folder = Path(self.create_tempdir().full_path)
         rng = np.random.default_rng(0)
-        self.pictures = []
+        self.images = []
         for number in range(3):
             path = folder / f"{number}.png"
             scene = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8))
             scene.resize((80, 60), Image.Resampling.BICUBIC).save(path)
-            self.pictures.append(Picture(path, number % 2, TRAINING, 0.5))
+            self.images.append(ImageFile(path, number % 2, TRAINING, 0.5))
 
     def fresh(self, engine: str = engines.FLOAT32, **changes) -> FreshFeatures:
         options = dataclasses.replace(_OPTIONS, **changes)
-        return FreshFeatures(self.pictures, self.backbone, engine, options)
+        return FreshFeatures(self.images, self.backbone, engine, options)
 
     def distorted(self, row: int, number: int) -> np.ndarray:
-        data = self.pictures[row].path.read_bytes()
+        data = self.images[row].path.read_bytes()
         digest = hashlib.sha256(data).digest()
-        (picture,) = distortions.variants(data, digest, [number], 224, 224, _OPTIONS)
-        return picture
+        (image,) = distortions.variants(data, digest, [number], 224, 224, _OPTIONS)
+        return image
 
     @parameterized.parameters(engines.FLOAT32, engines.TENSORFLOW)
     def test_are_those_of_one_distortion_after_the_other(self, engine):
@@ -54,8 +54,8 @@ class FreshFeaturesTest(parameterized.TestCase):
         rows = np.array([2, 0, 0, 1] * 5)
         found = self.fresh(engine).of(rows)
         self.assertEqual((found.shape, found.dtype), ((20, 1280), np.float32))
-        pictures = np.stack([self.distorted(row, n) for n, row in enumerate(rows, 1)])
-        wanted = engines.engine(engines.FLOAT32, self.backbone).load().features(pictures)
+        images = np.stack([self.distorted(row, n) for n, row in enumerate(rows, 1)])
+        wanted = engines.engine(engines.FLOAT32, self.backbone).load().features(images)
         np.testing.assert_allclose(found, wanted, atol=1e-3)
 
     def test_no_two_are_alike_in_any_step(self):
@@ -78,16 +78,16 @@ class FreshFeaturesTest(parameterized.TestCase):
         with self.assertRaises(AttributeError):
             fresh.of(np.array([0]))
 
-    def test_a_picture_that_is_lost_meanwhile_is_named(self):
+    def test_an_image_that_is_lost_meanwhile_is_named(self):
         fresh = self.fresh()
-        self.pictures[1].path.unlink()
+        self.images[1].path.unlink()
         fresh.of(np.array([0, 2]))
         with self.assertRaisesRegex(UserError, r"1\.png cannot be read any more: No such file"):
             fresh.of(np.array([0, 1]))
 
-    def test_a_picture_that_is_damaged_meanwhile_is_named(self):
+    def test_an_image_that_is_damaged_meanwhile_is_named(self):
         fresh = self.fresh()
-        self.pictures[2].path.write_bytes(b"no picture")
+        self.images[2].path.write_bytes(b"no image")
         with self.assertRaisesRegex(UserError, r"2\.png cannot be read any more: it is not a JPEG"):
             fresh.of(np.array([2]))
 

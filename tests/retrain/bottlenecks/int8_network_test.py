@@ -1,4 +1,4 @@
-"""The int8 network is made once for the pictures it is measured on, and found again."""
+"""The int8 network is made once for the images it is measured on, and found again."""
 
 import dataclasses
 import hashlib
@@ -32,35 +32,35 @@ class Int8NetworkTest(absltest.TestCase):
         super().setUp()
         self.folder = Path(self.create_tempdir().full_path)
         self.cache = self.folder / "cache"
-        self.pictures = self.folder / "pictures"
+        self.images = self.folder / "pictures"
 
-    def draw(self, count: int, categories: tuple[str, ...] = ("a", "b")) -> Dataset:
-        """Draws `count` training pictures of each category, and one for the test."""
+    def draw(self, count: int, class_ids: tuple[str, ...] = ("a", "b")) -> Dataset:
+        """Draws `count` training images of each class, and one for the test."""
         rng = np.random.default_rng(0)
         for part in ("pictures", "tests"):
-            for category in categories:
-                (self.folder / part / category).mkdir(parents=True)
+            for class_id in class_ids:
+                (self.folder / part / class_id).mkdir(parents=True)
                 for number in range(count if part == "pictures" else 1):
                     scene = Image.fromarray(rng.integers(0, 256, (4, 5, 3), np.uint8))
-                    path = self.folder / part / category / f"{number}.png"
+                    path = self.folder / part / class_id / f"{number}.png"
                     scene.resize((50, 40)).save(path)
         return self.scan()
 
     def scan(self, folder: Path | None = None) -> Dataset:
         options = SplitOptions(validation_percentage=0, test_dir=self.folder / "tests")
-        return scan_dataset(folder or self.pictures, options)
+        return scan_dataset(folder or self.images, options)
 
     def network(self, dataset: Dataset, **changes) -> bytes:
         backbone = dataclasses.replace(self.backbone, **changes)
-        return int8_network.for_pictures(dataset, backbone, self.cache)
+        return int8_network.for_images(dataset, backbone, self.cache)
 
     def kept(self) -> list[Path]:
         return sorted(self.cache.glob("*.tflite"))
 
     def repaint(self, count: int) -> None:
-        """Makes `count` training pictures other ones."""
-        for number, picture in enumerate(self.scan().split(TRAINING)[:count]):
-            Image.new("RGB", (50, 40), (number, 0, 0)).save(picture.path)
+        """Makes `count` training images other ones."""
+        for number, image in enumerate(self.scan().split(TRAINING)[:count]):
+            Image.new("RGB", (50, 40), (number, 0, 0)).save(image.path)
 
     def plant(self) -> None:
         """Puts another network where the one that was made is."""
@@ -75,7 +75,7 @@ class Int8NetworkTest(absltest.TestCase):
         self.assertEqual(path.read_bytes(), made)
         self.assertCountEqual(self.cache.iterdir(), [path, path.with_suffix(".json")])
         content = json.loads(path.with_suffix(".json").read_text())
-        digests = [hashlib.sha256(p.read_bytes()).hexdigest() for p in self.pictures.glob("*/*")]
+        digests = [hashlib.sha256(p.read_bytes()).hexdigest() for p in self.images.glob("*/*")]
         self.assertCountEqual(content["pictures"], digests)
 
     def test_is_found_again(self):
@@ -84,19 +84,19 @@ class Int8NetworkTest(absltest.TestCase):
         self.plant()
         self.assertEqual(self.network(self.scan()), self.another)
 
-    def test_is_found_again_for_pictures_in_another_place_or_order(self):
+    def test_is_found_again_for_images_in_another_place_or_order(self):
         # More than are drawn, some of them with equal names.
         dataset = self.draw(60)
-        (self.pictures / "a/inside").mkdir()
-        for path in sorted((self.pictures / "b").iterdir())[:40]:
-            shutil.move(path, self.pictures / "a/inside" / path.name)
+        (self.images / "a/inside").mkdir()
+        for path in sorted((self.images / "b").iterdir())[:40]:
+            shutil.move(path, self.images / "a/inside" / path.name)
         dataset = self.scan()
         self.assertLen(dataset.split(TRAINING), 120)
         self.network(dataset)
         self.plant()
-        backwards = dataclasses.replace(dataset, pictures=dataset.pictures[::-1])
+        backwards = dataclasses.replace(dataset, images=dataset.images[::-1])
         self.assertEqual(self.network(backwards), self.another)
-        self.pictures.rename(self.folder / "moved")
+        self.images.rename(self.folder / "moved")
         self.assertEqual(self.network(self.scan(self.folder / "moved")), self.another)
         self.assertLen(self.kept(), 1)
 
@@ -107,7 +107,7 @@ class Int8NetworkTest(absltest.TestCase):
         self.network(self.scan())
         self.assertLen(self.kept(), 1)
 
-    def test_is_kept_while_half_of_its_pictures_are_still_learned_from(self):
+    def test_is_kept_while_half_of_its_images_are_still_learned_from(self):
         self.network(self.draw(10))
         self.plant()
         self.repaint(10)
@@ -116,25 +116,25 @@ class Int8NetworkTest(absltest.TestCase):
         self.assertNotEqual(self.network(self.scan()), self.another)
         self.assertLen(self.kept(), 2)
 
-    def test_is_kept_when_pictures_are_added(self):
+    def test_is_kept_when_images_are_added(self):
         dataset = self.draw(60)
         self.network(dataset)
         self.plant()
         for number in range(3):
-            Image.new("RGB", (50, 40), (0, number, 0)).save(self.pictures / f"a/new{number}.png")
+            Image.new("RGB", (50, 40), (0, number, 0)).save(self.images / f"a/new{number}.png")
         self.assertEqual(self.network(self.scan()), self.another)
         self.assertLen(self.kept(), 1)
 
-    def test_the_one_with_the_most_pictures_in_common_is_taken(self):
+    def test_the_one_with_the_most_images_in_common_is_taken(self):
         first = self.network(self.draw(10))
-        shutil.copytree(self.pictures, self.folder / "first")
+        shutil.copytree(self.images, self.folder / "first")
         self.repaint(20)
         second = self.network(self.scan())
-        for category in ("a", "b"):
-            (self.pictures / category / "9.png").unlink()
-            shutil.copytree(self.folder / "first" / category, self.pictures / category / "first")
+        for class_id in ("a", "b"):
+            (self.images / class_id / "9.png").unlink()
+            shutil.copytree(self.folder / "first" / class_id, self.images / class_id / "first")
         self.assertEqual(self.network(self.scan()), first)
-        for path in sorted(self.pictures.glob("*/first/*.png"))[:10]:
+        for path in sorted(self.images.glob("*/first/*.png"))[:10]:
             path.unlink()
         self.assertEqual(self.network(self.scan()), second)
         self.assertLen(self.kept(), 2)
@@ -145,12 +145,12 @@ class Int8NetworkTest(absltest.TestCase):
         there = self.network(self.scan())
         self.assertCountEqual([path.read_bytes() for path in self.kept()], [here, there])
 
-    def test_test_pictures_have_no_part_in_it(self):
+    def test_test_images_have_no_part_in_it(self):
         dataset = self.draw(10)
         self.network(dataset)
         before = {path: path.read_bytes() for path in self.cache.iterdir()}
-        for picture in dataset.split(TEST):
-            Image.new("RGB", (50, 40), "red").save(picture.path)
+        for image in dataset.split(TEST):
+            Image.new("RGB", (50, 40), "red").save(image.path)
         self.network(self.scan())
         self.assertEqual({path: path.read_bytes() for path in self.cache.iterdir()}, before)
 
@@ -158,7 +158,7 @@ class Int8NetworkTest(absltest.TestCase):
         dataset = self.draw(10)
         made = self.network(dataset)
         (path,) = self.kept()
-        for damaged in ("", "[]", "{}", '{"pictures": 3}', "\0"):
+        for damaged in ("", "[]", "{}", '{"images": 3}', "\0"):
             self.plant()
             path.with_suffix(".json").write_text(damaged)
             self.assertEqual(self.network(dataset), made)
@@ -178,9 +178,9 @@ class Int8NetworkTest(absltest.TestCase):
 
     def test_channels_are_in_the_order_that_the_backbone_wants(self):
         made = self.network(self.draw(10))
-        for path in self.pictures.glob("*/*.png"):
-            with Image.open(path) as picture:
-                swapped = np.asarray(picture)[..., ::-1]
+        for path in self.images.glob("*/*.png"):
+            with Image.open(path) as image:
+                swapped = np.asarray(image)[..., ::-1]
             Image.fromarray(swapped).save(path)
         self.assertNotEqual(self.network(self.scan()), made)
         self.assertEqual(self.network(self.scan(), channel_order="BGR", fingerprint="bgr"), made)
@@ -196,14 +196,14 @@ class Int8NetworkTest(absltest.TestCase):
             self.assertIn(f"{path} is damaged", "\n".join(logs.output))
             self.assertEqual(path.read_bytes(), made)
 
-    def test_too_few_pictures_that_can_be_read_are_told_with_what_to_do(self):
+    def test_too_few_images_that_can_be_read_are_told_with_what_to_do(self):
         dataset = self.draw(11)
-        first, second, third, *_ = (picture.path for picture in dataset.split(TRAINING))
-        first.write_bytes(b"no picture")
+        first, second, third, *_ = (image.path for image in dataset.split(TRAINING))
+        first.write_bytes(b"no image")
         second.unlink()
         with self.assertLogs(level="INFO") as logs:
             self.network(dataset)
-        self.assertIn("measured on 20 pictures", "\n".join(logs.output))
+        self.assertIn("measured on 20 images", "\n".join(logs.output))
         third.write_bytes(b"")
         shutil.rmtree(self.cache)
         with self.assertRaises(UserError) as caught:

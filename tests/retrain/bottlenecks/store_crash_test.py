@@ -69,7 +69,7 @@ class BottleneckStoreCrashTest(absltest.TestCase):
 
         with contextlib.closing(sqlite3.connect(self.folder / FILE_NAME)) as raw:
             self.assertEqual(raw.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
-            stored = {digest for (digest,) in raw.execute("SELECT picture FROM bottlenecks")}
+            stored = {digest for (digest,) in raw.execute("SELECT image FROM bottlenecks")}
 
         with open_store(self.folder) as store:
             for run, batches in enumerate(put):

@@ -144,7 +144,7 @@ class BottleneckStoreTest(absltest.TestCase):
             np.testing.assert_array_equal(read, [_vector("b"), _vector("a")])
             self.assertEqual(read.dtype, np.float16)
 
-    def test_nothing_of_another_recipe_variant_or_picture_is_read(self):
+    def test_nothing_of_another_recipe_variant_or_image_is_read(self):
         with open_store(self.folder) as store:
             store.put_many("recipe", [(_digest("a"), 1, _vector("a"))])
             store.put_many("other", _rows("b"))
@@ -192,7 +192,7 @@ class BottleneckStoreTest(absltest.TestCase):
         with contextlib.closing(sqlite3.connect(self.path)) as raw:
             for blob, name in ((b"\0" * 2 * (_WIDTH - 1), "a"), (b"", "b"), (b"\0" * 9999, "c")):
                 raw.execute(
-                    "UPDATE bottlenecks SET vector = ? WHERE picture = ?", (blob, _digest(name))
+                    "UPDATE bottlenecks SET vector = ? WHERE image = ?", (blob, _digest(name))
                 )
             raw.commit()
         with open_store(self.folder) as store:
@@ -232,12 +232,12 @@ class BottleneckStoreTest(absltest.TestCase):
     # States of files.
 
     def test_a_moved_file_is_known_and_a_changed_one_is_not(self):
-        picture = self.folder / "a.png"
-        picture.write_bytes(b"one")
+        image = self.folder / "a.png"
+        image.write_bytes(b"one")
         with open_store(self.folder) as store:
-            self.assertEqual(store.digests([_state(picture)]), [None])
-            store.remember([(_state(picture), _digest("one"))])
-        # Renaming sets ctime on most file systems, so a picture is moved with its folder here.
+            self.assertEqual(store.digests([_state(image)]), [None])
+            store.remember([(_state(image), _digest("one"))])
+        # Renaming sets ctime on most file systems, so an image is moved with its folder here.
         (self.folder / "old").mkdir()
         inside = self.folder / "old" / "b.png"
         inside.write_bytes(b"two")
@@ -246,14 +246,14 @@ class BottleneckStoreTest(absltest.TestCase):
             (self.folder / "old").rename(self.folder / "new")
             moved = _state(self.folder / "new" / "b.png")
             self.assertEqual(
-                store.digests([moved, _state(picture), moved]),
+                store.digests([moved, _state(image), moved]),
                 [_digest("two"), _digest("one"), _digest("two")],
             )
-            before = _state(picture)
-            picture.write_bytes(b"ONE!")
-            self.assertEqual(store.digests([_state(picture)]), [None])
-            store.remember([(_state(picture), _digest("ONE!"))])
-            self.assertEqual(store.digests([before, _state(picture)]), [None, _digest("ONE!")])
+            before = _state(image)
+            image.write_bytes(b"ONE!")
+            self.assertEqual(store.digests([_state(image)]), [None])
+            store.remember([(_state(image), _digest("ONE!"))])
+            self.assertEqual(store.digests([before, _state(image)]), [None, _digest("ONE!")])
 
     def test_each_part_of_a_state_counts(self):
         state = FileState(1, 2, 3, 4, 5)
@@ -285,11 +285,11 @@ class BottleneckStoreTest(absltest.TestCase):
             self.assertEqual(FileState(1, 2, 3, mtime, ctime).settled(now), expected)
 
     def test_a_file_just_written_is_not_settled_however_old_it_pretends_to_be(self):
-        picture = self.folder / "a.png"
-        picture.write_bytes(b"one")
-        os.utime(picture, (0, 0))
-        self.assertFalse(_state(picture).settled(time.time_ns()))
-        self.assertTrue(_state(picture).settled(time.time_ns() + 5 * 10**9))
+        image = self.folder / "a.png"
+        image.write_bytes(b"one")
+        os.utime(image, (0, 0))
+        self.assertFalse(_state(image).settled(time.time_ns()))
+        self.assertTrue(_state(image).settled(time.time_ns() + 5 * 10**9))
 
     # Several processes.
 

@@ -19,7 +19,7 @@ from retrain.data.distortions import UNDISTORTED
 
 _SIDE = 64
 _MANY = 400
-_DIGEST = hashlib.sha256(b"a picture").digest()
+_DIGEST = hashlib.sha256(b"an image").digest()
 _ALL = DistortionOptions(
     random_crop=10, random_scale=20, random_brightness=30, flip_left_right=True, seed=5
 )
@@ -31,8 +31,8 @@ import hashlib
 from retrain.config import DistortionOptions
 from tests import distortions_test as test
 options = DistortionOptions(10, 20, 30, True, seed=5)
-for picture in test.made(test.noise(), [2, 1], options):
-    print(hashlib.sha256(picture.tobytes()).hexdigest())
+for image in test.made(test.noise(), [2, 1], options):
+    print(hashlib.sha256(image.tobytes()).hexdigest())
 """
 
 
@@ -77,17 +77,17 @@ def flat(level: int) -> bytes:
 
 
 def ramps() -> bytes:
-    """Draws a picture whose red tells the column, and whose green tells the row."""
+    """Draws an image whose red tells the column, and whose green tells the row."""
     rows, columns = np.mgrid[:256, :256]
     return png(np.stack([columns, rows, 0 * rows], axis=-1))
 
 
-def window(picture: np.ndarray) -> Window:
+def window(image: np.ndarray) -> Window:
     # The resizing filter leaves out what is beyond the border, which bends the ramps there.
     inner = slice(4, -4)
     centres = (np.arange(_SIDE) + 0.5)[inner]
     bounds = []
-    for levels in (picture[:, :, 0].mean(axis=0), picture[:, :, 1].mean(axis=1)):
+    for levels in (image[:, :, 0].mean(axis=0), image[:, :, 1].mean(axis=1)):
         slope, first = np.polyfit(centres, (levels[inner] + 0.5) / 256, 1)
         bounds += [first, first + slope * _SIDE]
     return Window(*bounds)
@@ -105,7 +105,7 @@ def made(
 
 
 def windows(options: DistortionOptions, count: int = _MANY) -> list[Window]:
-    return [window(picture) for picture in made(ramps(), range(1, count + 1), options)]
+    return [window(image) for image in made(ramps(), range(1, count + 1), options)]
 
 
 class MathematicsTest(parameterized.TestCase):
@@ -125,7 +125,7 @@ class MathematicsTest(parameterized.TestCase):
             self.assertAlmostEqual(seen.scale, 1 + percent / 100, delta=0.01)
             self.assertAlmostEqual(seen.right - seen.left, seen.bottom - seen.top, delta=0.01)
 
-    def test_a_crop_is_at_any_place_in_the_picture(self):
+    def test_a_crop_is_at_any_place_in_the_image(self):
         seen = windows(DistortionOptions(random_crop=50))
         self.assert_uniform([one.across for one in seen], 0, 1)
         self.assert_uniform([one.down for one in seen], 0, 1)
@@ -140,7 +140,7 @@ class MathematicsTest(parameterized.TestCase):
         seen = windows(DistortionOptions(random_crop=50, random_scale=40))
         self.assert_uniform([one.scale for one in seen], 1.5, 1.5 * 1.4)
 
-    def test_windows_stay_in_the_picture(self):
+    def test_windows_stay_in_the_image(self):
         for seen in windows(DistortionOptions(random_crop=100, random_scale=100)):
             for bound in seen:
                 self.assertBetween(bound, -0.01, 1.01)
@@ -165,10 +165,10 @@ class MathematicsTest(parameterized.TestCase):
 
     def test_brightness_is_a_factor_that_is_as_often_above_one_as_below(self):
         options = DistortionOptions(random_brightness=30)
-        pictures = made(flat(160), range(1, _MANY + 1), options)
-        for picture in pictures:
-            self.assertEqual(picture.min(), picture.max())
-        self.assert_uniform([picture.mean() / 160 for picture in pictures], 0.7, 1.3)
+        images = made(flat(160), range(1, _MANY + 1), options)
+        for image in images:
+            self.assertEqual(image.min(), image.max())
+        self.assert_uniform([image.mean() / 160 for image in images], 0.7, 1.3)
 
     def test_brightness_multiplies_every_level_and_stays_in_range(self):
         options = DistortionOptions(random_brightness=80)
@@ -176,20 +176,20 @@ class MathematicsTest(parameterized.TestCase):
         data = png(np.broadcast_to(levels[np.newaxis, :, np.newaxis], (256, 256, 3)))
         brightened = made(data, range(1, 40), options, height=256, width=256)
         grey = made(flat(100), range(1, 40), options)
-        for picture, of_100 in zip(brightened, grey, strict=True):
+        for image, of_100 in zip(brightened, grey, strict=True):
             # The factor is known to half a level of 100.
             wanted = np.minimum(levels * (of_100.mean() / 100), 255)
-            np.testing.assert_allclose(picture[0, :, 0], wanted, atol=0.5 + 255 * 0.005)
-            self.assertTrue((np.diff(picture[0, :, 0].astype(int)) >= 0).all())
-        self.assertEqual(max(picture.max() for picture in brightened), 255)
-        self.assertEqual({picture.min() for picture in brightened}, {0})
+            np.testing.assert_allclose(image[0, :, 0], wanted, atol=0.5 + 255 * 0.005)
+            self.assertTrue((np.diff(image[0, :, 0].astype(int)) >= 0).all())
+        self.assertEqual(max(image.max() for image in brightened), 255)
+        self.assertEqual({image.min() for image in brightened}, {0})
 
     def test_brightness_and_mirroring_are_drawn_apart(self):
         options = DistortionOptions(random_crop=20, random_brightness=50, flip_left_right=True)
         ramp = np.broadcast_to(np.linspace(60, 160, 256)[np.newaxis, :, np.newaxis], (80, 256, 3))
-        pictures = made(png(ramp), range(1, _MANY + 1), options)
-        mirrored = [picture[0, 0, 0] > picture[0, -1, 0] for picture in pictures]
-        brightness = [picture.mean() for picture in pictures]
+        images = made(png(ramp), range(1, _MANY + 1), options)
+        mirrored = [image[0, 0, 0] > image[0, -1, 0] for image in images]
+        brightness = [image.mean() for image in images]
         self.assertAlmostEqual(np.corrcoef(mirrored, brightness)[0, 1], 0, delta=0.2)
 
     def test_it_is_the_original_s_resize_and_crop_in_one_step(self):
@@ -210,9 +210,9 @@ class MathematicsTest(parameterized.TestCase):
 class SamenessTest(parameterized.TestCase):
     def test_a_variant_is_the_same_in_any_order_and_company(self):
         together = made(noise(), [4, UNDISTORTED, 2, 1], _ALL)
-        for number, picture in zip([4, UNDISTORTED, 2, 1], together, strict=True):
+        for number, image in zip([4, UNDISTORTED, 2, 1], together, strict=True):
             (alone,) = made(noise(), [number], _ALL)
-            np.testing.assert_array_equal(picture, alone)
+            np.testing.assert_array_equal(image, alone)
 
     def test_a_variant_is_the_same_in_any_process(self):
         here = [hashlib.sha256(one.tobytes()).hexdigest() for one in made(noise(), [2, 1], _ALL)]
@@ -227,45 +227,45 @@ class SamenessTest(parameterized.TestCase):
         seen = windows(DistortionOptions(flip_left_right=True), len(_MIRRORED))
         self.assertEqual("".join(str(int(one.mirrored)) for one in seen), _MIRRORED)
 
-    def test_number_seed_and_picture_each_make_another_variant(self):
+    def test_number_seed_and_image_each_make_another_variant(self):
         variants = [
             *made(noise(), [1, 2, 3], _ALL),
             *made(noise(), [1], DistortionOptions(10, 20, 30, True, seed=6)),
             *made(noise(), [1], _ALL, digest=hashlib.sha256(b"another").digest()),
         ]
-        self.assertLen({picture.tobytes() for picture in variants}, 5)
+        self.assertLen({image.tobytes() for image in variants}, 5)
 
     def test_the_number_of_variants_changes_none(self):
         few, more = (DistortionOptions(random_crop=10, per_image=n) for n in (1, 8))
         np.testing.assert_array_equal(made(noise(), [1], few), made(noise(), [1], more))
 
     @parameterized.parameters("JPEG", "PNG")
-    def test_the_first_is_the_picture_as_it_is_everywhere_else(self, file_format):
+    def test_the_first_is_the_image_as_it_is_everywhere_else(self, file_format):
         rng = np.random.default_rng(2)
-        picture = Image.fromarray(rng.integers(0, 256, (60, 80, 3), np.uint8)).resize((1000, 700))
+        image = Image.fromarray(rng.integers(0, 256, (60, 80, 3), np.uint8)).resize((1000, 700))
         exif = Image.Exif()
         exif[0x0112] = 6  # To be turned by 90 degrees.
         file = io.BytesIO()
-        picture.save(file, file_format, exif=exif)
+        image.save(file, file_format, exif=exif)
         first, _ = made(file.getvalue(), [UNDISTORTED, 1], _ALL)
         np.testing.assert_array_equal(first, pixels.decode(file.getvalue(), _SIDE, _SIDE))
 
 
-class PictureTest(parameterized.TestCase):
+class ImageTest(parameterized.TestCase):
     @parameterized.parameters("JPEG", "PNG")
-    def test_large_pictures_show_what_small_ones_show(self, file_format):
+    def test_large_images_show_what_small_ones_show(self, file_format):
         rng = np.random.default_rng(3)
         scene = Image.fromarray(rng.integers(0, 256, (12, 16, 3), np.uint8))
-        pictures = []
+        images = []
         for size in ((320, 240), (2400, 1800)):
             file = io.BytesIO()
             scene.resize(size, Image.Resampling.BICUBIC).save(file, file_format, quality=95)
-            pictures.append(made(file.getvalue(), range(1, 9), _ALL))
-        for small, large in zip(*pictures, strict=True):
+            images.append(made(file.getvalue(), range(1, 9), _ALL))
+        for small, large in zip(*images, strict=True):
             self.assertLess(np.abs(small.astype(int) - large).mean(), 2)
 
     @parameterized.parameters(("JPEG", 2), ("MPO", 2), ("PNG", 1), ("BMP", 1), ("WEBP", 1))
-    def test_a_picture_is_decoded_once_and_a_jpeg_once_more_as_it_is(self, file_format, times):
+    def test_an_image_is_decoded_once_and_a_jpeg_once_more_as_it_is(self, file_format, times):
         file = io.BytesIO()
         Image.open(io.BytesIO(noise(700, 900))).save(file, file_format)
         data = file.getvalue()
@@ -273,19 +273,19 @@ class PictureTest(parameterized.TestCase):
             first, *distorted = made(data, range(9), _ALL)
         self.assertEqual(upright.call_count, times)
         np.testing.assert_array_equal(first, pixels.decode(data, _SIDE, _SIDE))
-        for number, picture in enumerate(distorted, 1):
+        for number, image in enumerate(distorted, 1):
             (alone,) = made(data, [number], _ALL)
-            np.testing.assert_array_equal(picture, alone)
+            np.testing.assert_array_equal(image, alone)
 
     @parameterized.parameters((1, 1), (1, 300), (300, 1), (2, 3), (3000, 1), (900, 1200))
-    def test_pictures_of_any_size_have_variants_of_one_size(self, height, width):
+    def test_images_of_any_size_have_variants_of_one_size(self, height, width):
         options = DistortionOptions(100, 100, 100, True)
-        for picture in made(noise(height, width), range(9), options, height=40, width=56):
-            self.assertEqual((picture.shape, picture.dtype), ((40, 56, 3), np.uint8))
+        for image in made(noise(height, width), range(9), options, height=40, width=56):
+            self.assertEqual((image.shape, image.dtype), ((40, 56, 3), np.uint8))
 
-    def test_what_is_no_picture_is_told(self):
-        for data in (b"", b"no picture", noise()[:200]):
-            with self.assertRaises(pixels.UnreadablePictureError):
+    def test_what_is_no_image_is_told(self):
+        for data in (b"", b"no image", noise()[:200]):
+            with self.assertRaises(pixels.UnreadableImageError):
                 made(data, [1], _ALL)
 
 

@@ -1,4 +1,4 @@
-"""All pictures are found, once, where they are; everything else is counted."""
+"""All images are found, once, where they are; everything else is counted."""
 
 import os
 import shutil
@@ -32,7 +32,7 @@ class FoldersTest(absltest.TestCase):
         path.symlink_to(self.folder / target)
 
     def listing(self) -> folders.Listing:
-        return folders.list_pictures({"image_dir": self.root})["image_dir"]
+        return folders.list_images({"image_dir": self.root})["image_dir"]
 
     def test_finds_all_kinds_in_any_case(self):
         names = [
@@ -40,22 +40,20 @@ class FoldersTest(absltest.TestCase):
             for end in ("jpg", "JPG", "jpeg", "Png", "bmp", "GIF", "webp", "HEIC", "avif")
         ]
         self.make(*(f"photos/cat/{name}" for name in names))
-        self.assertEqual(self.listing().pictures, {"cat": sorted(names)})
+        self.assertEqual(self.listing().images, {"cat": sorted(names)})
 
-    def test_sorts_categories_and_pictures(self):
+    def test_sorts_classes_and_images(self):
         self.make("photos/b/2.jpg", "photos/b/1.jpg", "photos/a/z/1.jpg", "photos/a/x.jpg")
         self.assertEqual(
-            list(self.listing().pictures.items()),
+            list(self.listing().images.items()),
             [("a", ["x.jpg", "z/1.jpg"]), ("b", ["1.jpg", "2.jpg"])],
         )
 
-    def test_includes_sub_folders_of_a_category(self):
+    def test_includes_sub_folders_of_a_class(self):
         self.make("photos/cat/1.jpg", "photos/cat/old/2.jpg", "photos/cat/old/x.jpg/3.jpg")
-        self.assertEqual(
-            self.listing().pictures, {"cat": ["1.jpg", "old/2.jpg", "old/x.jpg/3.jpg"]}
-        )
+        self.assertEqual(self.listing().images, {"cat": ["1.jpg", "old/2.jpg", "old/x.jpg/3.jpg"]})
 
-    def test_counts_what_is_no_picture(self):
+    def test_counts_what_is_no_image(self):
         self.make(
             "photos/LICENSE",
             "photos/cat/.DS_Store",
@@ -71,7 +69,7 @@ class FoldersTest(absltest.TestCase):
         self.link("photos/cat/3.jpg", "photos/cat/3.jpg")
         os.mkfifo(self.root / "cat" / "4.jpg")
         listing = self.listing()
-        self.assertEqual(listing.pictures, {"cat": ["1.jpg"]})
+        self.assertEqual(listing.images, {"cat": ["1.jpg"]})
         self.assertEqual(
             listing.ignored,
             {
@@ -85,12 +83,12 @@ class FoldersTest(absltest.TestCase):
         )
         self.assertEqual((listing.loose, listing.empty, listing.again), (0, [], []))
 
-    def test_names_folders_without_pictures(self):
+    def test_names_folders_without_images(self):
         self.make("photos/cat/1.jpg", "photos/notes/a.txt")
         (self.root / "dog" / "old").mkdir(parents=True)
         self.assertEqual(self.listing().empty, ["dog", "notes"])
 
-    def test_counts_pictures_outside_the_categories(self):
+    def test_counts_images_outside_the_classes(self):
         self.make("photos/1.jpg", "photos/2.PNG", "photos/cat/1.jpg")
         self.assertEqual(self.listing().loose, 2)
 
@@ -98,13 +96,13 @@ class FoldersTest(absltest.TestCase):
         self.make("store/a.jpg", "store/dogs/b.jpg", "photos/cat/1.jpg")
         self.link("photos/cat/2.jpg", "store/a.jpg")
         self.link("photos/dog", "store/dogs")
-        self.assertEqual(self.listing().pictures, {"cat": ["1.jpg", "2.jpg"], "dog": ["b.jpg"]})
+        self.assertEqual(self.listing().images, {"cat": ["1.jpg", "2.jpg"], "dog": ["b.jpg"]})
 
     def test_root_may_be_a_link(self):
         self.make("photos/cat/1.jpg")
         self.link("link", "photos")
-        listing = folders.list_pictures({"image_dir": self.folder / "link"})["image_dir"]
-        self.assertEqual(listing.pictures, {"cat": ["1.jpg"]})
+        listing = folders.list_images({"image_dir": self.folder / "link"})["image_dir"]
+        self.assertEqual(listing.images, {"cat": ["1.jpg"]})
 
     def test_circles_of_links_end(self):
         self.make("photos/a/1.jpg", "photos/b/2.jpg")
@@ -113,16 +111,16 @@ class FoldersTest(absltest.TestCase):
         self.link("photos/b/other", "photos/a")
         self.link("photos/a/other", "photos/b")
         listing = self.listing()
-        self.assertEqual(listing.pictures, {"a": ["1.jpg"], "b": ["2.jpg"]})
+        self.assertEqual(listing.images, {"a": ["1.jpg"], "b": ["2.jpg"]})
         self.assertEqual(listing.again, ["a/other", "a/self", "b/other"])
 
-    def test_a_link_takes_nothing_from_the_category_where_the_pictures_are(self):
+    def test_a_link_takes_nothing_from_the_class_where_the_images_are(self):
         self.make("photos/dog/puppies/1.jpg", "photos/dog/2.jpg", "photos/cat/3.jpg")
         self.link("photos/cat/a", "photos/dog/puppies")
         self.link("photos/cat/b.jpg", "photos/dog/2.jpg")
         self.link("photos/ape", "photos/dog")
         listing = self.listing()
-        self.assertEqual(listing.pictures, {"cat": ["3.jpg"], "dog": ["2.jpg", "puppies/1.jpg"]})
+        self.assertEqual(listing.images, {"cat": ["3.jpg"], "dog": ["2.jpg", "puppies/1.jpg"]})
         self.assertEqual(listing.again, ["ape", "cat/a", "cat/b.jpg"])
         self.assertEqual(listing.empty, [])
 
@@ -132,33 +130,33 @@ class FoldersTest(absltest.TestCase):
             self.link(f"photos/{category}/x{number}.jpg", "store/1.jpg")
             self.link(f"photos/{category}/y.jpg", "store/2")
         listing = self.listing()
-        self.assertEqual(listing.pictures, {"a": ["x1.jpg", "y.jpg"]})
+        self.assertEqual(listing.images, {"a": ["x1.jpg", "y.jpg"]})
         self.assertEqual(listing.again, ["b/x2.jpg", "b/y.jpg"])
 
-    def test_hard_links_are_pictures_like_others(self):
+    def test_hard_links_are_images_like_others(self):
         self.make("photos/a/1.jpg", "photos/b/2.jpg")
         (self.root / "a" / "3.jpg").hardlink_to(self.root / "b" / "2.jpg")
-        self.assertEqual(self.listing().pictures, {"a": ["1.jpg", "3.jpg"], "b": ["2.jpg"]})
+        self.assertEqual(self.listing().images, {"a": ["1.jpg", "3.jpg"], "b": ["2.jpg"]})
 
-    def test_a_picture_belongs_to_the_later_root_that_leads_to_it(self):
+    def test_an_image_belongs_to_the_later_root_that_leads_to_it(self):
         self.make("photos/a/1.jpg", "photos/a/2.jpg", "photos/a/old/3.jpg", "test/a/4.jpg")
         self.link("test/a/2.jpg", "photos/a/2.jpg")
         self.link("test/a/x", "photos/a/old")
-        listings = folders.list_pictures({"image_dir": self.root, "test_dir": self.folder / "test"})
+        listings = folders.list_images({"image_dir": self.root, "test_dir": self.folder / "test"})
         self.assertEqual(list(listings), ["image_dir", "test_dir"])
-        self.assertEqual(listings["image_dir"].pictures, {"a": ["1.jpg"]})
-        self.assertEqual(listings["test_dir"].pictures, {"a": ["2.jpg", "4.jpg", "x/3.jpg"]})
+        self.assertEqual(listings["image_dir"].images, {"a": ["1.jpg"]})
+        self.assertEqual(listings["test_dir"].images, {"a": ["2.jpg", "4.jpg", "x/3.jpg"]})
 
-    def test_a_root_within_a_root_is_no_category(self):
+    def test_a_root_within_a_root_is_no_class(self):
         self.make("photos/a/1.jpg", "photos/test/a/2.jpg")
         roots = {"image_dir": self.root, "test_dir": self.root / "test"}
-        listing = folders.list_pictures(roots)["image_dir"]
-        self.assertEqual(listing.pictures, {"a": ["1.jpg"]})
+        listing = folders.list_images(roots)["image_dir"]
+        self.assertEqual(listing.images, {"a": ["1.jpg"]})
         self.assertEqual(listing.again, [])
 
     def test_names_that_are_no_valid_text(self):
         self.make("photos/a\udcff/1\udcfe.jpg", "photos/b\n/\t.jpg")
-        self.assertEqual(self.listing().pictures, {"a\udcff": ["1\udcfe.jpg"], "b\n": ["\t.jpg"]})
+        self.assertEqual(self.listing().images, {"a\udcff": ["1\udcfe.jpg"], "b\n": ["\t.jpg"]})
 
 
 class BadRootTest(absltest.TestCase):
@@ -174,19 +172,19 @@ class BadRootTest(absltest.TestCase):
         with self.assertRaisesRegex(
             UserError, f"--image_dir={root} cannot be read: No such file or directory; give a"
         ):
-            folders.list_pictures({"image_dir": root})
+            folders.list_images({"image_dir": root})
 
     def test_file(self):
         root = self.folder / "file"
         root.touch()
         with self.assertRaisesRegex(UserError, f"--test_dir={root} is a file; give a folder"):
-            folders.list_pictures({"image_dir": self.folder, "test_dir": root})
+            folders.list_images({"image_dir": self.folder, "test_dir": root})
 
     def test_the_same_twice(self):
         link = self.folder / "link"
         link.symlink_to(self.folder)
         with self.assertRaisesRegex(UserError, f"--test_dir={link} is the same .* as --image_dir;"):
-            folders.list_pictures({"image_dir": self.folder, "test_dir": link})
+            folders.list_images({"image_dir": self.folder, "test_dir": link})
 
     def assert_unreadable(self, locked: Path) -> None:
         program = """

@@ -1,4 +1,4 @@
-"""Every kind of picture that people have becomes the same upright RGB pixels, or is refused."""
+"""Every kind of image that people have becomes the same upright RGB pixels, or is refused."""
 
 import io
 import struct
@@ -21,7 +21,7 @@ register_heif_opener()
 
 RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (128, 128, 128)
 
-# The colours of the corners of a stored picture, from the top left in reading order, that must be
+# The colours of the corners of a stored image, from the top left in reading order, that must be
 # shown as RED GREEN / BLUE GREY: the table of the Exif specification (CIPA DC-008, 4.6.5) inverted.
 STORED_CORNERS = {
     1: (RED, GREEN, BLUE, GREY),
@@ -172,7 +172,7 @@ class DecodeTest(parameterized.TestCase):
         )
         self.assert_colour(data, RED)
 
-    def test_several_pictures_in_a_jpeg_give_the_first(self):
+    def test_several_images_in_a_jpeg_give_the_first(self):
         frames = [Image.new("RGB", (16, 16), colour) for colour in (RED, GREEN)]
         data = encoded(frames[0], "MPO", save_all=True, append_images=frames[1:])
         self.assert_colour(data, RED, tolerance=3)
@@ -208,7 +208,7 @@ class DecodeTest(parameterized.TestCase):
         if orientation == 6:
             stored = stored.transpose(Image.Transpose.ROTATE_90)
         data = encoded(stored, "JPEG", exif=exif(orientation))
-        # Pillow decodes at 1/scale, exactly, when it is asked for a picture of this size.
+        # Pillow decodes at 1/scale, exactly, when it is asked for an image of this size.
         scaled: Image.Image = Image.open(io.BytesIO(data))
         scaled.draft(None, (stored.width // scale, stored.height // scale))
         self.assertEqual(scaled.size, (-(-stored.width // scale), -(-stored.height // scale)))
@@ -221,7 +221,7 @@ class DecodeTest(parameterized.TestCase):
 
 class RefusalTest(parameterized.TestCase):
     def assert_refused(self, data: bytes, reason: str) -> None:
-        with self.assertRaisesRegex(pixels.UnreadablePictureError, reason):
+        with self.assertRaisesRegex(pixels.UnreadableImageError, reason):
             pixels.decode(data, 32, 32)
 
     def test_empty_file(self):
@@ -230,10 +230,10 @@ class RefusalTest(parameterized.TestCase):
     @parameterized.parameters(
         b"A letter to my aunt", b"\0" * 1000, b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"%PDF-1.4"
     )
-    def test_what_is_no_picture(self, data):
+    def test_what_is_no_image(self, data):
         self.assert_refused(data, "it is not a JPEG, PNG, BMP, .* file|it is damaged")
 
-    def test_other_kinds_of_picture(self):
+    def test_other_kinds_of_image(self):
         for file_format in ("TIFF", "ICO", "PPM"):
             self.assert_refused(encoded(noise(32, 32), file_format), "it is not a JPEG, PNG")
 
@@ -253,7 +253,7 @@ class RefusalTest(parameterized.TestCase):
             damaged = damaged[: chance.integers(1, len(data))]
             try:
                 self.assertEqual(pixels.decode(bytes(damaged), 8, 8).shape, (8, 8, 3))
-            except pixels.UnreadablePictureError as error:
+            except pixels.UnreadableImageError as error:
                 self.assertNotIn("\n", str(error))
 
     def test_too_many_pixels_are_refused_from_the_head(self):
@@ -278,21 +278,21 @@ class NormaliseTest(absltest.TestCase):
         np.testing.assert_array_equal(result, np.array([[-127 / 128, 0, 1]], np.float32))
 
     def test_takes_mean_and_std_for_each_channel(self):
-        picture = np.full((2, 4, 4, 3), 100, np.uint8)
-        result = pixels.normalise(picture, [100, 50, 0], [1, 50, 10])
-        self.assertEqual(result.shape, picture.shape)
+        image = np.full((2, 4, 4, 3), 100, np.uint8)
+        result = pixels.normalise(image, [100, 50, 0], [1, 50, 10])
+        self.assertEqual(result.shape, image.shape)
         np.testing.assert_array_equal(result[1, 3, 2], [0, 1, 10])
 
     def test_is_the_arithmetic_to_the_last_bit(self):
-        picture = np.arange(3 * 256, dtype=np.int64).reshape(1, 256, 3).astype(np.uint8)
+        image = np.arange(3 * 256, dtype=np.int64).reshape(1, 256, 3).astype(np.uint8)
         for mean, std in (([123.68, 116.779, 103.939], [58.393, 57.12, 57.375]), (127.5, 127.5)):
-            expected = (picture.astype(np.float32) - np.float32(mean)) / np.float32(std)
-            np.testing.assert_array_equal(pixels.normalise(picture, mean, std), expected)
+            expected = (image.astype(np.float32) - np.float32(mean)) / np.float32(std)
+            np.testing.assert_array_equal(pixels.normalise(image, mean, std), expected)
 
     def test_leaves_its_input_alone(self):
-        picture = np.full((2, 2, 3), 9, np.uint8)
-        pixels.normalise(picture, 1, 1)
-        np.testing.assert_array_equal(picture, np.full((2, 2, 3), 9))
+        image = np.full((2, 2, 3), 9, np.uint8)
+        pixels.normalise(image, 1, 1)
+        np.testing.assert_array_equal(image, np.full((2, 2, 3), 9))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Pictures stay in their part, parts have their share, and none is left empty."""
+"""Images stay in their part, parts have their share, and none is left empty."""
 
 import hashlib
 import itertools
@@ -99,22 +99,22 @@ class AssignTest(parameterized.TestCase):
         ([1.0, 2.0, 3.0, 60.0], [VALIDATION, VALIDATION, TEST, TRAINING]),
         ([15.0, 60.0, 70.0, 80.0], [TEST, VALIDATION, TRAINING, TRAINING]),
     )
-    def test_empty_part_gets_the_nearest_picture_of_the_largest(self, places, expected):
+    def test_empty_part_gets_the_nearest_image_of_the_largest(self, places, expected):
         self.assertEqual(splits.assign(places, Shares(10, 10)), expected)
 
-    def test_adding_a_picture_moves_no_other_where_no_part_was_empty(self):
+    def test_adding_an_image_moves_no_other_where_no_part_was_empty(self):
         places = [splits.place(options(), "daisy", f"{n}.jpg") for n in range(100)]
         parts = splits.assign(places, Shares(10, 10))
         self.assertEqual(splits.assign([*places, 5.0], Shares(10, 10)), [*parts, VALIDATION])
 
-    def test_the_order_of_the_pictures_does_not_matter(self):
+    def test_the_order_of_the_images_does_not_matter(self):
         places = [50.0, 61.0, 72.0, 83.0]
         expected = dict(zip(places, splits.assign(places, Shares(10, 10)), strict=True))
         for order in itertools.permutations(places):
             parts = splits.assign(order, Shares(10, 10))
             self.assertEqual(dict(zip(order, parts, strict=True)), expected)
 
-    def test_pictures_of_one_thing_move_together(self):
+    def test_images_of_one_thing_move_together(self):
         places = [30.0, 30.0, 40.0, 40.0, 90.0, 90.0]
         self.assertEqual(
             splits.assign(places, Shares(10, 10)),
@@ -127,11 +127,11 @@ class AssignTest(parameterized.TestCase):
             splits.assign(places, Shares(10, 10)), [TRAINING] * 50 + [VALIDATION, TEST]
         )
 
-    def test_takes_from_a_smaller_part_before_it_separates_pictures_of_one_thing(self):
+    def test_takes_from_a_smaller_part_before_it_separates_images_of_one_thing(self):
         places = [50.0, 50.0, 50.0, 1.0, 2.0]
         self.assertEqual(splits.assign(places, Shares(10, 10)), [TRAINING] * 3 + [VALIDATION, TEST])
 
-    def test_separates_pictures_of_one_thing_where_there_is_nothing_else(self):
+    def test_separates_images_of_one_thing_where_there_is_nothing_else(self):
         self.assertEqual(
             splits.assign([50.0] * 4, Shares(10, 10)), [TRAINING, TRAINING, TEST, VALIDATION]
         )

@@ -1,4 +1,4 @@
-"""Every kind of file answers alike for networks that want pictures of another kind."""
+"""Every kind of file answers alike for networks that want images of another kind."""
 
 import dataclasses
 import tempfile
@@ -58,7 +58,7 @@ class BackboneExportsTest(parameterized.TestCase):
 
     @classmethod
     def make(cls, name, order, mean, std, size):
-        """Returns a classifier, pictures, their files, and the answers of the head for them."""
+        """Returns a classifier, images, their files, and the answers of the head for them."""
         folder = cls.folder / name
         folder.mkdir()
         network = _network(size, float(np.mean(std)))
@@ -80,12 +80,12 @@ class BackboneExportsTest(parameterized.TestCase):
         )
         rng = np.random.default_rng(0)
         coarse = rng.integers(0, 256, (24, size[0] // 8, size[1] // 8, 3), np.uint8)
-        pictures = coarse.repeat(8, 1).repeat(8, 2)
+        images = coarse.repeat(8, 1).repeat(8, 2)
         files = []
-        for number, picture in enumerate(pictures):
+        for number, image in enumerate(images):
             files.append(folder / f"{number}.png")
-            Image.fromarray(picture).save(files[-1])
-        values = pictures.astype(np.float64)[..., :: -1 if order == "BGR" else 1]
+            Image.fromarray(image).save(files[-1])
+        values = images.astype(np.float64)[..., :: -1 if order == "BGR" else 1]
         features = network((values - mean) / std).numpy()
         weights = rng.normal(0, 6, (_WIDTH, 3)).astype(np.float32)
         head = Head(weights, (-features.mean(0) @ weights).astype(np.float32))
@@ -102,12 +102,12 @@ class BackboneExportsTest(parameterized.TestCase):
             flatbuffer.read_bytes(), list(((values - mean) / std).astype(np.float32))
         )
         classifier = Classifier(backbone, head, metadata, quantised)
-        return classifier, pictures, files, head.probabilities(features)
+        return classifier, images, files, head.probabilities(features)
 
     def check(self, name, answers, most):
-        _, pictures, files, expected = self.made[name]
+        _, images, files, expected = self.made[name]
         self.assertGreater(expected.std(0).min(), 0.1)
-        found = answers.from_pixels(pictures)
+        found = answers.from_pixels(images)
         np.testing.assert_allclose(found, expected, rtol=0, atol=most)
         if answers.from_file:
             found = np.stack([answers.from_file(file.read_bytes()) for file in files])
@@ -115,9 +115,9 @@ class BackboneExportsTest(parameterized.TestCase):
 
     @parameterized.product(name=[kind[0] for kind in _KINDS], engine=["float32", "tensorflow"])
     def test_engines_compute_what_keras_computes(self, name, engine):
-        classifier, pictures, _, expected = self.made[name]
+        classifier, images, _, expected = self.made[name]
         runner = engines.engine(engine, classifier.backbone).load()
-        found = classifier.head.probabilities(runner.features(pictures))
+        found = classifier.head.probabilities(runner.features(images))
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
 
     @parameterized.product(

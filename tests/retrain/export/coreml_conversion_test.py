@@ -66,15 +66,15 @@ class PixelsTest(parameterized.TestCase):
     def test_they_are_normalised_as_the_network_wants_them(self, kind, image):
         colours, mean, std = image
         network = _network(colours, mean, std)
-        pictures = np.random.default_rng(0).integers(0, 256, (6, _HEIGHT, _WIDTH, 3), np.uint8)
-        pictures[:, :2, :, 0] //= 3
-        channels = {RGB: pictures, BGR: pictures[..., ::-1], GRAYSCALE: _grey(pictures)}[colours]
+        images = np.random.default_rng(0).integers(0, 256, (6, _HEIGHT, _WIDTH, 3), np.uint8)
+        images[:, :2, :, 0] //= 3
+        channels = {RGB: images, BGR: images[..., ::-1], GRAYSCALE: _grey(images)}[colours]
         expected = np.concatenate(
             [network.scores(pixels.normalise(p[np.newaxis], mean, std)) for p in channels]
         )
         self.assertGreater(np.ptp(expected, axis=0).max(), 0.05)
         loaded = _convert(network, kind)
-        answers = loaded(pictures)
+        answers = loaded(images)
         self.assertLess(np.abs(answers - expected).max(), 5e-3 if "16" in kind else 1e-5)
         (image,) = loaded.spec.description.input
         self.assertEqual((image.type.imageType.width, image.type.imageType.height), (7, 5))
@@ -88,12 +88,10 @@ class PixelsTest(parameterized.TestCase):
         self.assertBetween(sizes["network16"] / sizes["network"], 0.4, 0.65)
 
 
-def _grey(pictures):
+def _grey(images):
     from PIL import Image
 
-    return np.stack(
-        [np.asarray(Image.fromarray(p).convert("L"))[..., np.newaxis] for p in pictures]
-    )
+    return np.stack([np.asarray(Image.fromarray(p).convert("L"))[..., np.newaxis] for p in images])
 
 
 def _size(path):

@@ -22,8 +22,8 @@ class ClassifierTest(parameterized.TestCase):
         cls.folder = Path(tempfile.mkdtemp())
         cls.addClassCleanup(shutil.rmtree, cls.folder)
         cls.classifier = sample_classifier.classifier(test_accuracy=0.954)
-        cls.pictures = sample_classifier.pictures(6)
-        features = sample_classifier.features(cls.pictures)
+        cls.images = sample_classifier.images(6)
+        features = sample_classifier.features(cls.images)
         cls.expected = cls.classifier.head.probabilities(features)
         options = CoreMLOptions(author="Ada", license="MIT", version="2.1")
         cls.written = {}
@@ -42,7 +42,7 @@ class ClassifierTest(parameterized.TestCase):
     )
     def test_it_answers_as_the_head_that_was_tested(self, suffix, precision):
         answers = coreml.load(self.written[f"{precision}{suffix}"])
-        difference = np.abs(answers.from_pixels(self.pictures) - self.expected).max()
+        difference = np.abs(answers.from_pixels(self.images) - self.expected).max()
         self.assertLess(difference, 1e-5 if precision == coreml_options.FLOAT32 else 1e-2)
         self.assertIsNone(answers.from_file)
 
@@ -70,7 +70,7 @@ class ClassifierTest(parameterized.TestCase):
 
     def test_many_labels_are_counted(self):
         labels = tuple(f"label {number}" for number in range(50))
-        self.assertEqual(coreml.describe(labels, None), "Labels pictures with one of 50 labels.")
+        self.assertEqual(coreml.describe(labels, None), "Labels images with one of 50 labels.")
 
 
 if __name__ == "__main__":

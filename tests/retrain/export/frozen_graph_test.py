@@ -44,28 +44,28 @@ class FrozenGraphTest(parameterized.TestCase):
             rng.normal(0, 0.2, (1280, 3)).astype(np.float32), np.array([0, 1, -1], np.float32)
         )
         cls.classifier = Classifier(backbone, head, _description(backbone))
-        cls.picture = rng.integers(0, 256, (1, 224, 224, 3), np.uint8)
-        cls.features = engines.engine(engines.FLOAT32, backbone).load().features(cls.picture)
+        cls.image = rng.integers(0, 256, (1, 224, 224, 3), np.uint8)
+        cls.features = engines.engine(engines.FLOAT32, backbone).load().features(cls.image)
 
     def write(self, data: bytes) -> Path:
         return Path(self.create_tempfile("graph.pb", content=data, mode="wb").full_path)
 
-    def write_picture(self) -> Path:
+    def write_image(self) -> Path:
         path = Path(self.create_tempdir().full_path) / "picture.png"
-        Image.fromarray(self.picture[0]).save(path)
+        Image.fromarray(self.image[0]).save(path)
         return path
 
     def test_every_input_gives_the_answer_of_the_head(self):
         expected = self.classifier.head.probabilities(self.features)
-        normalised = pixels.normalise(self.picture, (127,) * 3, (128,) * 3)
+        normalised = pixels.normalise(self.image, (127,) * 3, (128,) * 3)
         with GraphSession(frozen_graph.to_bytes(self.classifier)) as session:
             for name in ("input:0", "Mul:0", "Placeholder:0"):
                 answer = session.run("final_result:0", {name: normalised})
                 np.testing.assert_allclose(answer, expected, atol=1e-4)
-            data = self.write_picture().read_bytes()
+            data = self.write_image().read_bytes()
             answer = session.run("final_result:0", {"DecodeJpeg/contents:0": data})
             np.testing.assert_allclose(answer, expected, atol=1e-4)
-            answer = session.run("final_result:0", {"DecodeJpeg:0": self.picture[0]})
+            answer = session.run("final_result:0", {"DecodeJpeg:0": self.image[0]})
             np.testing.assert_allclose(answer, expected, atol=1e-4)
             many = session.run("final_result:0", {"input:0": np.repeat(normalised, 5, 0)})
             np.testing.assert_allclose(many, np.repeat(expected, 5, 0), atol=1e-4)
@@ -95,21 +95,21 @@ class FrozenGraphTest(parameterized.TestCase):
     def test_it_is_read_back_with_the_answers_of_the_head(self):
         expected = self.classifier.head.probabilities(self.features)
         answers = frozen_graph.load(self.write(frozen_graph.to_bytes(self.classifier)))
-        np.testing.assert_allclose(answers.from_pixels(self.picture), expected, atol=1e-4)
-        data = self.write_picture().read_bytes()
+        np.testing.assert_allclose(answers.from_pixels(self.image), expected, atol=1e-4)
+        data = self.write_image().read_bytes()
         np.testing.assert_allclose(answers.from_file(data), expected[0], atol=1e-4)
 
     def test_what_its_decoder_does_not_read_is_told(self):
         answers = frozen_graph.load(self.write(frozen_graph.to_bytes(self.classifier)))
         with self.assertRaisesRegex(UndecodedError, "^Unknown image file format"):
-            answers.from_file(b"no picture")
+            answers.from_file(b"no image")
 
     def test_a_network_for_another_order_of_channels_is_fed_in_that_order(self):
         expected = self.classifier.head.probabilities(self.features)
         swapped = dataclasses.replace(self.classifier.metadata, channel_order="BGR")
         classifier = dataclasses.replace(self.classifier, metadata=swapped)
         answers = frozen_graph.load(self.write(frozen_graph.to_bytes(classifier)))
-        found = answers.from_pixels(self.picture[..., ::-1])
+        found = answers.from_pixels(self.image[..., ::-1])
         np.testing.assert_allclose(found, expected, atol=1e-4)
 
     @parameterized.parameters("a b", "", "a:0", "input", "Mul", "bottleneck", "decode/Equal", "-x")

@@ -40,17 +40,17 @@ class KerasFileTest(absltest.TestCase):
         cls.path = Path(folder, "model.keras")
         cls.classifier = sample_classifier.classifier()
         keras_file.write(cls.path, cls.classifier)
-        cls.pictures = sample_classifier.pictures(3)
-        features = sample_classifier.features(cls.pictures)
+        cls.images = sample_classifier.images(3)
+        features = sample_classifier.features(cls.images)
         cls.expected = cls.classifier.head.probabilities(features)
 
     def test_plain_keras_opens_it_and_gives_the_answer_of_the_head(self):
         folder = Path(self.create_tempdir().full_path)
-        pictures, answers = folder / "pictures.npy", folder / "answers.npy"
-        np.save(pictures, self.pictures)
+        images, answers = folder / "pictures.npy", folder / "answers.npy"
+        np.save(images, self.images)
         places = [path for path in sys.path if not Path(path, "retrain").is_dir()]
         found = subprocess.run(
-            [sys.executable, "-c", _LIKE_ANYBODY, self.path, pictures, answers],
+            [sys.executable, "-c", _LIKE_ANYBODY, self.path, images, answers],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
             cwd=folder,
             capture_output=True,
@@ -62,7 +62,7 @@ class KerasFileTest(absltest.TestCase):
 
     def test_it_is_read_back_with_the_answer_of_the_head(self):
         answers = keras_file.load(self.path)
-        np.testing.assert_allclose(answers.from_pixels(self.pictures), self.expected, atol=1e-4)
+        np.testing.assert_allclose(answers.from_pixels(self.images), self.expected, atol=1e-4)
         self.assertIsNone(answers.from_file)
 
     def test_labels_and_metadata_are_in_the_archive(self):
@@ -80,7 +80,7 @@ class KerasFileTest(absltest.TestCase):
     def test_a_network_for_another_order_of_channels_takes_rgb_too(self):
         path = Path(self.create_tempdir().full_path) / "bgr.keras"
         keras_file.write(path, sample_classifier.classifier(channel_order="BGR"))
-        swapped = keras_file.load(path).from_pixels(self.pictures[..., ::-1])
+        swapped = keras_file.load(path).from_pixels(self.images[..., ::-1])
         np.testing.assert_allclose(swapped, self.expected, atol=1e-4)
 
     def test_names_that_keras_does_not_open_are_refused(self):

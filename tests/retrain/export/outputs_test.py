@@ -11,7 +11,7 @@ from retrain.backbones import efficientnet_lite0
 from retrain.bottlenecks.compute import Bottlenecks, Part
 from retrain.config import OutputOptions, SplitOptions, TFLiteOptions
 from retrain.data import splits
-from retrain.data.dataset import Dataset, Picture
+from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.errors import UserError
 from retrain.export import outputs
@@ -48,11 +48,11 @@ class WriteTest(OutputsTestCase):
     def features(self, count: int) -> Bottlenecks:
         folder = Path(self.create_tempdir().full_path)
         paths = [
-            sample_classifier.save(folder, picture, f"{number}.png")
-            for number, picture in enumerate(sample_classifier.pictures(count))
+            sample_classifier.save(folder, image, f"{number}.png")
+            for number, image in enumerate(sample_classifier.images(count))
         ]
-        pictures = tuple(Picture(path, 0, TEST, None) for path in paths)
-        tested = Part(pictures, np.zeros((count, 1, 2), np.float16), np.zeros(count, np.int64))
+        images = tuple(ImageFile(path, 0, TEST, None) for path in paths)
+        tested = Part(images, np.zeros((count, 1, 2), np.float16), np.zeros(count, np.int64))
         dataset = Dataset(folder, ("a",), ("a",), (), splits.shares_of(SplitOptions()))
         parts = {TEST: tested, VALIDATION: _NONE, TRAINING: _NONE}
         return Bottlenecks(dataset, "float32", parts, 0, {})
@@ -71,11 +71,11 @@ class WriteTest(OutputsTestCase):
         kinds = [file.kind for file in checked]
         self.assertEqual(kinds, ["frozen graph", "SavedModel", "Keras", "TFLite, float32"])
         for file in checked:
-            self.assertEqual((file.agreement, file.from_pixels.pictures), (1, 5))
+            self.assertEqual((file.agreement, file.from_pixels.images), (1, 5))
             self.assertLess(file.from_pixels.largest, 1e-4)
         for file in checked[:2]:
-            self.assertEqual(file.from_files.pictures, 5)
-        self.assertIn("5 held-out pictures", table[0])
+            self.assertEqual(file.from_files.images, 5)
+        self.assertIn("5 held-out images", table[0])
         self.assertTrue((self.folder / "saved" / "saved_model.pb").is_file())
         labels = (self.folder / "l.txt").read_text("utf-8")
         self.assertEqual(labels, "red\ngrün\nblue sky\n")
@@ -84,8 +84,8 @@ class WriteTest(OutputsTestCase):
         for name in ("g.pb", "l.txt", "t.tflite"):
             (self.folder / name).write_text("of an earlier run")
         head = self.classifier.head
-        # What every picture has in common is taken away, so that little decides its label.
-        features = sample_classifier.features(sample_classifier.pictures(40))
+        # What every image has in common is taken away, so that little decides its label.
+        features = sample_classifier.features(sample_classifier.images(40))
         bias = -features.mean(0) @ head.weights
         classifier = dataclasses.replace(
             self.classifier, head=dataclasses.replace(head, bias=bias.astype(np.float32))
@@ -185,13 +185,13 @@ class AccuracyTest(OutputsTestCase):
 
     def test_what_is_not_good_enough_is_refused(self):
         options = self.options(assert_accuracy_at_least=0.9)
-        message = "0.8000 on 10 test pictures, less than --assert_accuracy_at_least=0.9"
+        message = "0.8000 on 10 test images, less than --assert_accuracy_at_least=0.9"
         with self.assertRaisesRegex(UserError, message):
             outputs.check_accuracy({"float32": self.trained(8, 10)}, options)
 
     def test_an_accuracy_that_nobody_knows_is_refused(self):
         options = self.options(assert_accuracy_at_least=0.0)
-        with self.assertRaisesRegex(UserError, "no pictures were held out"):
+        with self.assertRaisesRegex(UserError, "no images were held out"):
             outputs.check_accuracy({"float32": self.trained(0, 0)}, options)
 
     def test_in_int8_only_where_that_is_written(self):

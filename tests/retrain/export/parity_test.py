@@ -1,4 +1,4 @@
-"""Files are asked about held-out pictures, and what is wrong with their answers is found."""
+"""Files are asked about held-out images, and what is wrong with their answers is found."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from absl.testing import absltest, parameterized
 from retrain.bottlenecks.compute import Bottlenecks, Part
 from retrain.config import SplitOptions
 from retrain.data import splits
-from retrain.data.dataset import Dataset, Picture
+from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.export import parity
 from retrain.export.answers import Answers, UndecodedError
@@ -17,8 +17,8 @@ from tests.support import sample_classifier
 
 
 def _part(paths: list[Path], split: str) -> Part:
-    pictures = tuple(Picture(path, 0, split, None) for path in paths)
-    return Part(pictures, np.zeros((len(paths), 1, 2), np.float16), np.zeros(len(paths), np.int64))
+    images = tuple(ImageFile(path, 0, split, None) for path in paths)
+    return Part(images, np.zeros((len(paths), 1, 2), np.float16), np.zeros(len(paths), np.int64))
 
 
 class ParityTestCase(parameterized.TestCase):
@@ -26,24 +26,24 @@ class ParityTestCase(parameterized.TestCase):
         super().setUp()
         self.folder = Path(self.create_tempdir().full_path)
 
-    def draw_pictures(self, count: int, prefix: str) -> list[Path]:
+    def draw_images(self, count: int, prefix: str) -> list[Path]:
         rng = np.random.default_rng(0)
         noise = rng.integers(0, 256, (count, 8, 8, 3), np.uint8)
         return [
-            sample_classifier.save(self.folder, picture, f"{prefix}{n:03}.png", (8, 8))
-            for n, picture in enumerate(noise)
+            sample_classifier.save(self.folder, image, f"{prefix}{n:03}.png", (8, 8))
+            for n, image in enumerate(noise)
         ]
 
 
 class DrawTest(ParityTestCase):
     def features(self, **counts: int) -> Bottlenecks:
-        self.paths = {name: self.draw_pictures(count, name) for name, count in counts.items()}
+        self.paths = {name: self.draw_images(count, name) for name, count in counts.items()}
         parts = {split: _part(self.paths[split], split) for split in counts}
         shares = splits.shares_of(SplitOptions())
         dataset = Dataset(self.folder, ("a",), ("a",), (), shares)
         return Bottlenecks(dataset, "float32", parts, 0, {})
 
-    def test_it_takes_the_held_out_pictures_and_no_others_where_there_are_enough(self):
+    def test_it_takes_the_held_out_images_and_no_others_where_there_are_enough(self):
         features = self.features(**{TEST: 55, VALIDATION: 5, TRAINING: 5})
         sample = parity.draw(features, 8, 8)
         self.assertEqual(list(sample.paths), self.paths[TEST])
@@ -68,7 +68,7 @@ class DrawTest(ParityTestCase):
         self.assertLen(set(sample.paths), 60)
         self.assertEqual([sample.paths[0], sample.paths[-1]], self.paths[TEST][::119])
 
-    def test_a_picture_that_vanished_is_left_out(self):
+    def test_an_image_that_vanished_is_left_out(self):
         features = self.features(**{TEST: 5, VALIDATION: 0, TRAINING: 3})
         self.paths[TEST][2].unlink()
         sample = parity.draw(features, 8, 8)
@@ -79,16 +79,16 @@ class CheckTest(ParityTestCase):
     def setUp(self):
         super().setUp()
         self.sample = parity.Sample(
-            tuple(self.draw_pictures(40, "p")), sample_classifier.pictures(40), 40
+            tuple(self.draw_images(40, "p")), sample_classifier.images(40), 40
         )
         rng = np.random.default_rng(0)
         self.expected = rng.dirichlet((1, 1, 1), 40).astype(np.float32)
 
     def check(self, scores: np.ndarray, from_file=None) -> parity.Checked:
-        known = {picture.tobytes(): row for row, picture in enumerate(self.sample.pixels)}
+        known = {image.tobytes(): row for row, image in enumerate(self.sample.pixels)}
 
-        def from_pixels(pictures: np.ndarray) -> np.ndarray:
-            return scores[[known[picture.tobytes()] for picture in pictures]]
+        def from_pixels(images: np.ndarray) -> np.ndarray:
+            return scores[[known[image.tobytes()] for image in images]]
 
         path = self.folder / "file"
         path.write_bytes(bytes(1234))
@@ -125,10 +125,10 @@ class CheckTest(ParityTestCase):
             lambda data: (wrong if contents[data] < 4 else self.expected)[contents[data]],
         )
         self.assertEqual(checked.from_pixels.agreement, 1)
-        self.assertEqual(checked.from_files.pictures, 40)
+        self.assertEqual(checked.from_files.images, 40)
         self.assertAlmostEqual(checked.agreement, 36 / 40)
 
-    def test_pictures_that_are_decoded_otherwise_are_told(self):
+    def test_images_that_are_decoded_otherwise_are_told(self):
         odd = self.sample.paths[5].read_bytes()
         contents = {path.read_bytes(): row for row, path in enumerate(self.sample.paths)}
 
@@ -137,9 +137,9 @@ class CheckTest(ParityTestCase):
 
         with self.assertLogs(level="WARNING") as logs:
             self.check(self.expected, from_file)
-        self.assertRegex(logs.output[0], r"decodes 1 of 40 pictures otherwise, .*p005\.png most")
+        self.assertRegex(logs.output[0], r"decodes 1 of 40 images otherwise, .*p005\.png most")
 
-    def test_pictures_that_its_decoder_does_not_know_are_left_out_and_told(self):
+    def test_images_that_its_decoder_does_not_know_are_left_out_and_told(self):
         odd = self.sample.paths[5].read_bytes()
         contents = {path.read_bytes(): row for row, path in enumerate(self.sample.paths)}
 
@@ -150,16 +150,16 @@ class CheckTest(ParityTestCase):
 
         with self.assertLogs(level="INFO") as logs:
             checked = self.check(self.expected, from_file)
-        self.assertEqual(checked.from_files.pictures, 39)
+        self.assertEqual(checked.from_files.images, 39)
         self.assertEqual(checked.agreement, 1)
-        self.assertRegex(logs.output[0], r"1 of 40 pictures .*p005\.png \(of an unknown kind\)")
+        self.assertRegex(logs.output[0], r"1 of 40 images .*p005\.png \(of an unknown kind\)")
 
     def test_the_size_of_a_folder_is_that_of_its_files(self):
         folder = self.folder / "model"
         (folder / "variables").mkdir(parents=True)
         (folder / "graph").write_bytes(bytes(10))
         (folder / "variables" / "data").write_bytes(bytes(20))
-        answers = Answers(lambda pictures: self.expected[: len(pictures)])
+        answers = Answers(lambda images: self.expected[: len(images)])
         checked = parity.check("Kind", folder, answers, self.sample, self.expected)
         self.assertEqual(checked.size, 30)
 
@@ -168,7 +168,7 @@ class CheckTest(ParityTestCase):
         lines = text_report.exports_table(
             [self.check(self.expected, lambda data: self.expected[0])], sample
         )
-        self.assertIn("30 held-out pictures and 10 others", lines[0])
+        self.assertIn("30 held-out images and 10 others", lines[0])
         self.assertRegex(lines[2], r"^  Kind +100\.0 % +0\.0e\+00  0e\+00 +0\.0 MB +[0-9.]+ ms$")
         self.assertRegex(lines[3], r"^    decoding itself +[0-9.]+ % ")
 

@@ -26,8 +26,8 @@ class SavedModelTest(absltest.TestCase):
         cls.classifier = sample_classifier.classifier()
         saved_model.write(cls.folder, cls.classifier)
         cls.loaded = tf.saved_model.load(str(cls.folder))
-        cls.pictures = sample_classifier.pictures(3)
-        features = sample_classifier.features(cls.pictures)
+        cls.images = sample_classifier.images(3)
+        features = sample_classifier.features(cls.images)
         cls.expected = cls.classifier.head.probabilities(features)
 
     def test_the_signatures_are_those_that_the_readme_names(self):
@@ -58,14 +58,14 @@ class SavedModelTest(absltest.TestCase):
 
     def test_pixels_give_the_answer_of_the_head(self):
         answers = saved_model.load(self.folder)
-        np.testing.assert_allclose(answers.from_pixels(self.pictures), self.expected, atol=1e-4)
+        np.testing.assert_allclose(answers.from_pixels(self.images), self.expected, atol=1e-4)
 
     def test_a_batch_of_files_of_any_kind_and_size_gives_their_answers(self):
         folder = Path(self.create_tempdir().full_path)
         paths = [
-            sample_classifier.save(folder, self.pictures[0], "0.png"),
-            sample_classifier.save(folder, self.pictures[1], "1.jpg", (800, 600)),
-            sample_classifier.save(folder, self.pictures[2], "2.bmp", (100, 300)),
+            sample_classifier.save(folder, self.images[0], "0.png"),
+            sample_classifier.save(folder, self.images[1], "1.jpg", (800, 600)),
+            sample_classifier.save(folder, self.images[2], "2.bmp", (100, 300)),
         ]
         files = [path.read_bytes() for path in paths]
         decoded = np.stack([pixels.decode(data, 224, 224) for data in files])
@@ -76,9 +76,9 @@ class SavedModelTest(absltest.TestCase):
         one = saved_model.load(self.folder).from_file(files[1])
         np.testing.assert_allclose(one, expected[1], atol=2e-2)
 
-    def test_what_is_no_picture_is_told_from_a_defect(self):
+    def test_what_is_no_image_is_told_from_a_defect(self):
         with self.assertRaises(UndecodedError):
-            saved_model.load(self.folder).from_file(b"no picture")
+            saved_model.load(self.folder).from_file(b"no image")
 
     def test_labels_and_metadata_are_assets(self):
         assets = self.folder / "assets"
@@ -89,7 +89,7 @@ class SavedModelTest(absltest.TestCase):
     def test_a_network_for_another_order_of_channels_takes_rgb_too(self):
         folder = Path(self.create_tempdir().full_path)
         saved_model.write(folder, sample_classifier.classifier(channel_order="BGR"))
-        swapped = saved_model.load(folder).from_pixels(self.pictures[..., ::-1])
+        swapped = saved_model.load(folder).from_pixels(self.images[..., ::-1])
         np.testing.assert_allclose(swapped, self.expected, atol=1e-4)
 
 

@@ -84,26 +84,26 @@ class TFLiteMetadataTest(parameterized.TestCase):
         self.assertEqual(model.text(7), "1.0.0")
 
     @parameterized.parameters(("uint8", 0, 1, 0, 255), ("float32", 127, 128, -127 / 128, 1))
-    def test_the_input_is_a_picture_normalised_as_it_must_be(
+    def test_the_input_is_an_image_normalised_as_it_must_be(
         self, kind: str, mean: float, std: float, least: float, most: float
     ):
         _, model = _tables(self.files[kind])
         (network,) = model.tables(3)
-        (picture,) = network.tables(2)
-        self.assertEqual(picture.text(0), "image")
-        content = picture.table(3)
+        (image,) = network.tables(2)
+        self.assertEqual(image.text(0), "image")
+        content = image.table(3)
         self.assertEqual(content.number(0, number_types.Uint8Flags), 2)  # ImageProperties
         properties = content.table(1)
         self.assertEqual(properties.number(0, number_types.Int8Flags), 1)  # RGB
         size = properties.table(1)
         sides = [size.number(field, number_types.Uint32Flags) for field in (0, 1)]
         self.assertEqual(sides, [224, 224])
-        (step,) = picture.tables(4)
+        (step,) = image.tables(4)
         self.assertEqual(step.number(0, number_types.Uint8Flags), 1)  # NormalizationOptions
         self.assertEqual(step.table(1).floats(0), [mean] * 3)
         self.assertEqual(step.table(1).floats(1), [std] * 3)
-        self.assertEqual(picture.table(5).floats(0), [most] * 3)
-        self.assertEqual(picture.table(5).floats(1), [least] * 3)
+        self.assertEqual(image.table(5).floats(0), [most] * 3)
+        self.assertEqual(image.table(5).floats(1), [least] * 3)
 
     def test_the_output_names_the_file_of_its_labels(self):
         _, model = _tables(self.files["uint8"])

@@ -22,9 +22,9 @@ _EXACT = 1e-4
 _TOLERANCES = {"none": _EXACT, "float16": 2e-2, "dynamic": 0.2}
 
 
-def _labelled(classifier: Path, picture: Path) -> np.ndarray:
+def _labelled(classifier: Path, image: Path) -> np.ndarray:
     """Returns the scores that label_image gives, in the order of the labels."""
-    answer = label_image.Classifier(classifier).classify_one(picture)
+    answer = label_image.Classifier(classifier).classify_one(image)
     assert isinstance(answer, label_image.Prediction), answer
     scores = dict(answer.ranked)
     return np.array([scores[label] for label in sample_classifier.LABELS], np.float32)
@@ -35,8 +35,8 @@ class TFLiteExportTest(parameterized.TestCase):
     def setUpClass(cls):
         super().setUpClass()
         cls.classifier = sample_classifier.classifier()
-        cls.pictures = sample_classifier.pictures(4)
-        features = sample_classifier.features(cls.pictures)
+        cls.images = sample_classifier.images(4)
+        features = sample_classifier.features(cls.images)
         cls.expected = cls.classifier.head.probabilities(features)
 
     def write(self, classifier: Classifier, options: TFLiteOptions) -> Path:
@@ -49,7 +49,7 @@ class TFLiteExportTest(parameterized.TestCase):
     )
     def test_it_answers_as_the_head(self, quantization: str, input_type: str):
         path = self.write(self.classifier, TFLiteOptions(quantization, input_type))
-        found = tflite.load(path).from_pixels(self.pictures)
+        found = tflite.load(path).from_pixels(self.images)
         np.testing.assert_allclose(found, self.expected, atol=_TOLERANCES[quantization])
         model = LiteRTModel(path.read_bytes())
         self.assertEqual((model.input.shape, model.input.dtype), ((1, 224, 224, 3), input_type))
@@ -58,24 +58,24 @@ class TFLiteExportTest(parameterized.TestCase):
     @parameterized.parameters("uint8", "float32")
     def test_label_image_gives_the_same_scores(self, input_type: str):
         path = self.write(self.classifier, TFLiteOptions("none", input_type))
-        picture = sample_classifier.save(path.parent, self.pictures[0], "0.png")
-        np.testing.assert_allclose(_labelled(path, picture), self.expected[0], atol=_EXACT)
+        image = sample_classifier.save(path.parent, self.images[0], "0.png")
+        np.testing.assert_allclose(_labelled(path, image), self.expected[0], atol=_EXACT)
 
     @parameterized.parameters("uint8", "float32")
     def test_a_network_for_another_order_of_channels_takes_rgb_too(self, input_type: str):
         path = self.write(
             sample_classifier.classifier(channel_order="BGR"), TFLiteOptions("none", input_type)
         )
-        swapped = tflite.load(path).from_pixels(self.pictures[..., ::-1])
+        swapped = tflite.load(path).from_pixels(self.images[..., ::-1])
         np.testing.assert_allclose(swapped, self.expected, atol=_EXACT)
 
     def test_channels_may_be_normalised_each_in_its_own_way(self):
         mean, std = (100.0, 120.0, 140.0), (50.0, 60.0, 70.0)
         path = self.write(sample_classifier.classifier(mean=mean, std=std), TFLiteOptions())
         network = LiteRTModel(self.classifier.backbone.flatbuffer())
-        normalised = pixels.normalise(self.pictures[:1], mean, std)
+        normalised = pixels.normalise(self.images[:1], mean, std)
         expected = self.classifier.head.probabilities(network.run(normalised))
-        found = tflite.load(path).from_pixels(self.pictures[:1])
+        found = tflite.load(path).from_pixels(self.images[:1])
         np.testing.assert_allclose(found, expected, atol=_EXACT)
 
     def test_smaller_numbers_make_smaller_files(self):
@@ -93,7 +93,7 @@ class TFLiteExportTest(parameterized.TestCase):
 
         path = self.write(self.classifier, TFLiteOptions())
         runner = Interpreter(str(path)).get_signature_runner("serving_default")
-        found = runner(image=self.pictures[:1])
+        found = runner(image=self.images[:1])
         np.testing.assert_allclose(found["probabilities"], self.expected[:1], atol=_EXACT)
 
     @parameterized.parameters(
@@ -111,20 +111,20 @@ class IntegersTest(parameterized.TestCase):
     def setUpClass(cls):
         super().setUpClass()
         backbone = efficientnet_lite0.load()
-        measured = sample_classifier.pictures(10, seed=1)
+        measured = sample_classifier.images(10, seed=1)
         normalised = pixels.normalise(measured, backbone.mean, backbone.std)
         cls.network = quantise.to_int8(backbone.flatbuffer(), normalised)
         plain = sample_classifier.classifier()
         cls.classifier = dataclasses.replace(plain, int8_network=cls.network)
-        cls.pictures = sample_classifier.pictures(8)
-        cls.features = sample_classifier.features(cls.pictures, engines.INT8, cls.network)
+        cls.images = sample_classifier.images(8)
+        cls.features = sample_classifier.features(cls.images, engines.INT8, cls.network)
 
     def answers(self, head: Head) -> np.ndarray:
         path = Path(self.create_tempdir().full_path) / "classifier.tflite"
         largest = float(np.abs(head.logits(self.features)).max())
         classifier = dataclasses.replace(self.classifier, head=head, largest_logit=largest)
         tflite.write(path, classifier, TFLiteOptions("int8"))
-        return tflite.load(path).from_pixels(self.pictures)
+        return tflite.load(path).from_pixels(self.images)
 
     def test_no_operator_calculates_with_floating_point(self):
         data = tflite.to_bytes(self.classifier, TFLiteOptions("int8"))
@@ -164,7 +164,7 @@ class IntegersTest(parameterized.TestCase):
         head = self.classifier.head
         path = Path(self.create_tempdir().full_path) / "classifier.tflite"
         tflite.write(path, self.classifier, TFLiteOptions("int8"))
-        found = tflite.load(path).from_pixels(self.pictures)
+        found = tflite.load(path).from_pixels(self.images)
         np.testing.assert_allclose(found, head.probabilities(self.features), atol=2e-2)
 
     @parameterized.parameters(2, 300)
@@ -178,9 +178,9 @@ class IntegersTest(parameterized.TestCase):
     def test_label_image_gives_the_same_scores(self):
         path = Path(self.create_tempdir().full_path) / "classifier.tflite"
         tflite.write(path, self.classifier, TFLiteOptions("int8"))
-        picture = sample_classifier.save(path.parent, self.pictures[0], "0.png")
+        image = sample_classifier.save(path.parent, self.images[0], "0.png")
         expected = self.classifier.head.probabilities(self.features)[0]
-        np.testing.assert_allclose(_labelled(path, picture), expected, atol=2e-2)
+        np.testing.assert_allclose(_labelled(path, image), expected, atol=2e-2)
 
 
 if __name__ == "__main__":

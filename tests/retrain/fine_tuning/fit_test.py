@@ -18,7 +18,7 @@ from retrain.data.splits import TRAINING, VALIDATION
 from retrain.errors import UserError
 from retrain.fine_tuning import fit, layers
 from retrain.fine_tuning.fit import Lessons
-from retrain.fine_tuning.variants import Pictures
+from retrain.fine_tuning.variants import Images
 from retrain.runtimes.head import Head
 from tests.support import tiny_backbone, tunable_backbone
 
@@ -48,8 +48,8 @@ class LearningTest(parameterized.TestCase):
         cls.folder = Path(tempfile.mkdtemp())
         cls.addClassCleanup(shutil.rmtree, cls.folder)
         cls.backbone = tunable_backbone.make(cls.folder)
-        pictures = tunable_backbone.draw_stripes(cls.folder / "pictures")
-        cls.dataset = scan_dataset(pictures, SplitOptions())
+        images = tunable_backbone.draw_stripes(cls.folder / "pictures")
+        cls.dataset = scan_dataset(images, SplitOptions())
 
     def learn(
         self,
@@ -65,22 +65,22 @@ class LearningTest(parameterized.TestCase):
         if channel_order == "BGR":
             kernel, bias = network.layers[0].get_weights()
             network.layers[0].set_weights([kernel[:, :, ::-1], bias])
-        pictures = self.dataset.split(TRAINING)
-        course = fit.learn(
+        images = self.dataset.split(TRAINING)
+        history = fit.learn(
             network,
             Head(np.zeros((tiny_backbone.WIDTH, 3), np.float32), np.zeros(3, np.float32)),
             dataclasses.replace(self.backbone, channel_order=channel_order),
             Lessons(
-                Pictures(pictures, _SIDE, _SIDE, _MILD),
-                np.array([picture.category for picture in pictures]),
-                np.ones(len(pictures), np.float32),
+                Images(images, _SIDE, _SIDE, _MILD),
+                np.array([image.class_id for image in images]),
+                np.ones(len(images), np.float32),
                 self.dataset.split(VALIDATION),
             ),
             FineTuningOptions(**{"epochs": 1, "batch_size": 8, **options}),
             seed,
             checkpoint,
         )
-        return network, course
+        return network, history
 
     def weights(self, network) -> list[dict[str, bytes]]:
         return [
@@ -102,14 +102,14 @@ class LearningTest(parameterized.TestCase):
 
     def test_it_learns_what_the_network_could_not_tell(self):
         with self.assertLogs(level="INFO") as logs:
-            _, course = self.learn(ALL_LAYERS, epochs=12, learning_rate=0.01)
+            _, history = self.learn(ALL_LAYERS, epochs=12, learning_rate=0.01)
         self.assertLen(logs.output, 12)
         numbers = re.findall(r"= ([\d.]+)", logs.output[0])
-        learned, others = course.learned, course.others
+        learned, others = history.learned, history.others
         for number, measured, scale in zip(numbers, (*learned, *others), (100, 1) * 2, strict=True):
             self.assertAlmostEqual(float(number), scale * measured[0], delta=0.06)
         self.assertIn(" 0 s left", logs.output[-1])
-        self.assertEqual(course.at, tuple(range(1, 13)))
+        self.assertEqual(history.at, tuple(range(1, 13)))
         self.assertLess(learned.cross_entropy[-1], 0.5 * learned.cross_entropy[0])
         self.assertGreater(learned.accuracy[-1], learned.accuracy[0])
         # Of 0 to 1, and by its definition.
@@ -125,16 +125,16 @@ class LearningTest(parameterized.TestCase):
 
     def test_a_network_for_another_order_of_channels_sees_them_in_that_order(self):
         options = {"learning_rate": 0.01, "epochs": 2}
-        _, course = self.learn(ALL_LAYERS, **options)
+        _, history = self.learn(ALL_LAYERS, **options)
         _, of_swapped = self.learn(ALL_LAYERS, channel_order="BGR", **options)
         for found, expected in (
-            (of_swapped.learned, course.learned),
-            (of_swapped.others, course.others),
+            (of_swapped.learned, history.learned),
+            (of_swapped.others, history.others),
         ):
             np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
 
     def test_one_that_was_stopped_goes_on_and_comes_to_the_same(self):
-        whole, course = self.learn(ALL_LAYERS, epochs=3)
+        whole, history = self.learn(ALL_LAYERS, epochs=3)
         file = Path(self.create_tempdir().full_path) / "epochs.npz"
         for epoch in (1, 2):
             with _interrupted_after(epoch), self.assertRaises(KeyboardInterrupt):
@@ -144,7 +144,7 @@ class LearningTest(parameterized.TestCase):
         self.assertIn("goes on after epoch 2 of 3", logs.output[0])
         self.assertLen(logs.output, 2)
         self.assertEqual(self.weights(resumed), self.weights(whole))
-        self.assertEqual(course_of_resumed, course)
+        self.assertEqual(course_of_resumed, history)
 
     def test_a_damaged_file_is_no_reason_to_fail(self):
         file = Path(self.create_tempdir().full_path) / "epochs.npz"

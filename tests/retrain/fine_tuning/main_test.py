@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tests.support import programs, tiny_modules, tunable_backbone
 
 _FLAGS = ("--fine_tune_epochs=2", "--fine_tune_layers=12")
-# Quick ones, and none that decides which parts the pictures are in.
+# Quick ones, and none that decides which parts the images are in.
 _SPLIT = ("--validation_percentage=20", "--testing_percentage=20")
 
 
@@ -25,7 +25,7 @@ class FineTuningTest(parameterized.TestCase):
         super().setUpClass()
         cls.folder = Path(tempfile.mkdtemp())
         cls.addClassCleanup(shutil.rmtree, cls.folder)
-        cls.pictures = tunable_backbone.draw_stripes(cls.folder / "pictures", 30, 230)
+        cls.images = tunable_backbone.draw_stripes(cls.folder / "pictures", 30, 230)
         cls.module = tiny_modules.write(cls.folder / "module", (16, 16))
 
     def setUp(self):
@@ -34,7 +34,7 @@ class FineTuningTest(parameterized.TestCase):
 
     def command(self, *flags: str, cache: Path | None = None) -> tuple[str, ...]:
         return (
-            f"--image_dir={self.pictures}",
+            f"--image_dir={self.images}",
             f"--output_graph={self.output}/graph.pb",
             f"--output_labels={self.output}/labels.txt",
             f"--bottleneck_dir={cache or self.folder / 'cache'}",
@@ -142,7 +142,7 @@ class FineTuningTest(parameterized.TestCase):
             ("--intermediate_store_frequency=10", "--fine_tune_epochs=1"),
         ),
         (("--fine_tune_epochs=1", "--tfhub_module={module}"), ("--fine_tune_epochs", "Keras")),
-        (("--fine_tune_epochs=1", "--validation_percentage=0"), ("validation pictures",)),
+        (("--fine_tune_epochs=1", "--validation_percentage=0"), ("validation images",)),
     )
     def test_what_cannot_be_is_one_line(self, flags: tuple[str, ...], said: tuple[str, ...]):
         (self.output / "graph.pb").write_text("of the last run")

@@ -26,7 +26,7 @@ from retrain.export import outputs
 from retrain.export.assemble import assemble
 from retrain.fine_tuning import selection
 from retrain.fine_tuning.variants import undistorted
-from retrain.system.phase_timer import Clock
+from retrain.system.phase_timer import PhaseTimer
 from retrain.training.train import train_and_test
 from tests.support import tiny_backbone, tunable_backbone
 
@@ -48,11 +48,11 @@ class ChoiceTest(absltest.TestCase):
         cls.addClassCleanup(shutil.rmtree, cls.folder)
         cls.cache = cls.folder / "cache"
         cls.backbone = tunable_backbone.make(cls.cache)
-        cls.pictures = tunable_backbone.draw_stripes(cls.folder / "pictures", 40, 150)
+        cls.images = tunable_backbone.draw_stripes(cls.folder / "pictures", 40, 150)
 
     def config(self, options: FineTuningOptions, **changes) -> TrainingConfig:
         return TrainingConfig(
-            self.pictures,
+            self.images,
             **{
                 "split": SplitOptions(validation_percentage=20, testing_percentage=20),
                 "distortions": DistortionOptions(random_crop=5, per_image=1),
@@ -66,13 +66,13 @@ class ChoiceTest(absltest.TestCase):
 
     def before(self, config: TrainingConfig):
         dataset = scan_dataset(config.image_dir, config.split)
-        return train_and_test(config, self.backbone, dataset, [FLOAT32], Clock())
+        return train_and_test(config, self.backbone, dataset, [FLOAT32], PhaseTimer())
 
     def better(self, config: TrainingConfig):
         """Returns the choice, what was there before, and what was told of the choice."""
         before = self.before(config)
         with self.assertLogs(level="INFO") as logs:
-            chosen = selection.better(config, self.backbone, before, Clock())
+            chosen = selection.better(config, self.backbone, before, PhaseTimer())
         return chosen, before, logs.output
 
     def kept(self) -> list[str]:
@@ -94,8 +94,8 @@ class ChoiceTest(absltest.TestCase):
         self.assertEqual(outcome.test_without, old.test.accuracy)
         self.assertTrue(chosen.outcome.kept)
         self.assertEqual(chosen.outcome.with_it, new.evaluations[VALIDATION])
-        self.assertLen(chosen.outcome.course.at, _GOOD.epochs)
-        said = rf"of 24 validation pictures, {errors[0]} get a wrong label with it and \d+ without"
+        self.assertLen(chosen.outcome.history.at, _GOOD.epochs)
+        said = rf"of 24 validation images, {errors[0]} get a wrong label with it and \d+ without"
         self.assertRegex(lines[-1], said)
         self.assertIn("is kept", lines[-1])
 
@@ -104,7 +104,7 @@ class ChoiceTest(absltest.TestCase):
         network = keras.models.load_model(chosen.backbone.keras_file, compile=False)
         for part in (TRAINING, VALIDATION, TEST):
             shown = [
-                undistorted(p, *[tiny_backbone.SIDE] * 2) for p in new.features.part(part).pictures
+                undistorted(p, *[tiny_backbone.SIDE] * 2) for p in new.features.part(part).images
             ]
             pixels = normalise(np.stack(shown), tiny_backbone.MEAN, tiny_backbone.STD)
             expected = np.asarray(network(pixels, training=False))
@@ -144,12 +144,12 @@ class ChoiceTest(absltest.TestCase):
         config = self.config(dataclasses.replace(_GOOD, epochs=1))
         first, _, lines = self.better(config)
         self.assertTrue(any("epoch 1 of 1" in line for line in lines))
-        moved = Path(shutil.copytree(self.pictures, self.folder / "moved"))
+        moved = Path(shutil.copytree(self.images, self.folder / "moved"))
         for again in (config, dataclasses.replace(config, image_dir=moved)):
             second, _, lines = self.better(again)
             self.assertFalse(any("epoch" in line for line in lines), lines)
             self.assertEqual(second.backbone, first.backbone)
-            self.assertEqual(second.outcome.course, first.outcome.course)
+            self.assertEqual(second.outcome.history, first.outcome.history)
         other = dataclasses.replace(config, head=dataclasses.replace(config.head, seed=1))
         self.assertTrue(any("epoch 1 of 1" in line for line in self.better(other)[2]))
 
@@ -161,7 +161,7 @@ class ChoiceTest(absltest.TestCase):
         logging.getLogger().addHandler(handler)
         try:
             with self.assertRaises(KeyboardInterrupt):
-                selection.better(config, self.backbone, plain, Clock())
+                selection.better(config, self.backbone, plain, PhaseTimer())
         finally:
             logging.getLogger().removeHandler(handler)
         self.assertEqual(self.kept(), kept)
@@ -170,9 +170,9 @@ class ChoiceTest(absltest.TestCase):
         self.assertTrue(any("goes on after epoch 2 of 3" in line for line in lines), lines)
         self.assertEmpty(list((self.cache / "fine_tuning").iterdir()))
 
-    def test_without_validation_pictures_nobody_could_tell(self):
+    def test_without_validation_images_nobody_could_tell(self):
         config = self.config(_GOOD, split=SplitOptions(validation_percentage=0))
-        with self.assertRaisesRegex(UserError, "--fine_tune_epochs needs validation pictures"):
+        with self.assertRaisesRegex(UserError, "--fine_tune_epochs needs validation images"):
             self.better(config)
 
 

@@ -1,4 +1,4 @@
-"""Variants of training pictures are the same whether the pictures are in memory or on disk."""
+"""Variants of training images are the same whether the images are in memory or on disk."""
 
 from pathlib import Path
 
@@ -8,18 +8,18 @@ from PIL import Image
 
 from retrain.config import DistortionOptions
 from retrain.data import distortions, pixels
-from retrain.data.dataset import Picture
+from retrain.data.dataset import ImageFile
 from retrain.data.distortions import Draw
 from retrain.data.splits import TRAINING
 from retrain.errors import UserError
-from retrain.fine_tuning.variants import Pictures, undistorted
+from retrain.fine_tuning.variants import Images, undistorted
 
 _OPTIONS = DistortionOptions(random_crop=20, random_scale=50, random_brightness=30)
 _DRAW = Draw(scale=0.5, left=0.1, top=0.9, brightness=0.7, mirrored=False)
 _SIZE = 40, 32
 
 
-class PicturesTest(parameterized.TestCase):
+class ImagesTest(parameterized.TestCase):
     def setUp(self):
         super().setUp()
         self.folder = Path(self.create_tempdir().full_path)
@@ -29,33 +29,33 @@ class PicturesTest(parameterized.TestCase):
             scene = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8))
             path = self.folder / name
             scene.resize((300 + number, 200), Image.Resampling.BICUBIC).save(path)
-            self.files.append(Picture(path, 0, TRAINING, 0.5))
+            self.files.append(ImageFile(path, 0, TRAINING, 0.5))
 
-    def pictures(self, most_bytes: int) -> Pictures:
-        return Pictures(self.files, *_SIZE, _OPTIONS, most_bytes)
+    def images(self, most_bytes: int) -> Images:
+        return Images(self.files, *_SIZE, _OPTIONS, most_bytes)
 
     @parameterized.parameters(0, 50_000, 10**9)
     def test_are_those_of_the_file(self, most_bytes: int):
-        pictures = self.pictures(most_bytes)
+        images = self.images(most_bytes)
         for _ in range(2):
             for row, file in enumerate(self.files):
                 large = distortions.roomy(file.path.read_bytes(), *_SIZE, _OPTIONS)
                 wanted = distortions.distort(large, *_SIZE, _OPTIONS, _DRAW)
-                np.testing.assert_array_equal(pictures.variant(row, _DRAW), wanted)
+                np.testing.assert_array_equal(images.variant(row, _DRAW), wanted)
 
     def test_what_fits_into_memory_needs_no_file_any_more(self):
-        # Of a picture of at least 72 x 57.6 pixels, and less than twice as many of each side.
-        pictures = self.pictures(3 * 4 * 72 * 58)
-        first = pictures.variant(0, _DRAW)
+        # Of an image of at least 72 x 57.6 pixels, and less than twice as many of each side.
+        images = self.images(3 * 4 * 72 * 58)
+        first = images.variant(0, _DRAW)
         for row in (1, 2):
-            pictures.variant(row, _DRAW)
+            images.variant(row, _DRAW)
         for file in self.files:
             file.path.unlink()
-        np.testing.assert_array_equal(pictures.variant(0, _DRAW), first)
+        np.testing.assert_array_equal(images.variant(0, _DRAW), first)
         with self.assertRaisesRegex(UserError, "c.png cannot be read any more: No such file"):
-            pictures.variant(2, _DRAW)
+            images.variant(2, _DRAW)
 
-    def test_large_pictures_are_kept_small(self):
+    def test_large_images_are_kept_small(self):
         path = self.folder / "large.png"
         Image.new("RGB", (3000, 2000)).save(path)
         large = distortions.roomy(path.read_bytes(), *_SIZE, _OPTIONS)
@@ -67,7 +67,7 @@ class PicturesTest(parameterized.TestCase):
     def test_a_damaged_one_is_named(self):
         self.files[1].path.write_bytes(b"nothing")
         for read in (
-            lambda: self.pictures(0).variant(1, _DRAW),
+            lambda: self.images(0).variant(1, _DRAW),
             lambda: undistorted(self.files[1], *_SIZE),
         ):
             with self.assertRaisesRegex(UserError, "b.jpg cannot be read any more: it is not a"):

@@ -1,4 +1,4 @@
-"""Drawings are PNG files that show what they were given, the same for the same."""
+"""Plots are PNG files that show what they were given, the same for the same."""
 
 import io
 
@@ -44,18 +44,18 @@ class PlotsTest(absltest.TestCase):
         self.assertEqual(self.draw(), self.draw())
         self.assertNotEqual(self.draw(), self.draw(last=0.4))
 
-    def test_grid_shows_each_picture(self):
+    def test_grid_shows_each_image(self):
         colours = np.array([(250, 0, 0), (0, 250, 0), (0, 0, 250)] * 4, np.uint8)
-        pictures = np.broadcast_to(colours[:, None, None], (12, 9, 9, 3))
+        images = np.broadcast_to(colours[:, None, None], (12, 9, 9, 3))
         labels = ["$a$", "b\n", "\x1b[2J", "e" * 100] * 3
-        pixels = _pixels(plots.grid(pictures, labels, title="Dollars: $x"))
+        pixels = _pixels(plots.grid(images, labels, title="Dollars: $x"))
         for colour in colours[:3]:
             share = np.mean(np.abs(pixels - colour).sum(2) < 9)
             self.assertBetween(share, 0.08, 0.3)
 
     def test_grid_in_grey_does_not_stretch_contrast(self):
-        pictures = np.full((1, 9, 9, 1), 100.0)
-        pixels = _pixels(plots.grid(pictures, ["grey"]))
+        images = np.full((1, 9, 9, 1), 100.0)
+        pixels = _pixels(plots.grid(images, ["grey"]))
         self.assertGreater(np.mean(np.abs(pixels - 100).sum(2) < 9), 0.2)
 
     def test_grid_enlarges_and_shrinks_by_whole_numbers(self):
@@ -63,8 +63,8 @@ class PlotsTest(absltest.TestCase):
         small = rng.integers(0, 256, (28, 28, 3)).astype(np.uint8)
         enlarged = small.repeat(4, axis=0).repeat(4, axis=1)
         even = np.full((224, 224, 3), 77, np.uint8)
-        for picture, cell in ((small, enlarged), (even, even[::2, ::2])):
-            drawn = _pixels(plots.grid([picture], ["a"]))
+        for image, cell in ((small, enlarged), (even, even[::2, ::2])):
+            drawn = _pixels(plots.grid([image], ["a"]))
             left = (drawn.shape[1] - 112) // 2
             found = [
                 np.array_equal(drawn[row : row + 112, left : left + 112], cell)
@@ -73,19 +73,19 @@ class PlotsTest(absltest.TestCase):
             self.assertEqual(sum(found), 1)
 
     def test_grid_is_as_wide_as_its_title(self):
-        picture = np.zeros((1, 9, 9, 3), np.uint8)
-        narrow, wide = (_pixels(plots.grid(picture, ["a"], title * 99)) for title in ("", "a"))
+        image = np.zeros((1, 9, 9, 3), np.uint8)
+        narrow, wide = (_pixels(plots.grid(image, ["a"], title * 99)) for title in ("", "a"))
         self.assertGreater(wide.shape[1], 4 * narrow.shape[1])
 
     def test_grid_writes_letters_of_many_languages(self):
-        picture = np.zeros((1, 112, 112, 3), np.uint8)
-        grids = [plots.grid(picture, [label]) for label in ("é", "e", "ж", "\uffff")]
+        image = np.zeros((1, 112, 112, 3), np.uint8)
+        grids = [plots.grid(image, [label]) for label in ("é", "e", "ж", "\uffff")]
         self.assertLen(set(grids), 4)
 
-    def test_some_of_each_category_are_shown(self):
-        categories = np.array([2, 0, 0, 1, 0, 2, 0, 0])
-        self.assertEqual(plots.some_of_each(categories, 5).tolist(), [1, 2, 3, 0, 5])
-        self.assertEqual(plots.some_of_each(categories, 99).tolist(), [1, 2, 4, 6, 7, 3, 0, 5])
+    def test_some_of_each_class_are_shown(self):
+        class_ids = np.array([2, 0, 0, 1, 0, 2, 0, 0])
+        self.assertEqual(plots.some_of_each(class_ids, 5).tolist(), [1, 2, 3, 0, 5])
+        self.assertEqual(plots.some_of_each(class_ids, 99).tolist(), [1, 2, 4, 6, 7, 3, 0, 5])
 
     def test_many_steps_are_drawn_as_means_before_the_points(self):
         values = np.random.default_rng(0).uniform(0, 1, 500)
@@ -103,16 +103,16 @@ class PlotsTest(absltest.TestCase):
         )
         self.assertNotEqual(plain, logarithmic)
 
-    def test_confusion_shows_shares_of_each_category(self):
+    def test_confusion_shows_shares_of_each_class(self):
         few = plots.confusion(np.array([[1, 0], [0, 900]]), ["$a", "b\n"], "Title")
         mixed = plots.confusion(np.array([[1, 0], [450, 450]]), ["$a", "b\n"], "Title")
-        # The darkest blue of the map is for all of a category, however few they are.
+        # The darkest blue of the map is for all of a class, however few they are.
         darkest = (8, 48, 107)
         right, half = (np.mean(np.abs(_pixels(png) - darkest).sum(2) < 9) for png in (few, mixed))
         self.assertGreater(right, 1.5 * half)
         self.assertGreater(half, 0.01)
 
-    def test_confusion_of_very_many_categories_is_not_larger(self):
+    def test_confusion_of_very_many_classes_is_not_larger(self):
         sizes = [
             _pixels(plots.confusion(np.eye(count, dtype=int), ["x"] * count)).shape[0]
             for count in (31, 150, 300)
@@ -124,9 +124,9 @@ class PlotsTest(absltest.TestCase):
         for png in (self.draw(), plots.grid(np.zeros((1, 9, 9, 3)), ["a"])):
             (value,) = plots.summary("curves", png).value
             self.assertEqual(value.tag, "curves")
-            picture = Image.open(io.BytesIO(png))
-            self.assertEqual((value.image.width, value.image.height), picture.size)
-            self.assertEqual(value.image.colorspace, len(picture.mode))
+            image = Image.open(io.BytesIO(png))
+            self.assertEqual((value.image.width, value.image.height), image.size)
+            self.assertEqual(value.image.colorspace, len(image.mode))
             self.assertEqual(value.image.encoded_image_string, png)
 
 

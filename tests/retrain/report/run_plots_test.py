@@ -1,4 +1,4 @@
-"""A run draws its numbers and pictures, in files where they are asked for, and for TensorBoard."""
+"""A run draws its numbers and images, in files where they are asked for, and for TensorBoard."""
 
 import dataclasses
 import hashlib
@@ -23,13 +23,13 @@ from retrain.config import (
     TrainingConfig,
 )
 from retrain.data import distortions, pixels, splits
-from retrain.data.dataset import Dataset, Picture
+from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING
 from retrain.report import run_plots
 from retrain.runtimes.head import Head
 from retrain.training import logistic_regression
 from retrain.training.evaluation import evaluate
-from retrain.training.history import Course, Measures, Recorder, from_json
+from retrain.training.history import Measures, Recorder, TrainingHistory, from_json
 from retrain.training.results import FineTuned, Trained
 from retrain.training.sgd import Progress
 from tests.support import privileges, programs
@@ -51,22 +51,22 @@ class DrawnRunTest(absltest.TestCase):
         self.folder = Path(self.create_tempdir().full_path)
         programs.draw_colours(self.folder / "pictures", 4)
         paths = sorted((self.folder / "pictures").glob("*/*"))
-        self.pictures = tuple(
-            Picture(path, number // 4, TRAINING, 50.0) for number, path in enumerate(paths)
+        self.images = tuple(
+            ImageFile(path, number // 4, TRAINING, 50.0) for number, path in enumerate(paths)
         )
 
     def trained(self, **changes) -> Trained:
         part = Part(
-            self.pictures,
-            np.zeros((len(self.pictures), 1, 2), np.float16),
-            np.array([picture.category for picture in self.pictures]),
+            self.images,
+            np.zeros((len(self.images), 1, 2), np.float16),
+            np.array([image.class_id for image in self.images]),
         )
         nothing = Part((), np.zeros((0, 1, 2), np.float16), np.zeros(0, np.int64))
         dataset = Dataset(
-            self.folder, _LABELS, _LABELS, self.pictures, splits.shares_of(SplitOptions())
+            self.folder, _LABELS, _LABELS, self.images, splits.shares_of(SplitOptions())
         )
         measures = Measures((0.5, 0.75, 0.7), (1.0, 0.5, 0.8))
-        changes.setdefault("course", Course((0.01, 0.1, 1), measures, measures, 0.1))
+        changes.setdefault("course", TrainingHistory((0.01, 0.1, 1), measures, measures, 0.1))
         right = np.eye(3, dtype=np.float32)
         return Trained(
             Bottlenecks(dataset, "float32", {TRAINING: part, TEST: nothing}, 0, {}),
@@ -101,16 +101,16 @@ class DrawnRunTest(absltest.TestCase):
         )
         self.assertTrue(found)
 
-    def test_each_picture_is_shown_pixel_by_pixel(self):
+    def test_each_image_is_shown_pixel_by_pixel(self):
         self.assertEqual(self.draw(self.config()), ["pictures.png", "curves.png", "confusion.png"])
-        for picture in self.pictures:
-            self.assert_shows(self.drawn(), pixels.decode(picture.path.read_bytes(), _SIDE, _SIDE))
+        for image in self.images:
+            self.assert_shows(self.drawn(), pixels.decode(image.path.read_bytes(), _SIDE, _SIDE))
 
     def test_variants_are_those_that_are_learned_from(self):
         config = self.config(random_crop=30, random_brightness=50, per_image=1, seed=3)
         self.draw(config)
-        for picture in self.pictures:
-            data = picture.path.read_bytes()
+        for image in self.images:
+            data = image.path.read_bytes()
             digest = hashlib.sha256(data).digest()
             for variant in distortions.variants(
                 data, digest, range(2), _SIDE, _SIDE, config.distortions
@@ -121,8 +121,8 @@ class DrawnRunTest(absltest.TestCase):
         config = self.config()
         self.draw(dataclasses.replace(config, fine_tuning=FineTuningOptions(epochs=1)))
         fresh = dataclasses.replace(FineTuningOptions().distortions, per_image=0)
-        for picture in self.pictures:
-            data = picture.path.read_bytes()
+        for image in self.images:
+            data = image.path.read_bytes()
             digest = hashlib.sha256(data).digest()
             (variant,) = distortions.variants(data, digest, [1], _SIDE, _SIDE, fresh)
             self.assert_shows(self.drawn(), variant)
@@ -131,8 +131,8 @@ class DrawnRunTest(absltest.TestCase):
         measures = Measures((0.5, 0.75, 0.7), (1.0, 0.5, 0.8))
         right = evaluate(np.eye(3, dtype=np.float32), np.array([0, 1, 1]))
         for kept in (True, False):
-            course = Course((1, 2, 3), measures, measures)
-            tuned = FineTuned(kept, course, right, right, 0.1, 0.05, 1.0, 1.0)
+            history = TrainingHistory((1, 2, 3), measures, measures)
+            tuned = FineTuned(kept, history, right, right, 0.1, 0.05, 1.0, 1.0)
             written = run_plots.write(
                 self.config(), self.backbone, {"float32": self.trained()}, tuned
             )
@@ -140,27 +140,27 @@ class DrawnRunTest(absltest.TestCase):
             self.assertEqual("left out" in drawing.what, not kept)
             self.assertGreater(self.drawn("fine_tuning").std(), 0)
 
-    def test_pictures_that_vanished_are_left_out(self):
-        self.pictures[0].path.unlink()
-        self.pictures[1].path.write_bytes(b"no picture any more")
+    def test_images_that_vanished_are_left_out(self):
+        self.images[0].path.unlink()
+        self.images[1].path.write_bytes(b"no image any more")
         self.draw(self.config())
-        whole = self.pictures[2].path.read_bytes()
+        whole = self.images[2].path.read_bytes()
         self.assert_shows(self.drawn(), pixels.decode(whole, _SIDE, _SIDE))
-        for picture in self.pictures:
-            picture.path.unlink(missing_ok=True)
+        for image in self.images:
+            image.path.unlink(missing_ok=True)
         self.assertEqual(self.draw(self.config()), ["curves.png", "confusion.png"])
 
-    def test_curves_without_validation_pictures(self):
+    def test_curves_without_validation_images(self):
         self.draw(self.config())
         with_others = self.drawn("curves")
-        self.draw(self.config(), course=Course((0, 10), Measures((0.5, 1), (1, 0)), None))
+        self.draw(self.config(), history=TrainingHistory((0, 10), Measures((0.5, 1), (1, 0)), None))
         self.assertFalse(np.array_equal(self.drawn("curves"), with_others))
 
     def test_nothing_is_drawn_for_nobody(self):
         self.assertEqual(self.draw(self.config(plots=False)), [])
         self.assertFalse((self.folder / "plots").exists())
 
-    def test_tensorboard_gets_the_pictures_alone_where_there_are_no_files(self):
+    def test_tensorboard_gets_the_images_alone_where_there_are_no_files(self):
         self.draw(self.config(plots=False), summaries=self.folder / "logs")
         self.assertEqual(list(_shown(self.folder / "logs")), ["pictures"])
         self.draw(self.config(), summaries=self.folder / "more")
@@ -173,53 +173,55 @@ class DrawnRunTest(absltest.TestCase):
 class CourseTest(absltest.TestCase):
     def test_one_is_read_back_as_it_was(self):
         measures = Measures((0.5, 0.1), (1 / 3, 2.0))
-        for course in (
-            Course((1, 2), measures, None),
-            Course((0.1, 1.0), measures, Measures((0.0, 1.0), (5.0, 0.0)), 0.1, "left out"),
+        for history in (
+            TrainingHistory((1, 2), measures, None),
+            TrainingHistory(
+                (0.1, 1.0), measures, Measures((0.0, 1.0), (5.0, 0.0)), 0.1, "left out"
+            ),
         ):
-            self.assertEqual(from_json(course.to_json()), course)
+            self.assertEqual(from_json(history.to_json()), history)
 
     def test_of_strengths(self):
         rng = np.random.default_rng(0)
-        categories = rng.integers(0, 3, 200)
-        features = (np.eye(3)[categories] + rng.normal(0, 1, (200, 3))).astype(np.float32)
+        class_ids = rng.integers(0, 3, 200)
+        features = (np.eye(3)[class_ids] + rng.normal(0, 1, (200, 3))).astype(np.float32)
         noise = rng.normal(0, 1, (200, 40)).astype(np.float32)
-        examples = np.concatenate([features, noise], axis=1), categories
+        examples = np.concatenate([features, noise], axis=1), class_ids
         nothing = (np.zeros((0, 43), np.float32), np.zeros(0, np.int64))
         fitted = logistic_regression.train(examples, nothing, 3)
-        course = fitted.course
-        self.assertEqual(course.chosen, fitted.strength)
-        chosen = course.at.index(fitted.strength)
+        history = fitted.history
+        self.assertEqual(history.chosen, fitted.strength)
+        chosen = history.at.index(fitted.strength)
         right = np.mean(fitted.unseen.argmax(axis=1) == fitted.truth)
-        self.assertAlmostEqual(course.others.accuracy[chosen], right)
-        self.assertEqual(max(course.others.accuracy), course.others.accuracy[chosen])
+        self.assertAlmostEqual(history.others.accuracy[chosen], right)
+        self.assertEqual(max(history.others.accuracy), history.others.accuracy[chosen])
         # The stronger, the better on what is learned from, and not on the rest.
-        losses = course.learned.cross_entropy
+        losses = history.learned.cross_entropy
         self.assertEqual(list(losses), sorted(losses, reverse=True))
-        self.assertGreater(course.others.cross_entropy[-1], 1.2 * losses[-1])
-        self.assertGreater(course.learned.accuracy[-1], course.others.accuracy[-1])
+        self.assertGreater(history.others.cross_entropy[-1], 1.2 * losses[-1])
+        self.assertGreater(history.learned.accuracy[-1], history.others.accuracy[-1])
 
     def test_of_strengths_where_nothing_can_be_left_out(self):
         examples = np.eye(3, dtype=np.float32), np.arange(3)
         nothing = (np.zeros((0, 3), np.float32), np.zeros(0, np.int64))
-        course = logistic_regression.train(examples, nothing, 3).course
-        self.assertIsNone(course.others)
-        self.assertEqual(course.learned.accuracy[-1], 1)
+        history = logistic_regression.train(examples, nothing, 3).history
+        self.assertIsNone(history.others)
+        self.assertEqual(history.learned.accuracy[-1], 1)
 
     def test_of_steps(self):
         recorder = Recorder()
         head = Head(np.zeros((1, 2), np.float32), np.zeros(2, np.float32))
         for step in (0, 10):
             recorder.add(Progress(step, 0.5 + step / 100, 2.0, 0.25, 3.0 - step / 10, head))
-        course = recorder.course()
-        self.assertEqual(course.at, (0, 10))
-        self.assertEqual(course.learned, Measures((0.5, 0.6), (2.0, 2.0)))
-        self.assertEqual(course.others, Measures((0.25, 0.25), (3.0, 2.0)))
-        self.assertIsNone(course.chosen)
+        history = recorder.history()
+        self.assertEqual(history.at, (0, 10))
+        self.assertEqual(history.learned, Measures((0.5, 0.6), (2.0, 2.0)))
+        self.assertEqual(history.others, Measures((0.25, 0.25), (3.0, 2.0)))
+        self.assertIsNone(history.chosen)
 
 
 def _shown(run: Path) -> dict[str, bytes]:
-    """Returns the pictures that TensorBoard finds, by their names."""
+    """Returns the images that TensorBoard finds, by their names."""
     events = EventAccumulator(str(run / "drawings")).Reload()
     return {name: events.Images(name)[0].encoded_image_string for name in events.Tags()["images"]}
 
@@ -230,12 +232,12 @@ class RunPlotsMainTest(parameterized.TestCase):
         super().setUpClass()
         cls.folder = Path(tempfile.mkdtemp())
         cls.addClassCleanup(shutil.rmtree, cls.folder)
-        cls.pictures = programs.draw_colours(cls.folder / "pictures", 12)
+        cls.images = programs.draw_colours(cls.folder / "pictures", 12)
 
     def train(self, out: Path, *flags: object, **options):
         return programs.run(
             "retrain",
-            f"--image_dir={self.pictures}",
+            f"--image_dir={self.images}",
             f"--output_graph={out}/graph.pb",
             f"--output_labels={out}/labels.txt",
             f"--bottleneck_dir={self.folder}/cache",
@@ -297,9 +299,9 @@ class RunPlotsMainTest(parameterized.TestCase):
     )
     def test_where_they_cannot_be_is_said_first(self, where: str, expected: str):
         out = self.new_folder()
-        names = {"f": out, "p": self.pictures}
+        names = {"f": out, "p": self.images}
         (out / "file").write_text("mine")
-        shutil.copytree(self.pictures, out / "validation")
+        shutil.copytree(self.images, out / "validation")
         out.joinpath("locked").mkdir(mode=0o500)
         out.chmod(0o777)
         done = self.train(

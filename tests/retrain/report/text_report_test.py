@@ -8,16 +8,16 @@ from absl.testing import absltest
 
 from retrain.bottlenecks.compute import Bottlenecks, Part
 from retrain.config import DistortionOptions, HeadOptions, TrainingConfig
-from retrain.data.dataset import Dataset, Picture
+from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION, Shares
 from retrain.export.formats import Written
 from retrain.export.parity import Checked, Difference
 from retrain.report import text_report
 from retrain.report.metrics import metrics
 from retrain.runtimes.head import Head
-from retrain.system.phase_timer import Clock
+from retrain.system.phase_timer import PhaseTimer
 from retrain.training.evaluation import Evaluation, evaluate
-from retrain.training.history import Course, Measures
+from retrain.training.history import Measures, TrainingHistory
 from retrain.training.results import FineTuned, Trained
 
 _LABELS = ("cat", "dog")
@@ -25,19 +25,19 @@ _LABELS = ("cat", "dog")
 
 def _evaluation(right: int, wrong: int) -> Evaluation:
     count = right + wrong
-    categories = np.arange(count) % 2
-    predicted = np.where(np.arange(count) < right, categories, 1 - categories)
-    return evaluate(np.where(np.eye(2, dtype=bool)[predicted], 0.75, 0.25), categories)
+    class_ids = np.arange(count) % 2
+    predicted = np.where(np.arange(count) < right, class_ids, 1 - class_ids)
+    return evaluate(np.where(np.eye(2, dtype=bool)[predicted], 0.75, 0.25), class_ids)
 
 
 def _dataset(*counts: int) -> Dataset:
     splits = (TRAINING, VALIDATION, TEST)
-    pictures = tuple(
-        Picture(Path(f"/p/{category}/{i}.jpg"), category, splits[i % 3], 0.0)
-        for category, count in enumerate(counts)
+    images = tuple(
+        ImageFile(Path(f"/p/{class_id}/{i}.jpg"), class_id, splits[i % 3], 0.0)
+        for class_id, count in enumerate(counts)
         for i in range(count)
     )
-    return Dataset(Path("/p"), _LABELS, ("Cat", "Dog"), pictures, Shares(10, 10))
+    return Dataset(Path("/p"), _LABELS, ("Cat", "Dog"), images, Shares(10, 10))
 
 
 class ReportTest(absltest.TestCase):
@@ -55,23 +55,23 @@ class ReportTest(absltest.TestCase):
             lines = text_report.explanation(_evaluation(right, 10 - right), _dataset(9, 9))
             self.assertEqual(any("worse than guessing" in line for line in lines), said)
 
-    def test_no_pictures_no_accuracy(self):
+    def test_no_images_no_accuracy(self):
         nothing = evaluate(np.zeros((0, 2), np.float32), np.zeros(0, np.int64))
         self.assertIn("unknown", text_report.accuracy_line(nothing))
         self.assertEmpty(text_report.explanation(nothing, _dataset(9, 9)))
 
     def test_the_explanation_names_range_baseline_and_confusions(self):
         lines = text_report.explanation(_evaluation(7, 3), _dataset(9, 18))
-        self.assertRegex(lines[0], "With 10 test pictures .* 39.7% and 89.2%; .* 50.0%")
+        self.assertRegex(lines[0], "With 10 test images .* 39.7% and 89.2%; .* 50.0%")
         self.assertEqual(lines[1], "Most confused: 2 x dog taken for cat, 1 x cat taken for dog.")
 
-    def test_balanced_accuracy_is_told_where_categories_differ_in_size(self):
-        categories = np.array([0, 0, 0, 0, 0, 1, 1])
+    def test_balanced_accuracy_is_told_where_classes_differ_in_size(self):
+        class_ids = np.array([0, 0, 0, 0, 0, 1, 1])
         predicted = np.array([0, 0, 0, 0, 0, 0, 1])
-        uneven = evaluate(np.eye(2)[predicted], categories)
+        uneven = evaluate(np.eye(2)[predicted], class_ids)
         lines = text_report.explanation(uneven, _dataset(60, 29))
-        self.assertRegex(lines[1], "^Balanced accuracy = 75.0%: .* which have 29 to 60 pictures")
-        # What counts is what was learned from, and not by chance the few pictures of the test.
+        self.assertRegex(lines[1], "^Balanced accuracy = 75.0%: .* which have 29 to 60 images")
+        # What counts is what was learned from, and not by chance the few images of the test.
         self.assertNotIn("Balanced", " ".join(text_report.explanation(uneven, _dataset(60, 30))))
 
     def test_the_bottlenecks_line_adds_up(self):
@@ -81,9 +81,9 @@ class ReportTest(absltest.TestCase):
         self.assertEqual(line(1234, 5), "Bottlenecks: 1,234 computed by int8, 5 from the cache.")
         self.assertEqual(line(0, 18), "Bottlenecks: 0 computed, 18 from the cache.")
 
-    def test_misclassified_pictures_are_listed_under_the_original_heading(self):
-        pictures = [Picture(Path(f"/p/{i}.jpg"), i % 2, TEST, 0.0) for i in range(10)]
-        heading, *lines = text_report.misclassified_lines(_evaluation(9, 1), pictures, _LABELS)
+    def test_misclassified_images_are_listed_under_the_original_heading(self):
+        images = [ImageFile(Path(f"/p/{i}.jpg"), i % 2, TEST, 0.0) for i in range(10)]
+        heading, *lines = text_report.misclassified_lines(_evaluation(9, 1), images, _LABELS)
         self.assertEqual(heading, "=== MISCLASSIFIED TEST IMAGES ===")
         self.assertEqual([line.split() for line in lines], [["/p/9.jpg", "cat", "(0.75000)"]])
 
@@ -106,18 +106,23 @@ class ReportTest(absltest.TestCase):
             name: Trained(features[name], head, part, {TEST: _evaluation(right, 1)})
             for name, right in (("int8", 1), ("float32", 3))
         }
-        clock = Clock()
-        with clock.phase("training"):
+        timer = PhaseTimer()
+        with timer.phase("training"):
             pass
         same = Difference(50, 1.0, 0.001, 0.0001)
         checked = Checked("Keras", 9000, 5.5, from_pixels=same, from_files=None)
         measures = Measures((0.5, 1.0), (2.0, 0.25))
         tuned = FineTuned(
-            *(False, Course((1, 2), measures, measures), _evaluation(2, 2), _evaluation(3, 1)),
+            *(
+                False,
+                TrainingHistory((1, 2), measures, measures),
+                _evaluation(2, 2),
+                _evaluation(3, 1),
+            ),
             *(-0.25, 0.125, 0.5, 0.75),
         )
         config = TrainingConfig(Path("/p"))
-        numbers = json.loads(metrics(config, trained, tuned, [checked], clock))
+        numbers = json.loads(metrics(config, trained, tuned, [checked], timer))
         self.assertEqual(numbers["test"]["accuracy"], 0.75)
         self.assertEqual(numbers["test"]["confusion"], [[2, 0], [1, 1]])
         self.assertEqual(numbers["pictures"]["training"], 3)

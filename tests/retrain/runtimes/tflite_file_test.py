@@ -102,7 +102,7 @@ class TFLiteTest(parameterized.TestCase):
         self.assert_right(self.classifier(_with_files(network, retrain_metadata__json=_metadata())))
 
     @parameterized.parameters(*_KINDS)
-    def test_a_file_with_labels_alone_takes_pictures_as_they_are(self, kind: str):
+    def test_a_file_with_labels_alone_takes_images_as_they_are(self, kind: str):
         content = _with_files(self.networks[kind], labels__txt="red\ngreen\nblue\n")
         self.assert_right(self.classifier(content))
 
@@ -131,7 +131,7 @@ class TFLiteTest(parameterized.TestCase):
             with self.assertRaisesRegex(UserError, message):
                 self.classifier(content, **overrides)
 
-    def test_pictures_of_another_size_are_refused_with_advice(self):
+    def test_images_of_another_size_are_refused_with_advice(self):
         classifier = self.classifier(self.networks["int8"], labels_file=self.labels, height=9)
         with self.assertRaisesRegex(UserError, "9 x 6.*--input_height"):
             classifier.classify_one(self.folder / "red.png")

@@ -341,12 +341,12 @@ import logging
 from retrain import runtime
 runtime.set_up_messages()
 logging.debug("not shown")
-logging.info("%s pictures", "a\\nb")
+logging.info("%s images", "a\\nb")
 logging.warning("careful \\udcff")
 print("result \\udcff")
 """
         done = run_python(program)
-        self.assertEqual(done.stderr, "a\\nb pictures\nWarning: careful \\udcff\n")
+        self.assertEqual(done.stderr, "a\\nb images\nWarning: careful \\udcff\n")
         self.assertEqual(done.stdout, "result \\udcff\n")
 
 

@@ -40,7 +40,7 @@ class ProgressTest(parameterized.TestCase):
     def test_lines_tell_how_far_how_fast_and_how_long(self):
         lines = self.lines(interval=0)
         self.assertLen(lines, 10)
-        self.assertRegex(lines[2], r"^Bottlenecks: 30 of 100 \(30%\), \d+ pictures/s, 0 s left$")
+        self.assertRegex(lines[2], r"^Bottlenecks: 30 of 100 \(30%\), \d+ images/s, 0 s left$")
 
     def test_short_work_gets_no_lines(self):
         self.assertEmpty(self.lines(interval=10))

@@ -1,4 +1,4 @@
-"""Categories count as much as the user says, whatever number of pictures they have."""
+"""Classes count as much as the user says, whatever number of images they have."""
 
 import numpy as np
 from absl.testing import absltest, parameterized
@@ -12,7 +12,7 @@ _COUNTS = np.array([10, 90])
 
 
 def indistinguishable() -> tuple[np.ndarray, np.ndarray]:
-    """Returns examples of which nothing but how common a category is can be learned."""
+    """Returns examples of which nothing but how common a class is can be learned."""
     return np.zeros((_COUNTS.sum(), 3), np.float32), np.arange(2).repeat(_COUNTS)
 
 
@@ -106,7 +106,7 @@ class MistakesTest(parameterized.TestCase):
         for named_alike in ("balanced", "by_pictures"):
             class_weights.check_labels(named_alike, _LABELS, ("Rare", "Common"))
 
-    def test_a_category_is_named_once_by_its_label_or_its_folder(self):
+    def test_a_class_is_named_once_by_its_label_or_its_folder(self):
         with self.assertRaises(UserError) as caught:
             class_weights.check_labels("rare=2,Rare=3", _LABELS, ("Rare", "Common"))
         self.assert_one_line(caught.exception, "names 'rare' twice", "balanced, by_pictures, or")

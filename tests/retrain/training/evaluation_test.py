@@ -11,7 +11,7 @@ from absl.testing import absltest
 from retrain.training import evaluation
 from retrain.training.evaluation import ClassScores, Mistake
 
-# Four pictures of category 0, two of 1, none of 2.
+# Four images of class 0, two of 1, none of 2.
 _CATEGORIES = np.array([0, 0, 0, 0, 1, 1])
 _PROBABILITIES = np.array(
     [
@@ -26,9 +26,9 @@ _PROBABILITIES = np.array(
 )
 
 
-def evaluate(probabilities: npt.ArrayLike, categories: npt.ArrayLike) -> Any:
+def evaluate(probabilities: npt.ArrayLike, class_ids: npt.ArrayLike) -> Any:
     # Any, because otherwise each test would have to say that its numbers are not None.
-    return evaluation.evaluate(np.asarray(probabilities, np.float32), np.asarray(categories))
+    return evaluation.evaluate(np.asarray(probabilities, np.float32), np.asarray(class_ids))
 
 
 class EvaluateTest(absltest.TestCase):
@@ -40,10 +40,10 @@ class EvaluateTest(absltest.TestCase):
         self.assertEqual(self.result.count, 6)
         self.assertAlmostEqual(self.result.accuracy, 4 / 6)
 
-    def test_balanced_accuracy_is_of_the_categories_that_occur(self):
+    def test_balanced_accuracy_is_of_the_classes_that_occur(self):
         self.assertAlmostEqual(self.result.balanced_accuracy, (3 / 4 + 1 / 2) / 2)
 
-    def test_baseline_is_the_share_of_the_commonest_category(self):
+    def test_baseline_is_the_share_of_the_commonest_class(self):
         self.assertAlmostEqual(self.result.baseline, 4 / 6)
 
     def test_cross_entropy(self):
@@ -65,7 +65,7 @@ class EvaluateTest(absltest.TestCase):
     def test_confusion_has_the_truth_in_its_rows(self):
         self.assertEqual(self.result.confusion, ((3, 1, 0), (0, 1, 1), (0, 0, 0)))
 
-    def test_scores_of_each_category(self):
+    def test_scores_of_each_class(self):
         zero, one, two = self.result.classes
         self.assertEqual(zero, ClassScores(count=4, precision=1, recall=3 / 4, f1=6 / 7))
         self.assertEqual(one, ClassScores(count=2, precision=1 / 2, recall=1 / 2, f1=1 / 2))
@@ -78,7 +78,7 @@ class EvaluateTest(absltest.TestCase):
             result.classes[2], ClassScores(count=0, precision=None, recall=None, f1=None)
         )
 
-    def test_misclassified_pictures_are_named(self):
+    def test_misclassified_images_are_named(self):
         self.assertEqual(self.result.misclassified, (Mistake(3, 0, 1, 0.75), Mistake(5, 1, 2, 0.5)))
 
     def test_a_certain_mistake_has_a_finite_cross_entropy(self):
@@ -114,7 +114,7 @@ class IntervalTest(absltest.TestCase):
         self.assertLessEqual(high, 1)
 
 
-class NoPicturesTest(absltest.TestCase):
+class NoImagesTest(absltest.TestCase):
     def test_gives_no_shares(self):
         result = evaluation.evaluate(np.zeros((0, 2), np.float32), np.zeros(0, np.int64))
         self.assertEqual(result.count, 0)
@@ -145,7 +145,7 @@ class JsonTest(absltest.TestCase):
         )
         self.assertIsNone(content["classes"]["c"]["recall"])
 
-    def test_takes_a_label_for_each_category(self):
+    def test_takes_a_label_for_each_class(self):
         with self.assertRaises(ValueError):
             evaluation.evaluate(_PROBABILITIES, _CATEGORIES).as_json(["a", "b"])
 
@@ -155,7 +155,7 @@ class WrongArgumentsTest(absltest.TestCase):
         with self.assertRaisesRegex(ValueError, r"\(6, 3\) and \(5,\)"):
             evaluation.evaluate(_PROBABILITIES, _CATEGORIES[:5])
 
-    def test_unknown_categories_are_refused(self):
+    def test_unknown_classes_are_refused(self):
         for wrong in (-1, 3):
             with self.assertRaisesRegex(ValueError, f"from 0 to 2, but got .*{wrong}"):
                 evaluation.evaluate(_PROBABILITIES, np.array([0, 0, 0, 1, 1, wrong]))

@@ -33,10 +33,10 @@ print(hashlib.sha256(trained.weights.tobytes() + trained.bias.tobytes()).hexdige
 
 
 def examples(counts: list[int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Returns as many examples of each category as told, which a linear layer can tell apart."""
-    categories = np.repeat(np.arange(len(counts)), counts)
-    noise = np.random.default_rng(seed).normal(0, 0.1, (len(categories), _WIDTH))
-    return (noise + np.eye(_WIDTH)[categories]).astype(np.float32), categories
+    """Returns as many examples of each class as told, which a linear layer can tell apart."""
+    class_ids = np.repeat(np.arange(len(counts)), counts)
+    noise = np.random.default_rng(seed).normal(0, 0.1, (len(class_ids), _WIDTH))
+    return (noise + np.eye(_WIDTH)[class_ids]).astype(np.float32), class_ids
 
 
 def whole(steps: int, learning_rate: float = 0.5) -> HeadOptions:
@@ -68,24 +68,24 @@ class HeadTest(absltest.TestCase):
 
 
 class TrainTest(parameterized.TestCase):
-    def test_learns_to_tell_categories_apart(self):
+    def test_learns_to_tell_classes_apart(self):
         options = HeadOptions(steps=500, learning_rate=0.5)
         trained = sgd.train(examples([50, 50, 50]), _NO_EXAMPLES, 3, options)
-        features, categories = examples([20, 20, 20], seed=1)
+        features, class_ids = examples([20, 20, 20], seed=1)
         self.assertEqual(trained.weights.shape, (_WIDTH, 3))
         self.assertEqual(trained.weights.dtype, np.float32)
         self.assertEqual(trained.bias.dtype, np.float32)
-        np.testing.assert_array_equal(trained.probabilities(features).argmax(axis=1), categories)
+        np.testing.assert_array_equal(trained.probabilities(features).argmax(axis=1), class_ids)
 
     def test_a_step_goes_down_the_gradient_of_the_cross_entropy(self):
-        features, categories = examples([4, 3, 2])
-        before = sgd.train((features, categories), _NO_EXAMPLES, 3, whole(1, learning_rate=0))
-        after = sgd.train((features, categories), _NO_EXAMPLES, 3, whole(1, learning_rate=0.5))
+        features, class_ids = examples([4, 3, 2])
+        before = sgd.train((features, class_ids), _NO_EXAMPLES, 3, whole(1, learning_rate=0))
+        after = sgd.train((features, class_ids), _NO_EXAMPLES, 3, whole(1, learning_rate=0.5))
 
         def cross_entropy(weights: np.ndarray, bias: np.ndarray) -> float:
             logits = features.astype(np.float64) @ weights + bias
             log_sums = np.log(np.exp(logits).sum(axis=1))
-            return float(np.mean(log_sums - logits[np.arange(len(categories)), categories]))
+            return float(np.mean(log_sums - logits[np.arange(len(class_ids)), class_ids]))
 
         def slope(parameter: int, index: tuple[int, ...]) -> float:
             values = [before.weights.astype(np.float64), before.bias.astype(np.float64)]
@@ -102,28 +102,28 @@ class TrainTest(parameterized.TestCase):
             self.assertAlmostEqual(moved, -0.5 * slope(1, index), places=5)
 
     def test_starts_from_small_random_weights_and_no_bias(self):
-        features, categories = np.zeros((2, 5000), np.float32), np.array([0, 1])
-        start = sgd.train((features, categories), _NO_EXAMPLES, 2, whole(1, learning_rate=0))
+        features, class_ids = np.zeros((2, 5000), np.float32), np.array([0, 1])
+        start = sgd.train((features, class_ids), _NO_EXAMPLES, 2, whole(1, learning_rate=0))
         self.assertLessEqual(np.abs(start.weights).max(), 0.002)
         # 0.88 is the standard deviation of a normal distribution that is cut off at two of its own.
         self.assertAlmostEqual(start.weights.std(), 0.00088, places=5)
         np.testing.assert_array_equal(start.bias, [0, 0])
 
-    def test_every_category_counts_the_same_however_few_its_pictures(self):
-        # Nothing but the bias can learn here, and it learns how often each category was drawn.
-        categories = np.repeat([0, 1], [990, 10])
+    def test_every_class_counts_the_same_however_few_its_images(self):
+        # Nothing but the bias can learn here, and it learns how often each class was drawn.
+        class_ids = np.repeat([0, 1], [990, 10])
         features = np.zeros((1000, _WIDTH), np.float32)
         options = HeadOptions(steps=300, learning_rate=0.1, train_batch_size=1000)
-        drawn = sgd.train((features, categories), _NO_EXAMPLES, 2, options)
-        everything = sgd.train((features, categories), _NO_EXAMPLES, 2, whole(300))
+        drawn = sgd.train((features, class_ids), _NO_EXAMPLES, 2, options)
+        everything = sgd.train((features, class_ids), _NO_EXAMPLES, 2, whole(300))
         self.assertBetween(drawn.probabilities(features[:1])[0, 1], 0.48, 0.52)
         self.assertLess(everything.probabilities(features[:1])[0, 1], 0.03)
 
-    def test_draws_every_picture_of_a_category(self):
-        features, categories = np.eye(20, dtype=np.float32), np.arange(20) % 2
+    def test_draws_every_image_of_a_class(self):
+        features, class_ids = np.eye(20, dtype=np.float32), np.arange(20) % 2
         options = HeadOptions(steps=200, train_batch_size=10)
-        trained = sgd.train((features, categories), (features, categories), 2, options)
-        right = trained.probabilities(features)[np.arange(20), categories]
+        trained = sgd.train((features, class_ids), (features, class_ids), 2, options)
+        right = trained.probabilities(features)[np.arange(20), class_ids]
         self.assertGreater(right.min(), 0.5)
 
     def test_a_batch_may_be_larger_than_the_part(self):
@@ -132,11 +132,11 @@ class TrainTest(parameterized.TestCase):
         self.assertEqual(sgd.train(few, few, 2, options).weights.shape, (_WIDTH, 2))
 
     @parameterized.parameters(-1, 0, 3)
-    def test_a_category_without_training_pictures_is_refused(self, absent: int) -> None:
-        features, categories = examples([2, 2, 2])
-        categories[categories == 2] = absent
+    def test_a_class_without_training_images_is_refused(self, absent: int) -> None:
+        features, class_ids = examples([2, 2, 2])
+        class_ids[class_ids == 2] = absent
         with self.assertRaises(ValueError):
-            sgd.train((features, categories), _NO_EXAMPLES, 3 if absent != 3 else 2, whole(1))
+            sgd.train((features, class_ids), _NO_EXAMPLES, 3 if absent != 3 else 2, whole(1))
 
     @parameterized.parameters(1e40, 1e300, float("inf"), float("nan"))
     def test_a_learning_rate_that_is_too_large_is_named(self, rate: float) -> None:
@@ -193,10 +193,10 @@ class ProgressTest(absltest.TestCase):
             (examples([9, 9]), "train_accuracy", "train_cross_entropy"),
             (validation, "validation_accuracy", "validation_cross_entropy"),
         ):
-            features, categories = part
+            features, class_ids = part
             probabilities = trained.probabilities(features)
-            right = (probabilities.argmax(axis=1) == categories).mean()
-            of_truth = probabilities[np.arange(len(categories)), categories]
+            right = (probabilities.argmax(axis=1) == class_ids).mean()
+            of_truth = probabilities[np.arange(len(class_ids)), class_ids]
             self.assertEqual(getattr(self.progress[-1], accuracy), right)
             self.assertAlmostEqual(
                 getattr(self.progress[-1], cross_entropy), -np.log(of_truth).mean(), places=5
@@ -208,21 +208,21 @@ class ProgressTest(absltest.TestCase):
         self.assertAlmostEqual(of_training[0], np.log(2), delta=0.2)
         self.assertEqual(of_training, sorted(of_training, reverse=True))
 
-    def test_validation_numbers_are_none_without_validation_pictures(self):
+    def test_validation_numbers_are_none_without_validation_images(self):
         for size in (-1, 100):
             self.train(_NO_EXAMPLES, HeadOptions(steps=5, validation_batch_size=size))
         for progress in self.progress:
             self.assertIsNone(progress.validation_accuracy)
             self.assertIsNone(progress.validation_cross_entropy)
 
-    def test_a_category_may_be_absent_from_the_validation_part(self):
+    def test_a_class_may_be_absent_from_the_validation_part(self):
         self.train(examples([0, 4]), HeadOptions(steps=200, learning_rate=0.5))
         self.assertEqual(self.progress[-1].validation_accuracy, 1)
 
     def test_validation_batches_are_drawn_anew(self):
-        features, categories = examples([50, 50], seed=1)
+        features, class_ids = examples([50, 50], seed=1)
         options = HeadOptions(steps=6, eval_step_interval=1, learning_rate=0)
-        self.train((features, categories), dataclasses.replace(options, validation_batch_size=5))
+        self.train((features, class_ids), dataclasses.replace(options, validation_batch_size=5))
         drawn = {progress.validation_cross_entropy for progress in self.progress}
         self.assertLen(drawn, 6)
 

@@ -15,7 +15,7 @@ from tensorboard.util import tensor_util
 from retrain.errors import UserError
 from retrain.report import plots
 from retrain.runtimes.head import Head
-from retrain.training.history import Course, Measures
+from retrain.training.history import Measures, TrainingHistory
 from retrain.training.sgd import Progress
 from retrain.training.summaries import RunSummaries, add_drawings
 
@@ -87,7 +87,7 @@ class ContentTest(SummariesTestCase):
             self.assertEqual((biases[0, 0], biases[-1, 1]), (3, 5))
             self.assertEqual(biases[:, 2].sum(), 3)
 
-    def test_there_is_no_validation_run_without_validation_pictures(self):
+    def test_there_is_no_validation_run_without_validation_images(self):
         with RunSummaries(self.folder) as summaries:
             summaries.add(progress(0, validation=False))
         self.assertEqual([path.name for path in summaries.folder.iterdir()], ["train"])
@@ -96,7 +96,7 @@ class ContentTest(SummariesTestCase):
     def test_strengths_are_steps_from_one_on(self):
         measures = [Measures((0.5, 0.6), (2.0, 1.0)), Measures((0.25, 0.5), (3.0, 2.0))]
         with RunSummaries(self.folder) as summaries:
-            summaries.add_course(Course((0.1, 1), *measures, chosen=1), "by_strength")
+            summaries.add_history(TrainingHistory((0.1, 1), *measures, chosen=1), "by_strength")
         for run, of_run in zip(("train", "validation"), measures, strict=True):
             found = read(summaries.folder / run)
             self.assertEqual(sorted(found), ["by_strength/accuracy", "by_strength/cross_entropy"])
@@ -104,7 +104,9 @@ class ContentTest(SummariesTestCase):
                 self.assertEqual(list(found[tag]), [1, 2])
                 np.testing.assert_allclose(list(found[tag].values()), numbers)
         with RunSummaries(self.folder) as summaries:
-            summaries.add_course(Course((0.1, 1), measures[0], None, chosen=1), "by_strength")
+            summaries.add_history(
+                TrainingHistory((0.1, 1), measures[0], None, chosen=1), "by_strength"
+            )
         self.assertEqual([path.name for path in summaries.folder.iterdir()], ["train"])
 
     def test_drawings_are_shown_as_they_are(self):

@@ -87,7 +87,7 @@ class SavedModelTest(LoadTestCase):
         return tf.function(body, [spec])
 
     def test_pixels_in_float32(self):
-        path = self.save(self.function(lambda picture: {"y": self.model(picture)}))
+        path = self.save(self.function(lambda image: {"y": self.model(image)}))
         source = load_graph.load_saved_model(path, Choices())
         self.assert_loaded(source)
         self.assertIsNone(source.pixels)
@@ -96,24 +96,24 @@ class SavedModelTest(LoadTestCase):
         import tensorflow as tf
 
         path = self.save(
-            self.function(lambda picture: self.model(tf.cast(picture, "float32") / 255), "uint8")
+            self.function(lambda image: self.model(tf.cast(image, "float32") / 255), "uint8")
         )
         source = load_graph.load_saved_model(path, Choices())
-        pictures = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3)).astype(np.float32)
-        expected = self.model(pictures / 255)
-        scores = source.scores(tf.constant(pictures))
+        images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3)).astype(np.float32)
+        expected = self.model(images / 255)
+        scores = source.scores(tf.constant(images))
         np.testing.assert_allclose(scores, expected, atol=1e-6)
         self.assertEqual((source.pixels.mean, source.pixels.std), ((0,) * 3, (1,) * 3))
 
     def test_several_outputs(self):
-        function = self.function(lambda picture: {"y": self.model(picture), "z": picture})
+        function = self.function(lambda image: {"y": self.model(image), "z": image})
         path = self.save(function)
         with self.assertRaisesRegex(UserError, "outputs y, z.*--output_layer"):
             load_graph.load_saved_model(path, Choices())
         self.assert_loaded(load_graph.load_saved_model(path, Choices(output_layer="y")))
 
     def test_another_signature(self):
-        path = self.save(None, other=self.function(lambda picture: self.model(picture)))
+        path = self.save(None, other=self.function(lambda image: self.model(image)))
         with self.assertRaisesRegex(UserError, "signatures are: other"):
             load_graph.load_saved_model(path, Choices())
 
@@ -194,12 +194,12 @@ class KerasTest(LoadTestCase):
         with self.assertRaisesRegex(UserError, "--graph=.* is not"):
             load_keras.load(path, self.folder / "weights.h5")
 
-    def test_no_pictures(self):
+    def test_no_images(self):
         from tensorflow import keras
 
         path = self.folder / "model.keras"
         keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)]).save(path)
-        with self.assertRaisesRegex(UserError, "not pictures"):
+        with self.assertRaisesRegex(UserError, "not images"):
             load_keras.load(path, None)
 
 
@@ -211,9 +211,9 @@ class OwnTest(absltest.TestCase):
 
         self.assertEqual(source.metadata, classifier.metadata)
         self.assertEqual(source.pixels, Pixels("RGB", (0.0,) * 3, (1.0,) * 3))
-        pictures = sample_classifier.pictures(2)
-        expected = classifier.head.probabilities(sample_classifier.features(pictures))
-        scores = source.scores(tf.constant(pictures, tf.float32))
+        images = sample_classifier.images(2)
+        expected = classifier.head.probabilities(sample_classifier.features(images))
+        scores = source.scores(tf.constant(images, tf.float32))
         np.testing.assert_allclose(scores, expected, atol=1e-4)
 
     def test_keras_file(self):

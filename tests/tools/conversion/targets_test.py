@@ -1,4 +1,4 @@
-"""What is written answers as what was converted does, from pictures on, or is not written."""
+"""What is written answers as what was converted does, from images on, or is not written."""
 
 import dataclasses
 from pathlib import Path
@@ -32,15 +32,15 @@ def _complete(colours="RGB", softmax=False, labels=small_keras.LABELS, **changes
     return Complete(source, labels, pixels, softmax)
 
 
-def _expected(complete, picture):
-    """Returns the answer for a picture, worked out by hand from what pixels mean."""
+def _expected(complete, image):
+    """Returns the answer for an image, worked out by hand from what pixels mean."""
     from PIL import Image
 
     pixels = complete.pixels
     planes = {
-        "RGB": picture,
-        "BGR": picture[..., ::-1],
-        "GRAYSCALE": np.asarray(Image.fromarray(picture).convert("L"))[..., np.newaxis],
+        "RGB": image,
+        "BGR": image[..., ::-1],
+        "GRAYSCALE": np.asarray(Image.fromarray(image).convert("L"))[..., np.newaxis],
     }[pixels.colours]
     normalised = (planes - np.float32(pixels.mean)) / np.float32(pixels.std)
     return np.asarray(complete.source.scores(normalised[np.newaxis].astype(np.float32)))[0]
@@ -51,7 +51,7 @@ class TargetsTest(parameterized.TestCase):
         super().setUp()
         self.folder = Path(self.create_tempdir().full_path)
         rng = np.random.default_rng(0)
-        self.picture = rng.integers(0, 256, (16, 16, 3), np.uint8)
+        self.image = rng.integers(0, 256, (16, 16, 3), np.uint8)
 
     @parameterized.product(colours=tuple(_PIXELS), name=("x.mlpackage", "x.mlmodel"))
     def test_coreml(self, colours, name):
@@ -60,8 +60,8 @@ class TargetsTest(parameterized.TestCase):
         options = CoreMLOptions(precision="float32", author="Ada", description="Three colours.")
         targets.write_coreml(path, complete, options)
         self.assertEqual([p.name for p in self.folder.iterdir()], [name])
-        (answer,) = coreml.load(path).from_pixels(self.picture[np.newaxis])
-        np.testing.assert_allclose(answer, _expected(complete, self.picture), atol=1e-5)
+        (answer,) = coreml.load(path).from_pixels(self.image[np.newaxis])
+        np.testing.assert_allclose(answer, _expected(complete, self.image), atol=1e-5)
         loaded = reference.load(path)
         self.assertEqual(loaded.labels, small_keras.LABELS)
         self.assertEqual(loaded.spec.description.metadata.author, "Ada")
@@ -74,12 +74,12 @@ class TargetsTest(parameterized.TestCase):
         targets.write_tflite(path, complete, quantization)
         metadata = tflite_metadata.read(path.read_bytes())
         self.assertEqual(metadata.labels, small_keras.LABELS)
-        file = sample_classifier.save(self.folder, self.picture, "picture.png", (16, 16))
+        file = sample_classifier.save(self.folder, self.image, "picture.png", (16, 16))
         prediction = Classifier(path).classify_one(file)
         scores = dict(prediction.ranked)
         answer = [scores[label] for label in small_keras.LABELS]
         tolerance = 1e-5 if quantization == "none" else 2e-2
-        np.testing.assert_allclose(answer, _expected(complete, self.picture), atol=tolerance)
+        np.testing.assert_allclose(answer, _expected(complete, self.image), atol=tolerance)
 
     @parameterized.parameters(*_PIXELS)
     def test_saved_model(self, colours):
@@ -89,9 +89,9 @@ class TargetsTest(parameterized.TestCase):
         path = self.folder / "saved"
         targets.write_saved_model(path, complete)
         run = tf.saved_model.load(str(path)).signatures["serving_default"]
-        shown = np.concatenate(complete.shown(np.stack([self.picture] * 3)))
+        shown = np.concatenate(complete.shown(np.stack([self.image] * 3)))
         answers = run(image=tf.constant(shown))["probabilities"]
-        np.testing.assert_allclose(answers[2], _expected(complete, self.picture), atol=1e-5)
+        np.testing.assert_allclose(answers[2], _expected(complete, self.image), atol=1e-5)
         labels = (path / "assets" / "labels.txt").read_text().splitlines()
         self.assertEqual(tuple(labels), small_keras.LABELS)
 
@@ -113,9 +113,9 @@ class TargetsTest(parameterized.TestCase):
         complete = _complete(softmax=True)
         path = self.folder / "x.mlmodel"
         targets.write_coreml(path, complete, CoreMLOptions(precision="float32"))
-        logits = _expected(complete, self.picture)
+        logits = _expected(complete, self.image)
         expected = np.exp(logits) / np.exp(logits).sum()
-        (answer,) = coreml.load(path).from_pixels(self.picture[np.newaxis])
+        (answer,) = coreml.load(path).from_pixels(self.image[np.newaxis])
         np.testing.assert_allclose(answer, expected, atol=1e-5)
 
     def test_what_was_not_tried_is_said(self):

@@ -1,4 +1,4 @@
-"""Pictures get to their places whole, or stay where they are."""
+"""Images get to their places whole, or stay where they are."""
 
 import os
 import resource

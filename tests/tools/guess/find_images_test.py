@@ -1,4 +1,4 @@
-"""Pictures are found by their names, and what is left out is named."""
+"""Images are found by their names, and what is left out is named."""
 
 import os
 import shutil

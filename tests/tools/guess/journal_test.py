@@ -81,7 +81,7 @@ class JournalTest(absltest.TestCase):
     def test_only_one_program_may_write(self):
         with (
             Journal(self.path),
-            self.assertRaisesRegex(UserError, "another guess_dir files pictures into"),
+            self.assertRaisesRegex(UserError, "another guess_dir files images into"),
         ):
             Journal(self.path)
         with Journal(self.path):

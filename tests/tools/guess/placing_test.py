@@ -1,4 +1,4 @@
-"""One picture is never taken away where nothing else holds all of it."""
+"""One image is never taken away where nothing else holds all of it."""
 
 import shutil
 import tempfile
@@ -32,7 +32,7 @@ class PlacingTest(absltest.TestCase):
         self.assertEqual(self.source.read_bytes(), b"new one")
         self.assertEqual(self.target.read_bytes(), b"picture")
 
-    def test_leftovers_are_only_what_has_no_picture(self):
+    def test_leftovers_are_only_what_has_no_image(self):
         both = Placing(self.source, self.target)
         for content, stays in ((b"", False), (b"x", True)):
             self.target.write_bytes(content)

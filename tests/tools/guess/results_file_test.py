@@ -37,8 +37,8 @@ class ResultsTest(parameterized.TestCase):
     def test_paths_are_read_as_they_were_written(self, format_: str):
         read = list(results_file.read(self.write(format_)))
         self.assertEqual(
-            [(r.picture, r.filed, r.action) for r in read],
-            [(r.picture, r.filed, r.action) for r in _RESULTS],
+            [(r.image, r.filed, r.action) for r in read],
+            [(r.image, r.filed, r.action) for r in _RESULTS],
         )
         self.assertEmpty(list(results_file.read(self.write(format_, results=()))))
 
@@ -59,11 +59,11 @@ class ResultsTest(parameterized.TestCase):
 
     @parameterized.parameters(
         (".json", "{}"),
-        (".json", '{"picture": 1}'),
+        (".json", '{"image": 1}'),
         (".json", "[1]"),
-        (".json", '[{"picture": "a", "filed": 3, "action": "moved"}]'),
+        (".json", '[{"image": "a", "filed": 3, "action": "moved"}]'),
         (".jsonl", "text"),
-        (".jsonl", '{"picture": "a", "filed": "b", "action": "burnt"}'),
+        (".jsonl", '{"image": "a", "filed": "b", "action": "burnt"}'),
         (".csv", "a,b\n1,2\n"),
         (".csv", "a,b\n"),
         (".csv", "picture,filed,action\na,,moved\n"),
@@ -95,7 +95,7 @@ class ResultsTest(parameterized.TestCase):
                 results_file.check_replaceable(path, iter(others))
 
     @parameterized.parameters(*results_file.FORMATS)
-    def test_what_says_of_no_filed_picture_may_be_written_over(self, format_: str):
+    def test_what_says_of_no_filed_image_may_be_written_over(self, format_: str):
         path = self.folder / f"new{format_}"
         results_file.check_replaceable(path, ())
         path.touch()
@@ -115,7 +115,7 @@ class ResultsTest(parameterized.TestCase):
         self.assertEqual((summary.filed, summary.left), (3, 1))
         self.assertEqual(
             summary.table(),
-            "category  pictures  mean score\n"
+            "class  images  mean score\n"
             "a                2       0.375\n"
             f"{'語':8}         1       1.000\n"
             "in all           3",

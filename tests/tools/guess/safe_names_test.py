@@ -1,4 +1,4 @@
-"""Every category gets a name that every file system takes, and no name is given twice."""
+"""Every class gets a name that every file system takes, and no name is given twice."""
 
 import shutil
 import tempfile

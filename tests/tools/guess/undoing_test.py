@@ -21,20 +21,20 @@ class UndoingTest(parameterized.TestCase):
         self.source.mkdir()
 
     def file(self, how: str, **names: str) -> Path:
-        """Files pictures, which have their names as their bytes; returns the file of results."""
+        """Files images, which have their names as their bytes; returns the file of results."""
         results = []
         for name, new_name in names.items():
             placing = Placing(self.source / name, self.target / new_name)
             if not placing.source.exists():
                 placing.source.write_text(name)
             self.assertEmpty(filing.place_all([placing], how))
-            picture, filed = map(str, placing)
-            results.append(Result(picture, filed, ACTIONS[how], "a", 0.5))
+            image, filed = map(str, placing)
+            results.append(Result(image, filed, ACTIONS[how], "a", 0.5))
         path = self.folder / "results.jsonl"
         results_file.write(path, ".jsonl", results, ())
         return path
 
-    def pictures(self) -> dict[str, str]:
+    def images(self) -> dict[str, str]:
         return {path.name: path.read_text() for path in self.source.iterdir()}
 
     @parameterized.parameters(*ACTIONS)
@@ -42,15 +42,15 @@ class UndoingTest(parameterized.TestCase):
         results = self.file(how, a="x/1", b="x/2", c="unsure/x/1")
         for _ in range(2):
             self.assertEqual(undoing.undo(results), (3, 0))
-            self.assertEqual(self.pictures(), {"a": "a", "b": "b", "c": "c"})
+            self.assertEqual(self.images(), {"a": "a", "b": "b", "c": "c"})
             self.assertFalse(self.target.exists())
 
-    def test_pictures_that_took_the_places_of_others(self):
+    def test_images_that_took_the_places_of_others(self):
         self.target = self.source
         results = self.file("move", a="x", b="a", c="b")
-        self.assertEqual(self.pictures(), {"x": "a", "a": "b", "b": "c"})
+        self.assertEqual(self.images(), {"x": "a", "a": "b", "b": "c"})
         self.assertEqual(undoing.undo(results), (3, 0))
-        self.assertEqual(self.pictures(), {"a": "a", "b": "b", "c": "c"})
+        self.assertEqual(self.images(), {"a": "a", "b": "b", "c": "c"})
 
     def test_folders_that_have_more_in_them_stay(self):
         results = self.file("copy", a="x/1", b="y/1")
@@ -90,7 +90,7 @@ class UndoingTest(parameterized.TestCase):
         results = self.file("move", a="1")
         self.source.rmdir()
         undoing.undo(results)
-        self.assertEqual(self.pictures(), {"a": "a"})
+        self.assertEqual(self.images(), {"a": "a"})
 
     def test_no_link_of_another_kind_is_removed(self):
         results = self.file("symbolic", a="1")
@@ -124,7 +124,7 @@ class UndoingTest(parameterized.TestCase):
     @parameterized.parameters(*ACTIONS)
     def test_results_may_be_written_over_when_all_is_back(self, how: str):
         path = self.file(how, a="x/1", b="x/2")
-        with self.assertRaisesRegex(UserError, f"put the pictures .* back with --undo={path}$"):
+        with self.assertRaisesRegex(UserError, f"put the images .* back with --undo={path}$"):
             results_file.check_replaceable(path, ())
         undoing.undo(path)
         results_file.check_replaceable(path, ())

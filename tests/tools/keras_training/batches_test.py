@@ -1,4 +1,4 @@
-"""Batches follow from seed and epoch, hold every example once, and vary pictures as asked."""
+"""Batches follow from seed and epoch, hold every example once, and vary images as asked."""
 
 import numpy as np
 from absl.testing import absltest, parameterized
@@ -59,18 +59,18 @@ class AugmentationTest(parameterized.TestCase):
         rng = np.random.default_rng(0)
         # Smooth, so that half a pixel more or less changes little.
         coarse = np.kron(rng.integers(0, 256, (50, 4, 6, 3)), np.ones((1, 8, 8, 1)))
-        self.pictures = coarse.astype(np.uint8)
+        self.images = coarse.astype(np.uint8)
 
     def vary(self, seed=(1, 2), **options) -> np.ndarray:
-        return augment(self.pictures, seed, Augmentation(**options)).numpy()
+        return augment(self.images, seed, Augmentation(**options)).numpy()
 
     def test_nothing_asked_changes_nothing(self):
-        np.testing.assert_array_equal(self.vary(), self.pictures)
+        np.testing.assert_array_equal(self.vary(), self.images)
 
     def test_mirrored_are_exact_and_about_half(self):
         varied = self.vary(flip_left_right=True)
-        same = (varied == self.pictures).all((1, 2, 3))
-        mirrored = np.abs(varied - self.pictures[:, :, ::-1]).max((1, 2, 3)) < 0.01
+        same = (varied == self.images).all((1, 2, 3))
+        mirrored = np.abs(varied - self.images[:, :, ::-1]).max((1, 2, 3)) < 0.01
         self.assertTrue(np.all(same ^ mirrored))
         self.assertBetween(np.sum(mirrored), 12, 38)
 
@@ -89,8 +89,8 @@ class AugmentationTest(parameterized.TestCase):
     def test_a_disc_in_the_middle_stays_there(self, options):
         rows, columns = np.mgrid[:31, :31]
         disc = 200 * (np.hypot(rows - 15, columns - 15) < 8)
-        pictures = np.broadcast_to(disc[None, ..., None], (30, 31, 31, 1)).astype(np.uint8)
-        varied = augment(pictures, (5, 6), Augmentation(**options)).numpy()[..., 0]
+        images = np.broadcast_to(disc[None, ..., None], (30, 31, 31, 1)).astype(np.uint8)
+        varied = augment(images, (5, 6), Augmentation(**options)).numpy()[..., 0]
         mass = varied.sum((1, 2))
         for numbers in (rows, columns):
             middle = (varied * numbers).sum((1, 2)) / mass
@@ -102,7 +102,7 @@ class AugmentationTest(parameterized.TestCase):
 
     def test_brightness_stays_in_bounds(self):
         varied = self.vary(random_brightness=30.0)
-        ratio = varied.mean((1, 2, 3)) / self.pictures.mean((1, 2, 3))
+        ratio = varied.mean((1, 2, 3)) / self.images.mean((1, 2, 3))
         self.assertBetween(ratio.min(), 0.69, 0.8)
         self.assertBetween(ratio.max(), 1.05, 1.31)
         self.assertLessEqual(varied.max(), 255)

@@ -155,18 +155,18 @@ class StateTest(absltest.TestCase):
             checkpoint.check(self.folder, known)
         self.assertIn(f"has a run with {text}, or name a new", str(raised.exception))
 
-    def test_other_pictures_are_named_by_their_places(self):
+    def test_other_images_are_named_by_their_places(self):
         places = dict(train_dir="/t", val_dir="/v")
-        begun = places | dict(names="n", pictures="p", backbone="b", seed="0")
+        begun = places | dict(names="n", images="p", backbone="b", seed="0")
         checkpoint.begin(self.folder, begun, resume=False)
         checkpoint.check(self.folder, begun | {"train_dir": "/moved"})
-        moved = "other pictures, those of --train_dir=/t --val_dir=/v; give these"
+        moved = "other images, those of --train_dir=/t --val_dir=/v; give these"
         self.assert_refused(moved, train_dir="/t", val_dir="/t", names="other")
-        self.assert_refused(moved, train_dir="/t", val_dir="/t", names="n", pictures="other")
+        self.assert_refused(moved, train_dir="/t", val_dir="/t", names="n", images="other")
         # One that could not be read is no longer there.
         checkpoint.check(self.folder, places | {"names": "other"})
         changed = "those of --train_dir=/t --val_dir=/v have changed since; give them as they were"
-        self.assert_refused(f"other pictures: {changed}", **places, pictures="other")
+        self.assert_refused(f"other images: {changed}", **places, images="other")
         self.assert_refused(
             "another pretrained network; give the --weights it was begun with",
             **(places | {"backbone": "other"}),
@@ -178,7 +178,7 @@ class StateTest(absltest.TestCase):
     def test_a_run_of_a_version_that_did_not_write_places(self):
         checkpoint.begin(self.folder, {"pictures": "p"}, resume=False)
         checkpoint.check(self.folder, {"train_dir": "/t", "names": "n", "pictures": "p"})
-        self.assert_refused("other pictures; give those it was begun with", pictures="other")
+        self.assert_refused("other images; give those it was begun with", images="other")
 
 
 if __name__ == "__main__":

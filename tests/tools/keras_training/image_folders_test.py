@@ -38,14 +38,14 @@ class FoldersTest(_Test):
         self.train = drawn_shapes.write_folders(self.folder / "train", 30, seed=0)
         self.val = drawn_shapes.write_folders(self.folder / "val", 12, seed=1)
 
-    def test_pixels_and_categories_are_those_of_the_files(self):
+    def test_pixels_and_classes_are_those_of_the_files(self):
         found = image_folders.find(self.train, self.val)
         data = image_folders.load(found, Shape(28, 28, 1))
         self.assertEqual(data.labels, drawn_shapes.SHAPES)
         self.assertLen(data.validation.inputs, 12)
-        drawn, categories = drawn_shapes.draw(30, seed=0)
-        order = np.argsort(categories, kind="stable")
-        np.testing.assert_array_equal(data.train.categories, categories[order])
+        drawn, class_ids = drawn_shapes.draw(30, seed=0)
+        order = np.argsort(class_ids, kind="stable")
+        np.testing.assert_array_equal(data.train.class_ids, class_ids[order])
         np.testing.assert_array_equal(data.train.inputs[..., 0], drawn[order])
 
     def test_colours_become_the_grey_of_pillow(self):
@@ -56,49 +56,49 @@ class FoldersTest(_Test):
         grey = np.asarray(Image.open(file).convert("L"))
         np.testing.assert_array_equal(data.train.inputs[0, ..., 0], grey)
 
-    def test_what_is_shown_is_of_all_categories(self):
+    def test_what_is_shown_is_of_all_classes(self):
         found = image_folders.find(self.train, self.val)
-        paths = [picture.path for picture in found.pictures[image_folders.TRAIN]]
-        categories = np.array([picture.category for picture in found.pictures[image_folders.TRAIN]])
-        shown = image_folders.show(paths, categories, Shape(20, 24, 3))
+        paths = [image.path for image in found.images[image_folders.TRAIN]]
+        class_ids = np.array([image.class_id for image in found.images[image_folders.TRAIN]])
+        shown = image_folders.show(paths, class_ids, Shape(20, 24, 3))
         self.assertEqual(shown.inputs.shape, (30, 20, 24, 3))
         for path in paths[:-2]:
-            path.write_bytes(b"no picture any more")
-        self.assertLen(image_folders.show(paths, categories, Shape(20, 24, 3)).categories, 2)
-        self.assertEqual(set(shown.categories.tolist()), {0, 1, 2})
+            path.write_bytes(b"no image any more")
+        self.assertLen(image_folders.show(paths, class_ids, Shape(20, 24, 3)).class_ids, 2)
+        self.assertEqual(set(shown.class_ids.tolist()), {0, 1, 2})
 
-    def test_unreadable_pictures_are_named_and_left_out(self):
-        (self.train / "bar" / "broken.png").write_bytes(b"no picture")
+    def test_unreadable_images_are_named_and_left_out(self):
+        (self.train / "bar" / "broken.png").write_bytes(b"no image")
         with self.assertLogs(level=logging.WARNING) as logs:
             data = image_folders.load(image_folders.find(self.train, self.val), Shape(28, 28, 1))
         self.assertIn("broken.png", logs.output[0])
         self.assertLen(data.train.inputs, 30)
-        self.assertLen(data.train.categories, 30)
+        self.assertLen(data.train.class_ids, 30)
 
-    def test_no_picture_of_a_category_is_readable(self):
+    def test_no_image_of_a_class_is_readable(self):
         for file in (self.val / "ring").iterdir():
             file.write_bytes(b"")
         with self.assert_refused("ring", "--val_dir"):
             image_folders.load(image_folders.find(self.train, self.val), Shape(28, 28, 1))
 
-    def test_a_category_more_in_either(self):
+    def test_a_class_more_in_either(self):
         shutil.copytree(self.train / "bar", self.train / "more")
-        with self.assert_refused("--val_dir", "no pictures of more", "--train_dir"):
+        with self.assert_refused("--val_dir", "no images of more", "--train_dir"):
             image_folders.find(self.train, self.val)
         shutil.move(self.train / "more", self.val / "more")
-        with self.assert_refused("--train_dir", "no pictures of more", "--val_dir"):
+        with self.assert_refused("--train_dir", "no images of more", "--val_dir"):
             image_folders.find(self.train, self.val)
 
     def test_what_is_ignored_is_said_as_retrain_does(self):
         (self.train / "loose.png").touch()
         with self.assertLogs() as logs:
             image_folders.find(self.train, self.val)
-        one = "WARNING:root:Ignored 1 picture that lies outside the folders of the categories."
+        one = "WARNING:root:Ignored 1 image that lies outside the folders of the classes."
         self.assertEqual(logs.output, [one])
         (self.val / "bar" / "notes.txt").touch()
         with self.assertLogs() as logs:
             image_folders.find(self.train, self.val)
-        file = "INFO:root:Ignored 1 file that is not a picture: 1 .txt."
+        file = "INFO:root:Ignored 1 file that is not an image: 1 .txt."
         self.assertEqual(logs.output, [file, one])
 
     def test_names_are_those_below_the_folders(self):
@@ -111,7 +111,7 @@ class FoldersTest(_Test):
         file.rename(file.with_name("another.png"))
         self.assertNotEqual(image_folders.find(*moved).names, names)
 
-    def test_loose_pictures_only(self):
+    def test_loose_images_only(self):
         with self.assert_refused("--train_dir", "sub-folder", "lie directly"):
             image_folders.find(self.train / "bar", self.val)
 
@@ -137,21 +137,21 @@ class ArraysTest(_Test):
         np.savez(self.file, **{name: array for name, array in content.items() if array is not None})
         return self.file
 
-    def test_pictures_and_labels_are_those_of_the_file(self):
+    def test_images_and_labels_are_those_of_the_file(self):
         numbers = np.array([3, 7] * 30)
         self.change(y_train=numbers, y_test=numbers[:20])
         content = arrays.read(self.file)
         self.assertTrue(arrays.is_grey(content))
         data = arrays.load(content, Shape(28, 28, 1))
         self.assertEqual(data.labels, ("3", "7"))
-        np.testing.assert_array_equal(data.train.categories, [0, 1] * 30)
+        np.testing.assert_array_equal(data.train.class_ids, [0, 1] * 30)
         np.testing.assert_array_equal(data.train.inputs[..., 0], drawn_shapes.draw(60, seed=0)[0])
 
     def test_another_size_and_colours(self):
         data = arrays.load(arrays.read(self.file), Shape(14, 20, 3))
         self.assertEqual(data.train.inputs.shape, (60, 14, 20, 3))
-        picture = Image.fromarray(drawn_shapes.draw(60, seed=0)[0][0])
-        same = np.asarray(picture.resize((20, 14), Image.Resampling.BILINEAR)).astype(int)
+        image = Image.fromarray(drawn_shapes.draw(60, seed=0)[0][0])
+        same = np.asarray(image.resize((20, 14), Image.Resampling.BILINEAR)).astype(int)
         self.assertLess(np.abs(data.train.inputs[0, ..., 1] - same).max(), 3)
 
     @parameterized.parameters(
@@ -160,8 +160,8 @@ class ArraysTest(_Test):
         (dict(x_train=np.zeros((60, 28, 28), np.float32)), "x_train is float32"),
         (dict(y_train=np.zeros(59, int)), "y_train is int64 [59]"),
         (dict(y_train=np.zeros((60, 10))), "y_train is float64"),
-        (dict(y_train=np.zeros(60, int)), "one category only"),
-        (dict(y_test=np.arange(20)), "same categories"),
+        (dict(y_train=np.zeros(60, int)), "one class only"),
+        (dict(y_test=np.arange(20)), "same classes"),
         (dict(y_train=np.array([None] * 60)), "not a file of arrays"),
     )
     def test_wrong_arrays(self, changes, part):
@@ -177,12 +177,12 @@ class ArraysTest(_Test):
 
 
 class ExamplesTest(absltest.TestCase):
-    def test_a_sample_has_as_many_of_each_category(self):
-        categories = np.array([0] * 50 + [1] * 3 + [2] * 50)
-        sample = Examples(np.arange(103), categories).sample(13)
-        self.assertEqual(np.bincount(sample.categories).tolist(), [5, 3, 5])
-        np.testing.assert_array_equal(categories[sample.inputs], sample.categories)
-        self.assertLen(Examples(np.arange(103), categories).sample(200).inputs, 103)
+    def test_a_sample_has_as_many_of_each_class(self):
+        class_ids = np.array([0] * 50 + [1] * 3 + [2] * 50)
+        sample = Examples(np.arange(103), class_ids).sample(13)
+        self.assertEqual(np.bincount(sample.class_ids).tolist(), [5, 3, 5])
+        np.testing.assert_array_equal(class_ids[sample.inputs], sample.class_ids)
+        self.assertLen(Examples(np.arange(103), class_ids).sample(200).inputs, 103)
 
 
 if __name__ == "__main__":

@@ -74,28 +74,28 @@ class TasksTest(parameterized.TestCase):
         changes = {"architecture": "efficientnet_lite0", "train_dir": self.arrays, "val_dir": None}
         self.assert_refused(changes, str(self.arrays), "--fine_tune_layers")
 
-    def test_few_pictures_that_can_be_read_are_enough_to_show(self):
+    def test_few_images_that_can_be_read_are_enough_to_show(self):
         train_dir = Path(shutil.copytree(self.options.train_dir, self.folder / "few"))
-        for category in train_dir.iterdir():
-            for picture in sorted(category.iterdir())[3:]:
-                picture.write_bytes(b"no picture")
+        for class_id in train_dir.iterdir():
+            for image in sorted(class_id.iterdir())[3:]:
+                image.write_bytes(b"no image")
         options = dataclasses.replace(
             self.options, train_dir=train_dir, architecture="efficientnet_lite0"
         )
         tasks.check(options)
         data = tasks.make(options, tasks.find(options)).data
-        self.assertLen(data.shown.categories, 9)
-        self.assertLen(data.train.categories, 9)
+        self.assertLen(data.shown.class_ids, 9)
+        self.assertLen(data.train.class_ids, 9)
 
-    def test_a_category_that_cannot_be_read(self):
+    def test_a_class_that_cannot_be_read(self):
         train_dir = Path(shutil.copytree(self.options.train_dir, self.folder / "broken"))
-        category = min(train_dir.iterdir())
-        for picture in category.iterdir():
-            picture.write_bytes(b"no picture")
+        class_id = min(train_dir.iterdir())
+        for image in class_id.iterdir():
+            image.write_bytes(b"no image")
         changes = {"architecture": "efficientnet_lite0", "train_dir": train_dir}
-        self.assert_refused(changes, f"--train_dir={train_dir} has fewer", category.name)
+        self.assert_refused(changes, f"--train_dir={train_dir} has fewer", class_id.name)
 
-    def test_output_among_the_pictures(self):
+    def test_output_among_the_images(self):
         for flag in ("train_dir", "val_dir"):
             folder = getattr(self.options, flag)
             for output in (folder, folder / "new"):
@@ -112,7 +112,7 @@ class TasksTest(parameterized.TestCase):
         self.assertEqual(task.classifier.input_shape, (None, 28, 28, 1))
         self.assertEqual(task.data.train.inputs.shape, (60, 28, 28, 1))
 
-    def test_varied_pictures_need_pixels(self):
+    def test_varied_images_need_pixels(self):
         changes = dict(architecture="efficientnet_lite0")
         changes["augmentation"] = Augmentation(flip_left_right=True)
         options = dataclasses.replace(self.options, **changes)

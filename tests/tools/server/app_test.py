@@ -19,7 +19,7 @@ register_heif_opener()
 _BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
-def _picture(colour: str = "red", size: tuple[int, int] = (40, 30), kind: str = "PNG") -> bytes:
+def _image(colour: str = "red", size: tuple[int, int] = (40, 30), kind: str = "PNG") -> bytes:
     file = io.BytesIO()
     Image.new("RGB", size, colour).save(file, kind)
     return file.getvalue()
@@ -65,8 +65,8 @@ class ServerAppTest(parameterized.TestCase):
         self.assertEqual(response.json["status"], status)
         self.assertIn(part, response.json["error"])
 
-    def test_pictures_in_a_form(self):
-        response = self.send(("a.png", _picture()), ("b.jpg", _picture("blue", kind="JPEG")))
+    def test_images_in_a_form(self):
+        response = self.send(("a.png", _image()), ("b.jpg", _image("blue", kind="JPEG")))
         self.assertEqual(response.status_code, 200)
         first, second = response.json["pictures"]
         self.assertEqual((first["name"], second["name"]), ("a.png", "b.jpg"))
@@ -76,15 +76,15 @@ class ServerAppTest(parameterized.TestCase):
         self.assertAlmostEqual(sum(one["percentage"] for one in first["labels"]), 100, places=1)
         self.assertGreater(first["milliseconds"], 0)
 
-    def test_a_picture_as_the_body(self):
+    def test_an_image_as_the_body(self):
         for kind in ("PNG", "JPEG", "BMP", "GIF", "WEBP", "HEIF", "AVIF"):
-            picture = _picture("green", kind=kind)
-            response = self.client.post("/?top=1", data=picture, content_type="image/x-any")
+            image = _image("green", kind=kind)
+            response = self.client.post("/?top=1", data=image, content_type="image/x-any")
             (found,) = response.json["pictures"]
             self.assertEqual([one["label"] for one in found["labels"]], ["green"], kind)
 
-    def test_one_bad_picture_does_not_spoil_the_others(self):
-        response = self.send(("notes.txt", b"hello"), ("a.png", _picture()), ("none.png", b""))
+    def test_one_bad_image_does_not_spoil_the_others(self):
+        response = self.send(("notes.txt", b"hello"), ("a.png", _image()), ("none.png", b""))
         self.assertEqual(response.status_code, 200)
         bad, good, empty = response.json["pictures"]
         self.assertIn("not a JPEG", bad["error"])
@@ -93,10 +93,10 @@ class ServerAppTest(parameterized.TestCase):
 
     @parameterized.named_parameters(
         ("head", b"GIF89a", "damaged"),
-        ("text", b"no picture", "not a JPEG"),
-        ("truncated", _picture()[:60], "damaged"),
+        ("text", b"no image", "not a JPEG"),
+        ("truncated", _image()[:60], "damaged"),
         ("bomb", _bomb(), "20000 x 20000 pixels, more than 1,000,000"),
-        ("large", _picture(size=(1001, 1000)), "1001 x 1000 pixels"),
+        ("large", _image(size=(1001, 1000)), "1001 x 1000 pixels"),
         ("scans", _many_scans(), "more than 100 scans"),
     )
     def test_what_cannot_be_labelled(self, data: bytes, part: str):
@@ -105,7 +105,7 @@ class ServerAppTest(parameterized.TestCase):
         self.assertNotIn("labels", response.json["pictures"][0])
 
     def test_as_many_pixels_as_allowed(self):
-        response = self.send(("a.png", _picture(size=(1000, 1000))))
+        response = self.send(("a.png", _image(size=(1000, 1000))))
         self.assertEqual(response.status_code, 200)
 
     @parameterized.parameters(
@@ -114,9 +114,9 @@ class ServerAppTest(parameterized.TestCase):
         ("POST", "/labels", b"x", "image/png", 405, "method"),
         ("POST", "/", b"{}", "application/json", 415, "got application/json"),
         ("POST", "/", b"x", None, 415, "no content type"),
-        ("POST", "/", b"", "image/png", 400, "no picture"),
-        ("POST", "/", b"", "multipart/form-data; boundary=x", 400, "no picture"),
-        ("POST", "/", b"x", "multipart/form-data", 400, "no picture"),
+        ("POST", "/", b"", "image/png", 400, "no image"),
+        ("POST", "/", b"", "multipart/form-data; boundary=x", 400, "no image"),
+        ("POST", "/", b"x", "multipart/form-data", 400, "no image"),
         ("POST", "/", bytes(100_001), "image/png", 413, ""),
         ("POST", "/?top=0", b"x", "image/png", 400, "top"),
         ("POST", "/?top=-1", b"x", "image/png", 400, "top"),
@@ -129,7 +129,7 @@ class ServerAppTest(parameterized.TestCase):
         self.assert_error(response, status, part)
 
     def test_the_wrong_field_and_too_many_files(self):
-        self.assert_error(self.send(("a.png", _picture()), field="file"), 400, "named image")
+        self.assert_error(self.send(("a.png", _image()), field="file"), 400, "named image")
         many = [(f"{i}.png", b"x") for i in range(121)]
         self.assert_error(self.send(*many), 413, "more than 120 parts")
         self.assert_error(self.send(*many[:101]), 413, "more than 100")
@@ -139,15 +139,15 @@ class ServerAppTest(parameterized.TestCase):
 
     def test_a_full_queue_sends_away_but_tells_how_it_is(self):
         with self.queue.place(), self.queue.place():
-            response = self.send(("a.png", _picture()))
+            response = self.send(("a.png", _image()))
             self.assert_error(response, 503, "busy")
             self.assertGreaterEqual(int(response.headers["Retry-After"]), 1)
             self.assertEqual(self.client.get("/healthz").json, {"status": "ok"})
             self.assertIn("serve_waiting_requests 2.0", self.client.get("/metrics").text)
-        self.assertEqual(self.send(("a.png", _picture())).status_code, 200)
+        self.assertEqual(self.send(("a.png", _image())).status_code, 200)
 
     def test_a_browser_without_script_gets_a_page(self):
-        response = self.send(("<b>&.png", _picture()), ("x.txt", b"x"), headers=_BROWSER)
+        response = self.send(("<b>&.png", _image()), ("x.txt", b"x"), headers=_BROWSER)
         self.assertEqual(response.mimetype, "text/html")
         self.assertIn("<title>red –", response.text)
         self.assertIn("&lt;b&gt;&amp;.png", response.text)
@@ -159,7 +159,7 @@ class ServerAppTest(parameterized.TestCase):
     def test_a_browser_that_chose_nothing_is_told_so(self):
         response = self.send(("", b""), headers=_BROWSER)
         self.assertEqual((response.status_code, response.mimetype), (400, "text/html"))
-        self.assertIn("there is no picture", response.text)
+        self.assertIn("there is no image", response.text)
 
     def test_the_page_needs_no_other_host_and_no_inline_code(self):
         response = self.client.get("/")
@@ -176,7 +176,7 @@ class ServerAppTest(parameterized.TestCase):
         self.assertEqual(self.client.get("/labels").json, {"labels": ["blue", "green", "red"]})
         ready = self.client.get("/readyz").json
         self.assertEqual((ready["status"], ready["reload_error"]), ("ready", ""))
-        self.send(("a.png", _picture()), ("b.png", b"x"))
+        self.send(("a.png", _image()), ("b.png", b"x"))
         self.client.get("/no/such/place")
         numbers = self.client.get("/metrics").text
         self.assertIn('serve_pictures_total{result="labelled"} 1.0', numbers)
@@ -192,10 +192,10 @@ class ServerAppTest(parameterized.TestCase):
 
     def test_a_line_of_log_for_each_request(self):
         with self.assertLogs(level="INFO") as logs:
-            self.send(("a.png", _picture()))
+            self.send(("a.png", _image()))
             self.client.get("/nothing?a=b")
         first, second = logs.output
-        self.assertRegex(first, r'"POST /" 200 \d+ bytes, .* ms, pictures: 1$')
+        self.assertRegex(first, r'"POST /" 200 \d+ bytes, .* ms, images: 1$')
         self.assertRegex(second, r'"GET /nothing\?a=b" 404 ')
 
 

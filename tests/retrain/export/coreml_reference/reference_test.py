@@ -111,10 +111,10 @@ _PROGRAMS_ONLY = {"layer_normalised"}
 class AgreementTest(parameterized.TestCase):
     def answers(self, scores, program, half=False):
         network = Network(scores, _LABELS, _HEIGHT, _WIDTH, RGB, _MEAN, _STD)
-        return _load(network, program, half)(_pictures())
+        return _load(network, program, half)(_images())
 
     def expected(self, scores):
-        return np.concatenate([scores(picture[np.newaxis]) for picture in _pixels()])
+        return np.concatenate([scores(image[np.newaxis]) for image in _pixels()])
 
     @parameterized.parameters(
         *((name, True) for name in _NETWORKS),
@@ -123,7 +123,7 @@ class AgreementTest(parameterized.TestCase):
     def test_it_computes_what_tensorflow_does(self, name, program):
         scores = _classifier(_NETWORKS[name])
         expected = self.expected(scores)
-        self.assertGreater(np.ptp(expected, axis=0).max(), 0.05, "all pictures are the same to it")
+        self.assertGreater(np.ptp(expected, axis=0).max(), 0.05, "all images are the same to it")
         answers = self.answers(scores, program)
         np.testing.assert_allclose(answers, expected, atol=2e-6)
 
@@ -145,14 +145,14 @@ class FileTest(parameterized.TestCase):
     def test_it_reads_the_weights_of_the_file(self):
         network = Network(_classifier(convolutions), _LABELS, _HEIGHT, _WIDTH, RGB, _MEAN, _STD)
         path = _write(network, program=True)
-        picture = _pictures()[:1]
-        before = model.load(path)(picture)
+        image = _images()[:1]
+        before = model.load(path)(image)
         (weights,) = path.rglob("weight.bin")
         data = bytearray(weights.read_bytes())
         middle = len(data) // 2 // 64 * 64
         data[middle : middle + 64] = np.full(16, 3, np.float32).tobytes()
         weights.write_bytes(data)
-        self.assertGreater(np.abs(model.load(path)(picture) - before).max(), 1e-3)
+        self.assertGreater(np.abs(model.load(path)(image) - before).max(), 1e-3)
 
     def test_it_reads_the_offsets_of_the_file(self):
         network = Network(_classifier(poolings), _LABELS, _HEIGHT, _WIDTH, RGB, _MEAN, _STD)
@@ -161,10 +161,10 @@ class FileTest(parameterized.TestCase):
         loaded.spec.neuralNetworkClassifier.preprocessing[0].scaler.redBias += 1
         other = path.with_name("other.mlmodel")
         other.write_bytes(loaded.spec.SerializeToString())
-        picture = _pictures()[:1]
-        self.assertGreater(np.abs(model.load(other)(picture) - loaded(picture)).max(), 1e-3)
+        image = _images()[:1]
+        self.assertGreater(np.abs(model.load(other)(image) - loaded(image)).max(), 1e-3)
 
-    def test_no_pictures(self):
+    def test_no_images(self):
         network = Network(_classifier(flattened), _LABELS, _HEIGHT, _WIDTH, RGB, _MEAN, _STD)
         loaded = model.load(_write(network, program=True))
         self.assertEqual(loaded(np.zeros((0, _HEIGHT, _WIDTH, 3), np.uint8)).shape, (0, 3))
@@ -189,24 +189,24 @@ class UnknownTest(parameterized.TestCase):
             model.load(path)
 
 
-def _pictures():
+def _images():
     coarse = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 3), np.uint8)
     return coarse.repeat(4, 1).repeat(4, 2)[:, :_HEIGHT, :_WIDTH]
 
 
 def _pixels():
-    return pixels.normalise(_pictures(), _MEAN, _STD)
+    return pixels.normalise(_images(), _MEAN, _STD)
 
 
 def _classifier(body):
-    """Returns a function with a softmax layer behind a body, that tells the pictures apart."""
+    """Returns a function with a softmax layer behind a body, that tells the images apart."""
     import tensorflow as tf
 
     def features(x):
         x = body(tf, tf.convert_to_tensor(x))
         return tf.reduce_mean(x, [1, 2]) if len(x.shape) == 4 else x
 
-    found = np.concatenate([features(picture[np.newaxis]) for picture in _pixels()])
+    found = np.concatenate([features(image[np.newaxis]) for image in _pixels()])
     mean, std = found.mean(0), found.std(0) + 1e-3
     weights = 2 * _weights(len(mean), len(_LABELS)) / std[:, np.newaxis]
     return lambda x: tf.nn.softmax(tf.matmul(features(x), weights) - mean @ weights)

@@ -1,6 +1,6 @@
-"""A run on very many small pictures: its time, and the memory that it takes.
+"""A run on very many small images: its time, and the memory that it takes.
 
-bazel run //tests/benchmarks:many_pictures -- --pictures=50000
+bazel run //tests/benchmarks:many_images -- --images=50000
 """
 
 import io
@@ -18,7 +18,7 @@ from PIL import Image
 
 from retrain.system import command_line
 
-_PICTURES = flags.DEFINE_integer("pictures", 50_000, "How many.", lower_bound=100)
+_IMAGES = flags.DEFINE_integer("images", 50_000, "How many.", lower_bound=100)
 _CATEGORIES = 5
 
 
@@ -26,7 +26,7 @@ def main(_: list[str]) -> None:
     """Prints seconds and memory of a run with a cold and one with a warm cache."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _draw(folder / "pictures", _PICTURES.value)
+        _draw(folder / "images", _IMAGES.value)
         for cache in ("cold", "warm"):
             begun = time.monotonic()
             _train(folder)
@@ -38,14 +38,14 @@ def main(_: list[str]) -> None:
 
 def _draw(folder: Path, count: int) -> None:
     rng = np.random.default_rng(0)
-    for category in range(_CATEGORIES):
-        (folder / str(category)).mkdir(parents=True)
+    for class_id in range(_CATEGORIES):
+        (folder / str(class_id)).mkdir(parents=True)
     for number in range(count):
-        category = number % _CATEGORIES
-        pixels = rng.integers(0, 60, (32, 32, 3), np.uint8) + np.uint8(35 * category)
+        class_id = number % _CATEGORIES
+        pixels = rng.integers(0, 60, (32, 32, 3), np.uint8) + np.uint8(35 * class_id)
         file = io.BytesIO()
         Image.fromarray(pixels).save(file, "JPEG")
-        (folder / str(category) / f"{number}.jpg").write_bytes(file.getvalue())
+        (folder / str(class_id) / f"{number}.jpg").write_bytes(file.getvalue())
 
 
 def _train(folder: Path) -> None:
