@@ -1,39 +1,52 @@
-"""What an exported classifier says of itself: one JSON text in every kind of file."""
+"""The description of a classifier that every exported file carries, and the names in these files."""
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from typing import Any
 
 FORMAT_VERSION = 1
 
-# The string constant in a frozen graph that holds the text.
-GRAPH_NODE = "retrain_metadata"
+# The string constant in a frozen graph, and the user-defined field of a Core ML model, that hold
+# the metadata as JSON.
+GRAPH_NODE = COREML_FIELD = "retrain_metadata"
+# The files in a SavedModel's assets, and in the ZIP archives of a Keras or TFLite file.
+LABELS_FILE = "labels.txt"
+METADATA_FILE = "retrain_metadata.json"
+
+# Signatures and tensors of the SavedModel, Keras and TFLite files.
+PIXELS_SIGNATURE = "serving_default"
+FILES_SIGNATURE = "serve_bytes"
+PIXELS_INPUT = "image"
+# TensorFlow Serving's REST API accepts `{"b64": ...}` for inputs whose names end in `_bytes`.
+FILES_INPUT = "image_bytes"
+OUTPUT = "probabilities"
 
 
 class MetadataError(Exception):
-    """The text is not metadata that this version reads; the message says why."""
+    """The JSON is not metadata that this version can read. The message says why."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Metadata:
-    """All that a program must know to use the classifier, and what a person may want to.
+    """What programs need to use a classifier, and what people want to know about it.
 
     Attributes:
-        labels: the classes, in the order of the output.
-        folders: the name of the folder that each label comes from.
-        height: of the images that the network takes, in pixels.
-        width: of the images that the network takes, in pixels.
-        mean: of each channel, in units of 0 to 255; subtracted first.
-        std: of each channel; what is divided by then.
-        channel_order: "RGB" or "BGR".
-        resize_method: how images are brought to that size; see `retrain.data.pixels.decode`.
-        output: the name of the output, without `:0` where it is a tensor.
-        backbone: its name.
-        fingerprint: of the backbone.
-        split: how images were divided, and how many each part has.
-        test_accuracy: 0 to 1, or None where no image was held out.
-        training: how the head was trained.
-        versions: of the program's format of preprocessing and of the libraries that it used.
+        labels: Class labels in output order.
+        folders: Name of the folder that each label comes from.
+        height: Height of the input images in pixels.
+        width: Width of the input images in pixels.
+        mean: Mean to subtract from each input channel, in units of 0 to 255.
+        std: Standard deviation to divide each channel by after that, in units of 0 to 255.
+        channel_order: Order of the input channels, "RGB" or "BGR".
+        resize_method: How images are resized to the input size; see `retrain.data.pixels.decode`.
+        output: Name of the output. For a frozen graph, the name of a tensor without `:0`.
+        backbone: Name of the backbone.
+        fingerprint: Fingerprint of the backbone.
+        split: How the images were split, and the number of images in each split.
+        test_accuracy: Accuracy on the test split, 0 to 1; None if the split is empty.
+        training: How the head was trained.
+        versions: Versions of this program, of its preprocessing, and of the libraries it used.
     """
 
     labels: tuple[str, ...]
@@ -53,22 +66,23 @@ class Metadata:
     versions: dict[str, Any]
 
     def to_json(self) -> str:
-        """Returns the text, on one line, the same for equal metadata."""
+        """Returns the metadata as JSON on one line. Equal metadata give equal text."""
         return json.dumps({"format_version": FORMAT_VERSION, **dataclasses.asdict(self)})
 
 
 def from_json(text: str | bytes) -> Metadata:
-    """Returns what `Metadata.to_json` wrote; fields that this version does not know are left out.
+    """Parses the text that `Metadata.to_json` returned. Unknown fields are ignored.
 
     Raises:
-        MetadataError: it is no such text, of a newer format, or contradicts itself.
+        MetadataError: If the text is not metadata, or has a newer format.
     """
     try:
         fields = json.loads(text)
-        its_format = fields.pop("format_version")
-        if its_format > FORMAT_VERSION:
+        version = fields.pop("format_version")
+        if version > FORMAT_VERSION:
             raise MetadataError(
-                f"its metadata is of format {its_format}, this program reads up to {FORMAT_VERSION}"
+                f"its metadata has format {version}, but this program reads formats up to "
+                f"{FORMAT_VERSION}; use a newer version of the program"
             )
         known = {field.name: fields[field.name] for field in dataclasses.fields(Metadata)}
         for name in ("labels", "folders", "mean", "std"):
@@ -76,3 +90,8 @@ def from_json(text: str | bytes) -> Metadata:
         return Metadata(**known)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise MetadataError(f"its metadata cannot be read ({error!r})") from error
+
+
+def labels_text(labels: Iterable[str]) -> str:
+    """Returns the content of a labels file: one label per line."""
+    return "".join(f"{label}\n" for label in labels)
