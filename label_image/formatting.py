@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from label_image.classifier import Prediction, Unreadable
-from retrain.system.console import one_line
+from retrain.system.text import one_line
 
 
 def as_text(prediction: Prediction, top: int) -> str:

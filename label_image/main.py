@@ -14,8 +14,8 @@ from label_image.classifier import Classifier, Overrides, Prediction, Unreadable
 from label_image.formatting import as_json, as_text
 from retrain.errors import UserError
 from retrain.system import command_line
-from retrain.system.console import one_line
 from retrain.system.files import user_path
+from retrain.system.text import one_line
 
 _GRAPH = flags.DEFINE_string(
     "graph",

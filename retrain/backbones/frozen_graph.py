@@ -22,6 +22,7 @@ from retrain.config import BackboneOptions
 from retrain.errors import UserError
 from retrain.runtimes.graph_session import GraphError, GraphSession, parse_graph
 from retrain.system.console import quiet_libraries
+from retrain.system.text import first_line, name_some
 
 # To be raised when the same file gives other features.
 _VERSION = 2
@@ -83,7 +84,7 @@ def _file(options: BackboneOptions) -> Path:
         return place / _INCEPTION_FILE
     graphs = sorted(place.glob("*.pb"))
     if len(graphs) != 1:
-        found = ", ".join(file.name for file in graphs[:_NAMED_AT_MOST])
+        found = name_some((file.name for file in graphs), most=_NAMED_AT_MOST)
         raise UserError(
             f"--model_dir={place} has {f'several graphs, {found}' if graphs else 'no .pb file'}; "
             "name the file with the frozen graph"
@@ -138,7 +139,7 @@ def _part(graph: Any, layout: Layout, file: Path) -> tuple[freeze.Part, int]:
     except ValueError as error:
         raise UserError(
             f"the graph {file} does not take images of {layout.height} x {layout.width} pixels "
-            f"at --input_layer={layout.input_layer} ({_first_line(error)}); set --input_height "
+            f"at --input_layer={layout.input_layer} ({first_line(error)}); set --input_height "
             "and --input_width, or another --input_layer"
         ) from error
     width = graph_layout.vector_width(shapes.get(end))
@@ -201,7 +202,3 @@ def _function(part: freeze.Part, size: tuple[int, int]) -> Any:
 
     wrapped = tf.compat.v1.wrap_function(run, [tf.TensorSpec((1, *size, 3), tf.float32)])
     return convert_to_constants.convert_variables_to_constants_v2(wrapped)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

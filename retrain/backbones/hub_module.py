@@ -12,6 +12,7 @@ from retrain.backbones.spec import Backbone
 from retrain.config import BackboneOptions
 from retrain.errors import UserError
 from retrain.system.console import quiet_libraries
+from retrain.system.text import first_line
 
 # To be raised when the same module gives other features.
 _VERSION = 2
@@ -115,7 +116,7 @@ def _feature_width(network: Callable[[Any], Any], size: tuple[int, int], handle:
     except Exception as error:
         raise UserError(
             f"--tfhub_module={handle} does not take images of {height} x {width} pixels in "
-            f"colour ({_first_line(error)}); set --input_height and --input_width, or choose a "
+            f"colour ({first_line(error)}); set --input_height and --input_width, or choose a "
             "module that is called feature vector"
         ) from error
     shape = getattr(features, "shape", None)
@@ -142,7 +143,7 @@ def _is_of_tensorflow_2(folder: Path, handle: str) -> bool:
 
 
 def _not_loaded(handle: str, error: Exception) -> UserError:
-    return UserError(f"--tfhub_module={handle} cannot be loaded: {_first_line(error)}")
+    return UserError(f"--tfhub_module={handle} cannot be loaded: {first_line(error)}")
 
 
 def _call(module: Any) -> tuple[Callable[[Any], Any] | None, Any]:
@@ -237,7 +238,3 @@ def _frozen(network: Callable[[Any], Any], shape: tuple[int | None, ...]) -> Any
         tf.TensorSpec(shape, tf.float32)
     )
     return convert_to_constants.convert_variables_to_constants_v2(traced)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from retrain.system.text import first_line
+
 _IN_ARCHIVE = "model.weights.h5"
 # In a file of a whole model of Keras 2, the weights of its layers.
 _WHOLE_MODEL = "model_weights"
@@ -70,8 +72,7 @@ def load(network: Any, path: Path) -> None:
             network.load_weights(named)
         # What Keras raises depends on what it stumbles over.
         except Exception as error:
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            raise WeightsError(lines[0]) from error
+            raise WeightsError(first_line(error)) from error
     if not all(np.isfinite(weights).all() for weights in network.get_weights()):
         raise WeightsError("some of its numbers are missing or not finite")
 

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 from retrain.errors import UserError
 from retrain.system import download
-from retrain.system.console import one_line
 from retrain.system.files import atomic_folder, user_path
+from retrain.system.text import first_line, one_line
 
 SAVED_MODEL = "saved_model.pb"
 
@@ -148,7 +148,7 @@ def _unpack(handle: str, archive: Path, folder: Path) -> None:
                     raise tarfile.ExtractError(f"{one_line(member.name)} is no file inside it")
             file.extractall(new, members)
     except (tarfile.TarError, EOFError, zlib.error) as error:
-        reason = str(error).partition("\n")[0].rstrip(":")
+        reason = first_line(error).rstrip(":")
         raise UserError(
             f"--tfhub_module={handle} is not an archive that can be unpacked ({reason}); name a "
             "folder, a .tar.gz file or an address"

@@ -17,6 +17,7 @@ from retrain.bottlenecks.store import open_store
 from retrain.config import DistortionOptions
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION
+from retrain.system.text import name_some
 
 NO_DISTORTIONS = DistortionOptions()
 
@@ -204,8 +205,5 @@ def _warn_of_equal_images(images: Sequence[tuple[ImageFile, bytes]]) -> None:
 
 def _warn_of_groups(message: str, groups: list[list[ImageFile]]) -> None:
     if groups:
-        named = "; ".join(
-            " = ".join(str(p.path) for p in group) for group in groups[:_NAMED_AT_MOST]
-        )
-        more = len(groups) - _NAMED_AT_MOST
-        logging.warning(message, named + (f" and {more} more" if more > 0 else ""))
+        equal_images = (" = ".join(str(image.path) for image in group) for group in groups)
+        logging.warning(message, name_some(equal_images, most=_NAMED_AT_MOST, separator="; "))

@@ -16,6 +16,7 @@ from retrain.config import DistortionOptions
 from retrain.data import distortions, pixels
 from retrain.data.dataset import ImageFile
 from retrain.errors import UserError
+from retrain.system.batches import batches
 from retrain.system.threads import parallel_map
 
 
@@ -62,8 +63,8 @@ class FreshFeatures:
         """
         wanted = list(zip(rows.tolist(), self._numbers))  # noqa: B905 (numbers have no end)
         size = self._runner.batch_size
-        batches = [wanted[i : i + size] for i in range(0, len(wanted), size)]
-        return np.concatenate(list(parallel_map(self._features, batches, self._runner.workers)))
+        features = parallel_map(self._features, batches(wanted, size), self._runner.workers)
+        return np.concatenate(list(features))
 
     def _features(self, wanted: list[tuple[int, int]]) -> np.ndarray:
         return self._runner.features(np.stack([self._distorted(*one) for one in wanted]))

@@ -5,8 +5,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +19,8 @@ from retrain.data import distortions, pixels
 from retrain.data.dataset import ImageFile
 from retrain.data.distortions import UNDISTORTED
 from retrain.errors import UserError
-from retrain.system.progress import Progress
+from retrain.system.batches import batches
+from retrain.system.progress import ProgressBar
 from retrain.system.threads import parallel_map
 
 # What a killed run loses at most.
@@ -148,12 +148,11 @@ class Job:
         """Computes the rest, and stores it."""
         runner = self._engine.load()
         size = max(1, runner.batch_size // self._variants)
-        batches = [missing[i : i + size] for i in range(0, len(missing), size)]
         again: list[int] = []
         total = int((~self._ready[missing]).sum())
-        with Progress(total, "Bottlenecks") as progress, _Writer(self) as writer:
+        with ProgressBar(total, "Bottlenecks") as progress, _Writer(self) as writer:
             answer_all = self._answerer(runner)
-            for answers in parallel_map(answer_all, batches, runner.workers):
+            for answers in parallel_map(answer_all, batches(missing, size), runner.workers):
                 for answer in answers:
                     progress.add(int((~self._ready[answer.row]).sum()))
                     if self._accept(answer, strict):
@@ -167,8 +166,8 @@ class Job:
         def answer_all(rows: list[int]) -> list[_Answer]:
             answers: list[_Answer] = []
             # However many variants there are, no more are held than the network takes at a time.
-            batches = _batches(self._opened(rows, in_store, answers), runner.batch_size)
-            parts = [self._run(runner, batch) for batch in batches]
+            images = self._opened(rows, in_store, answers)
+            parts = [self._run(runner, batch) for batch in batches(images, runner.batch_size)]
             nothing = np.empty((0, self._backbone.feature_width), np.float16)
             vectors = np.concatenate([nothing, *parts])
             ends = np.cumsum([len(answer.numbers) for answer in answers])
@@ -291,12 +290,6 @@ class _Writer:
 
     def __exit__(self, *_: object) -> None:
         self._write()
-
-
-def _batches(images: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
-    iterator = iter(images)
-    while batch := list(islice(iterator, size)):
-        yield batch
 
 
 def _recipe(engine: Engine, **more: object) -> str:

@@ -12,11 +12,11 @@ from retrain.data.folders import Listing
 from retrain.data.labels import labels_of
 from retrain.data.splits import TEST, TRAINING, VALIDATION, Shares
 from retrain.errors import UserError
+from retrain.system.text import name_some
 
 _SPLITS = {"validation_dir": VALIDATION, "test_dir": TEST}
 _FEWEST_IMAGES = 3  # One for each part.
 _FEW_IMAGES = 20
-_NAMED_AT_MOST = 5
 
 # Images that people have, and that they would miss.
 _UNSUPPORTED = (".tif", ".tiff", ".jfif", ".jxl", ".svg", ".psd", ".dng")
@@ -79,7 +79,7 @@ class Dataset:
         after = _counts_to_split(rest)
         few = [index for index in range(len(self.labels)) if after[index] < _FEWEST_IMAGES]
         if few:
-            names = _enumeration(
+            names = name_some(
                 f"{self.folders[index]} ({after[index]} of {before[index]}, "
                 f"{before[index] - after[index]} unreadable)"
                 for index in few
@@ -170,7 +170,7 @@ def _check_class_ids(image_dir: Path, found: Listing) -> None:
     names = list(found.images)
     if nested and len(names) > 1 and {name.lower() for name in names} <= _PARTS:
         raise UserError(
-            f"{where} is split already into {_enumeration(names)}; give the folder of the training "
+            f"{where} is split already into {name_some(names)}; give the folder of the training "
             "part as --image_dir and the others as --validation_dir and --test_dir"
         )
     if len(names) == 1:
@@ -191,13 +191,13 @@ def _check_given_part(flag: str, root: Path, listing: Listing, known: Sequence[s
     unknown = [name for name in listing.images if name not in known]
     if unknown:
         raise UserError(
-            f"--{flag}={root} has classes that --image_dir has not: {_enumeration(unknown)}; "
-            f"name its folders as those of --image_dir: {_enumeration(known)}"
+            f"--{flag}={root} has classes that --image_dir has not: {name_some(unknown)}; "
+            f"name its folders as those of --image_dir: {name_some(known)}"
         )
     if not listing.images:
         raise UserError(
             f"--{flag}={root} has no images in sub-folders named as those of --image_dir: "
-            f"{_enumeration(known)}; add images there, or leave the flag out"
+            f"{name_some(known)}; add images there, or leave the flag out"
         )
 
 
@@ -220,10 +220,10 @@ def tell_of_ignored(listings: Sequence[Listing]) -> None:
         logging.warning("Ignored %s outside the folders of the classes.", images)
     again = [name for listing in listings for name in listing.again]
     if again:
-        logging.warning("Used once what is found again through links: %s.", _enumeration(again))
+        logging.warning("Used once what is found again through links: %s.", name_some(again))
     empty = [name for listing in listings for name in listing.empty]
     if empty:
-        logging.warning("Ignored folders without images: %s.", _enumeration(empty))
+        logging.warning("Ignored folders without images: %s.", name_some(empty))
 
 
 def _tell_of_categories(found: Listing) -> None:
@@ -246,22 +246,16 @@ def _warn_of_empty(empty: Collection[tuple[str, str]]) -> None:
     for split in (VALIDATION, TEST):
         missing = sorted(folder for part, folder in empty if part == split)
         if missing:
-            logging.warning("The %s part has no images of: %s.", split, _enumeration(missing))
+            logging.warning("The %s part has no images of: %s.", split, name_some(missing))
 
 
 def _with_counts(names: Iterable[str], found: Listing) -> str:
-    return _enumeration(f"{name} ({len(found.images[name])})" for name in names)
-
-
-def _enumeration(names: Iterable[str]) -> str:
-    names = list(names)
-    more = len(names) - _NAMED_AT_MOST
-    return ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
+    return name_some(f"{name} ({len(found.images[name])})" for name in names)
 
 
 def _kinds(counts: Mapping[str, int]) -> str:
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return _enumeration(f"{count} {kind}" for kind, count in ordered)
+    return name_some(f"{count} {kind}" for kind, count in ordered)
 
 
 def _number(count: int, one: str, several: str) -> str:

@@ -5,7 +5,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-_NAMED_AT_MOST = 5
+from retrain.system.text import name_some
 
 # Control signs, halves of surrogate pairs (what Python makes of invalid names), line separators.
 _NOT_IN_A_LINE = ("Cc", "Cs", "Zl", "Zp")
@@ -33,12 +33,10 @@ def labels_of(names: Sequence[str]) -> tuple[str, ...]:
             kept.append(name)
         labels.append(label)
     if kept:
-        more = len(kept) - _NAMED_AT_MOST
         logging.warning(
             "These folders keep their names as labels, because without signs and capital letters "
-            "nothing would be left of them, or the same as of another: %s%s.",
-            ", ".join(kept[:_NAMED_AT_MOST]),
-            f" and {more} more" if more > 0 else "",
+            "nothing would be left of them, or the same as of another: %s.",
+            name_some(kept),
         )
     return tuple(labels)
 

@@ -19,6 +19,7 @@ from retrain.errors import UserError
 from retrain.export import coreml_rounding
 from retrain.export.coreml_options import CLASS_LABEL
 from retrain.system.console import quiet_native_libraries
+from retrain.system.text import first_line
 
 RGB = "RGB"
 BGR = "BGR"
@@ -255,8 +256,7 @@ def _converted(ct: Any, frozen: Any, network: Network, program: bool, half: bool
     # A converter meets what the network's author thought of, and has errors of every type for it.
     except Exception as error:
         unknown = _UNKNOWN_OPERATION.search(str(error))
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        reason = f"there is none for TensorFlow's {unknown[1]}" if unknown else lines[0]
+        reason = f"there is none for TensorFlow's {unknown[1]}" if unknown else first_line(error)
         raise UserError(
             f"the network cannot be expressed in Core ML's operations: {reason}; "
             "leave the Core ML file out, or use another network"

@@ -22,7 +22,7 @@ from retrain.fine_tuning import checkpoint
 from retrain.fine_tuning.checkpoint import Checkpoint, Epoch
 from retrain.fine_tuning.variants import Images, undistorted
 from retrain.runtimes.head import Head
-from retrain.system.progress import duration
+from retrain.system.text import format_duration
 from retrain.system.threads import parallel_map, processors
 from retrain.training.history import Measures, TrainingHistory
 
@@ -101,7 +101,7 @@ def learn(
             *(epoch + 1, options.epochs, 100 * accuracy, cross_entropy),
             *(100 * watched[0], watched[1]),
             now - epoch_begun,
-            duration((now - begun) / (epoch + 1 - before) * (options.epochs - epoch - 1)),
+            format_duration((now - begun) / (epoch + 1 - before) * (options.epochs - epoch - 1)),
         )
     return _course(epochs)
 

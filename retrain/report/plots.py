@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from retrain.system.console import one_line
+from retrain.system.text import one_line
 
 _DOTS_PER_INCH = 100
 # Fewer points are marked one by one.

@@ -10,7 +10,7 @@ from retrain.config import TrainingConfig
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.export.formats import Written
-from retrain.system.console import one_line
+from retrain.system.text import one_line
 from retrain.training.evaluation import Evaluation
 from retrain.training.results import FineTuned, Trained
 

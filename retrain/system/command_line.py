@@ -12,7 +12,8 @@ from typing import NoReturn
 from absl import flags
 
 from retrain.errors import UserError
-from retrain.system.console import one_line, set_up_messages
+from retrain.system.console import set_up_messages
+from retrain.system.text import one_line
 
 _INDENT = " " * 6
 _HELP_FLAGS = {"-h", "--h", "-help", "--help", "--helpfull", "--helpshort"}

@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from retrain.system.text import one_line
+
 # Native libraries write to descriptor 2 and not to sys.stderr, so the two can be told apart.
 _stderr_lock = threading.Lock()
 _quiet_depth = 0
@@ -25,17 +27,6 @@ def set_up_messages() -> None:
     # Libraries have loggers of their own, and tell there what they are doing.
     handler.addFilter(lambda record: record.name == "root" or record.levelno >= logging.ERROR)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-
-
-def one_line(text: object) -> str:
-    """Returns `text` with everything that is not printable escaped.
-
-    Names of files can hold line ends and terminal codes; a line must stay a line for who greps it.
-    """
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode()
-        for c in str(text)
-    )
 
 
 class _OneLineFormatter(logging.Formatter):

@@ -6,10 +6,12 @@ import time
 from types import TracebackType
 from typing import Any
 
+from retrain.system.text import format_duration
+
 _SECONDS_BETWEEN_LINES = 10.0
 
 
-class Progress:
+class ProgressBar:
     """Counts images up to a total. A context manager."""
 
     def __init__(self, total: int, what: str) -> None:
@@ -42,10 +44,10 @@ class Progress:
         logging.info(
             "%s: %d of %d (%.0f%%), %.0f images/s, %s left",
             *(self._what, self._done, self._total, 100 * self._done / self._total, rate),
-            duration(left),
+            format_duration(left),
         )
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "ProgressBar":
         return self
 
     def __exit__(
@@ -56,13 +58,3 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.close()
-
-
-def duration(seconds: float) -> str:
-    """Returns a time span as people say it, such as "40 s" or "3 min 20 s"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

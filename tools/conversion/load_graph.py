@@ -11,6 +11,7 @@ from retrain.metadata import Metadata, MetadataError, from_json
 from retrain.runtimes.graph_constants import metadata_in
 from retrain.runtimes.graph_session import GraphError, parse_graph
 from retrain.system.console import quiet_native_libraries
+from retrain.system.text import first_line
 from tools.conversion.source import KINDS, Choices, Pixels, Source, pixels_of, plain_pixels
 
 # What the original's graphs and ours call them.
@@ -54,7 +55,7 @@ def load_saved_model(path: Path, choices: Choices) -> Source:
         with quiet_native_libraries():
             loaded = tf.saved_model.load(str(path))
     except (OSError, ValueError, tf.errors.OpError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise UserError(f"--graph={path} is not a SavedModel that can be read: {reason}") from error
     if _SIGNATURE not in loaded.signatures:
         known = ", ".join(loaded.signatures) or "none"
@@ -144,7 +145,7 @@ def _source(
             # Without what decodes files, which no other format has.
             scores = wrapped.prune(wrapped.inputs[0], wrapped.outputs[0])
     except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise UserError(
             f"the graph {path} does not lead from {start} to {end}: {reason}; give other layers "
             "with --input_layer and --output_layer"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from retrain.data.folders import EXTENSIONS
 from retrain.errors import UserError
+from retrain.system.text import name_some
 
 _ENDINGS = tuple(f".{extension}" for extension in EXTENSIONS)
 _NAMED_AT_MOST = 5
@@ -34,8 +35,7 @@ class Names:
             self.first.append(name)
 
     def __str__(self) -> str:
-        more = self.count - len(self.first)
-        return ", ".join(self.first) + (f" and {more:,} more" if more else "")
+        return name_some(self.first, most=_NAMED_AT_MOST, count=self.count)
 
 
 @dataclass

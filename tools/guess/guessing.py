@@ -14,9 +14,9 @@ from typing import Any
 from label_image.classifier import Classifier, Prediction, Unreadable
 from retrain.errors import UserError
 from retrain.system.batches import batches
-from retrain.system.console import one_line
 from retrain.system.files import atomic_file
-from retrain.system.progress import Progress
+from retrain.system.progress import ProgressBar
+from retrain.system.text import one_line
 from tools.guess import filing, find_images, results_file
 from tools.guess.journal import NAME, Journal, Plan
 from tools.guess.options import Options
@@ -202,7 +202,7 @@ class _Filing:
             self._done(self._place(self._journal.pending, again=True))
         left = self._journal.total - self._journal.position
         # While a batch waits for the disk, the next one is being classified.
-        with Progress(left, "Guessed") as progress, ThreadPoolExecutor(1) as filer:
+        with ProgressBar(left, "Guessed") as progress, ThreadPoolExecutor(1) as filer:
             under_way: Future[int] | None = None
             for batch in batches(self._answers(), _BATCH):
                 if under_way:

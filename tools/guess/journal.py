@@ -15,6 +15,7 @@ from typing import Any
 
 from retrain.errors import UserError
 from retrain.system import locks
+from retrain.system.batches import batches
 from tools.guess.filing import sync_folder
 from tools.guess.placing import FullError
 
@@ -111,8 +112,7 @@ class Journal:
         os.ftruncate(self._descriptor, 0)
         self.run, self.labels = dict(run), tuple(labels)
         self._append({"guess_dir_journal": _VERSION, "run": self.run, "labels": self.labels})
-        remaining = iter(images)
-        while names := list(islice(remaining, _NAMES_AT_A_TIME)):
+        for names in batches(images, _NAMES_AT_A_TIME):
             self._append(*names)
             self.total += len(names)
         self._append({"pictures": self.total})

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
-from retrain.system.console import one_line
+from retrain.system.text import one_line
 from tools.guess.results_file import Result
 
 _HEADINGS = ("category", "pictures", "mean score")

@@ -9,7 +9,7 @@ from typing import Any
 
 from retrain.errors import UserError
 from retrain.system.files import atomic_file
-from retrain.system.progress import duration
+from retrain.system.text import format_duration
 from tools.keras_training.checkpoint import STATE_FILE, Progress, save
 
 CHECKPOINT = "best_model.{epoch:02d}-{val_loss:.2f}.keras"
@@ -71,7 +71,7 @@ def line(measured: dict[str, float], epoch: int, epochs: int, seconds: float) ->
         f"Epoch {epoch + 1} of {epochs}: loss = {measured['loss']:.4f}, "
         f"accuracy = {100 * measured['accuracy']:.2f}%, "
         f"validation loss = {measured['val_loss']:.4f}, "
-        f"validation accuracy = {100 * measured['val_accuracy']:.2f}%, {duration(seconds)}"
+        f"validation accuracy = {100 * measured['val_accuracy']:.2f}%, {format_duration(seconds)}"
     )
 
 

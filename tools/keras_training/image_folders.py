@@ -15,7 +15,8 @@ from retrain.data.folders import Listing, list_images
 from retrain.data.labels import labels_of
 from retrain.data.pixels import UnreadableImageError
 from retrain.errors import UserError
-from retrain.system.progress import Progress
+from retrain.system.progress import ProgressBar
+from retrain.system.text import name_some
 from retrain.system.threads import parallel_map, processors
 from tools.keras_training.examples import Data, Examples, room
 
@@ -23,8 +24,6 @@ TRAIN, VAL = "train_dir", "val_dir"
 
 # Enough to see what the network sees.
 SHOWN = 40
-
-_NAMED_AT_MOST = 5
 
 
 class Shape(NamedTuple):
@@ -99,8 +98,7 @@ def _check_same(roots: Mapping[str, Path], listings: Mapping[str, Listing]) -> N
     for flag, other in ((TRAIN, VAL), (VAL, TRAIN)):
         missing = [name for name in listings[other].images if name not in listings[flag].images]
         if missing:
-            more = len(missing) - _NAMED_AT_MOST
-            names = ", ".join(missing[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
+            names = name_some(missing)
             raise UserError(
                 f"--{flag}={roots[flag]} has no images of {names}, but "
                 f"--{other}={roots[other]} has; both need the same sub-folders"
@@ -157,7 +155,7 @@ def _decoded(found: Found, flag: str, shape: Shape) -> Examples:
 def _decode_all(
     images: Sequence[ImageFile], shape: Shape
 ) -> Iterator[np.ndarray | UnreadableImageError]:
-    with Progress(len(images), "Decoding") as progress:
+    with ProgressBar(len(images), "Decoding") as progress:
         workers = processors()
         for seen in parallel_map(lambda image: _decode(image, shape), images, workers):
             progress.add(1)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from absl.testing import absltest, parameterized
 
-from retrain.system.progress import duration
+from retrain.system.text import format_duration
 
 _PROGRAM = """
 from retrain import progress, runtime
@@ -58,7 +58,7 @@ class ProgressTest(parameterized.TestCase):
 
     @parameterized.parameters((0.4, "0 s"), (59.4, "59 s"), (61, "1 min 1 s"), (7260, "2 h 1 min"))
     def test_durations(self, seconds: float, text: str):
-        self.assertEqual(duration(seconds), text)
+        self.assertEqual(format_duration(seconds), text)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,47 @@
+"""Formats names, error messages and durations for lines of text."""
+
+from collections.abc import Iterable
+
+
+def one_line(text: object) -> str:
+    """Returns `text` with all characters that are not printable escaped.
+
+    File names can contain line breaks and terminal control codes. Scripts that read the output
+    rely on one line per message.
+    """
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode()
+        for c in str(text)
+    )
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of an exception's message, or the name of its type if it is empty."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip()
+
+
+def name_some(
+    names: Iterable[object], *, most: int = 5, count: int | None = None, separator: str = ", "
+) -> str:
+    """Lists the first few names and the number of others, as in "a, b, c, d, e and 4 more".
+
+    Args:
+        names: Names, or anything that `str` turns into one.
+        most: Maximum number of names to list.
+        count: Number of all names, if `names` has only the first ones.
+        separator: Text between two names.
+    """
+    texts = [str(name) for name in names]
+    listed = texts[:most]
+    others = (len(texts) if count is None else count) - len(listed)
+    return separator.join(listed) + (f" and {others:,} more" if others > 0 else "")
+
+
+def format_duration(seconds: float) -> str:
+    """Formats a number of seconds for people, such as "40 s", "3 min 20 s" or "2 h 1 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
