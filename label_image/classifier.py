@@ -58,8 +58,8 @@ class Prediction:
 
 
 @dataclasses.dataclass(frozen=True)
-class Unreadable:
-    """There is no answer for this image.
+class UnreadableImage:
+    """An image that could not be read.
 
     Attributes:
         source: the image, as it was given.
@@ -88,7 +88,7 @@ class Classifier:
         self._std = _chosen(overrides.std, described.std or _USUAL_STD)
         self._swap_channels = described.channel_order == "BGR"
 
-    def classify(self, sources: Iterable[Source]) -> Iterator[Prediction | Unreadable]:
+    def classify(self, sources: Iterable[Source]) -> Iterator[Prediction | UnreadableImage]:
         """Yields the answer for each image, in their order.
 
         Memory does not grow with their number.
@@ -104,7 +104,7 @@ class Classifier:
         answers = parallel_map(self._classify_batch, batches, self._runtime.workers)
         return chain.from_iterable(answers)
 
-    def classify_one(self, source: Source) -> Prediction | Unreadable:
+    def classify_one(self, source: Source) -> Prediction | UnreadableImage:
         """Returns the answer for one image, worked out in the thread that asks.
 
         Any number of threads may ask at the same time.
@@ -118,32 +118,32 @@ class Classifier:
         (answer,) = self._classify_batch([source])
         return answer
 
-    def _classify_batch(self, sources: list[Source]) -> list[Prediction | Unreadable]:
+    def _classify_batch(self, sources: list[Source]) -> list[Prediction | UnreadableImage]:
         if self._runtime.takes_files:
             return [self._classify_file(source) for source in sources]
         decoded = [self._decode(source) for source in sources]
         readable = [image for image in decoded if isinstance(image, np.ndarray)]
         scores = iter(self._classify_pixels(np.stack(readable)) if readable else [])
         return [
-            image if isinstance(image, Unreadable) else self._prediction(source, next(scores))
+            image if isinstance(image, UnreadableImage) else self._prediction(source, next(scores))
             for source, image in zip(sources, decoded, strict=True)
         ]
 
-    def _classify_file(self, source: Source) -> Prediction | Unreadable:
+    def _classify_file(self, source: Source) -> Prediction | UnreadableImage:
         try:
             return self._prediction(source, self._runtime.classify_file(_read(source)))
         except OSError as error:
-            return Unreadable(source, error.strerror or str(error))
+            return UnreadableImage(source, error.strerror or str(error))
         except GraphError as error:
-            return Unreadable(source, f"the graph cannot decode it ({error})")
+            return UnreadableImage(source, f"the graph cannot decode it ({error})")
 
-    def _decode(self, source: Source) -> np.ndarray | Unreadable:
+    def _decode(self, source: Source) -> np.ndarray | UnreadableImage:
         try:
             return pixels.decode(_read(source), self._height, self._width)
         except OSError as error:
-            return Unreadable(source, error.strerror or str(error))
+            return UnreadableImage(source, error.strerror or str(error))
         except pixels.UnreadableImageError as error:
-            return Unreadable(source, str(error))
+            return UnreadableImage(source, str(error))
 
     def _classify_pixels(self, images: np.ndarray) -> np.ndarray:
         if self._swap_channels:

@@ -1,34 +1,64 @@
-"""Predictions as text for people and scripts."""
+"""Formats classification results as text and as JSON."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from typing import TypedDict
 
-from label_image.classifier import Prediction, Unreadable
-from retrain.system.text import one_line
+from label_image.classifier import Prediction, UnreadableImage
+from retrain.system.console import one_line
+
+# Digits after the point of a score in JSON.
+_SCORE_DIGITS = 6
+
+
+class LabelScore(TypedDict):
+    """A label and its score, 0 to 1."""
+
+    label: str
+    score: float
+
+
+class ImageResult(TypedDict, total=False):
+    """The JSON object of one image: its labels, the best first, or the reason for having none.
+
+    `predictions` is an older name of `labels` and holds the same list.
+    """
+
+    image: str
+    labels: list[LabelScore]
+    predictions: list[LabelScore]
+    error: str
 
 
 def as_text(prediction: Prediction, top: int) -> str:
-    """Returns the best labels, one a line, as the original printed them."""
+    """Returns the `top` best labels with their scores, one per line."""
     return "\n".join(
         f"{one_line(label)} (score = {score:.5f})" for label, score in prediction.ranked[:top]
     )
 
 
-def as_json(answers: Iterable[tuple[str, Prediction | Unreadable]], top: int) -> str:
-    """Returns a JSON array with an object for each image.
+def as_object(name: str, result: Prediction | UnreadableImage, top: int | None) -> ImageResult:
+    """Returns the JSON object of one image.
 
     Args:
-        answers: each with the name that the user gave the image.
-        top: how many of the best labels each object lists.
+        name: Name that the user gave the image.
+        result: Result of `Classifier.classify` for the image.
+        top: Number of labels to include; None includes all.
     """
-    return json.dumps([_as_object(name, answer, top) for name, answer in answers], indent=2)
+    if isinstance(result, UnreadableImage):
+        return {"image": name, "error": result.reason}
+    labels: list[LabelScore] = [
+        {"label": label, "score": round(score, _SCORE_DIGITS)}
+        for label, score in result.ranked[:top]
+    ]
+    return {"image": name, "labels": labels, "predictions": labels}
 
 
-def _as_object(name: str, answer: Prediction | Unreadable, top: int) -> dict[str, object]:
-    if isinstance(answer, Unreadable):
-        return {"image": name, "error": answer.reason}
-    ranked: Sequence[tuple[str, float]] = answer.ranked[:top]
-    return {
-        "image": name,
-        "predictions": [{"label": label, "score": round(score, 6)} for label, score in ranked],
-    }
+def as_json(results: Iterable[tuple[str, Prediction | UnreadableImage]], top: int) -> str:
+    """Returns a JSON array with one object per image.
+
+    Args:
+        results: Name and result of each image.
+        top: Number of labels in each object.
+    """
+    return json.dumps([as_object(name, result, top) for name, result in results], indent=2)

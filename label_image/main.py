@@ -10,7 +10,7 @@ import logging
 
 from absl import flags
 
-from label_image.classifier import Classifier, Overrides, Prediction, Unreadable
+from label_image.classifier import Classifier, Overrides, Prediction, UnreadableImage
 from label_image.formatting import as_json, as_text
 from retrain.errors import UserError
 from retrain.system import command_line
@@ -81,10 +81,10 @@ def _overrides() -> Overrides:
     )
 
 
-def _print_text(answers: "zip[tuple[str, Prediction | Unreadable]]", with_names: bool) -> int:
+def _print_text(answers: "zip[tuple[str, Prediction | UnreadableImage]]", with_names: bool) -> int:
     status = 0
     for name, answer in answers:
-        if isinstance(answer, Unreadable):
+        if isinstance(answer, UnreadableImage):
             logging.error("%s cannot be labelled: %s", name, answer.reason)
             status = 1
             continue
@@ -96,10 +96,10 @@ def _print_text(answers: "zip[tuple[str, Prediction | Unreadable]]", with_names:
     return status
 
 
-def _print_json(answers: "zip[tuple[str, Prediction | Unreadable]]") -> int:
+def _print_json(answers: "zip[tuple[str, Prediction | UnreadableImage]]") -> int:
     listed = list(answers)
     print(as_json(listed, _NUM_TOP_PREDICTIONS.value))
-    return int(any(isinstance(answer, Unreadable) for _, answer in listed))
+    return int(any(isinstance(answer, UnreadableImage) for _, answer in listed))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The one interface answers for every kind of image and graph."""
 
+import json
 import shutil
 import subprocess
 import tempfile
@@ -9,7 +10,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 from PIL import Image
 
-from label_image.classifier import Classifier, Overrides, Prediction, Unreadable
+from label_image.classifier import Classifier, Overrides, Prediction, UnreadableImage
 from label_image.formatting import as_json, as_text
 from retrain import metadata
 from retrain.backbones import efficientnet_lite0, engines
@@ -86,7 +87,7 @@ class ClassifierTest(parameterized.TestCase):
         sources = [good, good.read_bytes(), b"", self.folder / "missing.png", good]
         answers = list(Classifier(self.graph).classify(sources))
         self.assertEqual(
-            [type(a) for a in answers], [Prediction] * 2 + [Unreadable] * 2 + [Prediction]
+            [type(a) for a in answers], [Prediction] * 2 + [UnreadableImage] * 2 + [Prediction]
         )
         self.assertEqual(answers[0].ranked, answers[1].ranked)
         self.assertEqual(answers[2].reason, "it is an empty file")
@@ -159,7 +160,7 @@ class ClassifierTest(parameterized.TestCase):
         )
         for one, other in zip(ours[:5], theirs[:5], strict=True):
             self.assertEqual([x[0] for x in one.ranked], [x[0] for x in other.ranked])
-        self.assertIsInstance(theirs[5], Unreadable)
+        self.assertIsInstance(theirs[5], UnreadableImage)
 
     def test_labels_of_a_file_win(self):
         labels = self.folder / "labels.txt"
@@ -183,9 +184,15 @@ class ClassifierTest(parameterized.TestCase):
         answer = Prediction(Path("p"), (("good\nday", 0.9), ("b", 0.1)))
         self.assertEqual(as_text(answer, 5), "good\\nday (score = 0.90000)\nb (score = 0.10000)")
         self.assertEqual(as_text(answer, 1), "good\\nday (score = 0.90000)")
-        text = as_json([("p", answer), ("q", Unreadable(Path("q"), "why"))], 1)
-        self.assertIn('"label": "good\\nday"', text)
-        self.assertIn('"error": "why"', text)
+        text = as_json([("p", answer), ("q", UnreadableImage(Path("q"), "why"))], 1)
+        labels = [{"label": "good\nday", "score": 0.9}]
+        self.assertEqual(
+            json.loads(text),
+            [
+                {"image": "p", "labels": labels, "predictions": labels},
+                {"image": "q", "error": "why"},
+            ],
+        )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from itertools import tee
 from pathlib import Path
 from typing import Any
 
-from label_image.classifier import Classifier, Prediction, Unreadable
+from label_image.classifier import Classifier, Prediction, UnreadableImage
 from retrain.errors import UserError
 from retrain.system.batches import batches
 from retrain.system.files import atomic_file
@@ -34,7 +34,7 @@ _SAID_BY = {"source": "SRC", "target": "DEST", "how": "--move or --link"}
 # Of the scores that are kept.
 _DIGITS = 6
 
-_Answer = tuple[str, Prediction | Unreadable]
+_Answer = tuple[str, Prediction | UnreadableImage]
 
 
 def guess(options: Options, graph: Path, classifier: Classifier) -> Summary:
@@ -222,8 +222,8 @@ class _Filing:
         self._done(self._place(self._journal.pending))
         return len(answers)
 
-    def _plan(self, name: str, answer: Prediction | Unreadable) -> Plan:
-        if isinstance(answer, Unreadable):
+    def _plan(self, name: str, answer: Prediction | UnreadableImage) -> Plan:
+        if isinstance(answer, UnreadableImage):
             logging.warning("%s cannot be labelled: %s", self._options.source / name, answer.reason)
             return Plan(name, error=answer.reason)
         label, score = answer.ranked[0]

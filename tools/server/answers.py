@@ -2,7 +2,7 @@
 
 from typing import TypedDict
 
-from label_image.classifier import Prediction, Unreadable
+from label_image.classifier import Prediction, UnreadableImage
 
 
 class Label(TypedDict):
@@ -22,7 +22,7 @@ class Answer(TypedDict, total=False):
 
 
 def answer(
-    name: str, classified: Prediction | Unreadable, milliseconds: float, top: int | None
+    name: str, classified: Prediction | UnreadableImage, milliseconds: float, top: int | None
 ) -> Answer:
     """Returns the answer for the image called `name`.
 
@@ -32,7 +32,7 @@ def answer(
         milliseconds: how long it took from decoding on.
         top: how many labels to tell, None for all.
     """
-    if isinstance(classified, Unreadable):
+    if isinstance(classified, UnreadableImage):
         return {"name": name, "error": classified.reason}
     labels: list[Label] = [
         {"label": label, "percentage": round(100 * score, 3)}

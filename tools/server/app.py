@@ -10,7 +10,7 @@ from flask import Flask, Response, g, json, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest, HTTPException
 
-from label_image.classifier import Classifier, Unreadable
+from label_image.classifier import Classifier, UnreadableImage
 from tools.server import http_errors, request_images
 from tools.server.answers import Answer, answer
 from tools.server.metrics import CONTENT_TYPE, ServerMetrics
@@ -114,12 +114,12 @@ class _Routes:
             begun = time.perf_counter()
             refusal = request_images.refusal(upload.data, self._limits.pixels)
             classified = (
-                Unreadable(upload.data, refusal)
+                UnreadableImage(upload.data, refusal)
                 if refusal
                 else classifier.classify_one(upload.data)
             )
             milliseconds = 1000 * (time.perf_counter() - begun)
-        result = "unreadable" if isinstance(classified, Unreadable) else "labelled"
+        result = "unreadable" if isinstance(classified, UnreadableImage) else "labelled"
         self._metrics.count_image(result)
         g.images = g.get("pictures", 0) + 1
         return answer(upload.name, classified, milliseconds, top)
