@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from retrain.backbones import registry
-from retrain.backbones.spec import Backbone
+from retrain.backbones.backbone import Backbone
 from retrain.metadata import GRAPH_NODE, Metadata
 from retrain.runtimes.graph_constants import floats, metadata_in
 from retrain.runtimes.graph_session import GraphError, parse_graph
@@ -32,7 +32,7 @@ def load(graph: Any) -> "ExportedGraph | None":
         MetadataError: what it says of itself cannot be read.
     """
     metadata = metadata_in(graph)
-    if metadata is None or metadata.backbone not in registry.names():
+    if metadata is None or metadata.backbone not in registry.bundled_names():
         return None
     backbone = registry.load(metadata.backbone)
     original = parse_graph(backbone.graph_file.read_bytes())
@@ -59,7 +59,7 @@ class ExportedGraph:
         self.workers = processors()
         self._head = head
         try:
-            self._model = LiteRTModel(backbone.flatbuffer())
+            self._model = LiteRTModel(backbone.read_tflite())
         except LiteRTError as error:
             raise GraphError(str(error)) from error
 

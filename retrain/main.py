@@ -226,7 +226,7 @@ _SEED = flags.DEFINE_integer(
 _ARCHITECTURE = flags.DEFINE_string(
     "architecture",
     _BACKBONE.architecture,
-    f"The pretrained network: {', '.join(registry.architectures())}. The first comes with the "
+    f"The pretrained network: {', '.join(registry.architecture_names())}. The first comes with the "
     "program, the weights of the others are downloaded once.",
 )
 _WEIGHTS = flags.DEFINE_string(

@@ -25,7 +25,7 @@ def run(config: TrainingConfig) -> None:
     """
     timer = PhaseTimer()
     engine = engines.chosen(config.engine)
-    backbone = registry.chosen(config.backbone, config.bottleneck_dir)
+    backbone = registry.resolve(config.backbone, config.bottleneck_dir)
     engines.check(config.engine, backbone)
     outputs.check(config.output, backbone)
     run_plots.check(config)

@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> None:
             np.savez(file, weights=classifier, bias=bias)
     if "graph" in files:
         graph = freeze.to_graph(model, network.MEAN, network.STD)
-        flatbuffer = freeze.to_flatbuffer(model)
+        flatbuffer = freeze.to_tflite(model)
         _check_same_features(model, graph, flatbuffer)
         files["graph"].write_bytes(graph.SerializeToString(deterministic=True))
         files["flatbuffer"].write_bytes(flatbuffer)

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from retrain.backbones import efficientnet_lite0_network as network
-from retrain.backbones.spec import Backbone
+from retrain.backbones.backbone import Backbone
 
 NAME = "efficientnet_lite0"
 
@@ -26,6 +26,6 @@ def load() -> Backbone:
         channel_order="RGB",
         feature_width=network.FEATURE_WIDTH,
         graph_file=_GRAPH_FILE,
-        flatbuffer_file=_FLATBUFFER_FILE,
+        tflite_file=_FLATBUFFER_FILE,
         keras_file=_KERAS_FILE,
     )

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from retrain.backbones.spec import Backbone
+from retrain.backbones.backbone import Backbone
 from retrain.data.pixels import look_up, normalise, normalised_levels
 from retrain.errors import UserError
 from retrain.runtimes.graph_session import GraphSession
@@ -113,7 +113,7 @@ def check(name: str, backbone: Backbone) -> None:
 
     AUTO takes TensorFlow for one that LiteRT does not run.
     """
-    if name in (FLOAT32, INT8) and backbone.flatbuffer_file is None:
+    if name in (FLOAT32, INT8) and backbone.tflite_file is None:
         others = [other for other in NAMES if other not in (FLOAT32, INT8)]
         raise UserError(
             f"--engine={name} cannot run {backbone.name}, which has operations that TFLite has "
@@ -143,8 +143,8 @@ def engine(name: str, backbone: Backbone, quantised: bytes | None = None) -> Eng
         assert quantised is not None
         recipe["network"] = hashlib.sha256(quantised).hexdigest()
         return Engine(name, recipe, lambda: _LiteRTRunner(backbone, quantised))
-    if name == FLOAT32 and backbone.flatbuffer_file:
-        return Engine(name, recipe, lambda: _LiteRTRunner(backbone, backbone.flatbuffer()))
+    if name == FLOAT32 and backbone.tflite_file:
+        return Engine(name, recipe, lambda: _LiteRTRunner(backbone, backbone.read_tflite()))
     return Engine(name, recipe, lambda: _TensorFlowRunner(backbone, bfloat16=name == BFLOAT16))
 
 

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from retrain.backbones import graph_parts, graph_pixels
+from retrain.backbones import graph_preprocessing, graph_surgery
 from retrain.system.console import quiet_native_libraries
 
 # Part of the contract with scripts that were written for the graphs of 2015 and since.
@@ -16,8 +16,8 @@ BOTTLENECK = "bottleneck"
 # Names of nodes begin with these, too.
 FRONT_SCOPES = ("decode", "preprocess")
 
-FLATBUFFER_SIGNATURE = "serving_default"
-FLATBUFFER_INPUT = "pixels"
+TFLITE_SIGNATURE = "serving_default"
+TFLITE_INPUT = "pixels"
 
 
 class Pixels(NamedTuple):
@@ -48,7 +48,7 @@ class Part(NamedTuple):
     also_fed: str | None = None
 
 
-def to_flatbuffer(network: Any) -> bytes:
+def to_tflite(network: Any) -> bytes:
     """Returns `network` as a float32 TFLite file for one image at a time.
 
     Args:
@@ -57,10 +57,10 @@ def to_flatbuffer(network: Any) -> bytes:
     from tensorflow.python.framework import convert_to_constants
 
     freeze = convert_to_constants.convert_variables_to_constants_v2
-    return function_to_flatbuffer(freeze(_traced(network, batch_size=1)))
+    return function_to_tflite(freeze(_traced(network, batch_size=1)))
 
 
-def function_to_flatbuffer(frozen: Any) -> bytes:
+def function_to_tflite(frozen: Any) -> bytes:
     """Returns a function as a float32 TFLite file.
 
     Args:
@@ -74,7 +74,7 @@ def function_to_flatbuffer(frozen: Any) -> bytes:
     module = tf.Module()
     module.function = tf.function(
         lambda pixels: {"features": frozen(pixels)[0]},
-        input_signature=[tf.TensorSpec(frozen.inputs[0].shape, tf.float32, FLATBUFFER_INPUT)],
+        input_signature=[tf.TensorSpec(frozen.inputs[0].shape, tf.float32, TFLITE_INPUT)],
     )
     # A swish has a gradient of its own, which nothing that is frozen can be saved with.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
@@ -83,10 +83,10 @@ def function_to_flatbuffer(frozen: Any) -> bytes:
         return tf.lite.TFLiteConverter.from_saved_model(folder).convert()
 
 
-def flatbuffer_if_possible(frozen: Any) -> bytes | None:
-    """Returns what `function_to_flatbuffer` does, None where TFLite lacks an operation."""
+def try_function_to_tflite(frozen: Any) -> bytes | None:
+    """Returns what `function_to_tflite` does, None where TFLite lacks an operation."""
     try:
-        return function_to_flatbuffer(frozen)
+        return function_to_tflite(frozen)
     # A converter meets what the network's author thought of, and has errors of every type for it.
     except Exception:
         return None
@@ -127,8 +127,8 @@ def graph_around(part: Part, pixels: Pixels) -> Any:
     import tensorflow as tf
     from tensorflow.python.framework import meta_graph
 
-    graph_parts.replace_erfc(part.graph)
-    graph_parts.forget_gradients(part.graph)
+    graph_surgery.replace_erfc(part.graph)
+    graph_surgery.forget_gradients(part.graph)
     with tf.Graph().as_default() as graph:
         (output,) = tf.import_graph_def(
             part.graph,
@@ -160,11 +160,11 @@ def _pixels_from_file(wanted: Pixels, also_fed: str | None) -> Any:
     height, width = wanted.height, wanted.width
     contents = v1.placeholder(tf.string, [], CONTENTS)
     with tf.name_scope(FRONT_SCOPES[0]):
-        decoded = graph_pixels.decode(contents, height, width)
+        decoded = graph_preprocessing.decode(contents, height, width)
     # A name with a slash at its end is taken as it is, also where it is that of a scope.
     decoded = v1.placeholder_with_default(decoded, [None, None, 3], f"{DECODED}/")
     with tf.name_scope(FRONT_SCOPES[1]):
-        resized = graph_pixels.resize(decoded, height, width)
+        resized = graph_preprocessing.resize(decoded, height, width)
         ordered = resized[..., ::-1] if wanted.channel_order == "BGR" else resized
         centred = ordered - tf.constant(wanted.mean, tf.float32)
         pixels = centred / tf.constant(wanted.std, tf.float32)

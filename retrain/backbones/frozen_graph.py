@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from retrain.backbones import (
+    backbone_cache,
+    feature_parity,
     freeze,
     graph_layout,
-    graph_parts,
-    keras_table,
-    prepared,
-    same_features,
+    graph_surgery,
+    keras_architectures,
 )
+from retrain.backbones.backbone import Backbone
 from retrain.backbones.graph_layout import Layout
-from retrain.backbones.spec import Backbone
 from retrain.config import BackboneOptions
 from retrain.errors import UserError
 from retrain.runtimes.graph_session import GraphError, GraphSession, parse_graph
@@ -32,8 +32,8 @@ _INCEPTION_FILE = "classify_image_graph_def.pb"
 _MOBILENET = "mobilenet_"
 _MOBILENETS = tuple(
     f"{name}{suffix}"
-    for name in keras_table.APPLICATIONS
-    if name not in keras_table.NAMES
+    for name in keras_architectures.ARCHITECTURES
+    if name not in keras_architectures.NAMES
     for suffix in ("", "_quantized")
 )
 # Of these, archives of frozen graphs were published.
@@ -65,10 +65,10 @@ def load(options: BackboneOptions, cache_dir: Path) -> Backbone:
     decisive = json.dumps([_VERSION, hashlib.sha256(content).hexdigest(), given])
     fingerprint = hashlib.sha256(decisive.encode()).hexdigest()
 
-    def make(folder: Path) -> prepared.Description:
+    def make(folder: Path) -> backbone_cache.BackboneInfo:
         return _make(file, content, options, fingerprint, folder)
 
-    return prepared.backbone(cache_dir, file.stem, fingerprint, make)
+    return backbone_cache.load_or_prepare(cache_dir, file.stem, fingerprint, make)
 
 
 def _file(options: BackboneOptions) -> Path:
@@ -94,14 +94,14 @@ def _file(options: BackboneOptions) -> Path:
 
 def _make(
     file: Path, content: bytes, options: BackboneOptions, fingerprint: str, folder: Path
-) -> prepared.Description:
+) -> backbone_cache.BackboneInfo:
     try:
         graph = parse_graph(content)
         # A graph that TensorFlow cannot load is told before anything is looked for in it.
         with quiet_libraries(), GraphSession(graph) as session:
             layout = graph_layout.find(graph, options, file)
             part, width = _part(graph, layout, file)
-            description = prepared.Description(
+            description = backbone_cache.BackboneInfo(
                 name=file.stem,
                 fingerprint=fingerprint,
                 height=layout.height,
@@ -117,25 +117,25 @@ def _make(
         raise UserError(
             f"--model_dir={file} is not a frozen graph that can be run: {error}"
         ) from error
-    if not (folder / prepared.FLATBUFFER).exists():
+    if not (folder / backbone_cache.TFLITE_FILE).exists():
         logging.info("TFLite has not all operations of %s; TensorFlow runs it.", file.name)
     return description
 
 
 def _part(graph: Any, layout: Layout, file: Path) -> tuple[freeze.Part, int]:
     """Returns the network between the layers, and the width of its vectors."""
-    start, end = graph_parts.passed_on_to(graph, layout.input_layer), layout.bottleneck_layer
+    start, end = graph_surgery.passed_on_to(graph, layout.input_layer), layout.bottleneck_layer
     size = (layout.height, layout.width)
     try:
-        part = graph_parts.cut(graph, start, end)
-    except graph_parts.CutError as error:
+        part = graph_surgery.cut(graph, start, end)
+    except graph_surgery.CutError as error:
         raise UserError(
             f"--bottleneck_layer={end} of the graph {file} cannot be learned from: {error}; name "
             "other layers with --input_layer and --bottleneck_layer"
         ) from error
-    graph_parts.modernise(part)
+    graph_surgery.modernise(part)
     try:
-        shapes = dict(graph_parts.shapes(part, f"{start}:0", size))
+        shapes = dict(graph_surgery.shapes(part, f"{start}:0", size))
     except ValueError as error:
         raise UserError(
             f"the graph {file} does not take images of {layout.height} x {layout.width} pixels "
@@ -150,7 +150,7 @@ def _part(graph: Any, layout: Layout, file: Path) -> tuple[freeze.Part, int]:
             f"but the shape {shapes.get(end)}; choose another{f', such as {others}' * bool(others)}"
         )
     if len(shapes[end]) != 2:
-        end = graph_parts.with_flat_output(part, end, width)
+        end = graph_surgery.with_flat_output(part, end, width)
     _check_names(part, end, file)
     return freeze.Part(part, f"{start}:0", f"{end}:0", scope="", also_fed=layout.input_layer), width
 
@@ -170,13 +170,13 @@ def _write(
     session: GraphSession,
     layout: Layout,
     part: freeze.Part,
-    description: prepared.Description,
+    description: backbone_cache.BackboneInfo,
     folder: Path,
 ) -> None:
     size = (description.height, description.width)
     pixels = freeze.Pixels(*size, description.mean, description.std, description.channel_order)
     made = freeze.graph_around(part, pixels).SerializeToString(deterministic=True)
-    flatbuffer = freeze.flatbuffer_if_possible(_function(part, size))
+    flatbuffer = freeze.try_function_to_tflite(_function(part, size))
 
     def features(images: np.ndarray) -> np.ndarray:
         run = (
@@ -186,10 +186,10 @@ def _write(
         return np.concatenate([np.reshape(vector, (1, -1)) for vector in run])
 
     what = f"--bottleneck_layer={layout.bottleneck_layer} of the graph {description.name}"
-    same_features.check(features, size, made, flatbuffer, name=what)
-    (folder / prepared.GRAPH).write_bytes(made)
+    feature_parity.check(features, size, made, flatbuffer, name=what)
+    (folder / backbone_cache.GRAPH_FILE).write_bytes(made)
     if flatbuffer is not None:
-        (folder / prepared.FLATBUFFER).write_bytes(flatbuffer)
+        (folder / backbone_cache.TFLITE_FILE).write_bytes(flatbuffer)
 
 
 def _function(part: freeze.Part, size: tuple[int, int]) -> Any:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from retrain import metadata
-from retrain.backbones import freeze, graph_parts
+from retrain.backbones import freeze, graph_surgery
 from retrain.config import BackboneOptions
 from retrain.errors import UserError
 
@@ -79,7 +79,7 @@ def find(graph: Any, options: BackboneOptions, file: Path) -> Layout:
     """
     names = {node.name for node in graph.node}
     said = _said_by(graph) or _known(names) or _Said()
-    start = graph_parts.node_name(options.input_layer or said.input_layer or "")
+    start = graph_surgery.node_name(options.input_layer or said.input_layer or "")
     if start not in names:
         inputs = [node.name for node in graph.node if node.op.startswith("Placeholder")]
         raise _missing("input_layer", start, file, inputs)
@@ -88,7 +88,7 @@ def find(graph: Any, options: BackboneOptions, file: Path) -> Layout:
     width = _needed("width", options.input_width or said.width or stated_width, file)
     mean = _needed("mean", options.input_mean or said.mean, file)
     std = _needed("std", options.input_std or said.std, file)
-    end = graph_parts.node_name(options.bottleneck_layer or said.bottleneck_layer or "")
+    end = graph_surgery.node_name(options.bottleneck_layer or said.bottleneck_layer or "")
     if end not in names:
         raise _missing("bottleneck_layer", end, file, vectors(graph, start, (height, width)))
     return Layout(start, end, height, width, mean, std, said.channel_order)
@@ -97,7 +97,7 @@ def find(graph: Any, options: BackboneOptions, file: Path) -> Layout:
 def vectors(graph: Any, start: str, size: tuple[int, int]) -> list[str]:
     """Returns the last few nodes of one vector for each image of that height and width."""
     with contextlib.suppress(ValueError):
-        layers = graph_parts.shapes(graph, f"{start}:0", size)
+        layers = graph_surgery.shapes(graph, f"{start}:0", size)
         return [name for name, shape in layers if vector_width(shape)][-_NAMED_AT_MOST:]
     return []
 

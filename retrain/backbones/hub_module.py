@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from retrain.backbones import freeze, module_files, prepared, same_features
-from retrain.backbones.spec import Backbone
+from retrain.backbones import backbone_cache, feature_parity, freeze, hub_download
+from retrain.backbones.backbone import Backbone
 from retrain.config import BackboneOptions
 from retrain.errors import UserError
 from retrain.system.console import quiet_libraries
@@ -36,21 +36,21 @@ def load(options: BackboneOptions, cache_dir: Path) -> Backbone:
     """
     handle = options.tfhub_module
     assert handle is not None
-    folder = module_files.find(handle, cache_dir)
+    folder = hub_download.find(handle, cache_dir)
     given = (
         *(options.input_height, options.input_width, options.input_mean, options.input_std),
-        module_files.size_in_name(handle),
+        hub_download.size_in_name(handle),
     )
     decisive = json.dumps([_VERSION, _digests(folder), given])
     fingerprint = hashlib.sha256(decisive.encode()).hexdigest()
-    name = module_files.name(handle)
+    name = hub_download.name(handle)
 
-    def make(new: Path) -> prepared.Description:
+    def make(new: Path) -> backbone_cache.BackboneInfo:
         with quiet_libraries():
             network, stated = _network(folder, handle)
         size = _size(options, handle, stated)
         with quiet_libraries():
-            description = prepared.Description(
+            description = backbone_cache.BackboneInfo(
                 name=name,
                 fingerprint=fingerprint,
                 height=size[0],
@@ -71,7 +71,7 @@ def load(options: BackboneOptions, cache_dir: Path) -> Backbone:
             logging.info("TFLite has not all operations of %s; TensorFlow runs it.", name)
         return description
 
-    return prepared.backbone(cache_dir, name, fingerprint, make)
+    return backbone_cache.load_or_prepare(cache_dir, name, fingerprint, make)
 
 
 def _digests(folder: Path) -> list[tuple[str, str]]:
@@ -136,7 +136,7 @@ def _is_of_tensorflow_2(folder: Path, handle: str) -> bool:
 
     saved = saved_model_pb2.SavedModel()
     try:
-        saved.ParseFromString((folder / module_files.SAVED_MODEL).read_bytes())
+        saved.ParseFromString((folder / hub_download.SAVED_MODEL).read_bytes())
     except DecodeError as error:
         raise _not_loaded(handle, error) from error
     return any(len(graph.object_graph_def.nodes) for graph in saved.meta_graphs)
@@ -198,7 +198,7 @@ def _size(
     height, width = options.input_height or height, options.input_width or width
     if height is not None and width is not None:
         return height, width
-    usual = module_files.size_in_name(handle)
+    usual = hub_download.size_in_name(handle)
     if usual is None:
         raise UserError(
             f"--tfhub_module={handle} takes images of any size: set --input_height "
@@ -208,13 +208,16 @@ def _size(
     logging.info(
         "%s takes images of any size, and has %d in its name: they are brought to %d x %d "
         "pixels; --input_height and --input_width set another size.",
-        *(module_files.name(handle), usual, height, width),
+        *(hub_download.name(handle), usual, height, width),
     )
     return height, width
 
 
 def _write(
-    network: Callable[[Any], Any], description: prepared.Description, folder: Path, handle: str
+    network: Callable[[Any], Any],
+    description: backbone_cache.BackboneInfo,
+    folder: Path,
+    handle: str,
 ) -> bool:
     """Writes the files of a backbone, and tells whether TFLite has one."""
     size = (description.height, description.width)
@@ -222,11 +225,11 @@ def _write(
     part = freeze.Part(frozen.graph.as_graph_def(), frozen.inputs[0].name, frozen.outputs[0].name)
     pixels = freeze.Pixels(*size, description.mean, description.std, description.channel_order)
     graph = freeze.graph_around(part, pixels).SerializeToString(deterministic=True)
-    flatbuffer = freeze.flatbuffer_if_possible(_frozen(network, (1, *size, 3)))
-    same_features.check(network, size, graph, flatbuffer, name=f"--tfhub_module={handle}")
-    (folder / prepared.GRAPH).write_bytes(graph)
+    flatbuffer = freeze.try_function_to_tflite(_frozen(network, (1, *size, 3)))
+    feature_parity.check(network, size, graph, flatbuffer, name=f"--tfhub_module={handle}")
+    (folder / backbone_cache.GRAPH_FILE).write_bytes(graph)
     if flatbuffer is not None:
-        (folder / prepared.FLATBUFFER).write_bytes(flatbuffer)
+        (folder / backbone_cache.TFLITE_FILE).write_bytes(flatbuffer)
     return flatbuffer is not None
 
 

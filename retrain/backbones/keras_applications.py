@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from retrain.backbones import keras_files, keras_weights, prepared
-from retrain.backbones.keras_table import APPLICATIONS, Application
-from retrain.backbones.spec import Backbone
+from retrain.backbones import backbone_cache, backbone_files, keras_weights
+from retrain.backbones.backbone import Backbone
+from retrain.backbones.keras_architectures import ARCHITECTURES, Architecture
 from retrain.errors import UserError
 from retrain.system import download
 from retrain.system.console import quiet_libraries
@@ -20,16 +20,16 @@ _VERSION = 1
 _QUANTISED = "_quantized"
 
 
-def knows(name: str) -> bool:
+def is_known(name: str) -> bool:
     """Tells whether there is such a network, also under a name of the original's."""
-    return _without_quantised(name) in APPLICATIONS
+    return _without_quantised(name) in ARCHITECTURES
 
 
 def load(name: str, weights: Path | None, cache_dir: Path) -> Backbone:
     """Returns the network of that name with its weights, which is made at the first time.
 
     Args:
-        name: one that `knows`.
+        name: one that `is_known`.
         weights: a file of Keras's, with or without the layers for ImageNet's classes; by default
             the published one, which is downloaded where Keras has not kept it.
         cache_dir: the folder of the cache.
@@ -39,7 +39,7 @@ def load(name: str, weights: Path | None, cache_dir: Path) -> Backbone:
             written.
     """
     name = _without_quantised(name)
-    application = APPLICATIONS[name]
+    application = ARCHITECTURES[name]
     file = weights or _published(name, application)
     try:
         content = download.sha256(file)
@@ -49,7 +49,7 @@ def load(name: str, weights: Path | None, cache_dir: Path) -> Backbone:
             "Keras wrote"
         ) from error
     decisive = [_VERSION, name, application.side, application.scaling, content]
-    description = prepared.Description(
+    description = backbone_cache.BackboneInfo(
         name=name,
         fingerprint=hashlib.sha256(json.dumps(decisive).encode()).hexdigest(),
         height=application.side,
@@ -60,15 +60,15 @@ def load(name: str, weights: Path | None, cache_dir: Path) -> Backbone:
         feature_width=application.feature_width,
     )
 
-    def make(folder: Path) -> prepared.Description:
+    def make(folder: Path) -> backbone_cache.BackboneInfo:
         with quiet_libraries():
-            keras_files.write(network(name, file), description, folder)
+            backbone_files.write_keras(load_model(name, file), description, folder)
         return description
 
-    return prepared.backbone(cache_dir, name, description.fingerprint, make)
+    return backbone_cache.load_or_prepare(cache_dir, name, description.fingerprint, make)
 
 
-def network(name: str, weights: Path) -> Any:
+def load_model(name: str, weights: Path) -> Any:
     """Returns a Keras model from [N, side, side, 3], normalised, to [N, feature_width].
 
     Args:
@@ -78,12 +78,12 @@ def network(name: str, weights: Path) -> Any:
     Raises:
         UserError: the file has not the weights of this network.
     """
-    application = APPLICATIONS[name]
+    application = ARCHITECTURES[name]
     with_top = _has_top(name, weights)
-    plain = build(application)
+    plain = build_model(application)
     try:
         if with_top:
-            complete = build(application, include_top=True)
+            complete = build_model(application, include_top=True)
             keras_weights.load(complete, weights)
             # Those of the layers that both have come first.
             plain.set_weights(complete.get_weights()[: len(plain.weights)])
@@ -97,7 +97,7 @@ def network(name: str, weights: Path) -> Any:
     return _without_groups(plain)
 
 
-def build(application: Application, include_top: bool = False) -> Any:
+def build_model(application: Architecture, include_top: bool = False) -> Any:
     """Returns the Keras model with weights at random."""
     # Through TensorFlow: after `graph_session`, Keras cannot be the first to import it.
     from tensorflow import keras
@@ -147,17 +147,17 @@ def _has_top(name: str, weights: Path) -> bool:
         UserError: it is of another network.
     """
     try:
-        found = keras_weights.parameters(weights)
+        found = keras_weights.count_parameters(weights)
     except (keras_weights.WeightsError, OSError) as error:
         raise UserError(
             f"--weights={weights} is not a file of weights that Keras wrote: {error}"
         ) from error
-    application = APPLICATIONS[name]
+    application = ARCHITECTURES[name]
     if found in (application.parameters, application.parameters_with_top):
         return found == application.parameters_with_top
     of_others = [
         other
-        for other, known in APPLICATIONS.items()
+        for other, known in ARCHITECTURES.items()
         if found in (known.parameters, known.parameters_with_top)
     ]
     if of_others:
@@ -169,7 +169,7 @@ def _has_top(name: str, weights: Path) -> bool:
     return False
 
 
-def _published(name: str, application: Application) -> Path:
+def _published(name: str, application: Architecture) -> Path:
     """Returns the file of published weights, where Keras keeps it."""
     folder = user_path(os.environ.get("KERAS_HOME") or "~/.keras") / "models"
     file = folder / application.file

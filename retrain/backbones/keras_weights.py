@@ -28,7 +28,7 @@ class WeightsError(Exception):
     """The file does not hold weights, or not those of the network; the message says why."""
 
 
-def parameters(path: Path) -> int:
+def count_parameters(path: Path) -> int:
     """Returns how many numbers the layers in the file have together.
 
     Raises:

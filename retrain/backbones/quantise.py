@@ -4,13 +4,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from retrain.backbones.freeze import FLATBUFFER_INPUT, FLATBUFFER_SIGNATURE
+from retrain.backbones.freeze import TFLITE_INPUT, TFLITE_SIGNATURE
 from retrain.runtimes.litert import LiteRTError, LiteRTModel
 from retrain.system.console import quiet_libraries
 from retrain.system.threads import processors
 
 
-class QuantiseError(Exception):
+class QuantisationError(Exception):
     """The network cannot be computed in int8; the message says why."""
 
 
@@ -25,9 +25,9 @@ def to_int8(flatbuffer: bytes, images: Iterable[np.ndarray]) -> bytes:
         images: float32 [height, width, 3] each, normalised.
 
     Raises:
-        QuantiseError: it has operations that are not known in int8.
+        QuantisationError: it has operations that are not known in int8.
     """
-    samples = [{FLATBUFFER_INPUT: image[np.newaxis]} for image in images]
+    samples = [{TFLITE_INPUT: image[np.newaxis]} for image in images]
     # LiteRT warns of the mode that measuring needs.
     with quiet_libraries():
         from ai_edge_quantizer import calibrator, quantizer, recipe, recipe_manager
@@ -44,14 +44,14 @@ def to_int8(flatbuffer: bytes, images: Iterable[np.ndarray]) -> bytes:
                 mode=calibrator.CalibrationMode.CALIBRATION_PROFILER_BASED,
                 qsv_update_func=min_max_update,
             )
-            measured.calibrate({FLATBUFFER_SIGNATURE: samples}, recipes)
+            measured.calibrate({TFLITE_SIGNATURE: samples}, recipes)
             work = quantizer.Quantizer(flatbuffer, recipe.static_wi8_ai8())
             quantised = bytes(work.quantize(measured.get_model_qsvs()).quantized_model)
             model = LiteRTModel(quantised)
         except (ValueError, RuntimeError, NotImplementedError, LiteRTError) as error:
-            raise QuantiseError(str(error)) from error
+            raise QuantisationError(str(error)) from error
     if not model.input.dtype == model.output.dtype == np.int8:
-        raise QuantiseError(
+        raise QuantisationError(
             f"it still takes {model.input.dtype} and gives {model.output.dtype} instead of int8"
         )
     return quantised

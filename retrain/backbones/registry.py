@@ -8,9 +8,9 @@ from retrain.backbones import (
     frozen_graph,
     hub_module,
     keras_applications,
-    keras_table,
+    keras_architectures,
 )
-from retrain.backbones.spec import Backbone
+from retrain.backbones.backbone import Backbone
 from retrain.config import BackboneOptions
 from retrain.errors import UserError
 
@@ -25,14 +25,14 @@ _OF_GRAPHS = ("input_layer", "bottleneck_layer")
 _OF_FILES = ("input_height", "input_width", "input_mean", "input_std")
 
 
-def names() -> tuple[str, ...]:
+def bundled_names() -> tuple[str, ...]:
     """Returns what `load` knows, the default first: the backbones that come with the program."""
     return tuple(_LOADERS)
 
 
-def architectures() -> tuple[str, ...]:
+def architecture_names() -> tuple[str, ...]:
     """Returns the names for `--architecture`, the default first, and a pattern for many."""
-    return (*_LOADERS, *keras_table.NAMES, keras_table.MOBILENETS)
+    return (*_LOADERS, *keras_architectures.NAMES, keras_architectures.MOBILENET_PATTERN)
 
 
 def load(name: str) -> Backbone:
@@ -46,7 +46,7 @@ def load(name: str) -> Backbone:
     return _LOADERS[name]()
 
 
-def chosen(options: BackboneOptions, cache_dir: Path) -> Backbone:
+def resolve(options: BackboneOptions, cache_dir: Path) -> Backbone:
     """Returns the backbone that the options describe.
 
     Args:
@@ -69,7 +69,7 @@ def chosen(options: BackboneOptions, cache_dir: Path) -> Backbone:
                 f"--architecture={name} comes with its weights; leave one out"
             )
         return load(name)
-    if not keras_applications.knows(name):
+    if not keras_applications.is_known(name):
         raise _unknown(name)
     return keras_applications.load(name, options.weights, cache_dir)
 
@@ -107,5 +107,5 @@ def _check(options: BackboneOptions) -> None:
 
 def _unknown(name: str) -> UserError:
     return UserError(
-        f"--architecture={name} is not known; choose one of: {', '.join(architectures())}"
+        f"--architecture={name} is not known; choose one of: {', '.join(architecture_names())}"
     )

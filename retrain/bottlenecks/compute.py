@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from retrain.backbones import engines
+from retrain.backbones.backbone import Backbone
 from retrain.backbones.engines import Engine
-from retrain.backbones.spec import Backbone
 from retrain.bottlenecks import int8_network
 from retrain.bottlenecks.job import Job
 from retrain.bottlenecks.store import open_store

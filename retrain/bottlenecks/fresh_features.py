@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from retrain.backbones import engines
-from retrain.backbones.spec import Backbone
+from retrain.backbones.backbone import Backbone
 from retrain.config import DistortionOptions
 from retrain.data import distortions, pixels
 from retrain.data.dataset import ImageFile

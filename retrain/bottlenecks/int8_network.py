@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from retrain.backbones import quantise
-from retrain.backbones.spec import Backbone
+from retrain.backbones.backbone import Backbone
 from retrain.data import pixels
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TRAINING
@@ -145,8 +145,8 @@ def _quantised(contents: list[bytes], backbone: Backbone) -> bytes:
     order = slice(None, None, -1 if backbone.channel_order == "BGR" else 1)
     normalised = (pixels.normalise(p[..., order], backbone.mean, backbone.std) for p in images)
     try:
-        return quantise.to_int8(backbone.flatbuffer(), normalised)
-    except quantise.QuantiseError as error:
+        return quantise.to_int8(backbone.read_tflite(), normalised)
+    except quantise.QuantisationError as error:
         raise UserError(
             f"int8 is not possible with --architecture={backbone.name} ({error}); choose another "
             "--engine and another --tflite_quantization"

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from retrain.backbones.backbone import Backbone
 from retrain.backbones.engines import Engine, Runner
-from retrain.backbones.spec import Backbone
 from retrain.bottlenecks.store import BottleneckStore, FileState
 from retrain.config import DistortionOptions
 from retrain.data import distortions, pixels

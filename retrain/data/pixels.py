@@ -1,6 +1,6 @@
 """The bytes of an image to the pixels that a network sees: one meaning on every route.
 
-Training, labelling and serving call `decode`; `backbones/graph_pixels.py` states the same steps in
+Training, labelling and serving call `decode`; `backbones/graph_preprocessing.py` states the same steps in
 TensorFlow's operations, for the exported graph, and is tested to agree with this file. Whoever
 changes what comes out here raises PREPROCESSING_VERSION, and all cached bottlenecks are recomputed.
 """

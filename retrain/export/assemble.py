@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from retrain.backbones.spec import Backbone
+from retrain.backbones.backbone import Backbone
 from retrain.bottlenecks.compute import Bottlenecks
 from retrain.config import TrainingConfig
 from retrain.data import pixels

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from retrain.backbones.spec import Backbone
+from retrain.backbones.backbone import Backbone
 from retrain.config import OutputOptions
 from retrain.errors import UserError
 from retrain.export import coreml, coreml_options, frozen_graph, keras_file, saved_model, tflite
@@ -136,7 +136,7 @@ def check(options: OutputOptions, backbone: Backbone) -> None:
     if options.tflite_file:
         check_writable(options.tflite_file, "tflite_file")
         tflite.check(options.tflite)
-        if backbone.flatbuffer_file is None:
+        if backbone.tflite_file is None:
             raise UserError(
                 f"--tflite_file={options.tflite_file} cannot be written: TFLite has not all "
                 f"operations of {backbone.name}; choose another network or --saved_model_dir"

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from retrain.backbones import freeze, graph_parts
+from retrain.backbones import freeze, graph_surgery
 from retrain.export.assemble import Classifier
 from retrain.runtimes.graph_session import parse_graph
 from retrain.system.console import quiet_native_libraries
@@ -54,7 +54,7 @@ def _part(graph: Any, start: str, end: str) -> Any:
     import tensorflow as tf
 
     # Pruning the whole would keep control flow of the other part, which no converter takes.
-    part = graph_parts.leading_to(graph, end)
+    part = graph_surgery.extract_up_to(graph, end)
     imported = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(part, name=""), signature=[])
     tensor = imported.graph.get_tensor_by_name
     return imported.prune(tensor(f"{start}:0"), tensor(f"{end}:0"))

@@ -5,8 +5,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from retrain.backbones.backbone import Backbone
 from retrain.backbones.engines import INT8
-from retrain.backbones.spec import Backbone
 from retrain.bottlenecks.compute import Bottlenecks
 from retrain.config import OutputOptions, TrainingConfig
 from retrain.errors import UserError

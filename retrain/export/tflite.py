@@ -73,7 +73,7 @@ def to_bytes(classifier: Classifier, options: TFLiteOptions) -> bytes:
         network = Network(classifier.int8_network)
         tflite_ends.append_integer_head(network, classifier.head, classifier.largest_logit)
     else:
-        backbone = classifier.backbone.flatbuffer()
+        backbone = classifier.backbone.read_tflite()
         network = Network(_with_small_weights(backbone, options.quantization))
         tflite_ends.append_head(network, classifier.head)
     takes_bytes = options.input_type == UINT8

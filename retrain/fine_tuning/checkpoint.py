@@ -1,70 +1,96 @@
-"""How far a fine-tuning is, in a file: what one that was stopped goes on from."""
+"""Saves and restores interrupted trainings of Keras models.
 
+A checkpoint is an `.npz` file. It holds the values of the variables as the arrays `000000`,
+`000001` and so on, and a JSON object `progress` whose `history` lists the metrics of each epoch.
+"""
+
+import json
 import zipfile
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from retrain.errors import UserError
 from retrain.system.files import atomic_file
+from retrain.system.text import first_line
 
-_EPOCHS = "epochs"
+History = list[dict[str, float]]
 
+_PROGRESS, _HISTORY = "progress", "history"
 
-class Epoch(NamedTuple):
-    """How good a network was in an epoch, and for the validation part after it.
+# Fine-tuning of earlier versions saved a table of metrics and arrays `value_0`, `value_1` and so on.
+_OLD_TABLE = "epochs"
+_OLD_COLUMNS = ("accuracy", "loss", "val_accuracy", "val_loss")
 
-    Attributes:
-        accuracy: 0 to 1, before each step.
-        cross_entropy: the mean, in nats, before each step.
-        validation_accuracy: 0 to 1.
-        validation_cross_entropy: the mean, in nats.
-    """
-
-    accuracy: float
-    cross_entropy: float
-    validation_accuracy: float
-    validation_cross_entropy: float
+# What numpy, zipfile and json raise if a file is truncated or if some of its bytes are wrong.
+_DAMAGES = (
+    *(OSError, EOFError, MemoryError, RuntimeError, ValueError, TypeError),
+    *(KeyError, AttributeError, zipfile.BadZipFile, zlib.error),
+)
 
 
-class Checkpoint(NamedTuple):
-    """A training after some of its epochs.
-
-    Attributes:
-        epochs: those that are done.
-        values: of all variables that change, in the order in which they were made.
-    """
-
-    epochs: list[Epoch]
-    values: list[np.ndarray]
-
-
-def save(file: Path, checkpoint: Checkpoint) -> None:
-    """Writes a checkpoint over the last one.
-
-    Raises:
-        UserError: the disk is full, or the place cannot be written.
-    """
-    arrays: dict[str, Any] = {_EPOCHS: np.array(checkpoint.epochs)}
-    arrays |= {f"value_{number}": value for number, value in enumerate(checkpoint.values)}
-    with atomic_file(file) as temporary:
-        np.savez(temporary, **arrays)
-
-
-def load(file: Path, shapes: Sequence[tuple[int, ...]]) -> Checkpoint | None:
-    """Returns the checkpoint in a file; None where there is none, or a damaged one.
+def save(path: Path, variables: Sequence[Any], history: History) -> None:
+    """Saves a training after an epoch. Replaces the previous checkpoint.
 
     Args:
-        file: that `save` wrote.
-        shapes: of the values.
+        path: File to write, ending in `.npz`.
+        variables: All Keras variables that the training changes, always in the same order.
+        history: Metrics of each finished epoch under the names that Keras uses, such as `val_loss`.
+
+    Raises:
+        UserError: If the file cannot be written.
     """
+    arrays = {_name(number): variable.numpy() for number, variable in enumerate(variables)}
+    arrays[_PROGRESS] = np.array(json.dumps({_HISTORY: history}))
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def restore(path: Path, variables: Sequence[Any]) -> History:
+    """Assigns the saved values to `variables` and returns the metrics of each finished epoch.
+
+    Without a checkpoint, the variables keep their values and the result is empty.
+
+    Args:
+        path: File that `save` wrote.
+        variables: The same variables as for `save`, in the same order.
+
+    Raises:
+        UserError: If the file is damaged or belongs to another network. All variables keep their
+            values.
+    """
+    if not path.exists():
+        return []
     try:
-        with np.load(file, allow_pickle=False) as arrays:
-            values = [arrays[f"value_{number}"] for number in range(len(shapes))]
-            epochs = [Epoch(*map(float, row)) for row in arrays[_EPOCHS]]
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
-    if [value.shape for value in values] != list(shapes):
-        return None
-    return Checkpoint(epochs, values)
+        with np.load(path, allow_pickle=False) as arrays:
+            read = _read_old if _OLD_TABLE in arrays else _read
+            history, values = read(arrays)
+        if [value.shape for value in values] != [tuple(v.shape) for v in variables]:
+            raise ValueError("it belongs to another network")
+    except _DAMAGES as error:
+        raise UserError(
+            f"{path} is damaged or was written by another version of this program "
+            f"({first_line(error)}); delete it to train from the first epoch"
+        ) from error
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+    return history
+
+
+def _read(arrays: Mapping[str, np.ndarray]) -> tuple[History, list[np.ndarray]]:
+    rows = json.loads(str(arrays[_PROGRESS]))[_HISTORY]
+    history = [{name: float(value) for name, value in row.items()} for row in rows]
+    return history, [arrays[_name(number)] for number in range(len(arrays) - 1)]
+
+
+def _read_old(arrays: Mapping[str, np.ndarray]) -> tuple[History, list[np.ndarray]]:
+    rows = arrays[_OLD_TABLE].tolist()
+    history = [dict(zip(_OLD_COLUMNS, map(float, row), strict=True)) for row in rows]
+    return history, [arrays[f"value_{number}"] for number in range(len(arrays) - 1)]
+
+
+def _name(number: int) -> str:
+    return f"{number:06}"

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from retrain.backbones.spec import Backbone
+from retrain.backbones.backbone import Backbone
 from retrain.config import FineTuningOptions
 from retrain.data.dataset import ImageFile
 from retrain.data.distortions import Draw

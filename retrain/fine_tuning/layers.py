@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from retrain.backbones.spec import Backbone
+from retrain.backbones.backbone import Backbone
 from retrain.config import ALL_LAYERS
 from retrain.errors import UserError
 from retrain.runtimes.graph_session import tensorflow_session

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from retrain.backbones.backbone import Backbone
 from retrain.backbones.engines import INT8
-from retrain.backbones.spec import Backbone
 from retrain.config import FineTuningOptions, TrainingConfig
 from retrain.data.dataset import Dataset
 from retrain.data.splits import VALIDATION

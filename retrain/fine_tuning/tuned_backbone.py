@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from retrain.backbones import keras_files, prepared
-from retrain.backbones.spec import Backbone
+from retrain.backbones import backbone_cache, backbone_files
+from retrain.backbones.backbone import Backbone
 from retrain.bottlenecks.store import FileState, open_store
 from retrain.config import TrainingConfig
 from retrain.data import pixels
@@ -70,7 +70,7 @@ def tuned(
         "seed": seed,
     }
     made_from = _digest(json.dumps(decisive, sort_keys=True).encode())
-    description = prepared.Description(
+    description = backbone_cache.BackboneInfo(
         backbone.name,
         made_from,
         backbone.height,
@@ -85,7 +85,7 @@ def tuned(
     # Processes that make the same wait for one another, so that it is in use by one alone.
     checkpoint = config.bottleneck_dir / _UNFINISHED / f"{made_from}.npz"
 
-    def make(folder: Path) -> prepared.Description:
+    def make(folder: Path) -> backbone_cache.BackboneInfo:
         size = backbone.height, backbone.width
         shown = Images(images, *size, config.fine_tuning_distortions)
         with quiet_native_libraries():
@@ -100,13 +100,13 @@ def tuned(
                 checkpoint,
             )
         with quiet_libraries():
-            keras_files.write(network, description, folder)
+            backbone_files.write_keras(network, description, folder)
         (folder / _COURSE).write_text(history.to_json())
-        fingerprint = _digest((folder / prepared.GRAPH).read_bytes())
+        fingerprint = _digest((folder / backbone_cache.GRAPH_FILE).read_bytes())
         return dataclasses.replace(description, fingerprint=fingerprint)
 
     name = f"{backbone.name}_fine_tuned"
-    made = prepared.backbone(config.bottleneck_dir, name, made_from, make)
+    made = backbone_cache.load_or_prepare(config.bottleneck_dir, name, made_from, make)
     checkpoint.unlink(missing_ok=True)
     return made, from_json((made.graph_file.parent / _COURSE).read_text())
 

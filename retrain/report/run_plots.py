@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from retrain.backbones.spec import Backbone
+from retrain.backbones.backbone import Backbone
 from retrain.config import DistortionOptions, TrainingConfig
 from retrain.data import distortions
 from retrain.data.dataset import ImageFile

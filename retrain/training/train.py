@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from retrain.backbones.spec import Backbone
+from retrain.backbones.backbone import Backbone
 from retrain.bottlenecks.compute import Bottlenecks, Part, compute_bottlenecks
 from retrain.bottlenecks.fresh_features import FreshFeatures
 from retrain.config import TrainingConfig

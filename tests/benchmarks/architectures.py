@@ -20,7 +20,7 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
-from retrain.backbones.keras_table import APPLICATIONS, NAMES
+from retrain.backbones.keras_architectures import ARCHITECTURES, NAMES
 from retrain.system import command_line
 from retrain.system.console import quiet_libraries
 from tests.support import keras_weights_files
@@ -84,7 +84,7 @@ def _row(name: str, folder: Path) -> str | None:
             return None
     accuracy = json.loads((folder / "metrics.json").read_text())["test"]["accuracy"]
     size = (folder / "model.tflite").stat().st_size / 1e6
-    side = APPLICATIONS[name].side
+    side = ARCHITECTURES[name].side
     return (
         f"{side:4} px  all files {seconds[0]:6.1f} s  again {seconds[1]:6.1f} s  "
         f"TFLite {size:6.1f} MB  accuracy {accuracy:.2f}"

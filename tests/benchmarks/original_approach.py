@@ -17,7 +17,7 @@ import numpy as np
 from absl import flags
 
 from retrain.backbones import registry
-from retrain.backbones.spec import Backbone
+from retrain.backbones.backbone import Backbone
 from retrain.system import command_line
 from retrain.system.files import user_path
 

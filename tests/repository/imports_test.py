@@ -25,7 +25,7 @@ _ROWS = (
 # What label_image may import from retrain.
 _FOR_USERS_OF_A_CLASSIFIER = {
     "retrain.backbones.registry",
-    "retrain.backbones.spec",
+    "retrain.backbones.backbone",
     "retrain.data.pixels",
     "retrain.errors",
     "retrain.metadata",

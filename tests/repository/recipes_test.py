@@ -15,7 +15,7 @@ from pathlib import Path
 
 from absl.testing import absltest
 
-from retrain.backbones.keras_table import APPLICATIONS
+from retrain.backbones.keras_architectures import ARCHITECTURES
 from tests.support import drawn_shapes, file_server, keras_weights_files, old_graphs, tiny_modules
 
 _PAGE = Path("docs/recipes.md")
@@ -91,7 +91,7 @@ class RecipesTest(absltest.TestCase):
 
     def make_weights(self, name: str) -> None:
         """Puts the weights of a network of Keras's where Keras keeps those that it downloads."""
-        application = APPLICATIONS.get(name)
+        application = ARCHITECTURES.get(name)
         if application:
             file = self.models / application.file
             if not file.exists():

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from retrain.backbones import keras_applications
-from retrain.backbones.keras_table import APPLICATIONS
+from retrain.backbones.keras_architectures import ARCHITECTURES
 
 
 def network(name: str, include_top: bool = False, seed: int = 0) -> Any:
@@ -17,8 +17,8 @@ def network(name: str, include_top: bool = False, seed: int = 0) -> Any:
     import tensorflow as tf
 
     tf.keras.utils.set_random_seed(seed)
-    application = APPLICATIONS[name]
-    model = keras_applications.build(application, include_top)
+    application = ARCHITECTURES[name]
+    model = keras_applications.build_model(application, include_top)
     normalisations = [
         layer
         for layer in model._flatten_layers()

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from retrain.backbones import freeze
-from retrain.backbones.spec import Backbone
+from retrain.backbones.backbone import Backbone
 
 SIDE = 16
 WIDTH = 64
@@ -33,7 +33,7 @@ def network() -> Any:
 def write(folder: Path) -> Backbone:
     """Returns it as a backbone, without a graph; its file is written to `folder`."""
     file = folder / "tiny.tflite"
-    file.write_bytes(freeze.to_flatbuffer(network()))
+    file.write_bytes(freeze.to_tflite(network()))
     return Backbone(
         name="tiny",
         fingerprint="of the tiny backbone",
@@ -44,5 +44,5 @@ def write(folder: Path) -> Backbone:
         channel_order="RGB",
         feature_width=WIDTH,
         graph_file=folder / "none.pb",
-        flatbuffer_file=file,
+        tflite_file=file,
     )

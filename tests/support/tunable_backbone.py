@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from retrain.backbones import keras_files, prepared
-from retrain.backbones.spec import Backbone
+from retrain.backbones import backbone_cache, backbone_files
+from retrain.backbones.backbone import Backbone
 from tests.support import tiny_backbone
 
 
 def make(cache: Path) -> Backbone:
     """Returns the tiny backbone, whose files are kept in `cache`."""
-    description = prepared.Description(
+    description = backbone_cache.BackboneInfo(
         name="tiny",
         fingerprint="of the tiny backbone",
         height=tiny_backbone.SIDE,
@@ -23,11 +23,11 @@ def make(cache: Path) -> Backbone:
         feature_width=tiny_backbone.WIDTH,
     )
 
-    def write(folder: Path) -> prepared.Description:
-        keras_files.write(tiny_backbone.network(), description, folder)
+    def write(folder: Path) -> backbone_cache.BackboneInfo:
+        backbone_files.write_keras(tiny_backbone.network(), description, folder)
         return description
 
-    return prepared.backbone(cache, description.name, description.fingerprint, write)
+    return backbone_cache.load_or_prepare(cache, description.name, description.fingerprint, write)
 
 
 def draw_stripes(folder: Path, count: int = 20, noise: int = 60) -> Path:

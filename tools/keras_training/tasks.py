@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from retrain.backbones import engines, keras_applications, registry
-from retrain.backbones.spec import Backbone
+from retrain.backbones.backbone import Backbone
 from retrain.bottlenecks.compute import compute_bottlenecks
 from retrain.config import BackboneOptions
 from retrain.data.dataset import Dataset
@@ -55,7 +55,7 @@ def check(options: Options) -> None:
     """Raises UserError where options contradict one another, before anything takes time."""
     if not _is_known(options.architecture):
         named = f"={options.architecture} is not known" if options.architecture else " is needed"
-        known = ", ".join((*networks.NETWORKS, *registry.architectures()))
+        known = ", ".join((*networks.NETWORKS, *registry.architecture_names()))
         raise UserError(f"--architecture{named}; choose one of: {known}")
     _check_places(options)
     _check_engine(options)
@@ -127,7 +127,7 @@ def _check_from_scratch(options: Options) -> None:
             raise UserError(
                 f"--{name}={getattr(options, name)} is for pretrained networks, "
                 f"--architecture={options.architecture} begins with none; choose one of: "
-                f"{', '.join(registry.architectures())}"
+                f"{', '.join(registry.architecture_names())}"
             )
 
 
@@ -160,7 +160,7 @@ def make(options: Options, found: Found | None) -> Task:
     if options.architecture in networks.NETWORKS:
         return _from_scratch(options, found)
     chosen = BackboneOptions(architecture=options.architecture, weights=options.weights)
-    backbone = registry.chosen(chosen, options.bottleneck_dir)
+    backbone = registry.resolve(chosen, options.bottleneck_dir)
     for side in ("height", "width"):
         given, wanted = getattr(options, side), getattr(backbone, side)
         if given not in (None, wanted):
@@ -262,5 +262,5 @@ def _is_file(options: Options) -> bool:
 
 
 def _is_known(architecture: str) -> bool:
-    known = (*networks.NETWORKS, *registry.names())
-    return architecture in known or keras_applications.knows(architecture)
+    known = (*networks.NETWORKS, *registry.bundled_names())
+    return architecture in known or keras_applications.is_known(architecture)

@@ -8,7 +8,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from retrain import metadata
-from retrain.backbones import engines, graph_parts, registry
+from retrain.backbones import engines, graph_surgery, registry
 from retrain.config import BackboneOptions
 from retrain.errors import UserError
 from retrain.runtimes.graph_session import GraphSession, parse_graph
@@ -22,7 +22,7 @@ from pathlib import Path
 from retrain.backbones import registry
 from retrain.config import BackboneOptions
 
-registry.chosen(BackboneOptions(model_dir=Path(sys.argv[1])), Path(sys.argv[2]))
+registry.resolve(BackboneOptions(model_dir=Path(sys.argv[1])), Path(sys.argv[2]))
 print([name for name in ("tensorflow", "keras") if name in sys.modules])
 """
 
@@ -40,7 +40,7 @@ class FrozenGraphTest(parameterized.TestCase):
         self.folder = Path(self.create_tempdir().full_path)
 
     def load(self, path, **options):
-        return registry.chosen(BackboneOptions(model_dir=path, **options), self.folder / "cache")
+        return registry.resolve(BackboneOptions(model_dir=path, **options), self.folder / "cache")
 
     def expected(self, graph, start, end, mean, std):
         """Returns what the graph itself gives for the images, one by one."""
@@ -161,7 +161,7 @@ class FrozenGraphTest(parameterized.TestCase):
             tf.raw_ops.Digamma(x=vector + 10.0, name="odd")
         path = old_graphs.write(self.folder / "g.pb", extended.as_graph_def())
         backbone = self.load(path, bottleneck_layer="odd")
-        self.assertIsNone(backbone.flatbuffer_file)
+        self.assertIsNone(backbone.tflite_file)
         expected = self.expected(extended.as_graph_def(), "input", "odd", 127.5, 127.5)
         for engine in (engines.FLOAT32, engines.TENSORFLOW):
             found = engines.engine(engine, backbone).load().features(self.images)
@@ -171,7 +171,7 @@ class FrozenGraphTest(parameterized.TestCase):
             with self.assertRaisesRegex(UserError, f"--engine={name}.*auto, bfloat16, tensorflow"):
                 engines.check(name, backbone)
         with self.assertRaisesRegex(UserError, "TFLite has not all operations"):
-            backbone.flatbuffer()
+            backbone.read_tflite()
 
     def test_a_kept_one_is_found_without_tensorflow(self):
         path = old_graphs.write(self.folder / "g.pb", self.mobilenet)
@@ -197,7 +197,7 @@ class BadGraphTest(parameterized.TestCase):
 
     def refused(self, reason, path=None, **options):
         with self.assertRaisesRegex(UserError, reason) as caught:
-            registry.chosen(
+            registry.resolve(
                 BackboneOptions(model_dir=path or self.path, **options), self.folder / "cache"
             )
         self.assertNotIn("\n", str(caught.exception))
@@ -331,7 +331,7 @@ class OptionsTest(parameterized.TestCase):
     )
     def test_options_for_other_networks_are_refused(self, options, reason):
         with self.assertRaisesRegex(UserError, reason):
-            registry.chosen(BackboneOptions(**options), Path("/none"))
+            registry.resolve(BackboneOptions(**options), Path("/none"))
 
 
 class GraphPartsTest(absltest.TestCase):
@@ -339,8 +339,8 @@ class GraphPartsTest(absltest.TestCase):
         graph = old_graphs.inception()
         old = {"BatchNormWithGlobalNormalization", "Concat", "CheckNumerics"}
         self.assertContainsSubset(old, {node.op for node in graph.node})
-        part = graph_parts.cut(graph, "Mul", "softmax")
-        graph_parts.modernise(part)
+        part = graph_surgery.cut(graph, "Mul", "softmax")
+        graph_surgery.modernise(part)
         self.assertNoCommonElements(old, {node.op for node in part.node})
         names = {node.name for node in part.node}
         self.assertNoCommonElements(names, {"Mul", "DecodeJpeg", "DecodeJpeg/contents"})

@@ -12,7 +12,7 @@ from unittest import mock
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from retrain.backbones import engines, module_files, registry
+from retrain.backbones import engines, hub_download, registry
 from retrain.config import BackboneOptions
 from retrain.errors import UserError
 from tests.support import tiny_modules
@@ -25,7 +25,7 @@ from pathlib import Path
 from retrain.backbones import registry
 from retrain.config import BackboneOptions
 
-registry.chosen(BackboneOptions(tfhub_module=sys.argv[1]), Path(sys.argv[2]))
+registry.resolve(BackboneOptions(tfhub_module=sys.argv[1]), Path(sys.argv[2]))
 print([name for name in ("tensorflow", "keras") if name in sys.modules])
 """
 
@@ -45,7 +45,7 @@ class HubModuleTest(parameterized.TestCase):
         self.enter_context(mock.patch.dict("os.environ", TFHUB_CACHE_DIR=""))
 
     def load(self, handle, **options):
-        return registry.chosen(
+        return registry.resolve(
             BackboneOptions(tfhub_module=str(handle), **options), self.folder / "cache"
         )
 
@@ -95,7 +95,7 @@ class HubModuleTest(parameterized.TestCase):
         ("https://host/224/efficientnet/b0/feature-vector/1?a=/m_224", None),
     )
     def test_only_the_name_of_a_module_has_its_size(self, handle, size):
-        self.assertEqual(module_files.size_in_name(handle), size)
+        self.assertEqual(hub_download.size_in_name(handle), size)
 
     def test_flags_say_how_pixels_are_normalised(self):
         options = {"input_mean": (127.5,) * 3, "input_std": (127.5,) * 3}
@@ -171,7 +171,7 @@ class HubModuleTest(parameterized.TestCase):
             f"https://www.kaggle.com/models/{handle}/2",
             f"https://www.kaggle.com/models/{handle.replace('Flow2/', 'Flow2/variations/')}/2",
         ):
-            self.assertEqual(module_files.address(given), address)
+            self.assertEqual(hub_download.address(given), address)
         with self.assertRaisesRegex(UserError, "needs a version at its end"):
             self.load(handle)
 
@@ -184,7 +184,7 @@ class BadModuleTest(parameterized.TestCase):
 
     def refused(self, reason, handle, **options):
         with self.assertRaisesRegex(UserError, reason) as caught:
-            registry.chosen(
+            registry.resolve(
                 BackboneOptions(tfhub_module=str(handle), **options), self.folder / "cache"
             )
         message = str(caught.exception)

@@ -10,7 +10,7 @@ from unittest import mock
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from retrain.backbones import engines, freeze, keras_applications, keras_table, registry
+from retrain.backbones import engines, freeze, keras_applications, keras_architectures, registry
 from retrain.config import BackboneOptions
 from retrain.errors import UserError
 from tests.support import keras_weights_files as files
@@ -23,7 +23,7 @@ from pathlib import Path
 from retrain.backbones import registry
 from retrain.config import BackboneOptions
 
-registry.chosen(BackboneOptions(sys.argv[1], Path(sys.argv[2])), Path(sys.argv[3]))
+registry.resolve(BackboneOptions(sys.argv[1], Path(sys.argv[2])), Path(sys.argv[3]))
 print([name for name in ("tensorflow", "keras", "h5py") if name in sys.modules])
 """
 
@@ -37,7 +37,7 @@ class FeaturesTest(parameterized.TestCase):
 
     def check(self, name, path, model, preprocess):
         """Compares a backbone with what Keras gives for the same images."""
-        backbone = registry.chosen(BackboneOptions(name, path), self.folder / "cache")
+        backbone = registry.resolve(BackboneOptions(name, path), self.folder / "cache")
         images = self.rng.integers(0, 256, (3, backbone.height, backbone.width, 3), np.uint8)
         expected = model.predict(preprocess(images.astype(np.float32)), verbose=0)
         self.assertEqual(expected.shape, (3, backbone.feature_width))
@@ -77,12 +77,12 @@ class FeaturesTest(parameterized.TestCase):
         )
 
     def test_convolutions_of_one_channel_each_are_depthwise_ones(self):
-        row = keras_table.APPLICATIONS["convnext_tiny"]
+        row = keras_architectures.ARCHITECTURES["convnext_tiny"]
         small = dataclasses.replace(row, side=64)
-        with mock.patch.dict(keras_table.APPLICATIONS, convnext_tiny=small):
+        with mock.patch.dict(keras_architectures.ARCHITECTURES, convnext_tiny=small):
             model = files.network("convnext_tiny")
             path = files.write_new(self.folder / "c.weights.h5", model)
-            found = keras_applications.network("convnext_tiny", path)
+            found = keras_applications.load_model("convnext_tiny", path)
         noise = self.rng.normal(size=(2, 64, 64, 3)).astype(np.float32)
         expected = model(noise).numpy()
         self.assertGreater(expected.std(0).mean(), 1e-3)
@@ -108,7 +108,7 @@ class FeaturesTest(parameterized.TestCase):
         path = files.write_new(self.folder / f"{name}.weights.h5", complete)
         plain = files.network(name, seed=1)
         plain.set_weights(complete.get_weights()[: len(plain.weights)])
-        found = keras_applications.network(name, path)
+        found = keras_applications.load_model(name, path)
         noise = self.rng.normal(size=(2, *plain.input_shape[1:])).astype(np.float32)
         np.testing.assert_allclose(found(noise), plain(noise), atol=1e-5)
 
@@ -122,7 +122,7 @@ class KeptTest(parameterized.TestCase):
         cls.cache = cls.folder / "cache"
 
     def load(self, weights=None, name=_NAME):
-        return registry.chosen(BackboneOptions(name, weights or self.weights), self.cache)
+        return registry.resolve(BackboneOptions(name, weights or self.weights), self.cache)
 
     def test_a_kept_one_is_found_without_tensorflow(self):
         self.load()
@@ -171,21 +171,21 @@ class PublishedWeightsTest(parameterized.TestCase):
         super().setUp()
         self.folder = Path(self.create_tempdir().full_path)
         self.enter_context(mock.patch.dict("os.environ", KERAS_HOME=str(self.folder / "keras")))
-        self.application = keras_table.APPLICATIONS[_NAME]
+        self.application = keras_architectures.ARCHITECTURES[_NAME]
         self.kept = self.folder / "keras" / "models" / self.application.file
 
     def load(self, name=_NAME):
-        return registry.chosen(BackboneOptions(name), self.folder / "cache")
+        return registry.resolve(BackboneOptions(name), self.folder / "cache")
 
     def test_weights_that_keras_kept_are_taken(self):
         self.kept.parent.mkdir(parents=True)
         self.kept.write_bytes(self.content)
-        with mock.patch.object(keras_table, "SITE", "http://127.0.0.1:1"):
+        with mock.patch.object(keras_architectures, "SITE", "http://127.0.0.1:1"):
             self.assertEqual(self.load().name, _NAME)
 
     def test_weights_are_downloaded_once_to_where_keras_keeps_them(self):
         with serving({f"/{self.application.weights}": self.content}) as server:
-            with mock.patch.object(keras_table, "SITE", server.url):
+            with mock.patch.object(keras_architectures, "SITE", server.url):
                 first, second = self.load(), self.load()
             self.assertLen(server.asked, 1)
         self.assertEqual(first, second)
@@ -193,7 +193,7 @@ class PublishedWeightsTest(parameterized.TestCase):
 
     def test_without_network_one_line_says_what_to_put_where(self):
         with (
-            mock.patch.object(keras_table, "SITE", "http://127.0.0.1:1"),
+            mock.patch.object(keras_architectures, "SITE", "http://127.0.0.1:1"),
             self.assertRaises(UserError) as caught,
         ):
             self.load()
@@ -214,8 +214,8 @@ class PublishedWeightsTest(parameterized.TestCase):
         application = dataclasses.replace(self.application, digest="0" * 32)
         with (
             serving({f"/{self.application.weights}": self.content}) as server,
-            mock.patch.object(keras_table, "SITE", server.url),
-            mock.patch.dict(keras_table.APPLICATIONS, {_NAME: application}),
+            mock.patch.object(keras_architectures, "SITE", server.url),
+            mock.patch.dict(keras_architectures.ARCHITECTURES, {_NAME: application}),
             self.assertRaisesRegex(UserError, "has not the digest"),
         ):
             self.load()
@@ -235,7 +235,7 @@ class BadInputTest(parameterized.TestCase):
     def refused(self, reason, name, weights=None):
         options = BackboneOptions(name, weights)
         with self.assertRaisesRegex(UserError, reason) as caught:
-            registry.chosen(options, self.folder / "cache")
+            registry.resolve(options, self.folder / "cache")
         self.assertNotIn("\n", str(caught.exception))
         self.assertEmpty(list(self.folder.glob("cache/backbones/*")))
 

@@ -25,7 +25,7 @@ class KerasWeightsTest(parameterized.TestCase):
         self.target.set_weights([np.zeros_like(w) for w in self.source.get_weights()])
 
     def check(self, path):
-        self.assertEqual(keras_weights.parameters(path), self.source.count_params())
+        self.assertEqual(keras_weights.count_parameters(path), self.source.count_params())
         keras_weights.load(self.target, path)
         for found, expected in zip(
             self.target.get_weights(), self.source.get_weights(), strict=True
@@ -100,9 +100,9 @@ class KerasWeightsTest(parameterized.TestCase):
             (cut, "not of HDF5"),
         ):
             with self.assertRaisesRegex(keras_weights.WeightsError, reason):
-                keras_weights.parameters(path)
+                keras_weights.count_parameters(path)
         with self.assertRaises(FileNotFoundError):
-            keras_weights.parameters(self.folder / "none.h5")
+            keras_weights.count_parameters(self.folder / "none.h5")
 
 
 if __name__ == "__main__":

@@ -50,11 +50,11 @@ class TinyNetworkTest(absltest.TestCase):
     def setUpClass(cls):
         super().setUpClass()
         cls.network = tiny_backbone.network()
-        cls.flatbuffer = freeze.to_flatbuffer(cls.network)
+        cls.flatbuffer = freeze.to_tflite(cls.network)
         cls.quantised = quantise.to_int8(cls.flatbuffer, normalised(scenes(20, SIDE)))
 
     def refused(self, flatbuffer: bytes, images, reason: str) -> None:
-        with self.assertRaisesRegex(quantise.QuantiseError, reason):
+        with self.assertRaisesRegex(quantise.QuantisationError, reason):
             quantise.to_int8(flatbuffer, images)
 
     def test_takes_and_gives_int8_of_the_same_shapes(self):
@@ -111,7 +111,7 @@ class TinyNetworkTest(absltest.TestCase):
 class DefaultBackboneTest(absltest.TestCase):
     def test_features_are_nearly_those_of_float32(self):
         backbone = efficientnet_lite0.load()
-        flatbuffer = backbone.flatbuffer_file.read_bytes()
+        flatbuffer = backbone.tflite_file.read_bytes()
         quantised = quantise.to_int8(flatbuffer, normalised(scenes(20, 224)))
         self.assertLess(len(quantised), 0.31 * len(flatbuffer))
         images = scenes(5, 224, seed=1)

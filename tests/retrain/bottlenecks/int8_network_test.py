@@ -26,7 +26,7 @@ class Int8NetworkTest(absltest.TestCase):
         super().setUpClass()
         cls.backbone = tiny_backbone.write(Path(absltest.get_default_test_tmpdir()))
         # Any network that runs; it tells that a file was read and not made.
-        cls.another = cls.backbone.flatbuffer_file.read_bytes()
+        cls.another = cls.backbone.tflite_file.read_bytes()
 
     def setUp(self):
         super().setUp()
@@ -216,7 +216,7 @@ class Int8NetworkTest(absltest.TestCase):
         file = self.folder / "network.tflite"
         file.write_bytes(self.another.replace(b"serving_default", b"without_a_name!"))
         with self.assertRaises(UserError) as caught:
-            self.network(self.draw(10), flatbuffer_file=file)
+            self.network(self.draw(10), tflite_file=file)
         message = str(caught.exception)
         self.assertNotIn("\n", message)
         self.assertStartsWith(message, "int8 is not possible with --architecture=tiny (")

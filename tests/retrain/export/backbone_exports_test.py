@@ -9,7 +9,7 @@ from absl.testing import absltest, parameterized
 from PIL import Image
 
 from retrain.backbones import engines, freeze, quantise
-from retrain.backbones.spec import Backbone
+from retrain.backbones.backbone import Backbone
 from retrain.config import CoreMLOptions, TFLiteOptions
 from retrain.data import pixels
 from retrain.export import coreml, coreml_options, frozen_graph, keras_file, saved_model, tflite
@@ -64,7 +64,7 @@ class BackboneExportsTest(parameterized.TestCase):
         network = _network(size, float(np.mean(std)))
         graph, flatbuffer = folder / "graph.pb", folder / "network.tflite"
         graph.write_bytes(freeze.to_graph(network, mean, std, order).SerializeToString())
-        flatbuffer.write_bytes(freeze.to_flatbuffer(network))
+        flatbuffer.write_bytes(freeze.to_tflite(network))
         network.save(folder / "network.keras")
         described = {
             **dict(height=size[0], width=size[1], mean=mean, std=std, channel_order=order),
@@ -75,7 +75,7 @@ class BackboneExportsTest(parameterized.TestCase):
             name=name,
             feature_width=_WIDTH,
             graph_file=graph,
-            flatbuffer_file=flatbuffer,
+            tflite_file=flatbuffer,
             keras_file=folder / "network.keras",
         )
         rng = np.random.default_rng(0)

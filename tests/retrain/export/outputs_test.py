@@ -158,7 +158,7 @@ class CheckTest(OutputsTestCase):
         )
 
     def test_a_network_that_tflite_does_not_run(self):
-        backbone = dataclasses.replace(efficientnet_lite0.load(), flatbuffer_file=None)
+        backbone = dataclasses.replace(efficientnet_lite0.load(), tflite_file=None)
         with self.assertRaisesRegex(
             UserError, "TFLite has not all operations of efficientnet_lite0"
         ):

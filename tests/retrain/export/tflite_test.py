@@ -72,7 +72,7 @@ class TFLiteExportTest(parameterized.TestCase):
     def test_channels_may_be_normalised_each_in_its_own_way(self):
         mean, std = (100.0, 120.0, 140.0), (50.0, 60.0, 70.0)
         path = self.write(sample_classifier.classifier(mean=mean, std=std), TFLiteOptions())
-        network = LiteRTModel(self.classifier.backbone.flatbuffer())
+        network = LiteRTModel(self.classifier.backbone.read_tflite())
         normalised = pixels.normalise(self.images[:1], mean, std)
         expected = self.classifier.head.probabilities(network.run(normalised))
         found = tflite.load(path).from_pixels(self.images[:1])
@@ -113,7 +113,7 @@ class IntegersTest(parameterized.TestCase):
         backbone = efficientnet_lite0.load()
         measured = sample_classifier.images(10, seed=1)
         normalised = pixels.normalise(measured, backbone.mean, backbone.std)
-        cls.network = quantise.to_int8(backbone.flatbuffer(), normalised)
+        cls.network = quantise.to_int8(backbone.read_tflite(), normalised)
         plain = sample_classifier.classifier()
         cls.classifier = dataclasses.replace(plain, int8_network=cls.network)
         cls.images = sample_classifier.images(8)

@@ -25,7 +25,7 @@ CAFFE = Scaling("BGR", (103.939, 116.779, 123.68), (1.0, 1.0, 1.0))
 
 
 @dataclass(frozen=True)
-class Application:
+class Architecture:
     """A network that Keras can build.
 
     Attributes:
@@ -66,92 +66,92 @@ class Application:
 _RAW = {"include_preprocessing": False}
 
 # In the order in which the help lists them.
-APPLICATIONS: dict[str, Application] = {
-    "inception_v3": Application(
+ARCHITECTURES: dict[str, Architecture] = {
+    "inception_v3": Architecture(
         "InceptionV3",
         *(299, TF, 2048, 21_802_784, 23_851_784),
         "inception_v3/inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
         "bcbd6486424b2319ff4ef7d526e38f63",
     ),
-    "mobilenet_v2": Application(
+    "mobilenet_v2": Architecture(
         "MobileNetV2",
         *(224, TF, 1280, 2_257_984, 3_538_984),
         "mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
     ),
-    "mobilenet_v3_small": Application(
+    "mobilenet_v3_small": Architecture(
         "MobileNetV3Small",
         *(224, TF, 576, 939_120, 2_554_968),
         "mobilenet_v3/weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5",
         "d3e8ec802a04aa4fc771ee12a9a9b836",
         arguments=_RAW,
     ),
-    "mobilenet_v3_large": Application(
+    "mobilenet_v3_large": Architecture(
         "MobileNetV3Large",
         *(224, TF, 960, 2_996_352, 5_507_432),
         "mobilenet_v3/weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5",
         "07fb09a5933dd0c8eaafa16978110389",
         arguments=_RAW,
     ),
-    "efficientnet_v2_b0": Application(
+    "efficientnet_v2_b0": Architecture(
         "EfficientNetV2B0",
         *(224, TORCH, 1280, 5_919_312, 7_200_312),
         "efficientnet_v2/efficientnetv2-b0_notop.h5",
         "893217f2bb855e2983157299931e43ff",
         arguments=_RAW,
     ),
-    "efficientnet_v2_b1": Application(
+    "efficientnet_v2_b1": Architecture(
         "EfficientNetV2B1",
         *(240, TORCH, 1280, 6_931_124, 8_212_124),
         "efficientnet_v2/efficientnetv2-b1_notop.h5",
         "0e80663031ca32d657f9caa404b6ec37",
         arguments=_RAW,
     ),
-    "efficientnet_v2_b2": Application(
+    "efficientnet_v2_b2": Architecture(
         "EfficientNetV2B2",
         *(260, TORCH, 1408, 8_769_374, 10_178_374),
         "efficientnet_v2/efficientnetv2-b2_notop.h5",
         "1dfe2e7a5d45b6632553a8961ea609eb",
         arguments=_RAW,
     ),
-    "efficientnet_v2_b3": Application(
+    "efficientnet_v2_b3": Architecture(
         "EfficientNetV2B3",
         *(300, TORCH, 1536, 12_930_622, 14_467_622),
         "efficientnet_v2/efficientnetv2-b3_notop.h5",
         "f6abf7b5849ac99a89b50dd3fd532856",
         arguments=_RAW,
     ),
-    "resnet50": Application(
+    "resnet50": Architecture(
         "ResNet50",
         *(224, CAFFE, 2048, 23_587_712, 25_636_712),
         "resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
         "4d473c1dd8becc155b73f8504c6f6626",
     ),
-    "vgg16": Application(
+    "vgg16": Architecture(
         "VGG16",
         *(224, CAFFE, 512, 14_714_688, 138_357_544),
         "vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
         "6d6bbae143d832006294945121d1f1fc",
     ),
-    "xception": Application(
+    "xception": Architecture(
         "Xception",
         *(299, TF, 2048, 20_861_480, 22_910_480),
         "xception/xception_weights_tf_dim_ordering_tf_kernels_notop.h5",
         "b0042744bf5b25fce3cb969f33bebb97",
     ),
-    "densenet121": Application(
+    "densenet121": Architecture(
         "DenseNet121",
         *(224, TORCH, 1024, 7_037_504, 8_062_504),
         "densenet/densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5",
         "30ee3e1110167f948a6b9946edeeb738",
     ),
-    "convnext_tiny": Application(
+    "convnext_tiny": Architecture(
         "ConvNeXtTiny",
         *(224, TORCH, 768, 27_820_128, 28_589_128),
         "convnext/convnext_tiny_notop.h5",
         "d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1",
         arguments=_RAW,
     ),
-    "nasnet_mobile": Application(
+    "nasnet_mobile": Architecture(
         "NASNetMobile",
         *(224, TF, 1056, 4_269_716, 5_326_716),
         "nasnet/NASNet-mobile-no-top.h5",
@@ -160,10 +160,10 @@ APPLICATIONS: dict[str, Application] = {
     ),
 }
 
-NAMES = tuple(APPLICATIONS)
+NAMES = tuple(ARCHITECTURES)
 
 # The original's names of MobileNets, of parts of the full width and of several sizes of images.
-MOBILENETS = "mobilenet_<1.0|0.75|0.50|0.25>_<224|192|160|128>"
+MOBILENET_PATTERN = "mobilenet_<1.0|0.75|0.50|0.25>_<224|192|160|128>"
 
 
 class _Width(NamedTuple):
@@ -180,8 +180,8 @@ _WIDTHS = {
     "0.25": _Width(0.25, "2_5", 218_544, 475_544),
 }
 
-APPLICATIONS |= {
-    f"mobilenet_{name}_{side}": Application(
+ARCHITECTURES |= {
+    f"mobilenet_{name}_{side}": Architecture(
         "MobileNet",
         *(side, TF, round(1024 * width.alpha), width.parameters, width.parameters_with_top),
         f"mobilenet/mobilenet_{width.in_file_name}_{side}_tf_no_top.h5",

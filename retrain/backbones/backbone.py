@@ -25,7 +25,7 @@ class Backbone:
         feature_width: values in a bottleneck.
         graph_file: a GraphDef from `DecodeJpeg/contents` and `input` to `bottleneck`, as
             `freeze.to_graph` makes it.
-        flatbuffer_file: a TFLite file from float32 [1, height, width, 3], normalised, to float32
+        tflite_file: a TFLite file from float32 [1, height, width, 3], normalised, to float32
             [1, feature_width]; None where TFLite has not all of the network's operations.
         keras_file: a Keras model from float32 [N, height, width, 3], normalised, to float32
             [N, feature_width], of Keras's own layers; None where the network is not of such.
@@ -42,19 +42,19 @@ class Backbone:
     channel_order: str
     feature_width: int
     graph_file: Path
-    flatbuffer_file: Path | None
+    tflite_file: Path | None
     keras_file: Path | None = None
     fine_tuned: bool = False
 
-    def flatbuffer(self) -> bytes:
+    def read_tflite(self) -> bytes:
         """Returns the content of the TFLite file.
 
         Raises:
             UserError: there is none.
         """
-        if self.flatbuffer_file is None:
+        if self.tflite_file is None:
             raise UserError(
                 f"TFLite has not all operations of {self.name}, which TensorFlow alone runs; use "
                 "another network for int8 and for TFLite files"
             )
-        return self.flatbuffer_file.read_bytes()
+        return self.tflite_file.read_bytes()

@@ -3,17 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from retrain.backbones import freeze, prepared, same_features
+from retrain.backbones import backbone_cache, feature_parity, freeze
 
 
-def write(network: Any, description: prepared.Description, folder: Path) -> None:
+def write_keras(network: Any, description: backbone_cache.BackboneInfo, folder: Path) -> None:
     """Writes all files of a backbone to a folder.
 
     Args:
         network: a Keras model of Keras's own layers, from float32 [N, height, width, 3],
             normalised, to [N, feature_width].
         description: of the backbone.
-        folder: where to, as `prepared.backbone` gives it.
+        folder: where to, as `backbone_cache.backbone` gives it.
 
     Raises:
         ConversionError: a file would hold another network.
@@ -22,15 +22,15 @@ def write(network: Any, description: prepared.Description, folder: Path) -> None
     graph = freeze.to_graph(
         network, description.mean, description.std, description.channel_order
     ).SerializeToString(deterministic=True)
-    flatbuffer = freeze.to_flatbuffer(network)
+    flatbuffer = freeze.to_tflite(network)
     size = (description.height, description.width)
-    same_features.check(
+    feature_parity.check(
         lambda pixels: network(pixels, training=False),
         size,
         graph,
         flatbuffer,
         description.name,
     )
-    (folder / prepared.GRAPH).write_bytes(graph)
-    (folder / prepared.FLATBUFFER).write_bytes(flatbuffer)
-    network.save(folder / prepared.KERAS)
+    (folder / backbone_cache.GRAPH_FILE).write_bytes(graph)
+    (folder / backbone_cache.TFLITE_FILE).write_bytes(flatbuffer)
+    network.save(folder / backbone_cache.KERAS_FILE)

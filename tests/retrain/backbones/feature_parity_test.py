@@ -3,7 +3,7 @@
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from retrain.backbones import freeze, same_features
+from retrain.backbones import feature_parity, freeze
 from retrain.errors import UserError
 from tests.support import tiny_backbone
 
@@ -12,7 +12,7 @@ _SIZE = (tiny_backbone.SIDE, tiny_backbone.SIDE)
 
 def _files(network, channel_order="RGB"):
     graph = freeze.to_graph(network, tiny_backbone.MEAN, tiny_backbone.STD, channel_order)
-    return graph.SerializeToString(deterministic=True), freeze.to_flatbuffer(network)
+    return graph.SerializeToString(deterministic=True), freeze.to_tflite(network)
 
 
 def _changed(change):
@@ -33,7 +33,7 @@ class SameFeaturesTest(parameterized.TestCase):
 
     def check(self, graph, flatbuffer, network=None, **name):
         network = network or self.network
-        same_features.check(
+        feature_parity.check(
             lambda pixels: network(pixels, training=False), _SIZE, graph, flatbuffer, **name
         )
 
@@ -45,9 +45,9 @@ class SameFeaturesTest(parameterized.TestCase):
         self.check(*_files(self.network, "BGR"))
 
     def test_those_of_one_that_is_nearly_the_same_do_not(self):
-        with self.assertRaisesRegex(same_features.ConversionError, "the graph computes other"):
+        with self.assertRaisesRegex(feature_parity.ConversionError, "the graph computes other"):
             self.check(self.other_graph, self.flatbuffer)
-        with self.assertRaisesRegex(same_features.ConversionError, "the TFLite file computes"):
+        with self.assertRaisesRegex(feature_parity.ConversionError, "the TFLite file computes"):
             self.check(self.graph, self.other_flatbuffer)
 
     def test_fewer_features_do_not_pass(self):
@@ -56,7 +56,7 @@ class SameFeaturesTest(parameterized.TestCase):
         cut = tf.keras.Sequential([self.network, tf.keras.layers.Lambda(lambda x: x[:, :1])])
         cut.build((None, *_SIZE, 3))
         graph, _ = _files(cut)
-        with self.assertRaises(same_features.ConversionError):
+        with self.assertRaises(feature_parity.ConversionError):
             self.check(graph, None)
 
     @parameterized.parameters(np.nan, np.inf)

@@ -8,14 +8,14 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from retrain.backbones.spec import Backbone
+from retrain.backbones.backbone import Backbone
 from retrain.errors import UserError
 from retrain.system.files import atomic_folder
 from retrain.system.locks import alone
 
-GRAPH = "graph.pb"
-FLATBUFFER = "network.tflite"
-KERAS = "network.keras"
+GRAPH_FILE = "graph.pb"
+TFLITE_FILE = "network.tflite"
+KERAS_FILE = "network.keras"
 
 _FOLDER = "backbones"
 _DESCRIPTION = "backbone.json"
@@ -23,7 +23,7 @@ _NOT_FOR_FILE_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 @dataclasses.dataclass(frozen=True)
-class Description:
+class BackboneInfo:
     """All of a Backbone but its files; the attributes are those."""
 
     name: str
@@ -37,8 +37,8 @@ class Description:
     fine_tuned: bool = False
 
 
-def backbone(
-    cache_dir: Path, name: str, made_from: str, make: Callable[[Path], Description]
+def load_or_prepare(
+    cache_dir: Path, name: str, made_from: str, make: Callable[[Path], BackboneInfo]
 ) -> Backbone:
     """Returns the backbone in the cache, which is made there where it is missing.
 
@@ -49,7 +49,7 @@ def backbone(
         cache_dir: the folder of the cache.
         name: of the backbone.
         made_from: digest of all that it is made from.
-        make: writes GRAPH and, where there are such, FLATBUFFER and KERAS to a folder, and whatever
+        make: writes GRAPH_FILE and, where there are such, TFLITE_FILE and KERAS_FILE to a folder, and whatever
             else is to be kept beside them.
 
     Raises:
@@ -77,7 +77,9 @@ def _alone(folder: Path, name: str) -> Iterator[None]:
         yield
 
 
-def _made(folder: Path, name: str, made_from: str, make: Callable[[Path], Description]) -> Backbone:
+def _made(
+    folder: Path, name: str, made_from: str, make: Callable[[Path], BackboneInfo]
+) -> Backbone:
     logging.info("Preparing %s, which is done once; it is kept in %s.", name, folder)
     with atomic_folder(folder) as new:
         _describe(make(new), made_from, new)
@@ -86,7 +88,7 @@ def _made(folder: Path, name: str, made_from: str, make: Callable[[Path], Descri
     return made
 
 
-def _describe(description: Description, made_from: str, folder: Path) -> None:
+def _describe(description: BackboneInfo, made_from: str, folder: Path) -> None:
     sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
     content = {"files": sizes, "made_from": made_from, **dataclasses.asdict(description)}
     (folder / _DESCRIPTION).write_text(json.dumps(content, indent=2) + "\n")
@@ -103,12 +105,14 @@ def _read(folder: Path, made_from: str) -> Backbone | None:
             return None
         for name in ("mean", "std"):
             fields[name] = tuple(fields[name])
-        files = {name: folder / name if name in sizes else None for name in (FLATBUFFER, KERAS)}
+        files = {
+            name: folder / name if name in sizes else None for name in (TFLITE_FILE, KERAS_FILE)
+        }
         return Backbone(
             **fields,
-            graph_file=folder / GRAPH,
-            flatbuffer_file=files[FLATBUFFER],
-            keras_file=files[KERAS],
+            graph_file=folder / GRAPH_FILE,
+            tflite_file=files[TFLITE_FILE],
+            keras_file=files[KERAS_FILE],
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -9,16 +9,16 @@ from pathlib import Path
 
 from absl.testing import absltest
 
-from retrain.backbones import prepared
-from retrain.backbones.spec import Backbone
+from retrain.backbones import backbone_cache
+from retrain.backbones.backbone import Backbone
 from retrain.errors import UserError
 from tests.support import privileges
 
 _MADE_FROM = "0123456789abcdef0123"
 
 
-def _description(fingerprint: str = _MADE_FROM) -> prepared.Description:
-    return prepared.Description(
+def _description(fingerprint: str = _MADE_FROM) -> backbone_cache.BackboneInfo:
+    return backbone_cache.BackboneInfo(
         "a net/work", fingerprint, 8, 9, (1.0, 2.0, 3.0), (4.0, 5.0, 6.0), "BGR", 7
     )
 
@@ -29,14 +29,16 @@ class PreparedTest(absltest.TestCase):
         self.cache = Path(self.create_tempdir().full_path) / "new" / "cache"
         self.made = 0
 
-    def make(self, folder: Path) -> prepared.Description:
+    def make(self, folder: Path) -> backbone_cache.BackboneInfo:
         self.made += 1
-        (folder / prepared.GRAPH).write_bytes(b"a graph")
-        (folder / prepared.KERAS).write_bytes(b"layers")
+        (folder / backbone_cache.GRAPH_FILE).write_bytes(b"a graph")
+        (folder / backbone_cache.KERAS_FILE).write_bytes(b"layers")
         return _description()
 
     def backbone(self, made_from: str = _MADE_FROM, make=None) -> Backbone:
-        return prepared.backbone(self.cache, "a net/work", made_from, make or self.make)
+        return backbone_cache.load_or_prepare(
+            self.cache, "a net/work", made_from, make or self.make
+        )
 
     def left(self) -> list[str]:
         return sorted(path.name for path in (self.cache / "backbones").iterdir())
@@ -49,11 +51,11 @@ class PreparedTest(absltest.TestCase):
         self.assertEqual((first.mean, first.channel_order), ((1.0, 2.0, 3.0), "BGR"))
         self.assertEqual(first.graph_file.read_bytes(), b"a graph")
         self.assertEqual(first.keras_file.read_bytes(), b"layers")
-        self.assertIsNone(first.flatbuffer_file)
+        self.assertIsNone(first.tflite_file)
         self.assertEqual(self.left(), ["a_net_work-0123456789abcdef"])
 
     def test_the_fingerprint_may_be_of_what_it_became(self):
-        def make(folder: Path) -> prepared.Description:
+        def make(folder: Path) -> backbone_cache.BackboneInfo:
             self.make(folder)
             return _description("of the graph")
 
@@ -82,7 +84,7 @@ class PreparedTest(absltest.TestCase):
     def test_of_many_who_want_it_at_once_one_makes_it(self):
         begun = threading.Event()
 
-        def make(folder: Path) -> prepared.Description:
+        def make(folder: Path) -> backbone_cache.BackboneInfo:
             begun.set()
             # The others have come when one of them says that it waits.
             self.assertTrue(waits.wait(30))
@@ -102,7 +104,7 @@ class PreparedTest(absltest.TestCase):
         self.assertEqual(self.left(), ["a_net_work-0123456789abcdef"])
 
     def test_the_next_makes_it_where_one_was_interrupted(self):
-        def interrupted(folder: Path) -> prepared.Description:
+        def interrupted(folder: Path) -> backbone_cache.BackboneInfo:
             self.make(folder)
             raise KeyboardInterrupt
 

@@ -9,7 +9,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from retrain.backbones import keras_applications
-from retrain.backbones.keras_table import APPLICATIONS, MOBILENETS, NAMES
+from retrain.backbones.keras_architectures import ARCHITECTURES, MOBILENET_PATTERN, NAMES
 from retrain.data import pixels
 
 # Of these, more than one layer is for ImageNet's classes.
@@ -65,9 +65,9 @@ class KerasTableTest(parameterized.TestCase):
         values = np.resize(values, (2, side, side, 3))
         return self.keras.Model(network.input, inside[-1].output)(values).numpy()
 
-    @parameterized.parameters(*APPLICATIONS)
+    @parameterized.parameters(*ARCHITECTURES)
     def test_a_row_is_what_keras_has(self, name):
-        application = APPLICATIONS[name]
+        application = ARCHITECTURES[name]
         network, download = self.built_by_keras(application)
         self.assertEqual(download, (application.file, application.url, application.digest))
         self.assertEqual(network.output_shape, (None, application.feature_width))
@@ -79,30 +79,30 @@ class KerasTableTest(parameterized.TestCase):
         found = pixels.normalise(images, application.scaling.mean, application.scaling.std)
         np.testing.assert_allclose(found, expected, atol=2e-6 * np.abs(expected).max())
 
-    @parameterized.parameters(*APPLICATIONS)
+    @parameterized.parameters(*ARCHITECTURES)
     def test_the_network_has_no_preprocessing_of_its_own(self, name):
-        application = APPLICATIONS[name]
+        application = ARCHITECTURES[name]
         builder = getattr(self.keras.applications, application.builder)
         can_have = "include_preprocessing" in inspect.signature(builder).parameters
         self.assertEqual(can_have, "include_preprocessing" in application.arguments)
 
-    @parameterized.parameters(*APPLICATIONS)
+    @parameterized.parameters(*ARCHITECTURES)
     def test_the_parameters_with_the_top_are_those_of_keras(self, name):
-        application = APPLICATIONS[name]
+        application = ARCHITECTURES[name]
         if name in _LARGER_TOPS:
-            found = keras_applications.build(application, include_top=True).count_params()
+            found = keras_applications.build_model(application, include_top=True).count_params()
         else:
             found = application.parameters + (application.feature_width + 1) * _CLASSES
         self.assertEqual(application.parameters_with_top, found)
 
     def test_the_pattern_stands_for_the_names_that_are_not_listed(self):
-        begin, widths, _, sides, _ = re.split("[<>]", MOBILENETS)
+        begin, widths, _, sides, _ = re.split("[<>]", MOBILENET_PATTERN)
         names = {f"{begin}{w}_{s}" for w in widths.split("|") for s in sides.split("|")}
-        self.assertEqual(names, set(APPLICATIONS) - set(NAMES))
+        self.assertEqual(names, set(ARCHITECTURES) - set(NAMES))
 
     def test_networks_are_told_apart_by_the_number_of_their_parameters(self):
         numbers = {}
-        for name, application in APPLICATIONS.items():
+        for name, application in ARCHITECTURES.items():
             family = name.rpartition("_")[0] if name not in NAMES else name
             numbers.setdefault(family, set()).update(
                 (application.parameters, application.parameters_with_top)

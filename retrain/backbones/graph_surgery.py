@@ -43,7 +43,7 @@ def cut(graph: Any, start: str, end: str) -> Any:
     return result
 
 
-def leading_to(graph: Any, end: str) -> Any:
+def extract_up_to(graph: Any, end: str) -> Any:
     """Returns the graph without the nodes that the one of that name does not need."""
     return _of_nodes(graph, _needed(graph, end))
 
