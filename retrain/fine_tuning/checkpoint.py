@@ -21,7 +21,7 @@ History = list[dict[str, float]]
 
 _PROGRESS, _HISTORY = "progress", "history"
 
-# Fine-tuning of earlier versions saved a table of metrics and arrays `value_0`, `value_1` and so on.
+# Earlier versions of fine-tuning saved a table of metrics and the arrays `value_0`, `value_1`...
 _OLD_TABLE = "epochs"
 _OLD_COLUMNS = ("accuracy", "loss", "val_accuracy", "val_loss")
 
@@ -65,7 +65,7 @@ def restore(path: Path, variables: Sequence[Any]) -> History:
     if not path.exists():
         return []
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             read = _read_old if _OLD_TABLE in arrays else _read
             history, values = read(arrays)
         if [value.shape for value in values] != [tuple(v.shape) for v in variables]:
