@@ -17,7 +17,7 @@ from email.message import Message
 from pathlib import Path
 from typing import IO, Any
 
-from retrain.system.locks import alone
+from retrain.system.locks import exclusive_file
 
 _TIMEOUT_SECONDS = 30
 _CHUNK = 1 << 20
@@ -55,7 +55,7 @@ def fetch(url: str, path: Path, digest: str | None = None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     note = path.with_name(f"{part.name}.version")
-    with alone(part, f"Another run fetches {path.name}; waiting for it.") as file:
+    with exclusive_file(part, f"Another run fetches {path.name}; waiting for it.") as file:
         if path.is_file() and _is_right(path, digest):
             return
         try:

@@ -1,58 +1,76 @@
-"""Keeps processes apart that would do the same work at the same time."""
+"""Locks files, so that several processes do not do the same work at the same time."""
 
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-# Of a file system that knows no locks, where two runs are the user's to avoid.
+# Errors of a file system without locks, such as some network file systems.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}
 
 
 @contextlib.contextmanager
-def alone(path: Path, waiting: str) -> Iterator[IO[bytes]]:
-    """Opens a file to append to it, once no other process does; an empty one is not left behind.
+def exclusive_file(path: Path, waiting_message: str) -> Iterator[IO[bytes]]:
+    """Opens a file for appending when no other process has it open this way.
+
+    A file that is empty at the end of the block is removed. On a file system without locks, the
+    file is opened at once.
 
     Args:
-        path: of the file, in a folder that exists.
-        waiting: what the user is told where another process has it.
+        path: Path of the file, in an existing folder.
+        waiting_message: Message to log if another process has the file open.
 
     Raises:
-        OSError: the file cannot be opened.
+        OSError: If the file cannot be opened or locked.
     """
     while True:
         with path.open("ab") as file:
-            if not lock_now(file.fileno()):
-                logging.info("%s", waiting)
-                fcntl.flock(file, fcntl.LOCK_EX)
+            if not try_lock(file.fileno()):
+                logging.info("%s", waiting_message)
+                _lock(file.fileno())
             if not _is_at(file, path):
-                continue  # It was finished, or removed, meanwhile.
+                continue  # The other process has removed or renamed it.
             try:
                 yield file
             finally:
                 if not os.fstat(file.fileno()).st_size:
-                    path.unlink(missing_ok=True)
+                    # Windows does not remove open files.
+                    with contextlib.suppress(PermissionError):
+                        path.unlink(missing_ok=True)
             return
 
 
-def lock_now(descriptor: int) -> bool:
-    """Locks an open file or folder until it is closed; False where another process has it.
+def try_lock(descriptor: int, *, without_locks: bool = True) -> bool:
+    """Locks an open file until it is closed. On POSIX systems it can also be a folder.
+
+    Args:
+        descriptor: File descriptor.
+        without_locks: Result for a file system without locks.
+
+    Returns:
+        Whether the file is locked now. False if it is locked already, by this or another process.
 
     Raises:
-        OSError: it cannot be locked, although its file system knows locks.
+        OSError: If the file cannot be locked although its file system has locks.
     """
+    # Imported here because label_image and the server, which lock nothing, do without it.
+    from filelock import lock_descriptor
+
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return lock_descriptor(descriptor, blocking=False)
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-    return True
+        return without_locks
+
+
+def _lock(descriptor: int) -> None:
+    from filelock import lock_descriptor
+
+    lock_descriptor(descriptor)
 
 
 def _is_at(file: IO[bytes], path: Path) -> bool:

@@ -179,7 +179,7 @@ class Journal:
         self.is_being_undone = False
 
     def _lock(self) -> None:
-        if not locks.lock_now(self._descriptor):
+        if not locks.try_lock(self._descriptor):
             raise UserError(
                 f"another guess_dir files images into {self.path.parent}; wait until it has ended"
             )

@@ -68,7 +68,7 @@ def alone(folder: Path) -> Iterator[None]:
     try:
         # Where the file system cannot tell, two runs are the user's to avoid.
         with contextlib.suppress(OSError):
-            if not locks.lock_now(descriptor):
+            if not locks.try_lock(descriptor):
                 raise UserError(
                     f"another train_keras works in --output_dir={folder}; wait until it has ended, "
                     "or name a new folder"
