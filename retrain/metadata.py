@@ -1,4 +1,4 @@
-"""The description of a classifier that every exported file carries, and the names in these files."""
+"""The metadata that every exported classifier carries, and the names in exported files."""
 
 import dataclasses
 import json
@@ -82,7 +82,7 @@ def from_json(text: str | bytes) -> Metadata:
         if version > FORMAT_VERSION:
             raise MetadataError(
                 f"its metadata has format {version}, but this program reads formats up to "
-                f"{FORMAT_VERSION}; use a newer version of the program"
+                f"{FORMAT_VERSION}"
             )
         known = {field.name: fields[field.name] for field in dataclasses.fields(Metadata)}
         for name in ("labels", "folders", "mean", "std"):

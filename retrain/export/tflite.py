@@ -1,8 +1,7 @@
-"""A classifier as a TFLite file, for phones and small computers.
+"""Writes a classifier as a TFLite file, for phones and small computers.
 
-The backbone's own TFLite file gets the head behind it and, where wanted, an input for images as
-they are before it. So it computes what the features were computed with that the head learned from,
-and TensorFlow's converter is not needed.
+The file is the backbone's own TFLite file with the head appended. So it computes exactly the
+features that the head was trained on, and TensorFlow's converter is not needed.
 """
 
 import dataclasses
@@ -13,10 +12,10 @@ import numpy as np
 from retrain.config import TFLiteOptions
 from retrain.data.pixels import normalise
 from retrain.errors import UserError
-from retrain.export import tflite_ends, tflite_metadata
+from retrain.export import tflite_head, tflite_input, tflite_metadata
 from retrain.export.answers import Answers
 from retrain.export.assemble import Classifier
-from retrain.export.tflite_editor import Network
+from retrain.export.tflite_editor import EditableModel
 from retrain.metadata import Metadata
 from retrain.runtimes.litert import LiteRTModel
 from retrain.system.console import quiet_libraries
@@ -31,12 +30,13 @@ UINT8 = "uint8"
 FLOAT32 = "float32"
 INPUT_TYPES = (UINT8, FLOAT32)
 
-# Smaller ones are of early layers, where eight bits cost most answers and save the least bytes.
+# Layers with fewer weights stay in float32. They are the early layers, in which int8 weights cost
+# the most accuracy and save the least space.
 _MIN_DYNAMIC_WEIGHTS = 20_000
 
 
 def check(options: TFLiteOptions) -> None:
-    """Raises UserError where there is no such kind of file."""
+    """Raises UserError if the options are unknown or exclude each other."""
     if options.quantization not in QUANTIZATIONS:
         raise UserError(
             f"--tflite_quantization={options.quantization} is not known; "
@@ -47,45 +47,48 @@ def check(options: TFLiteOptions) -> None:
             f"--tflite_input={options.input_type} is not known; "
             f"choose one of: {', '.join(INPUT_TYPES)}"
         )
-    if options == TFLiteOptions(INT8, FLOAT32):
+    if options.quantization == INT8 and options.input_type == FLOAT32:
         raise UserError(
-            f"--tflite_input={FLOAT32} does not go with --tflite_quantization={INT8}, which has "
-            f"nothing but integers; choose --tflite_input={UINT8}"
+            f"--tflite_input={FLOAT32} does not go with --tflite_quantization={INT8}, which uses "
+            f"integers only; choose --tflite_input={UINT8}"
         )
 
 
 def to_bytes(classifier: Classifier, options: TFLiteOptions) -> bytes:
-    """Returns the TFLite file, for one image at a time.
+    """Returns the TFLite file, which classifies one image at a time.
 
-    It gives `probabilities` [1, classes] of an `image` [1, height, width, 3]: float32, and for INT8
-    uint8 in 256ths. With it are `labels.txt`, the metadata of TFLite and, as
-    `retrain_metadata.json`, our own: in them, mean, std and channel order are those of `image`, so
-    that pixels which are fed as they are have the mean 0 and the std 1.
+    The input `image` is [1, height, width, 3], RGB: uint8 pixels, or normalised float32 pixels.
+    The output `probabilities` is float32 [1, classes] or, for INT8, uint8 in units of 1/256.
+
+    The file contains the labels, TFLite metadata and this program's metadata. In both metadata,
+    mean, std and channel order are those of `image`, so that uint8 pixels have the mean 0 and the
+    std 1.
 
     Args:
-        classifier: what was trained; for INT8, one with an int8 network.
-        options: which kind; see `check`.
+        classifier: Classifier to write. For INT8, it has an int8 network.
+        options: Quantisation and input type.
     """
     metadata = classifier.metadata
-    swap = metadata.channel_order == "BGR"
+    bgr = metadata.channel_order == "BGR"
     if options.quantization == INT8:
         assert classifier.int8_network is not None
-        network = Network(classifier.int8_network)
-        tflite_ends.append_integer_head(network, classifier.head, classifier.largest_logit)
+        model = EditableModel(classifier.int8_network)
+        tflite_head.append_integer_head(
+            model, classifier.head, largest_logit=classifier.largest_logit
+        )
     else:
         backbone = classifier.backbone.read_tflite()
-        network = Network(_with_small_weights(backbone, options.quantization))
-        tflite_ends.append_head(network, classifier.head)
-    takes_bytes = options.input_type == UINT8
-    if takes_bytes:
-        tflite_ends.prepend_pixels(network, metadata.mean, metadata.std, swap)
-    elif swap:
-        tflite_ends.swap_channels(network)
-    return tflite_metadata.add(network, _of_input(metadata, takes_bytes))
+        model = EditableModel(_quantise_weights(backbone, options.quantization))
+        tflite_head.append_float_head(model, classifier.head)
+    if options.input_type == UINT8:
+        tflite_input.accept_uint8(model, metadata.mean, metadata.std, bgr=bgr)
+    elif bgr:
+        tflite_input.accept_rgb(model)
+    return tflite_metadata.add(model, _input_metadata(metadata, options.input_type))
 
 
 def write(path: Path, classifier: Classifier, options: TFLiteOptions) -> None:
-    """Writes the file of `to_bytes`, which has the same arguments."""
+    """Writes the file that `to_bytes` returns."""
     path.write_bytes(to_bytes(classifier, options))
 
 
@@ -106,17 +109,11 @@ def load(path: Path) -> Answers:
     return Answers(lambda pixels: np.concatenate([probabilities(image) for image in pixels]))
 
 
-def float_operators(flatbuffer: bytes) -> list[str]:
-    """Returns the names of a network's operators that calculate with floating point, in order."""
-    operators = Network(flatbuffer).operators()
-    return [name for name, types in operators if any("FLOAT" in type_ for type_ in types)]
+def _quantise_weights(flatbuffer: bytes, quantization: str) -> bytes:
+    """Returns the model with the weights of its convolutions in float16 or int8.
 
-
-def _with_small_weights(flatbuffer: bytes, quantization: str) -> bytes:
-    """Returns the network with the weights of its convolutions in sixteen or eight bits.
-
-    Those of depthwise convolutions stay as they are, and so does the head, which is added later:
-    they are few, and answers depend on them most.
+    The weights of depthwise convolutions stay in float32, as do those of the head, which is
+    appended later: they are few, and the scores depend on them most.
     """
     if quantization == NONE:
         return flatbuffer
@@ -153,11 +150,11 @@ def _with_small_weights(flatbuffer: bytes, quantization: str) -> bytes:
         return bytes(work.quantize().quantized_model)
 
 
-def _of_input(metadata: Metadata, takes_bytes: bool) -> Metadata:
-    """Returns the metadata of a network that takes RGB, and pixels as they are where so wanted."""
+def _input_metadata(metadata: Metadata, input_type: str) -> Metadata:
+    """Returns the metadata of a model whose input is RGB and has this type."""
     mean, std = metadata.mean, metadata.std
     if metadata.channel_order == "BGR":
         mean, std = mean[::-1], std[::-1]
-    if takes_bytes:
+    if input_type == UINT8:
         mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     return dataclasses.replace(metadata, channel_order="RGB", mean=mean, std=std)

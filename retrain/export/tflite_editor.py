@@ -1,4 +1,4 @@
-"""Changes networks in TFLite files: adds operators before and behind those that are there.
+"""Edits TFLite files: inserts operators before the first and after the last one.
 
 The format: https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converter/schema/schema.fbs
 """
@@ -9,17 +9,16 @@ from typing import Any, NamedTuple
 import flatbuffers
 import numpy as np
 
+from retrain.metadata import OUTPUT, PIXELS_INPUT, PIXELS_SIGNATURE
+
 _IDENTIFIER = b"TFL3"
-# The schema wants the bytes of a tensor there; processors read them faster.
+# Alignment of tensor data in bytes, as the schema requires.
 _ALIGNMENT = 16
 
-SIGNATURE = "serving_default"
-INPUT = "image"
-OUTPUT = "probabilities"
+# Values of the schema's TensorType.
+_TYPES = {"float32": 0, "int32": 2, "uint8": 3, "int64": 4, "int16": 7, "int8": 9}
 
-# Of the schema's TensorType.
-_TYPES = {"float32": 0, "int32": 2, "int64": 4, "uint8": 3, "int16": 7, "int8": 9}
-
+# Names of the schema's option tables.
 _OPTIONS = {
     "ADD": "AddOptions",
     "CONV_2D": "Conv2DOptions",
@@ -29,157 +28,172 @@ _OPTIONS = {
 }
 
 
-class Scale(NamedTuple):
-    """What quantised numbers mean: `(number - zero_point) * scale`.
+class Quantisation(NamedTuple):
+    """Quantisation parameters of a whole tensor: value = (integer - zero_point) * scale.
 
     Attributes:
-        scale: of the whole tensor.
-        zero_point: the number that stands for 0.
+        scale: Difference between the values of two successive integers.
+        zero_point: Integer that represents 0.
     """
 
     scale: float
     zero_point: int = 0
 
 
-class Tensor(NamedTuple):
-    """A tensor that is in the network.
+class NewTensor(NamedTuple):
+    """A tensor to add to a model.
 
     Attributes:
-        number: of it in the network.
-        shape: of it.
-        scale: what its numbers mean, where they are quantised and have one scale.
+        name: Name of the tensor.
+        dtype: Name of its NumPy dtype, such as "int8".
+        shape: Shape of the tensor.
+        quantisation: Its quantisation parameters, if it is quantised.
     """
 
-    number: int
+    name: str
+    dtype: str
     shape: tuple[int, ...]
-    scale: Scale | None
+    quantisation: Quantisation | None = None
 
 
-class Network:
-    """A network of one input and one output."""
+class TensorRef(NamedTuple):
+    """A tensor of a model.
+
+    Attributes:
+        index: Index of the tensor in the model.
+        shape: Shape of the tensor.
+        quantisation: Its quantisation parameters; None if it is not quantised, or if each channel
+            has its own.
+    """
+
+    index: int
+    shape: tuple[int, ...]
+    quantisation: Quantisation | None
+
+
+class EditableModel:
+    """A TFLite model with one input and one output."""
 
     def __init__(self, flatbuffer: bytes) -> None:
-        """Reads a TFLite file that LiteRT has accepted."""
+        """Parses a TFLite file that LiteRT is known to accept."""
         from ai_edge_litert import schema_py_generated as schema
 
         self._schema = schema
         self._model = schema.ModelT.InitFromPackedBuf(flatbuffer)
         (self._graph,) = self._model.subgraphs
         for buffer in self._model.buffers:
-            if buffer.offset > 1:  # Some programs put the bytes behind the tables.
+            if buffer.offset > 1:  # Some programs store tensor data after the flatbuffer.
                 content = flatbuffer[buffer.offset : buffer.offset + buffer.size]
                 buffer.data = np.frombuffer(content, np.uint8)
                 buffer.offset = buffer.size = 0
 
     @property
-    def input(self) -> Tensor:
-        """The tensor that takes the image."""
-        (number,) = self._graph.inputs
-        return self._tensor(number)
+    def input(self) -> TensorRef:
+        """The model's input."""
+        (index,) = self._graph.inputs
+        return self._tensor(index)
 
     @property
-    def output(self) -> Tensor:
-        """The tensor that the last operator computes."""
-        (number,) = self._graph.outputs
-        return self._tensor(number)
+    def output(self) -> TensorRef:
+        """The model's output."""
+        (index,) = self._graph.outputs
+        return self._tensor(index)
 
-    def add_constant(self, name: str, value: np.ndarray, scale: Scale | None = None) -> Tensor:
-        """Adds a tensor that holds `value`."""
-        buffer = self._add_buffer(value.tobytes())
-        return self._add_tensor(name, value.dtype.name, value.shape, scale, buffer)
+    def add_constant(
+        self, name: str, value: np.ndarray, *, quantisation: Quantisation | None = None
+    ) -> TensorRef:
+        """Adds a constant tensor."""
+        tensor = NewTensor(name, value.dtype.name, value.shape, quantisation)
+        return self._add_tensor(tensor, buffer=self._add_buffer(value.tobytes()))
 
     def append(
         self,
         operator: str,
-        version: int,
-        inputs: Sequence[Tensor],
-        output: tuple[str, str, tuple[int, ...], Scale | None],
+        inputs: Sequence[TensorRef],
+        output: NewTensor,
+        *,
+        version: int = 1,
         **options: Any,
-    ) -> Tensor:
-        """Adds an operator behind the others and returns what it computes, the new output.
+    ) -> TensorRef:
+        """Appends an operator, whose result becomes the model's output.
 
         Args:
-            operator: its name in the schema, such as FULLY_CONNECTED.
-            version: the first of its versions that does what is asked of it.
-            inputs: of it, constants included.
-            output: name, dtype, shape and scale of what it computes.
-            options: what the schema's table for the operator has, by their names in Python.
+            operator: Name of the operator in the schema, such as FULLY_CONNECTED.
+            inputs: Inputs of the operator, including constants.
+            output: The new output.
+            version: Lowest version of the operator that supports these inputs and options.
+            **options: Fields of the schema's option table for the operator.
+
+        Returns:
+            The new output.
         """
-        result = self._add_tensor(*output)
-        added = self._operator(operator, version, inputs, result, options)
+        result = self._add_tensor(output)
+        added = self._operator(operator, inputs, result, version=version, options=options)
         self._graph.operators = [*self._graph.operators, added]
-        self._graph.outputs = [result.number]
+        self._graph.outputs = [result.index]
         return result
 
     def prepend(
         self,
         operator: str,
-        version: int,
-        new_input: tuple[str, str, tuple[int, ...], Scale | None],
-        constants: Sequence[Tensor] = (),
+        new_input: NewTensor,
+        *,
+        constants: Sequence[TensorRef] = (),
+        version: int = 1,
         **options: Any,
-    ) -> Tensor:
-        """Adds an operator that turns a new input into the one there was; returns the new one.
+    ) -> TensorRef:
+        """Prepends an operator that computes the model's present input from a new input.
 
         Args:
-            operator: as for `append`.
-            version: as for `append`.
-            new_input: name, dtype, shape and scale of the new input.
-            constants: that the operator takes besides.
-            options: as for `append`.
+            operator: Name of the operator in the schema, such as CONV_2D.
+            new_input: The new input.
+            constants: Inputs of the operator after the new input.
+            version: Lowest version of the operator that supports these inputs and options.
+            **options: Fields of the schema's option table for the operator.
+
+        Returns:
+            The new input.
         """
-        result = self._add_tensor(*new_input)
-        added = self._operator(operator, version, [result, *constants], self.input, options)
+        result = self._add_tensor(new_input)
+        added = self._operator(
+            operator, [result, *constants], self.input, version=version, options=options
+        )
         self._graph.operators = [added, *self._graph.operators]
-        self._graph.inputs = [result.number]
+        self._graph.inputs = [result.index]
         return result
 
     def add_metadata(self, name: str, content: bytes) -> None:
-        """Adds bytes which only programs look at that know the name."""
+        """Adds a named buffer, which LiteRT ignores."""
         entry = self._schema.MetadataT()
         entry.name, entry.buffer = name, self._add_buffer(content)
         self._model.metadata = [*(self._model.metadata or []), entry]
 
-    def operators(self) -> list[tuple[str, set[str]]]:
-        """Returns each operator's name, and the names of the types of its tensors, in order."""
-        names = _names(self._schema.BuiltinOperator)
-        types = _names(self._schema.TensorType)
-        result = []
-        for operator in self._graph.operators:
-            code = self._model.operatorCodes[operator.opcodeIndex]
-            tensors = [n for n in (*operator.inputs, *operator.outputs) if n >= 0]
-            used = {types[self._graph.tensors[number].type] for number in tensors}
-            result.append((names[max(code.builtinCode, code.deprecatedBuiltinCode)], used))
-        return result
-
     def to_bytes(self) -> bytes:
-        """Returns the TFLite file, with one signature."""
+        """Returns the TFLite file with one signature, which names the input and the output."""
         signature = self._schema.SignatureDefT()
-        signature.signatureKey = SIGNATURE
-        signature.inputs = [self._named(INPUT, self.input)]
-        signature.outputs = [self._named(OUTPUT, self.output)]
+        signature.signatureKey = PIXELS_SIGNATURE
+        signature.inputs = [self._rename(self.input, PIXELS_INPUT)]
+        signature.outputs = [self._rename(self.output, OUTPUT)]
         self._model.signatureDefs = [signature]
         builder = _AligningBuilder()
         builder.Finish(self._model.Pack(builder), _IDENTIFIER)
         return bytes(builder.Output())
 
-    def _tensor(self, number: int) -> Tensor:
-        found = self._graph.tensors[number]
-        numbers, scale = found.quantization, None
-        if numbers is not None and numbers.scale is not None and len(numbers.scale) == 1:
-            scale = Scale(float(numbers.scale[0]), int(numbers.zeroPoint[0]))
-        return Tensor(int(number), tuple(int(n) for n in found.shape), scale)
+    def _tensor(self, index: int) -> TensorRef:
+        tensor = self._graph.tensors[index]
+        stored, quantisation = tensor.quantization, None
+        if stored is not None and stored.scale is not None and len(stored.scale) == 1:
+            quantisation = Quantisation(float(stored.scale[0]), int(stored.zeroPoint[0]))
+        return TensorRef(int(index), tuple(int(n) for n in tensor.shape), quantisation)
 
-    def _add_tensor(
-        self, name: str, dtype: str, shape: Sequence[int], scale: Scale | None, buffer: int = 0
-    ) -> Tensor:
+    def _add_tensor(self, new: NewTensor, *, buffer: int = 0) -> TensorRef:
         tensor = self._schema.TensorT()
-        tensor.name, tensor.type, tensor.shape = name, _TYPES[dtype], list(shape)
+        tensor.name, tensor.type, tensor.shape = new.name, _TYPES[new.dtype], list(new.shape)
         tensor.buffer = buffer
-        if scale is not None:
+        if new.quantisation is not None:
             tensor.quantization = self._schema.QuantizationParametersT()
-            tensor.quantization.scale = [scale.scale]
-            tensor.quantization.zeroPoint = [scale.zero_point]
+            tensor.quantization.scale = [new.quantisation.scale]
+            tensor.quantization.zeroPoint = [new.quantisation.zero_point]
         self._graph.tensors = [*self._graph.tensors, tensor]
         return self._tensor(len(self._graph.tensors) - 1)
 
@@ -192,14 +206,15 @@ class Network:
     def _operator(
         self,
         name: str,
+        inputs: Sequence[TensorRef],
+        output: TensorRef,
+        *,
         version: int,
-        inputs: Sequence[Tensor],
-        output: Tensor,
         options: Mapping[str, Any],
     ) -> Any:
         result = self._schema.OperatorT()
         result.opcodeIndex = self._add_code(getattr(self._schema.BuiltinOperator, name), version)
-        result.inputs, result.outputs = [t.number for t in inputs], [output.number]
+        result.inputs, result.outputs = [t.index for t in inputs], [output.index]
         if table := _OPTIONS.get(name):
             result.builtinOptionsType = getattr(self._schema.BuiltinOptions, table)
             result.builtinOptions = getattr(self._schema, f"{table}T")()
@@ -210,25 +225,21 @@ class Network:
     def _add_code(self, builtin: int, version: int) -> int:
         code = self._schema.OperatorCodeT()
         code.builtinCode, code.version = builtin, version
-        # What runtimes before 2.4 read, in which there is room for 127 of them.
+        # Runtimes before 2.4 read this field, which is limited to 127.
         code.deprecatedBuiltinCode = min(builtin, 127)
         self._model.operatorCodes = [*self._model.operatorCodes, code]
         return len(self._model.operatorCodes) - 1
 
-    def _named(self, name: str, tensor: Tensor) -> Any:
-        self._graph.tensors[tensor.number].name = name
+    def _rename(self, tensor: TensorRef, name: str) -> Any:
+        self._graph.tensors[tensor.index].name = name
         result = self._schema.TensorMapT()
-        result.name, result.tensorIndex = name, tensor.number
+        result.name, result.tensorIndex = name, tensor.index
         return result
 
 
 class _AligningBuilder(flatbuffers.Builder):
-    """Aligns the bytes of tensors, which the generated code in Python forgets."""
+    """Aligns tensor data, which the generated Python code does not."""
 
-    def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802 (a method of the base class)
+    def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802 (overrides a base method)
         self.Prep(_ALIGNMENT, x.nbytes)
         return super().CreateNumpyVector(x)
-
-
-def _names(enumeration: type) -> dict[int, str]:
-    return {value: name for name, value in vars(enumeration).items() if isinstance(value, int)}

@@ -1,7 +1,8 @@
-"""Metadata in TFLite files, as Android's Task Library and MediaPipe read them.
+"""Describes a TFLite model for Android's Task Library and MediaPipe.
 
-A table of the specification is a buffer of the network, and the files that it names are in a ZIP
-archive behind the network: https://ai.google.dev/edge/litert/conversion/tensorflow/metadata
+Their metadata is a buffer of the model, whose format is a flatbuffer of its own. The files that it
+names are in a ZIP archive after the model:
+https://ai.google.dev/edge/litert/conversion/tensorflow/metadata
 """
 
 import io
@@ -11,15 +12,13 @@ from typing import Any, NamedTuple
 import flatbuffers
 import numpy as np
 
-from retrain.export.tflite_editor import INPUT, OUTPUT, Network
-from retrain.metadata import Metadata, from_json
-
-LABELS_FILE = "labels.txt"
-METADATA_FILE = "retrain_metadata.json"
+from retrain.export import archive
+from retrain.export.tflite_editor import EditableModel
+from retrain.metadata import LABELS_FILE, METADATA_FILE, OUTPUT, PIXELS_INPUT, Metadata, from_json
 
 _BUFFER = "TFLITE_METADATA"
 _IDENTIFIER = b"M001"
-# The version of the specification that first had all that is written here.
+# The first version of the specification that contains all fields written here.
 _PARSER_VERSION = "1.0.0"
 
 # The tables that are written, with their fields in the order of the specification:
@@ -47,49 +46,43 @@ _FIELDS = {
 }
 
 
-class _Number(NamedTuple):
-    kind: str  # As flatbuffers.Builder calls it.
+class _Scalar(NamedTuple):
+    kind: str  # As in the method name `Builder.Prepend{kind}Slot`.
     value: int
 
 
-# Members of unions and enumerations.
-_IMAGE_PROPERTIES, _FEATURE_PROPERTIES = _Number("Uint8", 2), _Number("Uint8", 1)
-_NORMALIZATION_OPTIONS = _Number("Uint8", 1)
-_RGB = _Number("Int8", 1)
-_DESCRIPTIONS, _TENSOR_AXIS_LABELS = _Number("Int8", 1), _Number("Int8", 2)
-
-# The same classifier gives the same bytes at any time.
-_TIME = (1980, 1, 1, 0, 0, 0)
+# Values of the specification's unions and enumerations.
+_IMAGE_PROPERTIES, _FEATURE_PROPERTIES = _Scalar("Uint8", 2), _Scalar("Uint8", 1)
+_NORMALIZATION_OPTIONS = _Scalar("Uint8", 1)
+_RGB = _Scalar("Int8", 1)
+_DESCRIPTIONS, _TENSOR_AXIS_LABELS = _Scalar("Int8", 1), _Scalar("Int8", 2)
 
 
 class _Table(NamedTuple):
     name: str
-    fields: dict[str, Any]  # Texts, numbers, tables, arrays of float32, and lists of tables.
+    fields: dict[str, Any]  # Strings, scalars, tables, float32 arrays, and lists of tables.
 
 
-def add(network: Network, metadata: Metadata) -> bytes:
-    """Returns the TFLite file with metadata, labels and all that we say of a classifier inside.
+def add(model: EditableModel, metadata: Metadata) -> bytes:
+    """Returns the TFLite file with both kinds of metadata and the labels.
 
     Args:
-        network: complete, from pixels to probabilities.
-        metadata: that fit its input, which takes RGB: the mean is 0 and the std 1 where that is
-            uint8.
+        model: Model from pixels to probabilities.
+        metadata: Metadata that describes the model's RGB input: for a uint8 input, the mean is 0
+            and the std is 1.
     """
-    network.add_metadata(_BUFFER, _to_flatbuffer(metadata))
-    result = io.BytesIO(network.to_bytes())
+    model.add_metadata(_BUFFER, _to_flatbuffer(metadata))
+    result = io.BytesIO(model.to_bytes())
     result.seek(0, io.SEEK_END)
-    labels = "".join(f"{label}\n" for label in metadata.labels)
-    # Readers want the files as they are, not compressed.
-    with zipfile.ZipFile(result, "a", zipfile.ZIP_STORED) as archive:
-        archive.writestr(zipfile.ZipInfo(LABELS_FILE, _TIME), labels.encode())
-        archive.writestr(zipfile.ZipInfo(METADATA_FILE, _TIME), metadata.to_json().encode())
+    with zipfile.ZipFile(result, "a") as file:
+        archive.add_description(file, metadata)
     return result.getvalue()
 
 
 def read(flatbuffer: bytes) -> Metadata:
-    """Returns the metadata that `add` was given, from what it returned."""
-    with zipfile.ZipFile(io.BytesIO(flatbuffer)) as archive:
-        return from_json(archive.read(METADATA_FILE))
+    """Returns this program's metadata in a TFLite file that `add` returned."""
+    with zipfile.ZipFile(io.BytesIO(flatbuffer)) as file:
+        return from_json(file.read(METADATA_FILE))
 
 
 def _to_flatbuffer(metadata: Metadata) -> bytes:
@@ -110,9 +103,9 @@ def _model(metadata: Metadata) -> _Table:
         "ModelMetadata",
         {
             "name": "Image classifier",
-            "description": f"Tells apart: {', '.join(metadata.labels)}.",
+            "description": f"Classifies images as: {', '.join(metadata.labels)}.",
             "subgraph_metadata": [subgraph],
-            "associated_files": [_file(METADATA_FILE, "All of it as JSON.", _DESCRIPTIONS)],
+            "associated_files": [_file(METADATA_FILE, "Metadata as JSON.", _DESCRIPTIONS)],
             "min_parser_version": _PARSER_VERSION,
         },
     )
@@ -121,8 +114,8 @@ def _model(metadata: Metadata) -> _Table:
 def _image(metadata: Metadata) -> _Table:
     mean, std = np.array(metadata.mean, np.float32), np.array(metadata.std, np.float32)
     size = {
-        "width": _Number("Uint32", metadata.width),
-        "height": _Number("Uint32", metadata.height),
+        "width": _Scalar("Uint32", metadata.width),
+        "height": _Scalar("Uint32", metadata.height),
     }
     properties = {"color_space": _RGB, "default_size": _Table("ImageSize", size)}
     content = {
@@ -136,8 +129,8 @@ def _image(metadata: Metadata) -> _Table:
     return _Table(
         "TensorMetadata",
         {
-            "name": INPUT,
-            "description": "The image, in RGB.",
+            "name": PIXELS_INPUT,
+            "description": "An RGB image.",
             "content": _Table("Content", content),
             "process_units": [_Table("ProcessUnit", normalisation)],
             "stats": _Table("Stats", {"max": (255 - mean) / std, "min": -mean / std}),
@@ -155,20 +148,20 @@ def _scores() -> _Table:
         "TensorMetadata",
         {
             "name": OUTPUT,
-            "description": "How likely each label is.",
+            "description": "Probability of each label.",
             "content": _Table("Content", content),
             "stats": _Table("Stats", {"max": one, "min": zero}),
-            "associated_files": [_file(LABELS_FILE, "One label a line.", _TENSOR_AXIS_LABELS)],
+            "associated_files": [_file(LABELS_FILE, "One label per line.", _TENSOR_AXIS_LABELS)],
         },
     )
 
 
-def _file(name: str, description: str, kind: _Number) -> _Table:
+def _file(name: str, description: str, kind: _Scalar) -> _Table:
     return _Table("AssociatedFile", {"name": name, "description": description, "type": kind})
 
 
 def _write(builder: flatbuffers.Builder, value: Any) -> int:
-    """Writes all but a number, which belongs into its table; returns where it is."""
+    """Writes a value that is not a scalar. Returns its offset."""
     if isinstance(value, str):
         return builder.CreateString(value)
     if isinstance(value, np.ndarray):
@@ -178,20 +171,20 @@ def _write(builder: flatbuffers.Builder, value: Any) -> int:
     return _write_table(builder, value)
 
 
-def _write_list(builder: flatbuffers.Builder, places: list[int]) -> int:
-    builder.StartVector(4, len(places), 4)
-    for place in reversed(places):
-        builder.PrependUOffsetTRelative(place)
+def _write_list(builder: flatbuffers.Builder, offsets: list[int]) -> int:
+    builder.StartVector(4, len(offsets), 4)
+    for offset in reversed(offsets):
+        builder.PrependUOffsetTRelative(offset)
     return builder.EndVector()
 
 
 def _write_table(builder: flatbuffers.Builder, table: _Table) -> int:
     names = _FIELDS[table.name]
-    numbers = {name: v for name, v in table.fields.items() if isinstance(v, _Number)}
-    places = {name: _write(builder, v) for name, v in table.fields.items() if name not in numbers}
+    scalars = {name: v for name, v in table.fields.items() if isinstance(v, _Scalar)}
+    offsets = {name: _write(builder, v) for name, v in table.fields.items() if name not in scalars}
     builder.StartObject(len(names))
-    for name, number in numbers.items():
-        getattr(builder, f"Prepend{number.kind}Slot")(names.index(name), number.value, 0)
-    for name, place in places.items():
-        builder.PrependUOffsetTRelativeSlot(names.index(name), place, 0)
+    for name, scalar in scalars.items():
+        getattr(builder, f"Prepend{scalar.kind}Slot")(names.index(name), scalar.value, 0)
+    for name, offset in offsets.items():
+        builder.PrependUOffsetTRelativeSlot(names.index(name), offset, 0)
     return builder.EndObject()

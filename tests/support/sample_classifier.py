@@ -1,4 +1,4 @@
-"""A classifier as training makes one, but in no time: on the real network, with a random head."""
+"""Makes a classifier without training: the real backbone with a random head."""
 
 import dataclasses
 from pathlib import Path
@@ -17,7 +17,7 @@ LABELS = ("red", "grün", "blue sky")
 
 
 def classifier(**changes: Any) -> Classifier:
-    """Returns a classifier with LABELS; `changes` are of its metadata."""
+    """Returns a classifier with LABELS, and `changes` to its metadata."""
     backbone = efficientnet_lite0.load()
     metadata = Metadata(
         labels=LABELS,
@@ -42,8 +42,8 @@ def classifier(**changes: Any) -> Classifier:
     return Classifier(backbone, head, dataclasses.replace(metadata, **changes))
 
 
-def images(count: int, seed: int = 0) -> np.ndarray:
-    """Returns uint8 [count, 224, 224, 3] with large and small patches, as photos have them."""
+def images(count: int, *, seed: int = 0) -> np.ndarray:
+    """Returns noise of large and of small scale, uint8 [count, 224, 224, 3]."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (count, 7, 7, 3), np.uint8)
     patches = coarse.repeat(32, 1).repeat(32, 2).astype(np.int16)
@@ -51,13 +51,21 @@ def images(count: int, seed: int = 0) -> np.ndarray:
     return np.clip(patches + noise, 0, 255).astype(np.uint8)
 
 
-def features(images: np.ndarray, engine: str = engines.FLOAT32, network: bytes | None = None):
-    """Returns float32 [N, width] of uint8 [N, 224, 224, 3]; `network` is for int8."""
-    return engines.engine(engine, efficientnet_lite0.load(), network).load().features(images)
+def features(
+    images: np.ndarray, *, engine: str = engines.FLOAT32, int8_network: bytes | None = None
+) -> np.ndarray:
+    """Returns the features of images, float32 [N, width].
+
+    Args:
+        images: uint8 [N, 224, 224, 3], RGB.
+        engine: Name of the engine that computes the features.
+        int8_network: Network for the int8 engine.
+    """
+    return engines.engine(engine, efficientnet_lite0.load(), int8_network).load().features(images)
 
 
-def save(folder: Path, image: np.ndarray, name: str, size: tuple[int, int] = (224, 224)) -> Path:
-    """Writes an image to a file of the kind that the end of the name says, and returns it."""
+def save(folder: Path, image: np.ndarray, name: str, *, size: tuple[int, int] = (224, 224)) -> Path:
+    """Writes an image, resized to (width, height), in the format of the name's suffix."""
     path = folder / name
     Image.fromarray(image).resize(size).save(path)
     return path

@@ -14,16 +14,22 @@ from retrain.config import CoreMLOptions
 from retrain.errors import UserError
 from retrain.export import (
     coreml,
-    saved_model,
     tflite,
     tflite_editor,
-    tflite_ends,
+    tflite_input,
     tflite_metadata,
 )
 from retrain.export.coreml_conversion import BGR, Network
 from retrain.export.coreml_options import FLOAT16, PROGRAM
 from retrain.export.coreml_reference.kernels import UnknownOperationError
-from retrain.export.tflite_editor import INPUT, OUTPUT
+from retrain.metadata import (
+    LABELS_FILE,
+    METADATA_FILE,
+    OUTPUT,
+    PIXELS_INPUT,
+    PIXELS_SIGNATURE,
+    labels_text,
+)
 from retrain.runtimes.litert import LiteRTError, LiteRTModel
 from retrain.system.console import quiet_native_libraries
 from retrain.system.files import atomic_file, atomic_folder
@@ -100,20 +106,20 @@ def write_saved_model(path: Path, classifier: Complete) -> None:
 
     with atomic_folder(path) as temporary, tempfile.TemporaryDirectory() as assets:
         module = _module(classifier, classifier.from_image, "uint8", None)
-        names = {saved_model.LABELS_FILE: "".join(f"{label}\n" for label in classifier.labels)}
+        names = {LABELS_FILE: labels_text(classifier.labels)}
         metadata = classifier.metadata()
         if metadata:
-            names[saved_model.METADATA_FILE] = metadata.to_json()
+            names[METADATA_FILE] = metadata.to_json()
         for name, text in names.items():
             Path(assets, name).write_text(text, "utf-8")
         module.assets = [tf.saved_model.Asset(str(Path(assets, name))) for name in names]
         with quiet_native_libraries():
-            tf.saved_model.save(module, str(temporary), {"serving_default": module.function})
-            run = tf.saved_model.load(str(temporary)).signatures["serving_default"]
+            tf.saved_model.save(module, str(temporary), {PIXELS_SIGNATURE: module.function})
+            run = tf.saved_model.load(str(temporary)).signatures[PIXELS_SIGNATURE]
 
         def answers(images: np.ndarray) -> np.ndarray:
             shown = np.concatenate(classifier.shown(images))
-            return run(**{INPUT: tf.constant(shown)})[OUTPUT].numpy()
+            return run(**{PIXELS_INPUT: tf.constant(shown)})[OUTPUT].numpy()
 
         _try(path, answers, classifier, _EXACT)
 
@@ -140,8 +146,8 @@ def _to_tflite(classifier: Complete, quantization: str) -> bytes:
         grey = _module(classifier, classifier.from_image, "uint8", 1)
         return _converted_to_tflite(grey, quantization)
     module = _module(classifier, classifier.scores, "float32", 1)
-    network = tflite_editor.Network(_converted_to_tflite(module, quantization))
-    tflite_ends.prepend_pixels(network, pixels.mean, pixels.std, swap=pixels.colours == BGR)
+    network = tflite_editor.EditableModel(_converted_to_tflite(module, quantization))
+    tflite_input.accept_uint8(network, pixels.mean, pixels.std, bgr=pixels.colours == BGR)
     zero, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     of_input = dataclasses.replace(metadata, mean=zero, std=one, channel_order="RGB")
     return tflite_metadata.add(network, of_input)
@@ -177,7 +183,7 @@ def _module(
 
     source = classifier.source
     shape = (batch_size, source.height, source.width, source.channels)
-    spec = tf.TensorSpec(shape, dtype, INPUT)
+    spec = tf.TensorSpec(shape, dtype, PIXELS_INPUT)
     with quiet_native_libraries():
         traced = tf.function(scores, [spec], autograph=False)
         # The converter loses variables of Keras 3 without a word.

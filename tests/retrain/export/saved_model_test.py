@@ -64,8 +64,8 @@ class SavedModelTest(absltest.TestCase):
         folder = Path(self.create_tempdir().full_path)
         paths = [
             sample_classifier.save(folder, self.images[0], "0.png"),
-            sample_classifier.save(folder, self.images[1], "1.jpg", (800, 600)),
-            sample_classifier.save(folder, self.images[2], "2.bmp", (100, 300)),
+            sample_classifier.save(folder, self.images[1], "1.jpg", size=(800, 600)),
+            sample_classifier.save(folder, self.images[2], "2.bmp", size=(100, 300)),
         ]
         files = [path.read_bytes() for path in paths]
         decoded = np.stack([pixels.decode(data, 224, 224) for data in files])

@@ -1,6 +1,6 @@
-"""What Android's Task Library and MediaPipe look for in a TFLite file is where they look for it.
+"""Tests that TFLite files contain the metadata that Android's Task Library and MediaPipe read.
 
-They are no dependencies; this reads the tables by the numbers that their specification gives:
+The tests read the tables by the field numbers of the specification, without these libraries:
 https://github.com/tensorflow/tflite-support/blob/master/tensorflow_lite_support/metadata/metadata_schema.fbs
 """
 
@@ -20,37 +20,37 @@ from tests.support import sample_classifier
 
 
 class _Reader:
-    """A table, whose fields are known by their places in the specification."""
+    """A table, whose fields are read by their numbers in the specification."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    def _place(self, field: int) -> int:
+    def _position(self, field: int) -> int:
         offset = self._table.Offset(4 + 2 * field)
         assert offset, f"field {field} is missing"
         return self._table.Pos + offset
 
     def text(self, field: int) -> str:
-        return self._table.String(self._place(field)).decode()
+        return self._table.String(self._position(field)).decode()
 
     def number(self, field: int, kind: type) -> int:
-        return self._table.Get(kind, self._place(field))
+        return self._table.Get(kind, self._position(field))
 
     def table(self, field: int) -> "_Reader":
-        return _Reader(Table(self._table.Bytes, self._table.Indirect(self._place(field))))
+        return _Reader(Table(self._table.Bytes, self._table.Indirect(self._position(field))))
 
     def tables(self, field: int) -> list["_Reader"]:
-        offset = self._place(field) - self._table.Pos
+        offset = self._position(field) - self._table.Pos
         begin = self._table.Vector(offset)
-        places = [begin + 4 * number for number in range(self._table.VectorLen(offset))]
-        return [_Reader(Table(self._table.Bytes, self._table.Indirect(at))) for at in places]
+        positions = [begin + 4 * index for index in range(self._table.VectorLen(offset))]
+        return [_Reader(Table(self._table.Bytes, self._table.Indirect(at))) for at in positions]
 
     def floats(self, field: int) -> list[float]:
-        offset = self._place(field) - self._table.Pos
+        offset = self._position(field) - self._table.Pos
         flags = number_types.Float32Flags
         begin = self._table.Vector(offset)
         count = self._table.VectorLen(offset)
-        return [self._table.Get(flags, begin + 4 * number) for number in range(count)]
+        return [self._table.Get(flags, begin + 4 * index) for index in range(count)]
 
 
 def _tables(data: bytes) -> tuple[bytes, _Reader]:
@@ -58,7 +58,7 @@ def _tables(data: bytes) -> tuple[bytes, _Reader]:
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.Model.GetRootAs(data, 0)
-    entries = [model.Metadata(number) for number in range(model.MetadataLength())]
+    entries = [model.Metadata(index) for index in range(model.MetadataLength())]
     (entry,) = [entry for entry in entries if entry.Name() == b"TFLITE_METADATA"]
     content = model.Buffers(entry.Buffer()).DataAsNumpy().tobytes()
     root = flatbuffers.encode.Get(flatbuffers.packer.uoffset, content, 0)
@@ -75,7 +75,7 @@ class TFLiteMetadataTest(parameterized.TestCase):
             for kind in ("uint8", "float32")
         }
 
-    def test_the_outermost_table_has_one_network_and_the_version_of_its_reader(self):
+    def test_model_table(self):
         identifier, model = _tables(self.files["uint8"])
         self.assertEqual(identifier, b"M001")
         self.assertLen(model.tables(3), 1)
@@ -84,12 +84,12 @@ class TFLiteMetadataTest(parameterized.TestCase):
         self.assertEqual(model.text(7), "1.0.0")
 
     @parameterized.parameters(("uint8", 0, 1, 0, 255), ("float32", 127, 128, -127 / 128, 1))
-    def test_the_input_is_an_image_normalised_as_it_must_be(
-        self, kind: str, mean: float, std: float, least: float, most: float
+    def test_input_is_an_image_with_its_normalisation(
+        self, kind: str, mean: float, std: float, lowest: float, highest: float
     ):
         _, model = _tables(self.files[kind])
-        (network,) = model.tables(3)
-        (image,) = network.tables(2)
+        (subgraph,) = model.tables(3)
+        (image,) = subgraph.tables(2)
         self.assertEqual(image.text(0), "image")
         content = image.table(3)
         self.assertEqual(content.number(0, number_types.Uint8Flags), 2)  # ImageProperties
@@ -102,19 +102,19 @@ class TFLiteMetadataTest(parameterized.TestCase):
         self.assertEqual(step.number(0, number_types.Uint8Flags), 1)  # NormalizationOptions
         self.assertEqual(step.table(1).floats(0), [mean] * 3)
         self.assertEqual(step.table(1).floats(1), [std] * 3)
-        self.assertEqual(image.table(5).floats(0), [most] * 3)
-        self.assertEqual(image.table(5).floats(1), [least] * 3)
+        self.assertEqual(image.table(5).floats(0), [highest] * 3)
+        self.assertEqual(image.table(5).floats(1), [lowest] * 3)
 
-    def test_the_output_names_the_file_of_its_labels(self):
+    def test_output_names_its_labels_file(self):
         _, model = _tables(self.files["uint8"])
-        (network,) = model.tables(3)
-        (scores,) = network.tables(3)
+        (subgraph,) = model.tables(3)
+        (scores,) = subgraph.tables(3)
         self.assertEqual(scores.text(0), "probabilities")
         (file,) = scores.tables(6)
         self.assertEqual(file.text(0), "labels.txt")
         self.assertEqual(file.number(2, number_types.Int8Flags), 2)  # TENSOR_AXIS_LABELS
 
-    def test_the_files_are_in_an_archive_behind_the_network_not_compressed(self):
+    def test_labels_and_metadata_are_in_an_uncompressed_archive(self):
         with zipfile.ZipFile(io.BytesIO(self.files["uint8"])) as archive:
             self.assertEqual(archive.read("labels.txt").decode(), "red\ngrün\nblue sky\n")
             described = metadata.from_json(archive.read("retrain_metadata.json"))
@@ -122,23 +122,23 @@ class TFLiteMetadataTest(parameterized.TestCase):
         self.assertEqual(kinds, {zipfile.ZIP_STORED})
         self.assertEqual(described.labels, self.classifier.metadata.labels)
 
-    def test_our_metadata_are_of_the_input_that_the_file_has(self):
+    def test_metadata_describes_the_input_of_the_file(self):
         for kind, mean, std in (("uint8", 0, 1), ("float32", 127, 128)):
             described = tflite_metadata.read(self.files[kind])
             self.assertEqual((described.mean, described.std), ((mean,) * 3, (std,) * 3))
             plain = self.classifier.metadata
             self.assertEqual(described.fingerprint, plain.fingerprint)
 
-    def test_tensors_begin_where_processors_read_them_fast(self):
+    def test_tensor_data_is_aligned(self):
         from ai_edge_litert import schema_py_generated as schema
 
         data = self.files["uint8"]
         model = schema.Model.GetRootAs(data, 0)
-        for number in range(model.BuffersLength()):
-            buffer = model.Buffers(number)
+        for index in range(model.BuffersLength()):
+            buffer = model.Buffers(index)
             if not buffer.DataIsNone():
                 begin = buffer._tab.Vector(buffer._tab.Offset(4))
-                self.assertEqual(begin % 16, 0, f"buffer {number}")
+                self.assertEqual(begin % 16, 0, f"buffer {index}")
         self.assertEqual(np.frombuffer(data[4:8], np.uint8).tobytes(), b"TFL3")
 
 

@@ -1,4 +1,4 @@
-"""TFLite files of every kind answer as the head does, and int8 ones with integers alone."""
+"""Tests that exported TFLite files compute the probabilities of the classifier."""
 
 import dataclasses
 from pathlib import Path
@@ -16,14 +16,15 @@ from retrain.export.assemble import Classifier
 from retrain.runtimes.head import Head, softmax
 from retrain.runtimes.litert import LiteRTModel
 from tests.support import sample_classifier
+from tests.support.tflite_models import float_operators
 
 _EXACT = 1e-4
-# The largest difference of a probability that the kinds may have: their weights are not the same.
+# Largest difference of a probability for each quantisation of the weights.
 _TOLERANCES = {"none": _EXACT, "float16": 2e-2, "dynamic": 0.2}
 
 
-def _labelled(classifier: Path, image: Path) -> np.ndarray:
-    """Returns the scores that label_image gives, in the order of the labels."""
+def _label_image_scores(classifier: Path, image: Path) -> np.ndarray:
+    """Returns the scores that label_image computes, in the order of the labels."""
     answer = label_image.Classifier(classifier).classify_one(image)
     assert isinstance(answer, label_image.Prediction), answer
     scores = dict(answer.ranked)
@@ -47,7 +48,7 @@ class TFLiteExportTest(parameterized.TestCase):
     @parameterized.product(
         quantization=("none", "float16", "dynamic"), input_type=("uint8", "float32")
     )
-    def test_it_answers_as_the_head(self, quantization: str, input_type: str):
+    def test_file_matches_head(self, quantization: str, input_type: str):
         path = self.write(self.classifier, TFLiteOptions(quantization, input_type))
         found = tflite.load(path).from_pixels(self.images)
         np.testing.assert_allclose(found, self.expected, atol=_TOLERANCES[quantization])
@@ -56,20 +57,20 @@ class TFLiteExportTest(parameterized.TestCase):
         self.assertEqual((model.output.shape, model.output.dtype), ((1, 3), "float32"))
 
     @parameterized.parameters("uint8", "float32")
-    def test_label_image_gives_the_same_scores(self, input_type: str):
+    def test_label_image_computes_the_same_scores(self, input_type: str):
         path = self.write(self.classifier, TFLiteOptions("none", input_type))
         image = sample_classifier.save(path.parent, self.images[0], "0.png")
-        np.testing.assert_allclose(_labelled(path, image), self.expected[0], atol=_EXACT)
+        np.testing.assert_allclose(_label_image_scores(path, image), self.expected[0], atol=_EXACT)
 
     @parameterized.parameters("uint8", "float32")
-    def test_a_network_for_another_order_of_channels_takes_rgb_too(self, input_type: str):
+    def test_bgr_network_accepts_rgb(self, input_type: str):
         path = self.write(
             sample_classifier.classifier(channel_order="BGR"), TFLiteOptions("none", input_type)
         )
         swapped = tflite.load(path).from_pixels(self.images[..., ::-1])
         np.testing.assert_allclose(swapped, self.expected, atol=_EXACT)
 
-    def test_channels_may_be_normalised_each_in_its_own_way(self):
+    def test_each_channel_has_its_own_mean_and_std(self):
         mean, std = (100.0, 120.0, 140.0), (50.0, 60.0, 70.0)
         path = self.write(sample_classifier.classifier(mean=mean, std=std), TFLiteOptions())
         network = LiteRTModel(self.classifier.backbone.read_tflite())
@@ -78,17 +79,17 @@ class TFLiteExportTest(parameterized.TestCase):
         found = tflite.load(path).from_pixels(self.images[:1])
         np.testing.assert_allclose(found, expected, atol=_EXACT)
 
-    def test_smaller_numbers_make_smaller_files(self):
+    def test_quantised_weights_make_smaller_files(self):
         kinds = [TFLiteOptions(quantization) for quantization in ("none", "float16", "dynamic")]
         full, half, quarter = (len(tflite.to_bytes(self.classifier, kind)) for kind in kinds)
         self.assertLess(half, 0.6 * full)
         self.assertLess(quarter, 0.4 * full)
 
-    def test_the_same_classifier_gives_the_same_bytes(self):
+    def test_equal_classifiers_make_identical_files(self):
         data = tflite.to_bytes(self.classifier, TFLiteOptions())
         self.assertEqual(data, tflite.to_bytes(self.classifier, TFLiteOptions()))
 
-    def test_the_signature_names_input_and_output(self):
+    def test_signature_names_input_and_output(self):
         from ai_edge_litert.interpreter import Interpreter
 
         path = self.write(self.classifier, TFLiteOptions())
@@ -101,12 +102,12 @@ class TFLiteExportTest(parameterized.TestCase):
         (TFLiteOptions("none", "float64"), "--tflite_input=float64 is not known"),
         (TFLiteOptions("int8", "float32"), "--tflite_input=float32 does not go with"),
     )
-    def test_kinds_that_there_are_not_are_refused(self, options: TFLiteOptions, message: str):
+    def test_unknown_options_are_rejected(self, options: TFLiteOptions, message: str):
         with self.assertRaisesRegex(UserError, message):
             tflite.check(options)
 
 
-class IntegersTest(parameterized.TestCase):
+class Int8Test(parameterized.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -117,50 +118,52 @@ class IntegersTest(parameterized.TestCase):
         plain = sample_classifier.classifier()
         cls.classifier = dataclasses.replace(plain, int8_network=cls.network)
         cls.images = sample_classifier.images(8)
-        cls.features = sample_classifier.features(cls.images, engines.INT8, cls.network)
+        cls.features = sample_classifier.features(
+            cls.images, engine=engines.INT8, int8_network=cls.network
+        )
 
-    def answers(self, head: Head) -> np.ndarray:
+    def probabilities(self, head: Head) -> np.ndarray:
         path = Path(self.create_tempdir().full_path) / "classifier.tflite"
         largest = float(np.abs(head.logits(self.features)).max())
         classifier = dataclasses.replace(self.classifier, head=head, largest_logit=largest)
         tflite.write(path, classifier, TFLiteOptions("int8"))
         return tflite.load(path).from_pixels(self.images)
 
-    def test_no_operator_calculates_with_floating_point(self):
+    def test_int8_file_uses_integer_operators_only(self):
         data = tflite.to_bytes(self.classifier, TFLiteOptions("int8"))
-        self.assertEmpty(tflite.float_operators(data))
+        self.assertEmpty(float_operators(data))
         model = LiteRTModel(data)
         self.assertEqual((model.input.dtype, model.output.dtype), (np.uint8, np.uint8))
         floats = tflite.to_bytes(self.classifier, TFLiteOptions("none"))
-        self.assertIn("CONV_2D", tflite.float_operators(floats))
+        self.assertIn("CONV_2D", float_operators(floats))
 
     @parameterized.named_parameters(
-        ("as usual", 1, 0), ("weak", 1e-3, 0), ("sharp", 10, 0), ("biased", 1, 30), ("zero", 0, 0)
+        ("usual", 1, 0), ("weak", 1e-3, 0), ("sharp", 10, 0), ("biased", 1, 30), ("zero", 0, 0)
     )
-    def test_it_answers_as_the_head_with_features_in_int8(self, times: float, bias: float):
+    def test_int8_file_matches_head(self, times: float, bias: float):
         head = self.classifier.head
         other = Head(
             head.weights * np.float32(times), head.bias + bias * np.eye(3, dtype=np.float32)[0]
         )
         expected = other.probabilities(self.features)
-        np.testing.assert_allclose(self.answers(other), expected, atol=2e-2)
+        np.testing.assert_allclose(self.probabilities(other), expected, atol=2e-2)
 
-    def test_scores_that_hardly_differ_still_have_one_best_label(self):
+    def test_nearly_equal_scores_have_one_best_label(self):
         head = self.classifier.head
         columns = head.weights[:, [0, 0, 1, 1]]
-        # Of each pair, eight bits could not tell one from the other.
+        # The scores of each pair are equal when rounded to 8 bits.
         close = Head(columns, head.bias[[0, 0, 1, 1]] + np.float32([0, 4e-3, 4e-3, 0]))
         expected = close.probabilities(self.features)
-        found = self.answers(close)
+        found = self.probabilities(close)
         np.testing.assert_array_equal(found.argmax(1), expected.argmax(1))
         np.testing.assert_allclose(found, expected, atol=2e-2)
         self.assertTrue(((found == found.max(1, keepdims=True)).sum(1) == 1).all())
 
-    def test_a_head_that_knows_nothing_finds_all_equally_likely(self):
+    def test_zero_weights_make_all_classes_equally_likely(self):
         head = Head(np.zeros((1280, 4), np.float32), np.zeros(4, np.float32))
-        np.testing.assert_allclose(self.answers(head), np.full((8, 4), 0.25), atol=2e-2)
+        np.testing.assert_allclose(self.probabilities(head), np.full((8, 4), 0.25), atol=2e-2)
 
-    def test_where_it_is_not_known_how_large_logits_become_all_are_told_apart(self):
+    def test_unknown_range_of_logits_covers_all_logits(self):
         head = self.classifier.head
         path = Path(self.create_tempdir().full_path) / "classifier.tflite"
         tflite.write(path, self.classifier, TFLiteOptions("int8"))
@@ -168,19 +171,19 @@ class IntegersTest(parameterized.TestCase):
         np.testing.assert_allclose(found, head.probabilities(self.features), atol=2e-2)
 
     @parameterized.parameters(2, 300)
-    def test_there_may_be_few_labels_or_many(self, count: int):
+    def test_two_and_many_classes(self, count: int):
         rng = np.random.default_rng(2)
         weights = rng.normal(0, 0.2, (1280, count)).astype(np.float32)
         head = Head(weights, np.zeros(count, np.float32))
         expected = softmax(head.logits(self.features))
-        np.testing.assert_allclose(self.answers(head), expected, atol=2e-2)
+        np.testing.assert_allclose(self.probabilities(head), expected, atol=2e-2)
 
-    def test_label_image_gives_the_same_scores(self):
+    def test_label_image_computes_the_same_scores(self):
         path = Path(self.create_tempdir().full_path) / "classifier.tflite"
         tflite.write(path, self.classifier, TFLiteOptions("int8"))
         image = sample_classifier.save(path.parent, self.images[0], "0.png")
         expected = self.classifier.head.probabilities(self.features)[0]
-        np.testing.assert_allclose(_labelled(path, image), expected, atol=2e-2)
+        np.testing.assert_allclose(_label_image_scores(path, image), expected, atol=2e-2)
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ class TargetsTest(parameterized.TestCase):
         targets.write_tflite(path, complete, quantization)
         metadata = tflite_metadata.read(path.read_bytes())
         self.assertEqual(metadata.labels, small_keras.LABELS)
-        file = sample_classifier.save(self.folder, self.image, "picture.png", (16, 16))
+        file = sample_classifier.save(self.folder, self.image, "picture.png", size=(16, 16))
         prediction = Classifier(path).classify_one(file)
         scores = dict(prediction.ranked)
         answer = [scores[label] for label in small_keras.LABELS]
