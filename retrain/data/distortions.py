@@ -1,7 +1,8 @@
-"""Images cropped, scaled, brightened and mirrored at random, as the original distorts them.
+"""Distorts images at random: crops, scales, brightens and mirrors them.
 
-A classifier that has learned from them minds less how an image was taken. Every variant of an
-image is decided by the seed, its number and the image's content, so that it can be cached.
+A classifier that is trained on distorted images depends less on how photos are taken. The seed,
+the number of the variant and the content of the image determine each variant, so that its
+bottleneck can be cached.
 """
 
 import functools
@@ -15,20 +16,29 @@ from PIL import Image
 from retrain.config import DistortionOptions
 from retrain.data import pixels
 
-# An image as it is, which is the first of its variants.
+# The number of the variant that is the image itself.
 UNDISTORTED = 0
 
-# Pixels that a large image keeps for each that is asked for: more cost time and show nothing.
+# Factor by which a large image exceeds the requested size after `_reduce`. More pixels take longer
+# and make no visible difference.
 _OVERSAMPLING = 2
 
-# What a JPEG file begins with: the markers SOI and of another segment (ITU-T T.81, B.1.1.3).
+# The first bytes of a JPEG file: the marker SOI and the start of another (ITU-T T.81, B.1.1.3).
 _JPEG = b"\xff\xd8\xff"
 
-_FULL = float(1 << 64)
+_MAX_UINT64 = float(1 << 64)
 
 
-class Draw(NamedTuple):
-    """What is random in a variant: numbers from 0 to 1, and whether it is mirrored."""
+class Distortion(NamedTuple):
+    """The random values of one distortion, each uniformly distributed.
+
+    Attributes:
+        scale: Scale from the smallest, 0, to the largest, 1.
+        left: Horizontal position of the crop, from 0 at the left border to 1 at the right border.
+        top: Vertical position of the crop, from 0 at the upper border to 1 at the lower border.
+        brightness: Brightness from the darkest, 0, to the brightest, 1.
+        mirrored: Whether left and right are exchanged.
+    """
 
     scale: float
     left: float
@@ -37,94 +47,111 @@ class Draw(NamedTuple):
     mirrored: bool
 
 
-def variants(
+def decode_variants(
     data: bytes,
-    digest: bytes,
     numbers: Sequence[int],
+    options: DistortionOptions,
+    *,
+    digest: bytes,
     height: int,
     width: int,
-    options: DistortionOptions,
 ) -> Iterator[np.ndarray]:
-    """Yields variants of an image, uint8 [height, width, 3], RGB, in the order of their numbers.
+    """Decodes an image file and yields variants of it, in the order of `numbers`.
 
-    It is decoded once for all of them. Only a JPEG, which is decoded otherwise for another size,
-    is decoded once for all that are distorted, at a size that leaves enough pixels in the smallest
-    crop, and once more where the undistorted one is asked for, which must be what `pixels.decode`
-    returns.
+    The file is decoded once for all variants. A JPEG file is decoded twice if `numbers` has
+    UNDISTORTED and others: the distorted variants need a scale that leaves enough pixels in the
+    smallest crop, and the undistorted one must be exactly the result of `pixels.decode`.
 
     Args:
-        data: the bytes of its file, as for `pixels.decode`.
+        data: Content of an image file, as for `pixels.decode`.
+        numbers: Numbers of the variants. UNDISTORTED is the result of `pixels.decode`.
+        options: Kinds and limits of the distortions.
         digest: SHA-256 of `data`.
-        numbers: of the variants; UNDISTORTED stands for what `pixels.decode` returns.
-        height: of the results, in pixels.
-        width: of the results, in pixels.
-        options: how much to distort.
+        height: Height of the variants in pixels.
+        width: Width of the variants in pixels.
+
+    Yields:
+        uint8 [height, width, 3], RGB, 0 to 255.
 
     Raises:
-        UnreadableImageError: as of `pixels.decode`.
+        UnreadableImageError: See `pixels.decode`.
     """
-    reach = _largest_scale(options)
-    sizes = {1.0: (height, width), reach: (round(height * reach), round(width * reach))}
+    largest = _largest_scale(options)
+    size_at = {1.0: (height, width), largest: (round(height * largest), round(width * largest))}
 
     @functools.cache
-    def upright(scale: float) -> Image.Image:
-        return pixels.upright(data, *sizes[scale])
+    def decode_for_scale(scale: float) -> Image.Image:
+        return pixels.decode_upright(data, *size_at[scale])
 
     large = None
     for number in numbers:
         if number == UNDISTORTED:
-            yield pixels.resize(upright(1.0), height, width)
+            yield pixels.resize(decode_for_scale(1.0), height, width)
             continue
         if large is None:
-            large = _shrunk(upright(reach if data.startswith(_JPEG) else 1.0), *sizes[reach])
-        yield distort(large, height, width, options, _drawn(options.seed, number, digest))
+            # Only JPEG files are decoded differently for another size.
+            decoded = decode_for_scale(largest if data.startswith(_JPEG) else 1.0)
+            large = _reduce(decoded, *size_at[largest], oversampling=_OVERSAMPLING)
+        distortion = _random_distortion(options.seed, number, digest)
+        yield distort(large, distortion, options, height=height, width=width)
 
 
-def roomy(data: bytes, height: int, width: int, options: DistortionOptions) -> Image.Image:
-    """Returns an image, upright and in RGB, that is large enough for any crop of it.
+def decode_for_cropping(
+    data: bytes, options: DistortionOptions, *, height: int, width: int
+) -> Image.Image:
+    """Decodes an image file to upright RGB, large enough for every crop that `distort` takes.
+
+    The result is as small as that allows, because it is meant to be kept in memory.
 
     Args:
-        data: the bytes of its file, as for `pixels.decode`.
-        height: of what will be made of it, in pixels.
-        width: of what will be made of it, in pixels.
-        options: how much it will be distorted.
+        data: Content of an image file, as for `pixels.decode`.
+        options: Kinds and limits of the distortions.
+        height: Height of the distorted images in pixels.
+        width: Width of the distorted images in pixels.
 
     Raises:
-        UnreadableImageError: as of `pixels.decode`.
+        UnreadableImageError: See `pixels.decode`.
     """
-    reach = _largest_scale(options)
-    size = round(height * reach), round(width * reach)
-    # What is kept in memory should be small.
-    return _shrunk(pixels.upright(data, *size), *size, oversampling=1)
+    largest = _largest_scale(options)
+    size = round(height * largest), round(width * largest)
+    return _reduce(pixels.decode_upright(data, *size), *size, oversampling=1)
 
 
 def distort(
-    image: Image.Image, height: int, width: int, options: DistortionOptions, draw: Draw
+    image: Image.Image,
+    distortion: Distortion,
+    options: DistortionOptions,
+    *,
+    height: int,
+    width: int,
 ) -> np.ndarray:
-    """Returns one variant, uint8 [height, width, 3].
+    """Crops, scales, mirrors and brightens an image.
 
-    The original resizes an image to `1 + random_crop / 100` times what the network takes, times a
-    random factor from 1 to `1 + random_scale / 100`, and cuts the network's size out of that at a
-    random place. The same is done in one step: the box in the image that would end up there is
-    what is resized.
+    TensorFlow's original `retrain.py` resizes an image to `1 + random_crop / 100` times the input
+    size of the network, times a random factor from 1 to `1 + random_scale / 100`, and then crops
+    the input size at a random position. Here both are one step: the part of the image that would
+    end up in the crop is resized.
 
     Args:
-        image: upright, RGB.
-        height: of the result, in pixels.
-        width: of the result, in pixels.
-        options: how much to distort.
-        draw: what is random.
+        image: Upright RGB image.
+        distortion: Random values.
+        options: Kinds and limits of the distortions.
+        height: Height of the result in pixels.
+        width: Width of the result in pixels.
+
+    Returns:
+        uint8 [height, width, 3], RGB, 0 to 255.
     """
-    scale = (1 + options.random_crop / 100) * (1 + draw.scale * options.random_scale / 100)
+    scale = (1 + options.random_crop / 100) * (1 + distortion.scale * options.random_scale / 100)
     box_width, box_height = image.width / scale, image.height / scale
-    left = draw.left * (image.width - box_width)
-    top = draw.top * (image.height - box_height)
+    left = distortion.left * (image.width - box_width)
+    top = distortion.top * (image.height - box_height)
     box = (left, top, left + box_width, top + box_height)
-    result = pixels.resize(image, height, width, box)
-    if options.flip_left_right and draw.mirrored:
+    result = pixels.resize(image, height, width, box=box)
+    if options.flip_left_right and distortion.mirrored:
         result = result[:, ::-1]
     if options.random_brightness:
-        factor = 1 + (2 * draw.brightness - 1) * options.random_brightness / 100
+        factor = 1 + (2 * distortion.brightness - 1) * options.random_brightness / 100
         levels = np.clip(np.rint(np.arange(256) * factor), 0, 255).astype(np.uint8)
         result = levels[result]
     return result
@@ -134,16 +161,22 @@ def _largest_scale(options: DistortionOptions) -> float:
     return (1 + options.random_crop / 100) * (1 + options.random_scale / 100)
 
 
-def _shrunk(
-    image: Image.Image, height: int, width: int, oversampling: int = _OVERSAMPLING
+def _reduce(
+    image: Image.Image, min_height: int, min_width: int, *, oversampling: int
 ) -> Image.Image:
-    """Returns an image of many pixels with fewer, by means over squares of them."""
-    factor = min(image.height // height, image.width // width) // oversampling
+    """Averages squares of pixels in a large image, down to `oversampling` times the minimum."""
+    factor = min(image.height // min_height, image.width // min_width) // oversampling
     return image.reduce(factor) if factor > 1 else image
 
 
-def _drawn(seed: int, number: int, digest: bytes) -> Draw:
-    """Returns numbers that look random and stay the same with every version of every library."""
+def _random_distortion(seed: int, number: int, digest: bytes) -> Distortion:
+    """Derives random values from a hash, which no version of any library changes."""
     noise = hashlib.sha256(b"%d %d " % (seed, number) + digest).digest()
     scale, left, top, last = (int.from_bytes(noise[i : i + 8], "big") for i in range(0, 32, 8))
-    return Draw(scale / _FULL, left / _FULL, top / _FULL, (last >> 1) / (_FULL / 2), bool(last & 1))
+    return Distortion(
+        scale=scale / _MAX_UINT64,
+        left=left / _MAX_UINT64,
+        top=top / _MAX_UINT64,
+        brightness=(last >> 1) / (_MAX_UINT64 / 2),
+        mirrored=bool(last & 1),
+    )

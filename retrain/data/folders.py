@@ -1,4 +1,7 @@
-"""Finds the image files in folders of classes; reads names only, never contents."""
+"""Lists the image files in folders that have one sub-folder per class.
+
+Only file names are read here, never the content of files.
+"""
 
 import heapq
 import os
@@ -12,129 +15,159 @@ from retrain.errors import UserError
 
 EXTENSIONS = ("jpg", "jpeg", "png", "bmp", "gif", "webp", "heic", "heif", "avif")
 
-_ENDINGS = tuple(f".{extension}" for extension in EXTENSIONS)
+_SUFFIXES = tuple(f".{extension}" for extension in EXTENSIONS)
 
-_Identity = tuple[int, int]
+_Identity = tuple[int, int]  # Device and inode.
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What a folder of classes holds.
+    """The content of a folder that has one sub-folder per class.
 
     Attributes:
-        images: for each sub-folder with images, in the order of their names, the sorted paths
-            of its images below it, with `/` between the parts of a path.
-        empty: names of the sub-folders without images.
-        loose: number of images that lie in the folder itself and so have no class.
-        ignored: number of files that are not images, for each kind (".txt", "hidden").
-        again: paths below the folder which are links to what was found elsewhere too.
+        images: Sorted paths of the images of each class, relative to the class folder and with `/`
+            as separator. The keys are the sorted names of the folders that contain images.
+        empty_folders: Names of the class folders without images.
+        outside_classes: Number of images directly in the root, which belong to no class.
+        ignored: Number of other files of each kind, such as ".txt" or "hidden".
+        duplicate_links: Relative paths of links to files or folders that are listed elsewhere.
     """
 
     images: dict[str, list[str]]
-    empty: list[str]
-    loose: int
+    empty_folders: list[str]
+    outside_classes: int
     ignored: Counter[str]
-    again: list[str]
+    duplicate_links: list[str]
 
 
-class _Place(NamedTuple):
-    """A folder or link to be read. They sort in the order in which to read them."""
+class _Entry(NamedTuple):
+    """A folder or a link that is still to be read. Entries sort in reading order.
+
+    Attributes:
+        is_link: Whether it is a symbolic link.
+        class_name: Name of the class folder; empty for the root.
+        inner: Path relative to the class folder: empty, or ending with a slash if it is a folder.
+        path: Full path.
+    """
 
     is_link: bool
-    category: str  # Empty for what lies directly in the root.
-    inner: str  # Path below the class's folder: empty, or with a slash at its end.
+    class_name: str
+    inner: str
     path: str
 
+    @property
+    def name(self) -> str:
+        """Path relative to the root."""
+        return f"{self.class_name}/{self.inner}"
 
-class _Seen(NamedTuple):
+
+class _Visited(NamedTuple):
+    """What was read so far, in all roots.
+
+    Attributes:
+        roots: Identities of all roots.
+        folders: Identities of the folders that were read.
+        linked_files: Real paths of files that were reached through links.
+    """
+
     roots: set[_Identity]
     folders: set[_Identity]
-    files: set[str]  # The files, outside all folders that were read, to which links led.
+    linked_files: set[str]
 
 
 def list_images(roots: Mapping[str, Path]) -> dict[str, Listing]:
-    """Returns what the folders `roots` hold, by the names of the flags that gave them.
+    """Lists the images in several root folders.
 
-    Links are followed; each real folder is read once, so circles end, and an image to which links
-    lead is listed once: where it really is, if that is in the same root; in the later of two roots.
+    Symbolic links are followed, but each folder and each linked file is listed only once, so that
+    circular links end. An image that can be reached on several ways is listed where it is stored;
+    if it can be reached from two roots, it is listed in the later one.
+
+    Args:
+        roots: Folder of each flag, by the name of the flag.
+
+    Returns:
+        The listing of each folder, by the name of the flag.
 
     Raises:
-        UserError: a root is missing, no folder, or the same as another, or a folder is unreadable.
+        UserError: If a root is missing or not a folder, two roots are the same folder, or a folder
+            cannot be read.
     """
-    seen = _Seen(roots=_identities(roots), folders=set(), files=set())
-    later_first = {flag: _Walk(flag, roots[flag], seen).run() for flag in reversed(list(roots))}
+    visited = _Visited(roots=_identify_roots(roots), folders=set(), linked_files=set())
+    later_first = {flag: _Reader(flag, roots[flag], visited).read() for flag in [*roots][::-1]}
     return {flag: later_first[flag] for flag in roots}
 
 
-def _identities(roots: Mapping[str, Path]) -> set[_Identity]:
+def _identify_roots(roots: Mapping[str, Path]) -> set[_Identity]:
+    expected = "use a folder that has a sub-folder of images for each class"
     flags: dict[_Identity, str] = {}
     for flag, root in roots.items():
         try:
-            identity = _identity(root)
+            identity = _identify(root)
         except OSError as error:
             raise UserError(
-                f"--{flag}={root} cannot be read: {error.strerror}; "
-                "give a folder that has a sub-folder of images for each class"
+                f"--{flag}={root} cannot be read: {error.strerror}; {expected}"
             ) from error
         if not root.is_dir():
-            raise UserError(
-                f"--{flag}={root} is a file; "
-                "give a folder that has a sub-folder of images for each class"
-            )
+            raise UserError(f"--{flag}={root} is a file; {expected}")
         if identity in flags:
             raise UserError(
-                f"--{flag}={root} is the same folder as --{flags[identity]}; give another one"
+                f"--{flag}={root} is the same folder as --{flags[identity]}; use another folder"
             )
         flags[identity] = flag
     return set(flags)
 
 
-class _Walk:
-    """One pass through a root."""
+class _Reader:
+    """Reads one root."""
 
-    def __init__(self, flag: str, root: Path, seen: _Seen) -> None:
+    def __init__(self, flag: str, root: Path, visited: _Visited) -> None:
         self._flag = flag
         self._root = root
-        self._seen = seen
-        self._folders: list[_Place] = []
-        self._file_links: list[_Place] = []
+        self._visited = visited
+        self._folders: list[_Entry] = []  # A heap.
+        self._file_links: list[_Entry] = []
         self._images: dict[str, list[str]] = {}
-        self._loose = 0
+        self._outside_classes = 0
         self._ignored: Counter[str] = Counter()
-        self._again: list[str] = []
+        self._duplicate_links: list[str] = []
 
-    def run(self) -> Listing:
-        self._read(_Place(False, "", "", os.fspath(self._root)))
-        self._images = {name: [] for name in sorted(place.category for place in self._folders)}
-        # The heap has real folders before links, or a link could take another class's images.
+    def read(self) -> Listing:
+        root = _Entry(is_link=False, class_name="", inner="", path=os.fspath(self._root))
+        self._read_folder(root)
+        self._images = {name: [] for name in sorted(entry.class_name for entry in self._folders)}
+        # Real folders come before links, so that a link cannot take images of another class.
         while self._folders:
             folder = heapq.heappop(self._folders)
             if self._is_new(folder):
-                self._read(folder)
+                self._read_folder(folder)
         for link in sorted(self._file_links):
             self._follow(link)
         return Listing(
             images={name: sorted(files) for name, files in self._images.items() if files},
-            empty=[n for n, files in self._images.items() if not files and n not in self._again],
-            loose=self._loose,
+            empty_folders=[
+                name
+                for name, files in self._images.items()
+                if not files and name not in self._duplicate_links
+            ],
+            outside_classes=self._outside_classes,
             ignored=self._ignored,
-            again=sorted(self._again),
+            duplicate_links=sorted(self._duplicate_links),
         )
 
-    def _is_new(self, folder: _Place) -> bool:
+    def _is_new(self, folder: _Entry) -> bool:
         try:
-            identity = _identity(folder.path)
+            identity = _identify(folder.path)
         except OSError as error:
             raise self._unreadable(folder.path, error) from error
-        if identity in self._seen.roots:
+        if identity in self._visited.roots:
             return False
-        if identity in self._seen.folders:
-            self._again.append(_name(folder).rstrip("/"))
+        if identity in self._visited.folders:
+            self._duplicate_links.append(folder.name.rstrip("/"))
             return False
-        self._seen.folders.add(identity)
+        self._visited.folders.add(identity)
         return True
 
-    def _read(self, folder: _Place) -> None:
+    def _read_folder(self, folder: _Entry) -> None:
         try:
             with os.scandir(folder.path) as entries:
                 for entry in entries:
@@ -142,52 +175,57 @@ class _Walk:
         except OSError as error:
             raise self._unreadable(folder.path, error) from error
 
-    def _add(self, folder: _Place, entry: os.DirEntry[str]) -> None:
+    def _add(self, folder: _Entry, entry: os.DirEntry[str]) -> None:
         name = entry.name
+        inner = folder.inner + name
         if name.startswith("."):
             self._ignored["hidden folder" if _is_folder(entry) else "hidden"] += 1
         elif _is_folder(entry):
-            category = folder.category or name
-            inner = f"{folder.inner}{name}/" if folder.category else ""
-            place = _Place(entry.is_symlink(), category, inner, entry.path)
-            heapq.heappush(self._folders, place)
+            in_class = (folder.class_name, f"{inner}/") if folder.class_name else (name, "")
+            heapq.heappush(self._folders, _Entry(entry.is_symlink(), *in_class, entry.path))
         elif not _is_file(entry):
             self._ignored["broken link or device"] += 1
-        elif not name.lower().endswith(_ENDINGS):
-            self._ignored[_kind(name)] += 1
-        elif not folder.category:
-            self._loose += 1
+        elif not name.lower().endswith(_SUFFIXES):
+            self._ignored[Path(name).suffix.lower() or "without an extension"] += 1
+        elif not folder.class_name:
+            self._outside_classes += 1
         elif entry.is_symlink():
-            inner = folder.inner + name
-            self._file_links.append(_Place(True, folder.category, inner, entry.path))
-        elif self._seen.files and os.path.realpath(entry.path) in self._seen.files:
-            self._again.append(f"{folder.category}/{folder.inner}{name}")
+            self._file_links.append(
+                _Entry(is_link=True, class_name=folder.class_name, inner=inner, path=entry.path)
+            )
+        elif self._is_linked(entry):
+            self._duplicate_links.append(f"{folder.class_name}/{inner}")
         else:
-            self._images[folder.category].append(folder.inner + name)
+            self._images[folder.class_name].append(inner)
 
-    def _follow(self, link: _Place) -> None:
+    def _follow(self, link: _Entry) -> None:
         target = os.path.realpath(link.path)
-        if target in self._seen.files or self._was_listed(Path(target)):
-            self._again.append(_name(link))
+        if target in self._visited.linked_files or self._was_listed(Path(target)):
+            self._duplicate_links.append(link.name)
             return
-        self._seen.files.add(target)
-        self._images[link.category].append(link.inner)
+        self._visited.linked_files.add(target)
+        self._images[link.class_name].append(link.inner)
+
+    def _is_linked(self, entry: os.DirEntry[str]) -> bool:
+        linked_files = self._visited.linked_files
+        # Resolving a path is slow, and usually there are no links.
+        return bool(linked_files) and os.path.realpath(entry.path) in linked_files
 
     def _was_listed(self, target: Path) -> bool:
         return (
-            target.name.lower().endswith(_ENDINGS)
+            target.name.lower().endswith(_SUFFIXES)
             and not target.name.startswith(".")
-            and _identity(target.parent) in self._seen.folders
+            and _identify(target.parent) in self._visited.folders
         )
 
     def _unreadable(self, path: str, error: OSError) -> UserError:
         return UserError(
             f"--{self._flag}={self._root} cannot be read: {path}: {error.strerror}; "
-            "make it readable for you, or move it elsewhere"
+            "change its permissions, or move it elsewhere"
         )
 
 
-def _identity(path: str | Path) -> _Identity:
+def _identify(path: str | Path) -> _Identity:
     status = os.stat(path)  # noqa: PTH116
     return status.st_dev, status.st_ino
 
@@ -195,7 +233,7 @@ def _identity(path: str | Path) -> _Identity:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # A link to itself, or to where the user may not look.
+    except OSError:  # A link to itself, or to a folder that the user cannot open.
         return False
 
 
@@ -204,11 +242,3 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return entry.is_file()
     except OSError:
         return False
-
-
-def _kind(name: str) -> str:
-    return Path(name).suffix.lower() or "without an extension"
-
-
-def _name(place: _Place) -> str:
-    return f"{place.category}/{place.inner}"

@@ -1,4 +1,4 @@
-"""Names of folders to the labels that programs show."""
+"""Converts the names of class folders to the labels that programs show."""
 
 import logging
 import unicodedata
@@ -7,59 +7,60 @@ from collections.abc import Collection, Sequence
 
 from retrain.system.text import name_some
 
-# Control signs, halves of surrogate pairs (what Python makes of invalid names), line separators.
+# Control characters, surrogates (as in names that are not valid text), line and paragraph
+# separators.
 _NOT_IN_A_LINE = ("Cc", "Cs", "Zl", "Zp")
 
 
-def labels_of(names: Sequence[str]) -> tuple[str, ...]:
-    """Returns a label for each folder name: unique, not empty, and one line of valid Unicode.
+def make_labels(folders: Sequence[str]) -> tuple[str, ...]:
+    """Returns a label for each folder: unique, not empty, and a single line of valid Unicode.
 
-    A label is the name in lower case, with one space for each run of signs that are no letters or
-    digits. The original knew those of English alone; of all others it left no more than gaps. A
-    name of which this leaves nothing, or the same as of another name, is itself the label, and a
-    warning says so.
+    A label is the folder name in lower case, with every run of characters other than letters and
+    digits replaced by a space. TensorFlow's `retrain.py` does the same, but keeps only the letters
+    a to z. If this leaves nothing, or the same text as for another folder, the label is the name
+    itself and a warning is logged.
 
     Args:
-        names: of the folders, each different.
+        folders: Names of the folders, all different.
     """
-    plain = [_plain(name) for name in names]
-    uses = Counter(plain)
-    taken = {label for label, count in uses.items() if label and count == 1}
+    simplified = [_simplify(name) for name in folders]
+    uses = Counter(simplified)
+    unique = {label for label, count in uses.items() if label and count == 1}
     labels: list[str] = []
-    kept: list[str] = []
-    for name, label in zip(names, plain, strict=True):
-        if label not in taken:
-            label = _unique(_line(name), [*taken, *labels])
-            kept.append(name)
+    unchanged: list[str] = []
+    for name, label in zip(folders, simplified, strict=True):
+        if label not in unique:
+            label = _number_if_taken(_single_line(name), [*unique, *labels])
+            unchanged.append(name)
         labels.append(label)
-    if kept:
+    if unchanged:
         logging.warning(
-            "These folders keep their names as labels, because without signs and capital letters "
-            "nothing would be left of them, or the same as of another: %s.",
-            name_some(kept),
+            "Labels are the unchanged names of these folders, because the simplified names would "
+            "be empty or not unique: %s.",
+            name_some(unchanged),
         )
     return tuple(labels)
 
 
-def _plain(name: str) -> str:
+def _simplify(name: str) -> str:
     composed = unicodedata.normalize("NFC", name.lower())
-    return " ".join("".join(sign if _is_in_words(sign) else " " for sign in composed).split())
+    return " ".join("".join(c if _is_in_words(c) else " " for c in composed).split())
 
 
-def _is_in_words(sign: str) -> bool:
-    # Letters, marks, without which many scripts cannot be written, and numbers.
-    return unicodedata.category(sign)[0] in "LMN"
+def _is_in_words(character: str) -> bool:
+    # Letters, numbers, and marks, which many scripts cannot be written without.
+    return unicodedata.category(character)[0] in "LMN"
 
 
-def _line(name: str) -> str:
-    text = "".join("?" if unicodedata.category(sign) in _NOT_IN_A_LINE else sign for sign in name)
+def _single_line(name: str) -> str:
+    text = "".join("?" if unicodedata.category(c) in _NOT_IN_A_LINE else c for c in name)
     return unicodedata.normalize("NFC", text).strip() or "?"
 
 
-def _unique(label: str, others: Collection[str]) -> str:
+def _number_if_taken(label: str, taken: Collection[str]) -> str:
     result = label
     number = 1
-    while result in others:
+    while result in taken:
         number += 1
         result = f"{label} ({number})"
     return result

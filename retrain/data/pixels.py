@@ -1,8 +1,9 @@
-"""The bytes of an image to the pixels that a network sees: one meaning on every route.
+"""Decodes image files to the RGB pixels that a network sees.
 
-Training, labelling and serving call `decode`; `backbones/graph_preprocessing.py` states the same steps in
-TensorFlow's operations, for the exported graph, and is tested to agree with this file. Whoever
-changes what comes out here raises PREPROCESSING_VERSION, and all cached bottlenecks are recomputed.
+Training, labelling and serving all call `decode`, so an image has the same pixels on every route.
+`backbones/graph_pixels.py` implements the same steps with TensorFlow operations for the exported
+graph, and a test compares the two. Increase PREPROCESSING_VERSION with every change to the pixels:
+cached bottlenecks of older versions are then computed again.
 """
 
 import io
@@ -18,21 +19,23 @@ RESIZE_METHOD = "bilinear-antialias"
 
 _FILTER = Image.Resampling.BILINEAR
 
-# An image of more pixels is refused before it is decoded: a small file can unpack to gigabytes.
+# Larger images are refused before they are decoded: a small file can unpack to gigabytes.
 MAX_PIXELS = 200_000_000
 
-# What Pillow should try. Its other readers are slower, rarer, or start other programs.
+# The formats that Pillow tries. Its other readers are slow or rarely used, or start other programs.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
-# Of files that begin as those of ISO/IEC 14496-12 do, whose first box has their brands.
+# The formats of files that start with a box of type `ftyp` (ISO/IEC 14496-12).
 _BOXED_FORMATS = ("HEIF", "AVIF")
 _FIRST_BOX = b"ftyp"
 
+# What Pillow raises for damaged files.
 _DAMAGE = (
     *(OSError, ValueError, SyntaxError, struct.error, IndexError, MemoryError),
     *(EOFError, RuntimeError, Image.DecompressionBombError),
 )
 
-_TURNS = {
+# The transformation that brings an image with this Exif orientation upright.
+_TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -42,107 +45,116 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# Pillow's own check warns at one limit and raises at twice that; `_open` states ours once.
+# Pillow's own check has two limits, a warning and an error. `open_image` has one.
 Image.MAX_IMAGE_PIXELS = None
 
 
 class UnreadableImageError(Exception):
-    """The bytes are not an image that can be used; the message says why, without a file name."""
+    """The data is not a usable image. The message gives the reason, without a file name."""
 
 
 def decode(data: bytes, height: int, width: int) -> np.ndarray:
-    """Returns the image in `data`, upright, in colour, and resized to `height` x `width` pixels.
+    """Decodes an image file to upright RGB pixels, resized to `height` x `width`.
 
-    The steps, in their order, are those of `upright`, and then Pillow's bilinear filter, which
-    covers all source pixels when it shrinks, rows before columns. The aspect ratio is not kept, as
-    in the original.
+    The image is decoded by `decode_upright` and then resized by `resize`. The aspect ratio is not
+    preserved.
 
     Args:
-        data: the bytes of a JPEG, PNG, BMP, GIF (its first frame), WebP, HEIC or AVIF file.
-        height: of the result, in pixels.
-        width: of the result, in pixels.
+        data: Content of a JPEG, PNG, BMP, GIF, WebP, HEIC or AVIF file. Of an animation, the first
+            frame is used.
+        height: Height of the result in pixels.
+        width: Width of the result in pixels.
 
     Returns:
         uint8 [height, width, 3], RGB, 0 to 255.
 
     Raises:
-        UnreadableImageError: the data is of no such format, damaged, or of too many pixels.
+        UnreadableImageError: If the data has another format, is damaged or has too many pixels.
     """
-    return resize(upright(data, height, width), height, width)
+    return resize(decode_upright(data, height, width), height, width)
 
 
-def upright(data: bytes, height: int, width: int) -> Image.Image:
-    """Returns the image in `data`, turned as its Exif orientation says, in RGB.
+def decode_upright(data: bytes, min_height: int, min_width: int) -> Image.Image:
+    """Decodes an image file to RGB and rotates it according to its Exif orientation.
 
-    JPEG files are decoded at 1, 1/2, 1/4 or 1/8 of their size, the least that leaves a whole
-    multiple of each side asked for within it (the inverse cosine transform does it, in a fraction
-    of the time). The alpha channel and the low bytes of 16-bit samples are dropped.
+    The alpha channel and the low bytes of 16-bit samples are dropped. A JPEG file is decoded at
+    1/2, 1/4 or 1/8 of its size if both sides stay at least as long as requested, because that
+    takes a fraction of the time. Other files keep their size.
 
     Args:
-        data: the bytes of a file, as for `decode`.
-        height: that the image should have at least, in pixels, if it has.
-        width: that the image should have at least, in pixels, if it has.
+        data: Content of an image file, as for `decode`.
+        min_height: Height in pixels that a JPEG file is not reduced below.
+        min_width: Width in pixels that a JPEG file is not reduced below.
 
     Raises:
-        UnreadableImageError: as for `decode`.
+        UnreadableImageError: See `decode`.
     """
     image = open_image(data)
     try:
         orientation = _exif_orientation(image)
-        _shrink_while_decoding(image, height, width, turned=orientation >= 5)
+        _request_smaller_scale(image, min_height, min_width, swapped=orientation >= 5)
         rgb = _to_rgb(image)
     except _DAMAGE as error:
         raise UnreadableImageError(f"it is damaged ({_reason(error)})") from error
-    return rgb.transpose(_TURNS[orientation]) if orientation in _TURNS else rgb
+    if orientation in _TRANSPOSITIONS:
+        return rgb.transpose(_TRANSPOSITIONS[orientation])
+    return rgb
 
 
 def resize(
     rgb: Image.Image,
     height: int,
     width: int,
+    *,
     box: tuple[float, float, float, float] | None = None,
 ) -> np.ndarray:
-    """Returns an image, or what is in a box of it, as uint8 [height, width, 3], RGB.
+    """Resizes an image, or a part of it, with Pillow's bilinear filter.
+
+    When the filter shrinks an image, it averages over all source pixels (antialiasing).
 
     Args:
-        rgb: from `upright`.
-        height: of the result, in pixels.
-        width: of the result, in pixels.
-        box: left, upper, right and lower bound, in pixels of `rgb`; None for the whole.
+        rgb: RGB image.
+        height: Height of the result in pixels.
+        width: Width of the result in pixels.
+        box: Left, upper, right and lower bound of the part to resize, in pixels of `rgb`; None for
+            the whole image.
+
+    Returns:
+        uint8 [height, width, 3], RGB, 0 to 255.
     """
     left, upper, right, lower = box or (0, 0, rgb.width, rgb.height)
-    # In one call, some versions of Pillow begin with the columns of tall images; the result
-    # differs by one here and there, and would from what the graph computes.
+    # In a single call, some versions of Pillow resize the columns of tall images first. A few
+    # values would then differ by one from what the exported graph computes.
     rows = rgb.resize((width, rgb.height), _FILTER, (left, 0, right, rgb.height))
     return np.asarray(rows.resize((width, height), _FILTER, (0, upper, width, lower)))
 
 
 def normalise(pixels: np.ndarray, mean: Any, std: Any) -> np.ndarray:
-    """Returns `(pixels - mean) / std` as float32, of the same shape.
+    """Returns `(pixels - mean) / std` as float32, in the shape of `pixels`.
 
     Args:
         pixels: uint8 [..., 3], 0 to 255.
-        mean: a number, or one for each channel, in units of `pixels`.
-        std: a number, or one for each channel, in units of `pixels`.
+        mean: A number, or one number for each channel, in units of `pixels`.
+        std: A number, or one number for each channel, in units of `pixels`.
     """
     return look_up(pixels, normalised_levels(mean, std))
 
 
 def normalised_levels(mean: Any, std: Any) -> np.ndarray:
-    """Returns what `normalise` makes of 0 to 255 in each channel, float32 [256, 1 or 3]."""
+    """Returns the values that `normalise` maps 0 to 255 to, float32 [256, 1 or 3 channels]."""
     levels = np.arange(256, dtype=np.float32)[:, np.newaxis]
     return (levels - np.float32(mean)) / np.float32(std)
 
 
 def look_up(pixels: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Returns for each pixel what the table has for it: a fraction of the time of arithmetic.
+    """Replaces each pixel by its value in a table, which is much faster than arithmetic.
 
     Args:
         pixels: uint8 [..., 3], 0 to 255.
-        table: [256, 1] for all channels, or [256, 3] with a column for each.
+        table: [256, 1] for all channels, or [256, 3] with one column for each channel.
 
     Returns:
-        An array of the shape of `pixels` and the dtype of `table`.
+        An array with the shape of `pixels` and the dtype of `table`.
     """
     if (table == table[:, :1]).all():
         return np.take(table[:, 0], pixels)
@@ -150,15 +162,15 @@ def look_up(pixels: np.ndarray, table: np.ndarray) -> np.ndarray:
     return np.stack(channels, axis=-1)
 
 
-def open_image(data: bytes, most_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Returns the image in `data`, of which only the head was read.
+def open_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Opens an image file without decoding its pixels.
 
     Args:
-        data: the bytes of a file, as for `decode`.
-        most_pixels: that it may have.
+        data: Content of an image file, as for `decode`.
+        max_pixels: Maximum number of pixels in the image.
 
     Raises:
-        UnreadableImageError: as for `decode`.
+        UnreadableImageError: See `decode`.
     """
     if not data:
         raise UnreadableImageError("it is an empty file")
@@ -166,13 +178,13 @@ def open_image(data: bytes, most_pixels: int = MAX_PIXELS) -> Image.Image:
         image = Image.open(io.BytesIO(data), formats=_formats(data))
     except UnidentifiedImageError as error:
         raise UnreadableImageError(
-            "it is not a JPEG, PNG, BMP, GIF, WebP, HEIC or AVIF file, or its head is damaged"
+            "it is not a JPEG, PNG, BMP, GIF, WebP, HEIC or AVIF file, or its header is damaged"
         ) from error
     except _DAMAGE as error:
         raise UnreadableImageError(f"it is damaged ({_reason(error)})") from error
-    if math.prod(image.size) > most_pixels:
+    if math.prod(image.size) > max_pixels:
         raise UnreadableImageError(
-            f"it has {image.width} x {image.height} pixels, more than {most_pixels:,} in all"
+            f"it has {image.width} x {image.height} pixels, more than the maximum of {max_pixels:,}"
         )
     return image
 
@@ -182,33 +194,37 @@ def _formats(data: bytes) -> tuple[str, ...]:
         return _FORMATS
     import pillow_heif
 
-    # Images come turned from it, and without an orientation.
+    # pillow_heif returns upright images, and removes their orientation.
     pillow_heif.register_heif_opener()
     return _BOXED_FORMATS
 
 
 def _exif_orientation(image: Image.Image) -> int:
-    """Returns 1 to 8 as the Exif specification (CIPA DC-008, 4.6.5) numbers them, 1 where none.
+    """Returns the orientation, 1 to 8 (CIPA DC-008, 4.6.5); 1 if there is none.
 
-    `Image.getexif` would look into XMP too, which the graph's version of this cannot.
+    `Image.getexif` would also read XMP, which the exported graph cannot.
     """
     exif = Image.Exif()
     try:
         exif.load(image.info.get("exif", b""))
         orientation = exif.get(ExifTags.Base.Orientation, 1)
     except (OSError, ValueError, SyntaxError, struct.error, IndexError, TypeError, KeyError):
-        return 1  # A damaged Exif block does not damage the image.
-    return orientation if orientation in _TURNS else 1
+        return 1  # The pixels can be fine even if the Exif block is damaged.
+    return orientation if orientation in _TRANSPOSITIONS else 1
 
 
-def _shrink_while_decoding(image: Image.Image, height: int, width: int, turned: bool) -> None:
+def _request_smaller_scale(
+    image: Image.Image, min_height: int, min_width: int, *, swapped: bool
+) -> None:
+    """Makes Pillow decode a JPEG file at the smallest scale that is large enough."""
     if image.format in ("JPEG", "MPO"):
-        image.draft(None, (height, width) if turned else (width, height))
+        image.draft(None, (min_height, min_width) if swapped else (min_width, min_height))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
-        # Pillow clips 16-bit grey at 255 where its other modes, and TensorFlow, keep the high byte.
+        # Pillow clips 16-bit greyscale at 255. In its other modes, as in TensorFlow, the high byte
+        # is used.
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     return image.convert("RGB")
 

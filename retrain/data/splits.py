@@ -1,7 +1,8 @@
-"""Which part of the data an image belongs to: training, validation or test.
+"""Assigns images to the training, validation and test splits.
 
-An image's place between 0 and 100 comes from a hash of its name, so it stays in its part when
-other images are added, and when the folder moves. The formula is the original's.
+A hash of its name gives each image a number from 0 to 100, which determines the split. Images
+therefore stay in their split when others are added or the folder moves. The formula is that of
+TensorFlow's `retrain.py`.
 """
 
 import hashlib
@@ -22,69 +23,83 @@ TEST = "test"
 _LARGEST_REMAINDER = 2**27 - 1
 
 
-def shares_of(options: SplitOptions) -> "Shares":
-    """Returns the percentages of the image folder's images that each part is to get."""
-    return Shares(
-        0 if options.validation_dir else options.validation_percentage,
-        0 if options.test_dir else options.testing_percentage,
-    )
-
-
 @dataclass(frozen=True)
-class Shares:
-    """The percentages that two of the parts get; training gets the rest."""
+class SplitPercentages:
+    """The sizes of two splits in percent. All other images are in the training split.
+
+    Attributes:
+        validation: Percentage of images in the validation split, 0 to 100.
+        test: Percentage of images in the test split, 0 to 100.
+    """
 
     validation: float
     test: float
 
+    @classmethod
+    def from_options(cls, options: SplitOptions) -> "SplitPercentages":
+        """Returns the percentages for --image_dir. A split that has its own folder gets 0."""
+        return cls(
+            validation=0 if options.validation_dir else options.validation_percentage,
+            test=0 if options.test_dir else options.testing_percentage,
+        )
+
     @property
     def ranges(self) -> dict[str, tuple[float, float]]:
-        """The places that each part takes, from the first number up to, not including, the second.
-
-        A part that gets nothing is missing.
-        """
+        """The half-open range of percentage hashes of each split that is not empty."""
         end = self.validation + self.test
         ranges = {
             VALIDATION: (0.0, self.validation),
             TEST: (self.validation, end),
             TRAINING: (end, 100.0),
         }
-        return {part: (low, high) for part, (low, high) in ranges.items() if low < high}
+        return {split: (low, high) for split, (low, high) in ranges.items() if low < high}
+
+    def split_at(self, percentage_hash: float) -> str:
+        """Returns the split of an image with this percentage hash."""
+        if percentage_hash < self.validation:
+            return VALIDATION
+        if percentage_hash < self.test + self.validation:
+            return TEST
+        return TRAINING
 
 
 def check_options(options: SplitOptions) -> None:
-    """Raises UserError where the percentages are impossible or leave no training part."""
+    """Checks the percentages.
+
+    Raises:
+        UserError: If a percentage is invalid, or the training split would be empty.
+    """
     for flag in ("validation_percentage", "testing_percentage"):
         value = getattr(options, flag)
         if not 0 <= value <= 100:
-            raise UserError(f"--{flag} must be from 0 to 100, not {value}; 10 is usual")
-    shares = shares_of(options)
-    if shares.validation + shares.test >= 100:
+            raise UserError(f"--{flag}={value} must be from 0 to 100; the default is 10")
+    percentages = SplitPercentages.from_options(options)
+    if percentages.validation + percentages.test >= 100:
         raise UserError(
             f"--validation_percentage={options.validation_percentage} and "
-            f"--testing_percentage={options.testing_percentage} leave no images to train on; "
-            "their sum must be less than 100, 10 and 10 are usual"
+            f"--testing_percentage={options.testing_percentage} leave no images for training; "
+            "their sum must be less than 100; the default is 10 each"
         )
 
 
-def place(options: SplitOptions, folder: str, file: str) -> float:
-    """Returns where between 0 and 100 an image stands; its share of the range decides its part.
+def compute_percentage_hash(options: SplitOptions, folder: str, file: str) -> float:
+    """Hashes the name of an image to a number from 0 to 100.
 
-    Names that differ only after `_nohash_` stand in one place: they are images of one thing, and
-    a network tested on one of them should not have learned from another.
+    Text from `_nohash_` on is ignored. Names that differ only there mark photos of the same
+    object, which must not be in two splits.
 
     Args:
-        options: of the split.
-        folder: name of the class's folder.
-        file: path below that folder, with `/` between its parts.
+        options: Kind of hash, and the image folder as the user typed it.
+        folder: Name of the class folder.
+        file: Path relative to the class folder, with `/` as separator.
     """
     if options.split_by == "path":
         return _hash(
-            re.sub("_nohash_.*$", "", os.path.join(options.typed_image_dir, folder, file))  # noqa: PTH118 (the original's text to the letter)
+            re.sub("_nohash_.*$", "", os.path.join(options.typed_image_dir, folder, file))  # noqa: PTH118 (exactly the text that retrain.py hashes)
         )
-    inner, slash, name = file.rpartition("/")
-    text = f"{folder}/{inner}{slash}{name.partition('_nohash_')[0]}"
-    return _hash(unicodedata.normalize("NFC", text))  # macOS writes "é" as two characters.
+    parent, slash, name = file.rpartition("/")
+    text = f"{folder}/{parent}{slash}{name.partition('_nohash_')[0]}"
+    return _hash(unicodedata.normalize("NFC", text))  # macOS stores "é" as two characters.
 
 
 def _hash(text: str) -> float:
@@ -93,45 +108,41 @@ def _hash(text: str) -> float:
     return remainder * (100.0 / _LARGEST_REMAINDER)
 
 
-def assign(places: Sequence[float], shares: Shares) -> list[str]:
-    """Returns the part of each image of one class, with none of the parts left empty.
+def assign_splits(hashes: Sequence[float], percentages: SplitPercentages) -> list[str]:
+    """Assigns the images of one class to splits, so that no split with a percentage is empty.
 
-    The place decides, as in the original. In a small class that can leave a part without
-    images; then, in the order validation, test, training, each such part gets the images of
-    the place that is nearest to its range, from the largest part that stands in several places;
-    no more than half of that part. Only where every part stands in a single place, so that all
-    images there are of one thing, is one of them taken from the others.
+    The percentage hashes decide. In a small class they can leave splits empty. In the order
+    validation, test, training, each empty split then gets all images with the hash that is nearest
+    to its range. They are taken from the largest split that has several hashes, and are at most
+    half of it. If no split has several hashes, so that all images show the same object, a single
+    image is taken.
 
     Args:
-        places: from `place`, in a fixed order; at least 3.
-        shares: of the parts.
+        hashes: Percentage hashes of at least three images, in a fixed order.
+        percentages: Sizes of the splits.
     """
-    parts = [_part(place, shares) for place in places]
-    for part, (low, high) in shares.ranges.items():
-        if part not in parts:
-            for index in _nearest(low, high, places, parts):
-                parts[index] = part
-    return parts
+    assigned = [percentages.split_at(percentage_hash) for percentage_hash in hashes]
+    for split, (low, high) in percentages.ranges.items():
+        if split not in assigned:
+            for index in _nearest_images(low, high, hashes, assigned):
+                assigned[index] = split
+    return assigned
 
 
-def _part(place: float, shares: Shares) -> str:
-    if place < shares.validation:
-        return VALIDATION
-    if place < shares.test + shares.validation:
-        return TEST
-    return TRAINING
-
-
-def _nearest(low: float, high: float, places: Sequence[float], parts: Sequence[str]) -> list[int]:
-    """Returns the indices of the images to move to the part from `low` to `high`."""
-    donors = sorted({TRAINING, VALIDATION, TEST}, key=lambda part: (-parts.count(part), part))
-    for donor in donors:
+def _nearest_images(
+    low: float, high: float, hashes: Sequence[float], assigned: Sequence[str]
+) -> list[int]:
+    """Returns the indices of the images to move to the split with the range `low` to `high`."""
+    by_size = sorted(
+        (TRAINING, VALIDATION, TEST), key=lambda split: (-assigned.count(split), split)
+    )
+    for donor in by_size:
         groups: dict[float, list[int]] = defaultdict(list)
-        for index, part in enumerate(parts):
-            if part == donor:
-                groups[places[index]].append(index)
+        for index, split in enumerate(assigned):
+            if split == donor:
+                groups[hashes[index]].append(index)
         if len(groups) > 1:
-            half = parts.count(donor) / 2
-            movable = [place for place, group in groups.items() if len(group) <= half]
-            return groups[min(movable, key=lambda place: (max(low - place, place - high), place))]
-    return [index for index, part in enumerate(parts) if part == donors[0]][-1:]
+            half = assigned.count(donor) / 2
+            movable = [value for value, group in groups.items() if len(group) <= half]
+            return groups[min(movable, key=lambda value: (max(low - value, value - high), value))]
+    return [index for index, split in enumerate(assigned) if split == by_size[0]][-1:]

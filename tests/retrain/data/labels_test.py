@@ -1,17 +1,17 @@
-"""Every folder gets a label of its own that fits into a line."""
+"""Tests that every folder gets a unique label of a single line."""
 
 import logging
 
 from absl.testing import absltest, parameterized
 
-from retrain.data.labels import labels_of
+from retrain.data.labels import make_labels
 
 
 class LabelsTest(parameterized.TestCase):
-    def labels(self, *names: str) -> tuple[str, ...]:
-        """Returns the labels, where a warning is expected."""
+    def labels_with_warning(self, *names: str) -> tuple[str, ...]:
+        """Returns the labels and sets `self.warning`."""
         with self.assertLogs(level=logging.WARNING) as logs:
-            result = labels_of(names)
+            result = make_labels(names)
         self.warning = logs.output[0]
         return result
 
@@ -27,25 +27,26 @@ class LabelsTest(parameterized.TestCase):
         ("猫（黒）", "猫 黒"),
         ("0", "0"),
     )
-    def test_is_letters_and_digits_in_lower_case(self, name, label):
+    def test_labels_are_letters_and_digits_in_lower_case(self, name, label):
         with self.assertNoLogs():
-            self.assertEqual(labels_of([name]), (label,))
+            self.assertEqual(make_labels([name]), (label,))
 
-    def test_keeps_the_name_where_nothing_would_be_left(self):
-        self.assertEqual(self.labels("+", "🦊", "fox"), ("+", "🦊", "fox"))
+    def test_a_name_without_letters_and_digits_is_kept(self):
+        self.assertEqual(self.labels_with_warning("+", "🦊", "fox"), ("+", "🦊", "fox"))
         self.assertIn("+, 🦊.", self.warning)
 
-    def test_keeps_all_names_that_would_be_the_same(self):
+    def test_names_that_would_have_the_same_label_are_kept(self):
         self.assertEqual(
-            self.labels("Cat", "a-b", "a_b", "cat", "fox"), ("Cat", "a-b", "a_b", "cat", "fox")
+            self.labels_with_warning("Cat", "a-b", "a_b", "cat", "fox"),
+            ("Cat", "a-b", "a_b", "cat", "fox"),
         )
 
-    def test_keeps_signs_that_differ(self):
-        self.assertEqual(self.labels("+", "-", "c++", "c"), ("+", "-", "c++", "c"))
+    def test_names_that_differ_in_other_characters_are_kept(self):
+        self.assertEqual(self.labels_with_warning("+", "-", "c++", "c"), ("+", "-", "c++", "c"))
 
     @parameterized.parameters("\n", "\r", "\x0b", "\x1b", "\x85", "\u2028", "\u2029", "\udcff")
-    def test_replaces_what_breaks_a_line_or_is_invalid(self, sign):
-        (label,) = self.labels(f"+{sign}-")
+    def test_line_breaks_and_invalid_characters_are_replaced(self, character):
+        (label,) = self.labels_with_warning(f"+{character}-")
         self.assertEqual(label, "+?-")
         self.assertEqual(label.encode().decode().splitlines(), [label])
 
@@ -59,15 +60,15 @@ class LabelsTest(parameterized.TestCase):
         (["cat (2)", "cat\n", "cat", "cat\r"],),
         (["?", "\x01", "\x02", "? (2)"],),
     )
-    def test_labels_are_unique_also_where_names_have_to_be_changed(self, names):
-        labels = self.labels(*names)
+    def test_changed_names_are_unique(self, names):
+        labels = self.labels_with_warning(*names)
         self.assertLen(set(labels), len(names), labels)
         for label in labels:
             self.assertEqual(label, label.strip())
             self.assertLen(label.splitlines(), 1)
 
-    def test_names_only_a_few_in_the_warning(self):
-        self.labels(*"🐈🐕🐦🐎🐂🐟")
+    def test_the_warning_lists_a_few_names(self):
+        self.labels_with_warning(*"🐈🐕🐦🐎🐂🐟")
         self.assertIn("🐈, 🐕, 🐦, 🐎, 🐂 and 1 more", self.warning)
 
 

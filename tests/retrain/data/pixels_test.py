@@ -1,4 +1,4 @@
-"""Every kind of image that people have becomes the same upright RGB pixels, or is refused."""
+"""Tests that images of all formats are decoded to upright RGB pixels, or refused."""
 
 import io
 import struct
@@ -16,13 +16,13 @@ from retrain.data import pixels
 
 Colour = tuple[int, int, int]
 
-# Writes such files, too.
+# Pillow can then write HEIF files, too.
 register_heif_opener()
 
 RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (128, 128, 128)
 
-# The colours of the corners of a stored image, from the top left in reading order, that must be
-# shown as RED GREEN / BLUE GREY: the table of the Exif specification (CIPA DC-008, 4.6.5) inverted.
+# The corners of a stored image, in reading order, that decode to RED GREEN / BLUE GREY with this
+# orientation: the inverse of the table in the Exif specification (CIPA DC-008, 4.6.5).
 STORED_CORNERS = {
     1: (RED, GREEN, BLUE, GREY),
     2: (GREEN, RED, GREY, BLUE),
@@ -65,7 +65,7 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 def png(
     width: int, height: int, bits: int, colour_type: int, samples: bytes, extra: bytes = b""
 ) -> bytes:
-    """Returns a PNG file of one repeated pixel, `samples`; Pillow cannot write all kinds."""
+    """Returns a PNG file that repeats one pixel; Pillow cannot write all PNG formats."""
     head = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
     rows = (b"\0" + samples * width) * min(height, 10)
     return b"".join(
@@ -82,7 +82,7 @@ def png(
 class DecodeTest(parameterized.TestCase):
     def setUp(self):
         super().setUp()
-        # Pillow's warnings would stand among the messages to the user.
+        # Users would see Pillow's warnings.
         self.enter_context(warnings.catch_warnings())
         warnings.simplefilter("error")
 
@@ -95,7 +95,7 @@ class DecodeTest(parameterized.TestCase):
     @parameterized.product(
         orientation=tuple(range(1, 9)), file_format=("JPEG", "PNG", "WEBP", "HEIF", "AVIF")
     )
-    def test_shows_it_upright(self, orientation, file_format):
+    def test_applies_the_exif_orientation(self, orientation, file_format):
         width, height = (96, 64) if orientation < 5 else (64, 96)
         stored = corners(STORED_CORNERS[orientation], width, height)
         data = encoded(stored, file_format, exif=exif(orientation).tobytes(), quality=95)
@@ -106,7 +106,7 @@ class DecodeTest(parameterized.TestCase):
         np.testing.assert_allclose(shown, [RED, GREEN, BLUE, GREY], atol=20)
 
     @parameterized.parameters(0, 9, 65535)
-    def test_ignores_an_impossible_orientation(self, orientation):
+    def test_ignores_an_invalid_orientation(self, orientation):
         data = encoded(corners(STORED_CORNERS[1], 8, 8), "PNG", exif=exif(orientation))
         np.testing.assert_array_equal(pixels.decode(data, 8, 8)[0, 0], RED)
 
@@ -121,11 +121,11 @@ class DecodeTest(parameterized.TestCase):
         )
 
     @parameterized.parameters(True, False)
-    def test_webp(self, lossless):
+    def test_webp_file(self, lossless):
         data = encoded(Image.new("RGB", (9, 7), (200, 100, 50)), "WEBP", lossless=lossless)
         self.assert_colour(data, (200, 100, 50), tolerance=0 if lossless else 8)
 
-    def test_grey_jpeg(self):
+    def test_greyscale_jpeg(self):
         self.assert_colour(encoded(Image.new("L", (9, 7), 90), "JPEG"), (90, 90, 90), tolerance=1)
 
     def test_cmyk_jpeg(self):
@@ -144,7 +144,7 @@ class DecodeTest(parameterized.TestCase):
     def test_16_bit_grey_with_alpha(self):
         self.assert_colour(png(9, 7, 16, 4, b"\x9a\xff\x80\0"), (0x9A, 0x9A, 0x9A))
 
-    def test_black_and_white(self):
+    def test_black_and_white_file(self):
         self.assert_colour(encoded(Image.new("1", (9, 7), 1), "PNG"), (255, 255, 255))
 
     def test_transparency_is_dropped_and_not_blended(self):
@@ -153,7 +153,7 @@ class DecodeTest(parameterized.TestCase):
         )
         self.assert_colour(encoded(Image.new("LA", (9, 7), (90, 0)), "PNG"), (90, 90, 90))
 
-    def test_palette(self):
+    def test_palette_file(self):
         palette = chunk(b"PLTE", bytes((1, 2, 3, 200, 100, 50)))
         self.assert_colour(png(9, 7, 8, 3, b"\1", palette), (200, 100, 50))
 
@@ -161,54 +161,54 @@ class DecodeTest(parameterized.TestCase):
         palette = chunk(b"PLTE", bytes((1, 2, 3, 200, 100, 50))) + chunk(b"tRNS", b"\xff\0")
         self.assert_colour(png(9, 7, 8, 3, b"\1", palette), (200, 100, 50))
 
-    def test_moving_gif_gives_its_first_frame(self):
+    def test_animated_gif_decodes_to_its_first_frame(self):
         frames = [Image.new("RGB", (9, 7), colour) for colour in (RED, GREEN)]
         self.assert_colour(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]), RED)
 
-    def test_moving_webp_gives_its_first_frame(self):
+    def test_animated_webp_decodes_to_its_first_frame(self):
         frames = [Image.new("RGB", (9, 7), colour) for colour in (RED, GREEN)]
         data = encoded(
             frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True, duration=50
         )
         self.assert_colour(data, RED)
 
-    def test_several_images_in_a_jpeg_give_the_first(self):
+    def test_jpeg_with_several_images_decodes_to_the_first(self):
         frames = [Image.new("RGB", (16, 16), colour) for colour in (RED, GREEN)]
         data = encoded(frames[0], "MPO", save_all=True, append_images=frames[1:])
         self.assert_colour(data, RED, tolerance=3)
 
     @parameterized.parameters((1, 1), (1, 3000), (3000, 1), (20000, 2))
-    def test_any_shape(self, width, height):
+    def test_images_of_any_shape(self, width, height):
         for file_format in ("PNG", "JPEG"):
             data = encoded(Image.new("RGB", (width, height), GREY), file_format)
             self.assert_colour(data, GREY, tolerance=1)
 
-    def test_covers_all_pixels_when_it_shrinks(self):
+    def test_shrinking_averages_over_all_pixels(self):
         stripes = np.zeros((64, 64, 3), np.uint8)
         stripes[:, ::2] = 255
         result = pixels.decode(encoded(Image.fromarray(stripes), "PNG"), 8, 8).astype(int)
         np.testing.assert_allclose(result, 127, atol=6)
 
-    def test_gives_the_same_result_each_time(self):
+    def test_the_result_is_deterministic(self):
         data = encoded(noise(300, 200), "JPEG")
         np.testing.assert_array_equal(pixels.decode(data, 32, 32), pixels.decode(data, 32, 32))
 
     @parameterized.product(
-        # Of 40 columns and 30 rows: just enough for each scale, one too few, and one side too few.
+        # For 40 x 30 pixels: just large enough for each scale, and one pixel too small for it.
         size=[
             (320, 240), (319, 240), (320, 239), (160, 120), (159, 120), (80, 60), (80, 59),
             (40, 30), (39, 30), (2000, 60),
         ],
         orientation=[1, 6],
     )  # fmt: skip
-    def test_jpeg_is_decoded_at_the_smallest_scale_that_suffices(self, size, orientation):
+    def test_jpeg_is_decoded_at_the_smallest_scale_that_is_large_enough(self, size, orientation):
         width, height = size
         scale = max(s for s in (1, 2, 4, 8) if s == 1 or (width >= 40 * s and height >= 30 * s))
         stored = noise(width, height)
         if orientation == 6:
             stored = stored.transpose(Image.Transpose.ROTATE_90)
         data = encoded(stored, "JPEG", exif=exif(orientation))
-        # Pillow decodes at 1/scale, exactly, when it is asked for an image of this size.
+        # Pillow decodes at exactly 1/scale if this size is requested.
         scaled: Image.Image = Image.open(io.BytesIO(data))
         scaled.draft(None, (stored.width // scale, stored.height // scale))
         self.assertEqual(scaled.size, (-(-stored.width // scale), -(-stored.height // scale)))
@@ -230,35 +230,38 @@ class RefusalTest(parameterized.TestCase):
     @parameterized.parameters(
         b"A letter to my aunt", b"\0" * 1000, b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"%PDF-1.4"
     )
-    def test_what_is_no_image(self, data):
+    def test_data_that_is_not_an_image(self, data):
         self.assert_refused(data, "it is not a JPEG, PNG, BMP, .* file|it is damaged")
 
-    def test_other_kinds_of_image(self):
+    def test_unsupported_image_formats(self):
         for file_format in ("TIFF", "ICO", "PPM"):
             self.assert_refused(encoded(noise(32, 32), file_format), "it is not a JPEG, PNG")
 
     @parameterized.parameters("JPEG", "PNG", "WEBP", "BMP", "HEIF", "AVIF")
-    def test_file_of_which_the_second_half_is_missing(self, file_format):
+    def test_truncated_file(self, file_format):
         data = encoded(noise(64, 64), file_format)
-        self.assert_refused(data[: len(data) // 2], "it is damaged|its head is damaged")
+        self.assert_refused(data[: len(data) // 2], "it is damaged|its header is damaged")
 
     @parameterized.parameters("JPEG", "PNG", "BMP", "GIF", "WEBP", "HEIF", "AVIF")
-    def test_no_damage_raises_anything_else(self, file_format):
+    def test_damaged_files_raise_no_other_exception(self, file_format):
         data = encoded(noise(24, 24), file_format)
-        chance = np.random.default_rng(0)
+        rng = np.random.default_rng(0)
         for _ in range(300):
             damaged = bytearray(data)
-            for place in chance.integers(0, len(data), 4):
-                damaged[place] = chance.integers(256)
-            damaged = damaged[: chance.integers(1, len(data))]
+            for place in rng.integers(0, len(data), 4):
+                damaged[place] = rng.integers(256)
+            damaged = damaged[: rng.integers(1, len(data))]
             try:
                 self.assertEqual(pixels.decode(bytes(damaged), 8, 8).shape, (8, 8, 3))
             except pixels.UnreadableImageError as error:
                 self.assertNotIn("\n", str(error))
 
-    def test_too_many_pixels_are_refused_from_the_head(self):
-        # There is no data for these pixels: decoding would give another reason.
-        self.assert_refused(png(50_000, 50_000, 1, 0, b"\0"), "it has 50000 x 50000 pixels")
+    def test_too_many_pixels_are_refused_before_decoding(self):
+        # The file has no data for these pixels, so decoding it would fail for another reason.
+        self.assert_refused(
+            png(50_000, 50_000, 1, 0, b"\0"),
+            "it has 50000 x 50000 pixels, more than the maximum of 200,000,000",
+        )
 
     def test_too_many_pixels_in_a_jpeg(self):
         data = bytearray(encoded(noise(16, 16), "JPEG"))
@@ -266,30 +269,30 @@ class RefusalTest(parameterized.TestCase):
         data[head : head + 4] = struct.pack(">HH", 50_000, 60_000)
         self.assert_refused(bytes(data), "it has 60000 x 50000 pixels")
 
-    def test_a_wrong_extension_does_not_matter_as_names_are_not_seen(self):
+    def test_the_content_determines_the_format(self):
         data = encoded(Image.new("RGB", (9, 7), RED), "PNG")
         np.testing.assert_array_equal(pixels.decode(data, 1, 1), [[RED]])
 
 
 class NormaliseTest(absltest.TestCase):
-    def test_takes_mean_and_std_as_numbers(self):
+    def test_mean_and_std_can_be_numbers(self):
         result = pixels.normalise(np.array([[0, 127, 255]], np.uint8), 127, 128)
         self.assertEqual(result.dtype, np.float32)
         np.testing.assert_array_equal(result, np.array([[-127 / 128, 0, 1]], np.float32))
 
-    def test_takes_mean_and_std_for_each_channel(self):
+    def test_mean_and_std_can_differ_for_each_channel(self):
         image = np.full((2, 4, 4, 3), 100, np.uint8)
         result = pixels.normalise(image, [100, 50, 0], [1, 50, 10])
         self.assertEqual(result.shape, image.shape)
         np.testing.assert_array_equal(result[1, 3, 2], [0, 1, 10])
 
-    def test_is_the_arithmetic_to_the_last_bit(self):
+    def test_equals_the_formula_bit_for_bit(self):
         image = np.arange(3 * 256, dtype=np.int64).reshape(1, 256, 3).astype(np.uint8)
         for mean, std in (([123.68, 116.779, 103.939], [58.393, 57.12, 57.375]), (127.5, 127.5)):
             expected = (image.astype(np.float32) - np.float32(mean)) / np.float32(std)
             np.testing.assert_array_equal(pixels.normalise(image, mean, std), expected)
 
-    def test_leaves_its_input_alone(self):
+    def test_does_not_change_its_input(self):
         image = np.full((2, 2, 3), 9, np.uint8)
         pixels.normalise(image, 1, 1)
         np.testing.assert_array_equal(image, np.full((2, 2, 3), 9))

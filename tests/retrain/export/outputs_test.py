@@ -53,7 +53,9 @@ class WriteTest(OutputsTestCase):
         ]
         images = tuple(ImageFile(path, 0, TEST, None) for path in paths)
         tested = Part(images, np.zeros((count, 1, 2), np.float16), np.zeros(count, np.int64))
-        dataset = Dataset(folder, ("a",), ("a",), (), splits.shares_of(SplitOptions()))
+        dataset = Dataset(
+            folder, ("a",), ("a",), (), splits.SplitPercentages.from_options(SplitOptions())
+        )
         parts = {TEST: tested, VALIDATION: _NONE, TRAINING: _NONE}
         return Bottlenecks(dataset, "float32", parts, 0, {})
 

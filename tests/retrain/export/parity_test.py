@@ -30,7 +30,7 @@ class ParityTestCase(parameterized.TestCase):
         rng = np.random.default_rng(0)
         noise = rng.integers(0, 256, (count, 8, 8, 3), np.uint8)
         return [
-            sample_classifier.save(self.folder, image, f"{prefix}{n:03}.png", (8, 8))
+            sample_classifier.save(self.folder, image, f"{prefix}{n:03}.png", size=(8, 8))
             for n, image in enumerate(noise)
         ]
 
@@ -39,8 +39,8 @@ class DrawTest(ParityTestCase):
     def features(self, **counts: int) -> Bottlenecks:
         self.paths = {name: self.draw_images(count, name) for name, count in counts.items()}
         parts = {split: _part(self.paths[split], split) for split in counts}
-        shares = splits.shares_of(SplitOptions())
-        dataset = Dataset(self.folder, ("a",), ("a",), (), shares)
+        percentages = splits.SplitPercentages.from_options(SplitOptions())
+        dataset = Dataset(self.folder, ("a",), ("a",), (), percentages)
         return Bottlenecks(dataset, "float32", parts, 0, {})
 
     def test_it_takes_the_held_out_images_and_no_others_where_there_are_enough(self):

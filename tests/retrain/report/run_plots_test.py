@@ -63,7 +63,11 @@ class DrawnRunTest(absltest.TestCase):
         )
         nothing = Part((), np.zeros((0, 1, 2), np.float16), np.zeros(0, np.int64))
         dataset = Dataset(
-            self.folder, _LABELS, _LABELS, self.images, splits.shares_of(SplitOptions())
+            self.folder,
+            _LABELS,
+            _LABELS,
+            self.images,
+            splits.SplitPercentages.from_options(SplitOptions()),
         )
         measures = Measures((0.5, 0.75, 0.7), (1.0, 0.5, 0.8))
         changes.setdefault("course", TrainingHistory((0.01, 0.1, 1), measures, measures, 0.1))
@@ -112,8 +116,8 @@ class DrawnRunTest(absltest.TestCase):
         for image in self.images:
             data = image.path.read_bytes()
             digest = hashlib.sha256(data).digest()
-            for variant in distortions.variants(
-                data, digest, range(2), _SIDE, _SIDE, config.distortions
+            for variant in distortions.decode_variants(
+                data, range(2), config.distortions, digest=digest, height=_SIDE, width=_SIDE
             ):
                 self.assert_shows(self.drawn(), variant)
 
@@ -124,7 +128,9 @@ class DrawnRunTest(absltest.TestCase):
         for image in self.images:
             data = image.path.read_bytes()
             digest = hashlib.sha256(data).digest()
-            (variant,) = distortions.variants(data, digest, [1], _SIDE, _SIDE, fresh)
+            (variant,) = distortions.decode_variants(
+                data, [1], fresh, digest=digest, height=_SIDE, width=_SIDE
+            )
             self.assert_shows(self.drawn(), variant)
 
     def test_how_the_network_learned_is_drawn_also_where_it_was_left_out(self):

@@ -9,7 +9,7 @@ from absl.testing import absltest
 from retrain.bottlenecks.compute import Bottlenecks, Part
 from retrain.config import DistortionOptions, HeadOptions, TrainingConfig
 from retrain.data.dataset import Dataset, ImageFile
-from retrain.data.splits import TEST, TRAINING, VALIDATION, Shares
+from retrain.data.splits import TEST, TRAINING, VALIDATION, SplitPercentages
 from retrain.export.formats import Written
 from retrain.export.parity import Checked, Difference
 from retrain.report import text_report
@@ -37,7 +37,7 @@ def _dataset(*counts: int) -> Dataset:
         for class_id, count in enumerate(counts)
         for i in range(count)
     )
-    return Dataset(Path("/p"), _LABELS, ("Cat", "Dog"), images, Shares(10, 10))
+    return Dataset(Path("/p"), _LABELS, ("Cat", "Dog"), images, SplitPercentages(10, 10))
 
 
 class ReportTest(absltest.TestCase):

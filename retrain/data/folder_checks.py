@@ -1,0 +1,132 @@
+"""Checks the folders of a data set, and reports what is not used."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from retrain.data import folders
+from retrain.data.folders import Listing
+from retrain.errors import UserError
+from retrain.system.text import name_some
+
+# One for each split.
+MIN_IMAGES = 3
+_FEW_IMAGES = 20
+
+# Extensions of images that cannot be read. Users can miss these images.
+_UNSUPPORTED = (".tif", ".tiff", ".jfif", ".jxl", ".svg", ".psd", ".dng")
+_SPLIT_NAMES = {
+    *("train", "training", "val", "valid", "validation", "test", "testing", "dev", "eval")
+}
+
+
+def check_classes(image_dir: Path, listing: Listing) -> None:
+    """Checks that the image folder has at least two classes with enough images.
+
+    Raises:
+        UserError: If it does not.
+    """
+    flag = f"--image_dir={image_dir}"
+    expected = "each class needs a sub-folder with its images"
+    if listing.outside_classes:
+        expected += f" ({listing.outside_classes:,} images are directly in the folder)"
+    if not listing.images:
+        only = ""
+        if listing.ignored and not listing.outside_classes:
+            only = f", only {_counts_by_kind(listing.ignored)}"
+        extensions = ", ".join(folders.EXTENSIONS)
+        raise UserError(f"{flag} has no sub-folder with images ({extensions}){only}; {expected}")
+    names = list(listing.images)
+    nested = all("/" in file for files in listing.images.values() for file in files)
+    if nested and len(names) > 1 and {name.lower() for name in names} <= _SPLIT_NAMES:
+        raise UserError(
+            f"{flag} is already split into {name_some(names)}; use the training folder as "
+            "--image_dir and the others as --validation_dir and --test_dir"
+        )
+    if len(names) == 1:
+        hint = f"; if its sub-folders are the classes, use --image_dir={image_dir / names[0]}"
+        raise UserError(
+            f"{flag} has only one class with images, {names[0]}, but needs at least two; "
+            f"{expected}{hint if nested else ''}"
+        )
+    small = [name for name, files in listing.images.items() if len(files) < MIN_IMAGES]
+    if small:
+        raise UserError(
+            f"{flag} has fewer than {MIN_IMAGES} images in: {_name_with_counts(small, listing)}; "
+            "add images to these folders, or remove them"
+        )
+
+
+def check_split_folder(flag: str, root: Path, listing: Listing, *, classes: Sequence[str]) -> None:
+    """Checks that a folder of validation or test images has classes of the image folder.
+
+    Args:
+        flag: Name of the flag, "validation_dir" or "test_dir".
+        root: The folder.
+        listing: Its content.
+        classes: Names of the class folders in the image folder.
+
+    Raises:
+        UserError: If it has other classes, or no images.
+    """
+    unknown = [name for name in listing.images if name not in classes]
+    if unknown:
+        raise UserError(
+            f"--{flag}={root} has classes that --image_dir does not have: {name_some(unknown)}; "
+            f"use the folder names of --image_dir: {name_some(classes)}"
+        )
+    if not listing.images:
+        raise UserError(
+            f"--{flag}={root} has no images in sub-folders that are named like those of "
+            f"--image_dir: {name_some(classes)}; add images, or omit the flag"
+        )
+
+
+def warn_of_small_classes(listing: Listing) -> None:
+    """Warns if classes have too few images to expect a good accuracy."""
+    small = [name for name, files in listing.images.items() if len(files) < _FEW_IMAGES]
+    if small:
+        logging.warning(
+            "Classes with fewer than %d images limit the accuracy: %s.",
+            _FEW_IMAGES,
+            _name_with_counts(small, listing),
+        )
+
+
+def report_ignored(listings: Sequence[Listing]) -> None:
+    """Logs the files and folders that are not used, and why."""
+    ignored = sum((listing.ignored for listing in listings), Counter[str]())
+    unsupported = Counter({kind: ignored.pop(kind) for kind in _UNSUPPORTED if kind in ignored})
+    if unsupported:
+        logging.warning(
+            "Ignored images in formats that this program cannot read: %s. Convert them to JPEG or "
+            "PNG to use them.",
+            _counts_by_kind(unsupported),
+        )
+    if ignored:
+        files = _count(ignored.total(), "file that is not an image", "files that are not images")
+        logging.info("Ignored %s: %s.", files, _counts_by_kind(ignored))
+    outside = sum(listing.outside_classes for listing in listings)
+    if outside:
+        images = _count(outside, "image that is", "images that are")
+        logging.warning("Ignored %s not in the folder of a class.", images)
+    duplicates = [name for listing in listings for name in listing.duplicate_links]
+    if duplicates:
+        logging.warning("Ignored links to images that are used already: %s.", name_some(duplicates))
+    empty = [name for listing in listings for name in listing.empty_folders]
+    if empty:
+        logging.warning("Ignored folders without images: %s.", name_some(empty))
+
+
+def _name_with_counts(names: Iterable[str], listing: Listing) -> str:
+    return name_some(f"{name} ({len(listing.images[name])})" for name in names)
+
+
+def _counts_by_kind(counts: Mapping[str, int]) -> str:
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return name_some(f"{count} {kind}" for kind, count in ordered)
+
+
+def _count(count: int, singular: str, plural: str) -> str:
+    return f"{count:,} {singular if count == 1 else plural}"
