@@ -157,7 +157,7 @@ class MistakesTest(ConvertTestCase):
         folder = self.folder / "thesis"
         folder.mkdir()
         (folder / "chapter.txt").touch()
-        self.assert_refused("chapter.txt, which would be lost", f"--saved_model_dir={folder}")
+        self.assert_refused("chapter.txt, which would be deleted", f"--saved_model_dir={folder}")
 
     def test_another_number_of_labels(self):
         labels = self.folder / "labels.txt"

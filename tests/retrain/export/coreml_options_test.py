@@ -38,7 +38,7 @@ class CheckTest(parameterized.TestCase):
     def test_a_folder_of_something_else(self):
         (self.folder / "x.mlpackage").mkdir()
         (self.folder / "x.mlpackage" / "diary.txt").touch()
-        self.assert_refused("diary.txt.*would be lost", "x.mlpackage")
+        self.assert_refused("diary.txt.*would be deleted", "x.mlpackage")
 
     def test_an_older_package(self):
         (self.folder / "x.mlpackage" / "Data").mkdir(parents=True)

@@ -1,0 +1,127 @@
+"""Hidden folders for unfinished files, which later runs remove after a run was killed."""
+
+import contextlib
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+
+from retrain.system.exchange import ExchangeUnsupportedError, exchange
+from retrain.system.locks import try_lock
+
+_PREFIX = ".retrain-unfinished-"
+_LOCK = "lock"
+
+
+class Workspace:
+    """A new hidden folder, on the same file system as the files to be written.
+
+    A file in it stays locked as long as this process lives. A later run in the same parent folder
+    removes all workspaces whose lock is free. On a file system without locks it removes none,
+    because they can be in use.
+
+    Attributes:
+        umask: Permission bits that new files and folders do not get here. They are measured with a
+            new folder, because reading the umask with `os.umask` changes it for all threads.
+    """
+
+    def __init__(self, parent: Path) -> None:
+        """Makes the folder and removes those of killed runs.
+
+        Args:
+            parent: An existing folder.
+
+        Raises:
+            OSError: If the parent folder cannot be written.
+        """
+        _remove_abandoned(parent)
+        self._path, self._lock = _make(parent)
+        self._count = 0
+        try:
+            self.umask = _measure_umask(self._path)
+        except BaseException:
+            self.remove()
+            raise
+
+    def new_path(self, name: str) -> Path:
+        """Returns an unused path that ends in `name`, in a folder of its own."""
+        self._count += 1
+        folder = self._path / str(self._count)
+        make_private_folder(folder)
+        return folder / name
+
+    def can_exchange(self) -> bool:
+        """Returns whether the file system can exchange two folders in one step."""
+        try:
+            exchange(self.new_path("").parent, self.new_path("").parent)
+        except ExchangeUnsupportedError:
+            return False
+        return True
+
+    def remove(self) -> None:
+        """Removes the folder and everything in it."""
+        os.close(self._lock)
+        _remove(self._path)
+
+
+def make_private_folder(path: Path) -> None:
+    """Makes a folder that this user can write and others cannot, whatever the umask."""
+    path.mkdir()
+    # The bit that makes new files inherit the group of the folder is kept.
+    path.chmod(0o700 | (path.stat().st_mode & stat.S_ISGID))
+
+
+def _measure_umask(folder: Path) -> int:
+    probe = folder / "probe"
+    probe.mkdir(0o777)
+    umask = 0o777 & ~probe.stat().st_mode
+    probe.rmdir()
+    return umask
+
+
+def _make(parent: Path) -> tuple[Path, int]:
+    """Returns the path of a new folder and the descriptor of the locked file in it."""
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        with contextlib.ExitStack() as cleanup:
+            cleanup.callback(_remove, path)
+            # Until the file is locked, another run can take the folder for an abandoned one.
+            with contextlib.suppress(FileNotFoundError):
+                lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+                cleanup.callback(os.close, lock)
+                if try_lock(lock) and (path / _LOCK).exists():
+                    cleanup.pop_all()
+                    return path, lock
+
+
+def _remove_abandoned(parent: Path) -> None:
+    workspaces = []
+    with contextlib.suppress(PermissionError), os.scandir(parent) as entries:
+        workspaces = [Path(entry.path) for entry in entries if entry.name.startswith(_PREFIX)]
+    for workspace in workspaces:
+        with contextlib.suppress(OSError):
+            _remove_if_abandoned(workspace)
+
+
+def _remove_if_abandoned(workspace: Path) -> None:
+    try:
+        lock = os.open(workspace / _LOCK, os.O_RDWR)
+    except FileNotFoundError:
+        workspace.rmdir()  # Fails if it is not empty, since it is not known what it is.
+        return
+    try:
+        if try_lock(lock, without_locks=False):
+            _remove(workspace)
+    finally:
+        os.close(lock)
+
+
+def _remove(workspace: Path) -> None:
+    """Removes the lock last, so that another run can finish the removal if this one is killed."""
+    with contextlib.suppress(OSError):
+        for entry in workspace.iterdir():
+            if entry.name != _LOCK:
+                shutil.rmtree(entry, ignore_errors=True)
+        (workspace / _LOCK).unlink(missing_ok=True)
+        workspace.rmdir()
