@@ -1,9 +1,13 @@
-"""The commands of docs/recipes.md do what they say, in their order, on small data.
+"""The commands of docs/recipes.md work, in their order, on small data.
 
-They are run as they stand in the page, but for these changes: what is in /tmp and in ~ is in a
-folder of the test's own; --epochs is 1; MNIST is three drawn shapes; the two networks that take
-minutes are a small one; and what would be downloaded, weights, the Inception archive and the module
-of TensorFlow Hub, is made here with numbers at random, whose files may differ (--min_agreement=0).
+The commands run as the page has them, except that
+
+- a temporary folder replaces /tmp and ~,
+- --epochs is 1,
+- three drawn shapes replace MNIST,
+- a small network replaces the two networks that take minutes, and
+- what would be downloaded (weights, the Inception archive, the TensorFlow Hub module) is made here
+  with random weights. Exported files can differ with these, so --min_agreement is 0.
 """
 
 import json
@@ -26,7 +30,7 @@ _PROGRAMS = {
     "//tools:convert": "tools/convert.py",
     "//tools:train_keras": "tools/train_keras.py",
 }
-# In place of networks that take minutes; benchmarks/architectures.py runs those.
+# Replaces networks that take minutes. tests/benchmarks/architectures.py runs those.
 _SMALL = "mobilenet_0.25_128"
 _LARGE = re.compile(r"(?<=--architecture=)(inception_v3|vgg16)\b")
 _HUB = "https://tfhub.dev"
@@ -46,7 +50,7 @@ class RecipesTest(absltest.TestCase):
         self.models = self.home / ".keras" / "models"
         self.models.mkdir(parents=True)
         (self.home / ".keras" / "datasets").mkdir()
-        drawn_shapes.write_arrays(self.home / ".keras" / "datasets" / "mnist.npz")
+        drawn_shapes.write_npz(self.home / ".keras" / "datasets" / "mnist.npz")
         archive = old_graphs.inception(side=299, width=64)
         old_graphs.write(self.home / "imagenet" / "classify_image_graph_def.pb", archive)
         module = tiny_modules.write_trainable(self.home / "module", 224)
@@ -54,7 +58,7 @@ class RecipesTest(absltest.TestCase):
         files = {f"{_MODULE}?tf-hub-format=compressed": packed}
         self.hub = self.enter_context(file_server.serving(files))
 
-    def test_each_command_in_its_order(self):
+    def test_commands_run_in_order(self):
         programs = []
         for command in _commands():
             with self.subTest(command):
@@ -63,37 +67,37 @@ class RecipesTest(absltest.TestCase):
         self.assertEqual([path for path, _ in self.hub.asked], list(self.hub.files))
 
     def follow(self, command: str) -> str | None:
-        """Runs a command; returns the name of its program, where it is one of the project's."""
+        """Runs a command; returns the target if it is a program of the project."""
         moved = command.replace("/tmp/", f"{self.home}/").replace(_HUB, self.hub.url)
         match = _RUN.fullmatch(moved)
         if match is None:
-            # Bazel gives tests links to files; what is copied must be files.
+            # Bazel gives tests links to files, and links must not be copied.
             subprocess.run(["sh", "-ec", moved.replace("cp -r ", "cp -rL ")], check=True)
             return None
         program, arguments = match.groups()
         arguments = re.sub(r"--epochs=\d+", "--epochs=1", _LARGE.sub(_SMALL, arguments))
         given = _expanded(arguments)
-        done = self.run_program(program, *self.where_not_said(program, given), *given)
+        done = self.run_program(program, *self.default_flags(program, given), *given)
         self.check(program, given, done)
         return program
 
-    def where_not_said(self, program: str, given: list[str]) -> list[str]:
-        """Returns flags that go before those of the page, which win over them."""
+    def default_flags(self, program: str, given: list[str]) -> list[str]:
+        """Returns flags that precede those of the page, which override them."""
         flags = []
         if program in ("//retrain", "//tools:train_keras"):
             flags += [f"--bottleneck_dir={self.home}/cache"]
             self.make_weights(_value("architecture", given))
         if program == "//retrain":
             flags += [f"--summaries_dir={self.home}/logs"]
-            # Networks at random make much of how an image is decoded.
+            # The outputs of random networks depend strongly on how an image is decoded.
             flags += ["--min_agreement=0"]
         return flags
 
     def make_weights(self, name: str) -> None:
-        """Puts the weights of a network of Keras's where Keras keeps those that it downloads."""
+        """Writes random weights of a network to the folder for downloads of Keras."""
         application = ARCHITECTURES.get(name)
         if application:
-            file = self.models / application.file
+            file = self.models / application.file_name
             if not file.exists():
                 keras_weights_files.write_old(file, keras_weights_files.network(name))
 
@@ -133,14 +137,14 @@ class RecipesTest(absltest.TestCase):
 
 
 def _expanded(arguments: str) -> list[str]:
-    """Returns the arguments as a shell hands them over."""
+    """Returns the arguments after expansion by a shell."""
     return subprocess.check_output(
         ["sh", "-ec", f"printf '%s\\n' {arguments}"], text=True
     ).splitlines()
 
 
 def _value(flag: str, given: list[str]) -> str:
-    """Returns what was given for a flag, or nothing."""
+    """Returns the value of a flag, or an empty string."""
     found = [text for text in given if text.startswith(f"--{flag}=")]
     return found[-1].partition("=")[2] if found else ""
 

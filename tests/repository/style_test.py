@@ -1,4 +1,4 @@
-"""The sources pass the linter, the formatter and the type checker, as pyproject.toml sets them."""
+"""The sources pass the linter, the formatter and the type checker, configured in pyproject.toml."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from absl.testing import absltest
 class StyleTest(absltest.TestCase):
     def setUp(self):
         super().setUp()
-        # Bazel starts a test in a copy of the workspace that has what BUILD lists as its data.
+        # Bazel starts a test in a copy of the workspace that contains the data that BUILD lists.
         self.sources = sorted(str(path) for path in Path().rglob("*.py"))
 
     def check(self, *command: str, advice: str = "") -> None:

@@ -1,9 +1,9 @@
 import SwiftUI
 import UIKit
 
-/// The system's camera, for one photo.
+/// Takes one photo with the camera of the system.
 struct Camera: UIViewControllerRepresentable {
-    static var isThere: Bool { UIImagePickerController.isSourceTypeAvailable(.camera) }
+    static var isAvailable: Bool { UIImagePickerController.isSourceTypeAvailable(.camera) }
 
     let onPhoto: (UIImage) -> Void
     @Environment(\.dismiss) private var dismiss

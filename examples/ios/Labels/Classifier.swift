@@ -3,7 +3,7 @@ import ImageIO
 import UIKit
 import Vision
 
-struct Answer: Identifiable {
+struct Prediction: Identifiable {
     let label: String
     let confidence: Float
 
@@ -16,13 +16,13 @@ enum ClassifierError: LocalizedError {
 
     var errorDescription: String? {
         switch self {
-        case .noModel: return "There is no Classifier.mlpackage in the app; see README.md."
-        case .noPixels: return "This picture cannot be read."
+        case .noModel: return "The app contains no Classifier.mlpackage; see README.md."
+        case .noPixels: return "This image cannot be read."
         }
     }
 }
 
-/// The model that retrain wrote.
+/// Labels images with the model that retrain wrote.
 struct Classifier {
     private let model: VNCoreMLModel
 
@@ -34,19 +34,19 @@ struct Classifier {
         model = try VNCoreMLModel(for: MLModel(contentsOf: url))
     }
 
-    /// Returns the labels that fit best, the best first.
-    func answers(for picture: UIImage, count: Int = 3) throws -> [Answer] {
-        guard let pixels = picture.cgImage else { throw ClassifierError.noPixels }
+    /// Returns the `count` best labels, best first.
+    func predictions(for image: UIImage, count: Int = 3) throws -> [Prediction] {
+        guard let pixels = image.cgImage else { throw ClassifierError.noPixels }
         let request = VNCoreMLRequest(model: model)
-        // As in training: the whole picture, whatever its shape.
+        // As in training, scales the whole image to a square instead of cropping it.
         request.imageCropAndScaleOption = .scaleFill
-        let orientation = CGImagePropertyOrientation(picture.imageOrientation)
+        let orientation = CGImagePropertyOrientation(image.imageOrientation)
         try VNImageRequestHandler(cgImage: pixels, orientation: orientation).perform([request])
-        let found = request.results as? [VNClassificationObservation] ?? []
-        return found
+        let observations = request.results as? [VNClassificationObservation] ?? []
+        return observations
             .sorted { $0.confidence > $1.confidence }
             .prefix(count)
-            .map { Answer(label: $0.identifier, confidence: $0.confidence) }
+            .map { Prediction(label: $0.identifier, confidence: $0.confidence) }
     }
 }
 

@@ -3,20 +3,20 @@ import SwiftUI
 
 struct ContentView: View {
     @State private var picked: PhotosPickerItem?
-    @State private var picture: UIImage?
-    @State private var answers: [Answer] = []
+    @State private var image: UIImage?
+    @State private var predictions: [Prediction] = []
     @State private var problem: String?
-    @State private var takesPhoto = false
+    @State private var showsCamera = false
 
     var body: some View {
         NavigationStack {
             List {
-                if let picture {
-                    Image(uiImage: picture).resizable().scaledToFit()
+                if let image {
+                    Image(uiImage: image).resizable().scaledToFit()
                 }
-                ForEach(answers) { answer in
-                    LabeledContent(answer.label) {
-                        Text(answer.confidence, format: .percent.precision(.fractionLength(1)))
+                ForEach(predictions) { prediction in
+                    LabeledContent(prediction.label) {
+                        Text(prediction.confidence, format: .percent.precision(.fractionLength(1)))
                     }
                 }
                 if let problem {
@@ -28,12 +28,12 @@ struct ContentView: View {
                 ToolbarItemGroup(placement: .bottomBar) {
                     PhotosPicker("Choose a photo", selection: $picked, matching: .images)
                     Spacer()
-                    Button("Take a photo") { takesPhoto = true }
-                        .disabled(!Camera.isThere)
+                    Button("Take a photo") { showsCamera = true }
+                        .disabled(!Camera.isAvailable)
                 }
             }
         }
-        .fullScreenCover(isPresented: $takesPhoto) {
+        .fullScreenCover(isPresented: $showsCamera) {
             Camera { label($0) }.ignoresSafeArea()
         }
         .onChange(of: picked) { item in
@@ -52,12 +52,12 @@ struct ContentView: View {
     }
 
     private func label(_ new: UIImage) {
-        picture = new
-        answers = []
+        image = new
+        predictions = []
         problem = nil
         Task {
             do {
-                answers = try await Task.detached { try Classifier().answers(for: new) }.value
+                predictions = try await Task.detached { try Classifier().predictions(for: new) }.value
             } catch {
                 problem = error.localizedDescription
             }
