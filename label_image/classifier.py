@@ -2,55 +2,44 @@
 
 import dataclasses
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from label_image import labels_file, runtimes
+from label_image import labels_file
+from retrain.backbones import registry
 from retrain.data import pixels
 from retrain.errors import UserError
-from retrain.runtimes.graph_session import GraphError
+from retrain.runtimes import classifier_file
+from retrain.runtimes.runtime import ModelError, NetworkOverrides
+from retrain.system.batches import batches
 from retrain.system.threads import parallel_map
 
-# What the original took where nothing is known of a graph with pixels as its input.
+# Height and width for a graph that takes pixels and does not say which, as in the original program.
 _USUAL_SIZE = 299
-_USUAL_MEAN = (0.0, 0.0, 0.0)
-_USUAL_STD = (255.0, 255.0, 255.0)
 
 Source = Path | bytes
 
 
 @dataclasses.dataclass(frozen=True)
-class Overrides:
-    """What the user says of a classifier; it wins over what the file says of itself.
+class Overrides(NetworkOverrides):
+    """What the user says about a classifier. It wins over what the file says.
 
     Attributes:
-        labels_file: one label a line, in the order of the output.
-        input_layer: the tensor to feed, with or without `:0`.
-        output_layer: the tensor of the scores, with or without `:0`.
-        height: of the pixels to feed.
-        width: of the pixels to feed.
-        mean: that is subtracted from each of them, 0 to 255.
-        std: that they are divided by then.
+        labels_file: File with one label per line, in the order of the scores.
     """
 
     labels_file: Path | None = None
-    input_layer: str | None = None
-    output_layer: str | None = None
-    height: int | None = None
-    width: int | None = None
-    mean: float | None = None
-    std: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """The answer for one image.
+    """The labels of one image.
 
     Attributes:
-        source: the image, as it was given.
-        ranked: every label with its score from 0 to 1, the best first.
+        source: The image as the caller gave it.
+        ranked: All labels with their scores, 0 to 1, the best first.
     """
 
     source: Source
@@ -59,11 +48,11 @@ class Prediction:
 
 @dataclasses.dataclass(frozen=True)
 class UnreadableImage:
-    """An image that could not be read.
+    """An image that cannot be labelled.
 
     Attributes:
-        source: the image, as it was given.
-        reason: why it cannot be read.
+        source: The image as the caller gave it.
+        reason: Reason why it cannot be read.
     """
 
     source: Source
@@ -71,55 +60,59 @@ class UnreadableImage:
 
 
 class Classifier:
-    """A classifier that is ready for any number of images."""
+    """A classifier that is ready to label images in any number of threads.
+
+    Attributes:
+        labels: Labels in the order of the network's outputs.
+    """
 
     def __init__(self, graph: Path, overrides: Overrides = Overrides()) -> None:
-        """Loads the file `graph`.
+        """Loads a classifier.
+
+        Args:
+            graph: Frozen graph or TFLite file.
+            overrides: What the user says about it.
 
         Raises:
-            UserError: the file, or what is said of it, cannot be used; the message says why.
+            UserError: If the file or the overrides cannot be used.
         """
-        self._runtime = runtimes.load(graph, overrides.input_layer, overrides.output_layer)
-        described = self._runtime.description
-        self.labels = _labels(graph, overrides.labels_file, described.labels)
-        self._height = overrides.height or described.height or _USUAL_SIZE
-        self._width = overrides.width or described.width or _USUAL_SIZE
-        self._mean = _chosen(overrides.mean, described.mean or _USUAL_MEAN)
-        self._std = _chosen(overrides.std, described.std or _USUAL_STD)
-        self._swap_channels = described.channel_order == "BGR"
+        self._runtime = classifier_file.load(graph, registry.find_bundled, overrides)
+        description = self._runtime.description
+        self.labels = _resolve_labels(graph, overrides.labels_file, description.labels)
+        self._height = overrides.height or description.height or _USUAL_SIZE
+        self._width = overrides.width or description.width or _USUAL_SIZE
 
     def classify(self, sources: Iterable[Source]) -> Iterator[Prediction | UnreadableImage]:
-        """Yields the answer for each image, in their order.
-
-        Memory does not grow with their number.
+        """Yields the result for each image, in order. Memory does not grow with their number.
 
         Args:
-            sources: paths of files, or the bytes of files.
+            sources: Paths or contents of image files.
 
         Raises:
-            UserError: the network does not take images of this size, or has another number of
-                outputs than there are labels.
+            UserError: If the network does not take images of this size, or the number of its
+                outputs is not the number of labels.
         """
-        batches = _batches(sources, self._runtime.batch_size)
-        answers = parallel_map(self._classify_batch, batches, self._runtime.workers)
-        return chain.from_iterable(answers)
+        results = parallel_map(
+            self._classify_batch,
+            batches(sources, self._runtime.batch_size),
+            self._runtime.workers,
+        )
+        return chain.from_iterable(results)
 
     def classify_one(self, source: Source) -> Prediction | UnreadableImage:
-        """Returns the answer for one image, worked out in the thread that asks.
-
-        Any number of threads may ask at the same time.
+        """Returns the result for one image, computed in the calling thread.
 
         Args:
-            source: path of a file, or the bytes of one.
+            source: Path or content of an image file.
 
         Raises:
-            UserError: as of `classify`.
+            UserError: As for `classify`.
         """
-        (answer,) = self._classify_batch([source])
-        return answer
+        (result,) = self._classify_batch([source])
+        return result
 
     def _classify_batch(self, sources: list[Source]) -> list[Prediction | UnreadableImage]:
-        if self._runtime.takes_files:
+        if not self._runtime.takes_pixels:
             return [self._classify_file(source) for source in sources]
         decoded = [self._decode(source) for source in sources]
         readable = [image for image in decoded if isinstance(image, np.ndarray)]
@@ -131,10 +124,10 @@ class Classifier:
 
     def _classify_file(self, source: Source) -> Prediction | UnreadableImage:
         try:
-            return self._prediction(source, self._runtime.classify_file(_read(source)))
+            return self._prediction(source, self._runtime.run_file(_read(source)))
         except OSError as error:
             return UnreadableImage(source, error.strerror or str(error))
-        except GraphError as error:
+        except ModelError as error:
             return UnreadableImage(source, f"the graph cannot decode it ({error})")
 
     def _decode(self, source: Source) -> np.ndarray | UnreadableImage:
@@ -146,11 +139,9 @@ class Classifier:
             return UnreadableImage(source, str(error))
 
     def _classify_pixels(self, images: np.ndarray) -> np.ndarray:
-        if self._swap_channels:
-            images = images[..., ::-1]
         try:
-            return self._runtime.classify_pixels(pixels.normalise(images, self._mean, self._std))
-        except GraphError as error:
+            return self._runtime.run(images)
+        except ModelError as error:
             raise UserError(
                 f"the graph does not take images of {self._height} x {self._width} pixels "
                 f"({error}); set --input_height and --input_width, or another --input_layer"
@@ -167,32 +158,25 @@ class Classifier:
         return Prediction(source, tuple((self.labels[i], float(scores[i])) for i in order))
 
 
-def _labels(graph: Path, file: Path | None, described: tuple[str, ...] | None) -> tuple[str, ...]:
+def _resolve_labels(
+    graph: Path, file: Path | None, described: tuple[str, ...] | None
+) -> tuple[str, ...]:
+    """Returns the labels in the user's file or, without one, those that the graph describes."""
     if file is None:
         if described is None:
             raise UserError(
-                f"--labels is needed: the graph {graph} does not say what its outputs mean; "
-                "give a file with one label a line"
+                f"--labels is needed: the graph {graph} does not contain labels; give a file with "
+                "one label per line"
             )
         return described
     labels = labels_file.read(file)
     if described is not None and len(described) != len(labels):
         raise UserError(
             f"--labels={file} has {len(labels)} labels, but the graph {graph} has "
-            f"{len(described)} outputs; leave the flag out, the graph knows its labels"
+            f"{len(described)} outputs; leave the flag out, since the graph contains its labels"
         )
     return labels
 
 
-def _chosen(number: float | None, described: tuple[float, float, float]) -> tuple[float, ...]:
-    return described if number is None else (number,) * 3
-
-
 def _read(source: Source) -> bytes:
     return source if isinstance(source, bytes) else source.read_bytes()
-
-
-def _batches(sources: Iterable[Source], size: int) -> Iterator[list[Source]]:
-    remaining = iter(sources)
-    while batch := list(islice(remaining, size)):
-        yield batch

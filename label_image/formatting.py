@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import TypedDict
 
 from label_image.classifier import Prediction, UnreadableImage
-from retrain.system.console import one_line
+from retrain.system.text import one_line
 
 # Digits after the point of a score in JSON.
 _SCORE_DIGITS = 6

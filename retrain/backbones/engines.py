@@ -1,19 +1,18 @@
-"""Programs that run a backbone: LiteRT and TensorFlow, in several precisions."""
+"""Engines: LiteRT and TensorFlow run a backbone, in several precisions."""
 
 import hashlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
-
-import numpy as np
 
 from retrain.backbones.backbone import Backbone
-from retrain.data.pixels import look_up, normalise, normalised_levels
 from retrain.errors import UserError
+from retrain.metadata import GRAPH_BOTTLENECK, GRAPH_PIXELS_INPUT
 from retrain.runtimes.graph_session import GraphSession
-from retrain.runtimes.litert import LiteRTModel
-from retrain.system.threads import processors
+from retrain.runtimes.litert import LiteRTModel, LiteRTRuntime
+from retrain.runtimes.preprocessing import Preprocessing
+from retrain.runtimes.runtime import Runtime
+from retrain.runtimes.session_graph import SessionRuntime
 
 AUTO = "auto"
 INT8 = "int8"
@@ -23,64 +22,48 @@ TENSORFLOW = "tensorflow"
 NAMES = (AUTO, INT8, BFLOAT16, FLOAT32, TENSORFLOW)
 
 _PROCESSOR_FLAGS = Path("/proc/cpuinfo")
-# Other processors know the format too, but are not faster with it.
+# Other processors support bfloat16, too, but are not faster with it.
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
-# It is oneDNN within TensorFlow that calculates with it; this turns oneDNN off.
+# Turns off oneDNN, the part of TensorFlow that computes in bfloat16.
 _ONEDNN_SWITCH = "TF_ENABLE_ONEDNN_OPTS"
 
-_INT8 = np.iinfo(np.int8)
-
-
-class Runner(Protocol):
-    """A network that is loaded, and may be run by any number of threads.
-
-    Attributes:
-        batch_size: how many images a thread should give at a time.
-        workers: how many threads keep it busy, decoding included.
-    """
-
-    batch_size: int
-    workers: int
-
-    def features(self, pixels: np.ndarray) -> np.ndarray:
-        """Returns float32 [N, feature_width] for uint8 [N, height, width, 3], RGB."""
-
-    def close(self) -> None:
-        """Frees its memory; it cannot be run any more."""
+_TENSORFLOW_BATCH_SIZE = 16
 
 
 class Engine:
-    """A way to run a backbone, loaded when it is needed. A context manager, which closes it.
+    """A way to run a backbone, which is loaded when it is needed. A context manager.
 
     Attributes:
-        name: one of NAMES, never AUTO.
-        recipe: all of it that decides features, for their key in the cache.
+        name: One of NAMES except AUTO.
+        recipe: Everything about the engine that affects features, for their key in the cache.
     """
 
-    def __init__(self, name: str, recipe: Mapping[str, str], make: Callable[[], Runner]) -> None:
+    def __init__(
+        self, name: str, recipe: Mapping[str, str], load_runtime: Callable[[], Runtime]
+    ) -> None:
         """Loads nothing.
 
         Args:
-            name: one of NAMES, never AUTO.
-            recipe: all of it that decides features.
-            make: loads the network.
+            name: One of NAMES except AUTO.
+            recipe: Everything about the engine that affects features.
+            load_runtime: Function that loads the network.
         """
         self.name = name
         self.recipe = recipe
-        self._make = make
-        self._runner: Runner | None = None
+        self._load_runtime = load_runtime
+        self._runtime: Runtime | None = None
 
-    def load(self) -> Runner:
-        """Makes it ready, the first time."""
-        if self._runner is None:
-            self._runner = self._make()
-        return self._runner
+    def load(self) -> Runtime:
+        """Returns the network, whose values are features. Loads it if necessary."""
+        if self._runtime is None:
+            self._runtime = self._load_runtime()
+        return self._runtime
 
     def close(self) -> None:
-        """Frees the memory of what was loaded; another `load` loads it again."""
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            runner.close()
+        """Frees the memory of the network. `load` can load it again."""
+        runtime, self._runtime = self._runtime, None
+        if runtime is not None:
+            runtime.close()
 
     def __enter__(self) -> "Engine":
         return self
@@ -89,14 +72,15 @@ class Engine:
         self.close()
 
 
-def chosen(name: str) -> str:
-    """Returns the name of the engine to use: where `name` is AUTO, the fastest that loses nothing.
+def resolve(name: str) -> str:
+    """Returns the name of the engine to use: for AUTO, the fastest that costs no accuracy.
 
-    Heads that were trained on bfloat16 features were as good on float32 ones as heads that were
-    trained on those, int8 ones were not: tests/benchmarks/README.md has the numbers.
+    Heads that were trained on bfloat16 features were as accurate on float32 features as heads that
+    were trained on float32 features. Heads for int8 features were not. The measurements are in
+    tests/benchmarks/README.md.
 
     Raises:
-        UserError: there is no such engine, or not on this machine.
+        UserError: If there is no such engine, or not on this machine.
     """
     if name not in NAMES:
         raise UserError(f"--engine={name} is not known; choose one of: {', '.join(NAMES)}")
@@ -109,52 +93,60 @@ def chosen(name: str) -> str:
 
 
 def check(name: str, backbone: Backbone) -> None:
-    """Raises UserError where the user named an engine that cannot run `backbone`.
+    """Raises UserError if the user chose an engine that cannot run the backbone.
 
-    AUTO takes TensorFlow for one that LiteRT does not run.
+    AUTO falls back to TensorFlow for a backbone that LiteRT cannot run.
     """
     if name in (FLOAT32, INT8) and backbone.tflite_file is None:
         others = [other for other in NAMES if other not in (FLOAT32, INT8)]
         raise UserError(
-            f"--engine={name} cannot run {backbone.name}, which has operations that TFLite has "
-            f"not; choose one of: {', '.join(others)}"
+            f"--engine={name} cannot run {backbone.name}, since TFLite does not support all of its "
+            f"operations; choose one of: {', '.join(others)}"
         )
 
 
-def exact(name: str) -> str:
-    """Returns the engine for the images that a classifier is tested with.
+def for_testing(name: str) -> str:
+    """Returns the name of the engine that computes the features of test images.
 
-    A head that learned from bfloat16 features is exported with a float32 backbone, so that it is
-    tested with one, too.
+    A head that was trained on bfloat16 features is exported with a float32 backbone. It is
+    therefore tested with one, too.
     """
     return FLOAT32 if name == BFLOAT16 else name
 
 
-def engine(name: str, backbone: Backbone, quantised: bytes | None = None) -> Engine:
-    """Returns a way to run `backbone`.
+def create(name: str, backbone: Backbone, *, int8_network: bytes | None = None) -> Engine:
+    """Returns an engine for a backbone.
 
     Args:
-        name: from `chosen`.
-        backbone: the network.
-        quantised: for INT8, the network as `quantise` made it.
+        name: Result of `resolve`.
+        backbone: The network.
+        int8_network: Result of `quantise.to_int8`, for INT8.
     """
     recipe = {"backbone": backbone.fingerprint, "precision": name}
+    preprocessing = Preprocessing.of(backbone)
     if name == INT8:
-        assert quantised is not None
-        recipe["network"] = hashlib.sha256(quantised).hexdigest()
-        return Engine(name, recipe, lambda: _LiteRTRunner(backbone, quantised))
+        assert int8_network is not None
+        recipe["network"] = hashlib.sha256(int8_network).hexdigest()
+        return Engine(name, recipe, lambda: LiteRTRuntime(LiteRTModel(int8_network), preprocessing))
     if name == FLOAT32 and backbone.tflite_file:
-        return Engine(name, recipe, lambda: _LiteRTRunner(backbone, backbone.read_tflite()))
-    return Engine(name, recipe, lambda: _TensorFlowRunner(backbone, bfloat16=name == BFLOAT16))
+        return Engine(
+            name, recipe, lambda: LiteRTRuntime(LiteRTModel(backbone.read_tflite()), preprocessing)
+        )
 
+    def load_tensorflow() -> Runtime:
+        return SessionRuntime(
+            GraphSession(backbone.graph_file.read_bytes(), bfloat16=name == BFLOAT16),
+            GRAPH_BOTTLENECK,
+            pixels_input=GRAPH_PIXELS_INPUT,
+            preprocessing=preprocessing,
+            batch_size=_TENSORFLOW_BATCH_SIZE,
+        )
 
-def quantise_pixels(pixels: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
-    """Returns float numbers as the int8 ones that stand for them, of the same shape."""
-    numbers = np.rint(pixels / np.float32(scale)) + zero_point
-    return np.clip(numbers, _INT8.min, _INT8.max).astype(np.int8)
+    return Engine(name, recipe, load_tensorflow)
 
 
 def _missing_for_bfloat16() -> str | None:
+    """Returns what this machine lacks for bfloat16, or None if it lacks nothing."""
     if os.environ.get(_ONEDNN_SWITCH, "").lower() in ("0", "false"):
         return f"oneDNN, which {_ONEDNN_SWITCH}={os.environ[_ONEDNN_SWITCH]} turns off"
     try:
@@ -163,60 +155,12 @@ def _missing_for_bfloat16() -> str | None:
         flags = set()
     if flags & _BFLOAT16_FLAGS:
         return None
-    return "a processor that calculates with it, which this one does not"
+    return "a processor with bfloat16 instructions, which this one does not have"
 
 
-class _LiteRTRunner:
-    """LiteRT; decoding overlaps by itself, and larger batches gain nothing."""
-
-    batch_size = 1
-
-    def __init__(self, backbone: Backbone, flatbuffer: bytes) -> None:
-        self.workers = processors()
-        self._backbone = backbone
-        self._model = LiteRTModel(flatbuffer)
-        into = self._model.input
-        self._levels = normalised_levels(backbone.mean, backbone.std)
-        if into.dtype == np.int8:
-            self._levels = quantise_pixels(self._levels, into.scale, into.zero_point)
-
-    def features(self, pixels: np.ndarray) -> np.ndarray:
-        """Returns float32 [N, feature_width] for uint8 [N, height, width, 3], RGB."""
-        inputs = look_up(_in_order(pixels, self._backbone), self._levels)
-        return np.concatenate([self._run(image[np.newaxis]) for image in inputs])
-
-    def close(self) -> None:
-        """Frees its memory; it cannot be run any more."""
-        del self._model
-
-    def _run(self, image: np.ndarray) -> np.ndarray:
-        out = self._model.output
-        numbers = self._model.run(image)
-        if out.dtype == np.int8:
-            return (numbers.astype(np.float32) - out.zero_point) * np.float32(out.scale)
-        return numbers
+chosen, exact, Runner = resolve, for_testing, Runtime  # MIGRATION
 
 
-class _TensorFlowRunner:
-    """TensorFlow, on a GPU where it was built for one and finds it."""
-
-    batch_size = 16
-
-    def __init__(self, backbone: Backbone, bfloat16: bool) -> None:
-        self.workers = processors()
-        self._backbone = backbone
-        self._session = GraphSession(backbone.graph_file.read_bytes(), bfloat16=bfloat16)
-
-    def features(self, pixels: np.ndarray) -> np.ndarray:
-        """Returns float32 [N, feature_width] for uint8 [N, height, width, 3], RGB."""
-        pixels = _in_order(pixels, self._backbone)
-        feeds = {"input:0": normalise(pixels, self._backbone.mean, self._backbone.std)}
-        return self._session.run("bottleneck:0", feeds)
-
-    def close(self) -> None:
-        """Frees its memory; it cannot be run any more."""
-        self._session.close()
-
-
-def _in_order(pixels: np.ndarray, backbone: Backbone) -> np.ndarray:
-    return pixels[..., ::-1] if backbone.channel_order == "BGR" else pixels
+def engine(name: str, backbone: Backbone, quantised: bytes | None = None) -> Engine:  # MIGRATION
+    """Old name."""
+    return create(name, backbone, int8_network=quantised)

@@ -1,4 +1,4 @@
-"""The backbones that `--architecture`, `--tfhub_module` and `--model_dir` can name."""
+"""Selects the backbone that `--architecture`, `--tfhub_module` or `--model_dir` names."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,45 +16,53 @@ from retrain.errors import UserError
 
 DEFAULT = efficientnet_lite0.NAME
 
-# Those that come with the program, in the order in which the help lists them.
-_LOADERS: dict[str, Callable[[], Backbone]] = {
+# The help lists the names in this order.
+_BUNDLED: dict[str, Callable[[], Backbone]] = {
     efficientnet_lite0.NAME: efficientnet_lite0.load,
 }
 
-_OF_GRAPHS = ("input_layer", "bottleneck_layer")
-_OF_FILES = ("input_height", "input_width", "input_mean", "input_std")
+_GRAPH_OPTIONS = ("input_layer", "bottleneck_layer")
+_INPUT_OPTIONS = ("input_height", "input_width", "input_mean", "input_std")
 
 
 def bundled_names() -> tuple[str, ...]:
-    """Returns what `load` knows, the default first: the backbones that come with the program."""
-    return tuple(_LOADERS)
+    """Returns the names of the backbones that are bundled with the program, the default first."""
+    return tuple(_BUNDLED)
 
 
 def architecture_names() -> tuple[str, ...]:
-    """Returns the names for `--architecture`, the default first, and a pattern for many."""
-    return (*_LOADERS, *keras_architectures.NAMES, keras_architectures.MOBILENET_PATTERN)
+    """Returns the values of `--architecture`, the default first.
+
+    The last one is a pattern that stands for all MobileNets of version 1.
+    """
+    return (*_BUNDLED, *keras_architectures.NAMES, keras_architectures.MOBILENET_PATTERN)
 
 
 def load(name: str) -> Backbone:
-    """Returns the backbone of that name, which comes with the program.
+    """Returns a bundled backbone.
 
     Raises:
-        UserError: there is none.
+        UserError: If there is no bundled backbone of that name.
     """
-    if name not in _LOADERS:
+    if name not in _BUNDLED:
         raise _unknown(name)
-    return _LOADERS[name]()
+    return _BUNDLED[name]()
+
+
+def find_bundled(name: str) -> Backbone | None:
+    """Returns a bundled backbone, or None if there is none of that name."""
+    return _BUNDLED[name]() if name in _BUNDLED else None
 
 
 def resolve(options: BackboneOptions, cache_dir: Path) -> Backbone:
-    """Returns the backbone that the options describe.
+    """Returns the backbone that the options name.
 
     Args:
-        options: which one.
-        cache_dir: where one that has to be converted is kept.
+        options: Which network to load.
+        cache_dir: Folder of the cache, where converted networks are kept.
 
     Raises:
-        UserError: there is none, or it cannot be had or used.
+        UserError: If the options contradict each other, or if the network cannot be found or used.
     """
     _check(options)
     if options.tfhub_module:
@@ -62,11 +70,11 @@ def resolve(options: BackboneOptions, cache_dir: Path) -> Backbone:
     if options.model_dir:
         return frozen_graph.load(options, cache_dir)
     name = options.architecture
-    if name in _LOADERS:
+    if name in _BUNDLED:
         if options.weights:
             raise UserError(
-                f"--weights={options.weights} is for networks of Keras's, but "
-                f"--architecture={name} comes with its weights; leave one out"
+                f"--weights={options.weights} is for Keras networks, but --architecture={name} has "
+                "its own weights; use only one of the two flags"
             )
         return load(name)
     if not keras_applications.is_known(name):
@@ -75,33 +83,36 @@ def resolve(options: BackboneOptions, cache_dir: Path) -> Backbone:
 
 
 def _check(options: BackboneOptions) -> None:
-    """Raises UserError where options contradict one another."""
+    """Raises UserError if options contradict each other."""
     name = options.architecture
     if options.weights and (options.model_dir or options.tfhub_module):
+        other = "--model_dir" if options.model_dir else "--tfhub_module"
         raise UserError(
-            f"--weights={options.weights} is for networks of Keras's, which --architecture names; "
-            "leave it out, or --model_dir and --tfhub_module"
+            f"--weights={options.weights} is for Keras networks, which --architecture names; use "
+            f"only one of --weights and {other}"
         )
     if options.tfhub_module and (options.model_dir or name != DEFAULT):
         other = "--model_dir" if options.model_dir else f"--architecture={name}"
         raise UserError(
-            f"--tfhub_module={options.tfhub_module} is a network, and so is {other}; leave one out"
+            f"--tfhub_module={options.tfhub_module} names a network, and so does {other}; use only "
+            "one of the two flags"
         )
     if options.model_dir and name not in (DEFAULT, *frozen_graph.ARCHITECTURES):
         raise UserError(
-            f"--model_dir={options.model_dir} is for frozen graphs, of which there is none of "
-            f"--architecture={name}; leave one out"
+            f"--model_dir={options.model_dir} is for frozen graphs, which do not exist for "
+            f"--architecture={name}; use only one of the two flags"
         )
-    for flag in _OF_GRAPHS:
+    for flag in _GRAPH_OPTIONS:
         if getattr(options, flag) is not None and not options.model_dir:
             raise UserError(
-                f"--{flag} is for the graph that --model_dir names, which is missing; leave it out"
+                f"--{flag} needs --model_dir, which names the graph with the layer; set it, or "
+                f"leave out --{flag}"
             )
-    for flag in _OF_FILES:
+    for flag in _INPUT_OPTIONS:
         if getattr(options, flag) is not None and not (options.model_dir or options.tfhub_module):
             raise UserError(
-                f"--{flag} is for networks that --model_dir or --tfhub_module names; "
-                f"--architecture={name} knows it"
+                f"--{flag} needs --model_dir or --tfhub_module, since --architecture={name} "
+                f"defines its own input; leave out --{flag}"
             )
 
 

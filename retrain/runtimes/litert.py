@@ -1,57 +1,78 @@
-"""Runs TFLite files in LiteRT, which loads in a tenth of a second."""
+"""Runs TFLite networks in LiteRT, which loads in a tenth of a second."""
 
 import threading
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from retrain.runtimes.preprocessing import Preprocessing
+from retrain.runtimes.runtime import NO_DESCRIPTION, Description, ModelError, Runtime
 from retrain.system.console import quiet_native_libraries
-
-
-class LiteRTError(Exception):
-    """The file is not a network that LiteRT runs; the message is its first line."""
+from retrain.system.text import first_line
 
 
 class Tensor(NamedTuple):
-    """What goes in, or comes out.
+    """The input or the output of a network, of real numbers or of quantised ones.
+
+    A quantised number stands for `(number - zero_point) * scale`:
+    https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec
 
     Attributes:
-        shape: as the file states it, with the number of images first.
-        dtype: of its numbers.
-        scale: of quantised numbers, whose value is `(number - zero_point) * scale`; 0 for others.
-        zero_point: the quantised number that stands for 0.
+        shape: Shape as the file states it, with the number of images first.
+        dtype: Type of the numbers: float32, or uint8 or int8 for quantised ones.
+        scale: Difference between the values of successive quantised numbers; 0 if the file does not
+            say, which means 1.
+        zero_point: Quantised number that stands for 0.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype
-    scale: float
-    zero_point: int
+    scale: float = 0.0
+    zero_point: int = 0
+
+    @property
+    def step(self) -> float:
+        """Difference between the values of successive quantised numbers."""
+        return self.scale or 1.0
+
+    def quantise(self, values: np.ndarray) -> np.ndarray:
+        """Returns float32 values as numbers of this tensor, in the same shape."""
+        if self.dtype == np.float32:
+            return values
+        limits = np.iinfo(self.dtype)
+        numbers = np.rint(values / np.float32(self.step)) + self.zero_point
+        return np.clip(numbers, limits.min, limits.max).astype(self.dtype)
+
+    def dequantise(self, numbers: np.ndarray) -> np.ndarray:
+        """Returns numbers of this tensor as float32 values, in the same shape."""
+        if self.dtype == np.float32:
+            return numbers
+        return (numbers.astype(np.float32) - self.zero_point) * np.float32(self.step)
 
 
 class LiteRTModel:
-    """A network of one input and one output, which any number of threads may run.
+    """A network with one input and one output, ready to run in any number of threads.
 
-    Interpreters have one thread each, and there are as many as there were calls at the same time:
-    two images on two processors are done sooner than one image on both, twice.
+    Each interpreter uses one thread, and there are as many interpreters as simultaneous calls. Two
+    processors finish two images sooner this way than if both worked on one image after the other.
 
     Attributes:
-        input: what it takes.
-        output: what it gives.
+        input: Description of the input.
+        output: Description of the output.
     """
 
     def __init__(self, flatbuffer: bytes) -> None:
-        """Reads the network.
+        """Loads the content of a TFLite file.
 
         Raises:
-            LiteRTError: it is none, has operations that LiteRT has not, or several inputs or
-                outputs.
+            ModelError: If LiteRT cannot run it, or it has several inputs or outputs.
         """
         self._flatbuffer = flatbuffer
         self._lock = threading.Lock()
         interpreter = self._new_interpreter()
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
         if len(inputs) != 1 or len(outputs) != 1:
-            raise LiteRTError(
+            raise ModelError(
                 f"it has {len(inputs)} inputs and {len(outputs)} outputs instead of one of each"
             )
         self.input, self.output = _tensor(inputs[0]), _tensor(outputs[0])
@@ -59,7 +80,11 @@ class LiteRTModel:
         self._idle = [interpreter]
 
     def run(self, value: np.ndarray) -> np.ndarray:
-        """Returns the output for `value`, each of the shape and dtype that the file states."""
+        """Returns the output for `value`. Both have the shape and dtype that the file states.
+
+        Raises:
+            ModelError: If LiteRT cannot compute it.
+        """
         with self._lock:
             interpreter = self._idle.pop() if self._idle else None
         interpreter = interpreter or self._new_interpreter()
@@ -68,7 +93,7 @@ class LiteRTModel:
             interpreter.invoke()
             return interpreter.get_tensor(self._output_index)
         except (ValueError, RuntimeError) as error:
-            raise LiteRTError(_first_line(error)) from error
+            raise ModelError(first_line(error)) from error
         finally:
             with self._lock:
                 self._idle.append(interpreter)
@@ -81,8 +106,42 @@ class LiteRTModel:
                 interpreter = Interpreter(model_content=self._flatbuffer, num_threads=1)
                 interpreter.allocate_tensors()
             except (ValueError, RuntimeError) as error:
-                raise LiteRTError(_first_line(error)) from error
+                raise ModelError(first_line(error)) from error
         return interpreter
+
+
+class LiteRTRuntime(Runtime):
+    """Runs a network that takes one image at a time; larger batches would gain nothing."""
+
+    def __init__(
+        self,
+        model: LiteRTModel,
+        preprocessing: Preprocessing,
+        description: Description = NO_DESCRIPTION,
+    ) -> None:
+        """Prepares the network for 8-bit pixels.
+
+        Args:
+            model: Network with an input of shape [1, height, width, 3].
+            preprocessing: Preprocessing of the network's input, before quantisation.
+            description: What the file says about its classifier.
+        """
+        self.description = description
+        self._model = model
+        self._preprocessing = preprocessing
+        self._levels = model.input.quantise(preprocessing.levels())
+
+    def run(self, pixels: np.ndarray) -> np.ndarray:
+        """Returns float32 [N, values] for uint8 [N, height, width, 3], RGB."""
+        inputs = self._preprocessing.apply(pixels, self._levels)
+        return np.concatenate([self._run_one(image[np.newaxis]) for image in inputs])
+
+    def close(self) -> None:
+        """Frees the network's memory."""
+        del self._model
+
+    def _run_one(self, image: np.ndarray) -> np.ndarray:
+        return self._model.output.dequantise(self._model.run(image)).reshape(1, -1)
 
 
 def _tensor(details: dict[str, Any]) -> Tensor:
@@ -92,6 +151,4 @@ def _tensor(details: dict[str, Any]) -> Tensor:
     )
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+LiteRTError = ModelError  # MIGRATION

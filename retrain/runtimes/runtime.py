@@ -1,73 +1,106 @@
-"""What every kind of classifier file becomes: pixels go in and scores come out."""
+"""The interface of a loaded network: images in, values out."""
 
+import abc
 import dataclasses
-from typing import Protocol
 
 import numpy as np
 
-from retrain.metadata import Metadata
+from retrain.system.processors import processor_count
 
-Channels = tuple[float, float, float]
+
+class ModelError(Exception):
+    """A network cannot be loaded or run. The message is one line that says why."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """What a file says of its classifier; None stands for what it does not say.
+    """What a file says about the classifier in it. None stands for what it does not say.
 
     Attributes:
-        labels: in the order of the scores.
-        height: of the images that the network takes, in pixels.
-        width: of the images that the network takes, in pixels.
-        mean: of each channel, in units of 0 to 255; subtracted first.
-        std: of each channel; what is divided by then.
-        channel_order: "RGB" or "BGR".
+        labels: Labels in the order of the output values.
+        height: Height of the input images in pixels.
+        width: Width of the input images in pixels.
     """
 
     labels: tuple[str, ...] | None = None
     height: int | None = None
     width: int | None = None
-    mean: Channels | None = None
-    std: Channels | None = None
-    channel_order: str = "RGB"
-
-    @classmethod
-    def of(cls, metadata: Metadata) -> "Description":
-        """Returns the part of the metadata that is needed to use the classifier."""
-        return cls(
-            labels=metadata.labels,
-            height=metadata.height,
-            width=metadata.width,
-            mean=metadata.mean,
-            std=metadata.std,
-            channel_order=metadata.channel_order,
-        )
 
 
-class Runtime(Protocol):
-    """A loaded classifier, which any number of threads may use.
+NO_DESCRIPTION = Description()
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkOverrides:
+    """What the user says about the network in a file. It wins over what the file says.
 
     Attributes:
-        description: what the file says of it.
-        takes_files: whether it decodes images itself, from the bytes of a file.
-        batch_size: how many images a call should have.
-        workers: how many threads should call it.
+        input_layer: Tensor of a graph to feed, with or without `:0`.
+        output_layer: Tensor of a graph that has the scores, with or without `:0`.
+        height: Height of the input images in pixels.
+        width: Width of the input images in pixels.
+        mean: Number to subtract from all pixels, 0 to 255.
+        std: Number to divide all pixels by after that.
     """
 
-    description: Description
-    takes_files: bool
-    batch_size: int
-    workers: int
+    input_layer: str | None = None
+    output_layer: str | None = None
+    height: int | None = None
+    width: int | None = None
+    mean: float | None = None
+    std: float | None = None
 
-    def classify_pixels(self, pixels: np.ndarray) -> np.ndarray:
-        """Returns float32 [N, classes] for float32 [N, height, width, 3], normalised.
+
+NO_OVERRIDES = NetworkOverrides()
+
+
+class Runtime(abc.ABC):
+    """A loaded network, ready to run in any number of threads.
+
+    Attributes:
+        description: What the file says about the classifier in it.
+        takes_pixels: Whether `run` can be called.
+        takes_files: Whether `run_file` can be called, because the network decodes images itself.
+        batch_size: Best number of images for one call of `run`.
+        workers: Number of threads that keep the network busy, decoding included.
+    """
+
+    description: Description = NO_DESCRIPTION
+    takes_pixels: bool = True
+    takes_files: bool = False
+    batch_size: int = 1
+
+    @property
+    def workers(self) -> int:
+        """Number of threads that keep the network busy, decoding included."""
+        return processor_count()
+
+    @abc.abstractmethod
+    def run(self, pixels: np.ndarray) -> np.ndarray:
+        """Returns the values of decoded images, float32 [N, values].
+
+        Args:
+            pixels: uint8 [N, height, width, 3], RGB, 0 to 255.
 
         Raises:
-            GraphError: the network does not take such pixels.
+            ModelError: If the network does not take images of this size.
         """
 
-    def classify_file(self, data: bytes) -> np.ndarray:
-        """Returns float32 [classes] for the bytes of an image's file.
+    def run_file(self, data: bytes) -> np.ndarray:
+        """Returns the values of one encoded image, float32 [values].
+
+        Args:
+            data: Content of an image file.
 
         Raises:
-            GraphError: the network's own decoder does not read it.
+            ModelError: If the decoder in the network cannot read the file.
         """
+        raise ModelError("it takes pixels, not files")
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Frees the network's memory. It cannot run afterwards."""
+
+    def features(self, pixels: np.ndarray) -> np.ndarray:  # MIGRATION
+        """Old name."""
+        return self.run(pixels)

@@ -1,4 +1,4 @@
-"""Frozen graphs of every origin, run by TensorFlow."""
+"""Runs frozen graphs of any origin in TensorFlow."""
 
 from pathlib import Path
 from typing import Any
@@ -6,79 +6,159 @@ from typing import Any
 import numpy as np
 
 from retrain.errors import UserError
-from retrain.runtimes.graph_constants import metadata_in
+from retrain.metadata import (
+    GRAPH_FILE_INPUT,
+    GRAPH_OUTPUT,
+    GRAPH_PIXELS_INPUT,
+    Metadata,
+)
+from retrain.runtimes.graph_def import find_metadata
 from retrain.runtimes.graph_session import GraphSession
-from retrain.runtimes.runtime import Description
-from retrain.system.threads import processors
+from retrain.runtimes.preprocessing import Preprocessing
+from retrain.runtimes.runtime import (
+    NO_DESCRIPTION,
+    NO_OVERRIDES,
+    Description,
+    ModelError,
+    NetworkOverrides,
+    Runtime,
+)
 
-# What the original's graphs call them, in the order of preference.
-_USUAL_INPUTS = ("DecodeJpeg/contents:0", "input:0", "Mul:0", "Placeholder:0")
-_USUAL_OUTPUT = "final_result:0"
+# Inputs of graphs that the original program and its successors wrote, the preferred one first.
+_USUAL_INPUTS = (GRAPH_FILE_INPUT, "input", "Mul", "Placeholder")
+_BATCH_SIZE = 32
 
 
-class SessionGraph:
-    """A Runtime for a GraphDef."""
+class SessionRuntime(Runtime):
+    """Runs a graph from one or two of its tensors to another one."""
 
     def __init__(
-        self, path: Path, graph: Any, input_layer: str | None, output_layer: str | None
+        self,
+        session: GraphSession,
+        output: str,
+        *,
+        pixels_input: str | None = None,
+        file_input: str | None = None,
+        preprocessing: Preprocessing,
+        description: Description = NO_DESCRIPTION,
+        batch_size: int = _BATCH_SIZE,
     ) -> None:
-        """Loads the graph and finds its input and output.
+        """Prepares a graph. The names of tensors can leave out `:0`.
 
-        Raises:
-            UserError: it has no such layers.
-            GraphError: TensorFlow cannot run it.
-            MetadataError: what it says of itself cannot be read.
+        Args:
+            session: The loaded graph.
+            output: Tensor of the values, float32 [N, values].
+            pixels_input: Tensor that takes preprocessed pixels, float32 [N, height, width, 3].
+            file_input: Tensor that takes the content of one image file, a string scalar.
+            preprocessing: Preprocessing of the pixels.
+            description: What the file says about its classifier.
+            batch_size: Best number of images for one call of `run`.
         """
-        self._metadata = metadata_in(graph)
-        self._session = GraphSession(graph)
-        self._output = self._find("output_layer", output_layer or self._default_output(), path)
-        self._input = self._find("input_layer", input_layer or self._default_input(), path)
-        shape, dtype = self._session.shape_and_dtype(self._input) or (None, "")
-        if dtype not in ("string", "float32"):
+        self.description = description
+        self.takes_pixels, self.takes_files = pixels_input is not None, file_input is not None
+        self.batch_size = batch_size
+        self._session = session
+        self._output = output
+        self._pixels_input, self._file_input = pixels_input, file_input
+        self._preprocessing = preprocessing
+
+    def run(self, pixels: np.ndarray) -> np.ndarray:
+        """Returns float32 [N, values] for uint8 [N, height, width, 3], RGB."""
+        if self._pixels_input is None:
+            raise ModelError("it takes files, not pixels")
+        feeds = {self._pixels_input: self._preprocessing.apply(pixels)}
+        return self._session.run(self._output, feeds).reshape(len(pixels), -1)
+
+    def run_file(self, data: bytes) -> np.ndarray:
+        """Returns float32 [values] for the content of an image file."""
+        if self._file_input is None:
+            return super().run_file(data)
+        return self._session.run(self._output, {self._file_input: data}).reshape(-1)
+
+    def close(self) -> None:
+        """Frees the memory of the session."""
+        self._session.close()
+
+
+def load(path: Path, graph: Any, overrides: NetworkOverrides = NO_OVERRIDES) -> Runtime:
+    """Loads the classifier in a GraphDef.
+
+    By default, a graph that has our metadata takes pixels and files, and another graph takes what
+    the first of the usual inputs takes.
+
+    Args:
+        path: File of the graph, for messages.
+        graph: The GraphDef.
+        overrides: What the user says about the network.
+
+    Raises:
+        UserError: If the graph has no such tensors.
+        ModelError: If TensorFlow cannot run the graph.
+        MetadataError: If the metadata in the graph cannot be read.
+    """
+    metadata = find_metadata(graph)
+    session = GraphSession(graph)
+    output = overrides.output_layer or (metadata.output if metadata else GRAPH_OUTPUT)
+    _check_has(session, "output_layer", output, path)
+    if metadata and not overrides.input_layer:
+        _check_has(session, "input_layer", GRAPH_PIXELS_INPUT, path)
+        pixels_input: str | None = GRAPH_PIXELS_INPUT
+        file_input = GRAPH_FILE_INPUT if session.has(GRAPH_FILE_INPUT) else None
+    else:
+        pixels_input, file_input = _single_input(session, overrides.input_layer, path)
+    shape = _shape(session, pixels_input)
+    preprocessing = Preprocessing.of(metadata) if metadata else Preprocessing()
+    return SessionRuntime(
+        session,
+        output,
+        pixels_input=pixels_input,
+        file_input=file_input,
+        preprocessing=preprocessing.override(overrides.mean, overrides.std),
+        description=_describe(metadata, shape),
+        batch_size=1 if shape is None or shape[0] == 1 else _BATCH_SIZE,
+    )
+
+
+def _single_input(
+    session: GraphSession, input_layer: str | None, path: Path
+) -> tuple[str | None, str | None]:
+    """Returns the name of the tensor to feed as the pixels input or as the file input."""
+    if input_layer is None:
+        usual = [name for name in _USUAL_INPUTS if session.has(name)]
+        if not usual:
             raise UserError(
-                f"--input_layer={self._input} takes {dtype}; choose one that takes a file (string) "
-                "or normalised pixels (float32)"
+                f"--input_layer is needed: the graph {path} has no metadata and none of the usual "
+                f"inputs {', '.join(_USUAL_INPUTS)}; give the name of the tensor that takes images"
             )
-        self.description = (
-            Description.of(self._metadata) if self._metadata else _description_in(shape)
+        input_layer = usual[0]
+    _check_has(session, "input_layer", input_layer, path)
+    _, dtype = session.shape_and_dtype(input_layer) or (None, "")
+    if dtype == "string":
+        return None, input_layer
+    if dtype == "float32":
+        return input_layer, None
+    raise UserError(
+        f"--input_layer={input_layer} takes {dtype}; choose a tensor that takes the content of a "
+        "file (string) or normalised pixels (float32)"
+    )
+
+
+def _check_has(session: GraphSession, flag: str, name: str, path: Path) -> None:
+    if not session.has(name):
+        raise UserError(
+            f"--{flag}={name} is not in the graph {path}; give the name of one of its tensors"
         )
-        self.takes_files = dtype == "string"
-        self.batch_size = 1 if self.takes_files or not shape or shape[0] == 1 else 32
-        self.workers = processors()
-
-    def classify_pixels(self, pixels: np.ndarray) -> np.ndarray:
-        """Returns float32 [N, classes] for float32 [N, height, width, 3], normalised."""
-        scores = self._session.run(self._output, {self._input: pixels})
-        return scores.reshape(len(pixels), -1)
-
-    def classify_file(self, data: bytes) -> np.ndarray:
-        """Returns float32 [classes] for the bytes of an image's file."""
-        return self._session.run(self._output, {self._input: data}).reshape(-1)
-
-    def _default_input(self) -> str:
-        if self._metadata:
-            return "input:0"
-        known = [name for name in _USUAL_INPUTS if self._session.has(name)]
-        if not known:
-            raise UserError(
-                "--input_layer is needed: the graph does not describe itself, and has none of "
-                + ", ".join(_USUAL_INPUTS)
-            )
-        return known[0]
-
-    def _default_output(self) -> str:
-        return f"{self._metadata.output}:0" if self._metadata else _USUAL_OUTPUT
-
-    def _find(self, flag: str, name: str, path: Path) -> str:
-        tensor = name if ":" in name else f"{name}:0"
-        if not self._session.has(tensor):
-            raise UserError(
-                f"--{flag}={name} is not in the graph {path}; give the name of one of its tensors"
-            )
-        return tensor
 
 
-def _description_in(shape: tuple[int | None, ...] | None) -> Description:
-    if shape is None or len(shape) != 4 or shape[1] is None or shape[2] is None:
+def _shape(session: GraphSession, tensor: str | None) -> tuple[int | None, ...] | None:
+    found = session.shape_and_dtype(tensor) if tensor else None
+    return found[0] if found else None
+
+
+def _describe(metadata: Metadata | None, shape: tuple[int | None, ...] | None) -> Description:
+    """Returns what a graph says about its classifier, by metadata or by its pixels' shape."""
+    if metadata:
+        return Description(metadata.labels, metadata.height, metadata.width)
+    if shape is None or len(shape) != 4 or None in shape[1:3]:
         return Description()
     return Description(height=shape[1], width=shape[2])

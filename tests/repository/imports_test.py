@@ -1,4 +1,4 @@
-"""Imports point one way, and the BUILD files say what the modules import."""
+"""Imports point in one direction, and BUILD files list what the modules import."""
 
 import ast
 import graphlib
@@ -20,15 +20,13 @@ _ROWS = (
     ("retrain.backbones",),
     ("retrain.data", "retrain.runtimes"),
     ("retrain.system",),
-    ("retrain.errors", "retrain.config", "retrain.metadata"),
+    ("retrain.errors", "retrain.config", "retrain.metadata", "retrain.version"),
 )
-# What label_image may import from retrain.
+# What label_image can import from retrain.
 _FOR_USERS_OF_A_CLASSIFIER = {
     "retrain.backbones.registry",
-    "retrain.backbones.backbone",
     "retrain.data.pixels",
     "retrain.errors",
-    "retrain.metadata",
     "retrain.runtimes",
     "retrain.system",
 }
@@ -51,7 +49,7 @@ _MODULES = _modules()
 
 
 def _imported(tree: ast.AST) -> set[str]:
-    """Returns the full names of modules that are imported anywhere in the code."""
+    """Returns the full names of all modules that the code imports."""
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -73,11 +71,11 @@ def _is_in(module: str, room: str) -> bool:
 
 
 def _room(module: str) -> tuple[int, str]:
-    """Returns the number of the module's row, from the highest, and the name of its room."""
+    """Returns the index of the module's row, where 0 is the highest, and the name of its room."""
     found = [
         (row, room) for row, names in enumerate(_ROWS) for room in names if _is_in(module, room)
     ]
-    assert found, f"{module} is in no room of _ROWS: name the room it belongs to"
+    assert found, f"{module} is in no room of _ROWS; add its room"
     return found[0]
 
 
@@ -91,7 +89,7 @@ class DirectionsTest(parameterized.TestCase):
             if other_room != room and other_row + row > 0:
                 self.assertGreater(other_row, row, f"{module} imports {other}")
 
-    def test_no_module_imports_itself_through_others(self):
+    def test_there_are_no_import_cycles(self):
         imports = {module: _ours(module) for module in _MODULES}
         try:
             list(graphlib.TopologicalSorter(imports).static_order())
@@ -103,7 +101,7 @@ class DirectionsTest(parameterized.TestCase):
             if not module.startswith("tests."):
                 self.assertEmpty([m for m in _ours(module) if m.startswith("tests.")], module)
 
-    def test_label_image_knows_little_of_retrain(self):
+    def test_label_image_imports_only_part_of_retrain(self):
         for module in _MODULES:
             if module.startswith("label_image."):
                 known = {m for m in _ours(module) if m.startswith("retrain.")}
@@ -112,7 +110,7 @@ class DirectionsTest(parameterized.TestCase):
                 ]
                 self.assertEmpty(foreign, f"{module} should not import these")
 
-    def test_kinds_of_export_do_not_import_one_another(self):
+    def test_export_formats_do_not_import_each_other(self):
         kinds = {
             f"retrain.export.{kind}"
             for kind in ("coreml", "frozen_graph", "keras_file", "saved_model", "tflite")
@@ -120,44 +118,46 @@ class DirectionsTest(parameterized.TestCase):
         for module in kinds:
             self.assertEmpty(kinds & _ours(module), module)
 
-    def test_no_module_hides_one_of_the_standard_library(self):
+    def test_no_module_has_the_name_of_a_standard_module(self):
         for module in _MODULES:
             self.assertNotIn(module.rpartition(".")[2], sys.stdlib_module_names)
 
 
 class WeightTest(parameterized.TestCase):
     @parameterized.parameters(*[m for m in _MODULES if not m.startswith(("tests.", "tools."))])
-    def test_heavy_packages_are_imported_where_they_are_used(self, module: str):
+    def test_heavy_packages_are_imported_in_functions(self, module: str):
         tree = ast.parse(_MODULES[module].read_text())
         at_start = _imported(
             ast.Module([n for n in tree.body if not isinstance(n, _DEFINITION)], [])
         )
         heavy = {name for name in at_start if name.split(".")[0] in _HEAVY}
-        self.assertEmpty(heavy, f"{module} imports at its start what takes long to load")
+        self.assertEmpty(heavy, f"{module} imports heavy packages at module level")
 
 
 _DEFINITION = (ast.FunctionDef, ast.ClassDef)
 
 
 class BuildFilesTest(parameterized.TestCase):
-    """BUILD files are near enough to Python that its parser reads them."""
+    """Checks BUILD files, which the Python parser can read."""
 
     @parameterized.parameters(*sorted({str(p.parent) for p in _MODULES.values()}))
-    def test_dependencies_are_the_imports(self, folder: str):
+    def test_deps_match_the_imports(self, folder: str):
         rules = _rules(Path(folder, "BUILD"))
         for module, path in _MODULES.items():
             if str(path.parent) == folder:
                 self.assertTrue(path.name in rules, f"{folder}/BUILD has no rule for {path.name}")
                 missing = {_label(m, folder) for m in _ours(module)} - rules[path.name]
-                self.assertEmpty(missing, f"{path} imports what its rule does not list")
+                self.assertEmpty(missing, f"{path} imports modules that its rule does not list")
                 listed = {d for d in rules[path.name] if not d.startswith("@")}
                 spare = listed - {_label(m, folder) for m in _ours(module)}
                 if not folder.startswith("tests"):
-                    self.assertEmpty(spare, f"the rule of {path} lists what it does not import")
+                    self.assertEmpty(
+                        spare, f"the rule of {path} lists unused modules"
+                    )
 
 
 def _rules(build: Path) -> dict[str, set[str]]:
-    """Returns the deps of each rule by the name of its one source."""
+    """Returns the deps of each rule, keyed by the name of its only source."""
     rules = {}
     for call in ast.walk(ast.parse(build.read_text())):
         if isinstance(call, ast.Call) and getattr(call.func, "id", "").startswith("py_"):

@@ -58,7 +58,7 @@ class ChoiceTest(parameterized.TestCase):
             self.assertEqual(engines.chosen(name), name)
 
     @parameterized.parameters(
-        (_WITHOUT, None, "needs a processor .* not; choose auto, int8 or float32"),
+        (_WITHOUT, None, "needs a processor with bfloat16 .* not have; choose auto, int8 or float32"),
         (_WITH, "0", "needs oneDNN, which TF_ENABLE_ONEDNN_OPTS=0 turns off; choose auto"),
     )
     def test_bfloat16_where_it_cannot_be_had_is_told(self, flags, switch, message):

@@ -9,7 +9,7 @@ from absl.testing import absltest
 from retrain.runtimes.graph_session import GraphError, GraphSession, parse_graph
 
 _WHOLE_AFTER_A_PART = """
-from retrain.graph_session import tensorflow_session
+from retrain.runtimes.graph_session import tensorflow_session
 tensorflow_session()
 import tensorflow as tf
 equal = tf.function(lambda numbers: numbers == tf.constant([1.0, 2.0]))

@@ -1,0 +1,77 @@
+"""Loads classifiers from frozen graphs and TFLite files."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from retrain.errors import UserError
+from retrain.metadata import MetadataError
+from retrain.runtimes import known_graph, session_graph, tflite_file
+from retrain.runtimes.graph_def import parse_graph
+from retrain.runtimes.known_graph import FindBackbone
+from retrain.runtimes.runtime import NO_OVERRIDES, ModelError, NetworkOverrides, Runtime
+
+
+def load(
+    path: Path, find_backbone: FindBackbone, overrides: NetworkOverrides = NO_OVERRIDES
+) -> Runtime:
+    """Loads the classifier that the user named with `--graph`, in the fastest way.
+
+    Args:
+        path: Frozen graph or TFLite file.
+        find_backbone: Function that returns the known backbone of a name, or None.
+        overrides: What the user says about the network in the file.
+
+    Raises:
+        UserError: If the file cannot be read, is not a classifier, or does not have the tensors in
+            `overrides`.
+    """
+    try:
+        return next(load_all(path, find_backbone, overrides))
+    except OSError as error:
+        raise UserError(
+            f"--graph={path} cannot be read: {error.strerror}; give a file that retrain wrote"
+        ) from error
+    except (ModelError, MetadataError) as error:
+        raise UserError(
+            f"--graph={path} is not a classifier that can be run: {error}; give a file that "
+            "retrain wrote"
+        ) from error
+
+
+def load_all(
+    path: Path, find_backbone: FindBackbone, overrides: NetworkOverrides = NO_OVERRIDES
+) -> Iterator[Runtime]:
+    """Loads a classifier in each way that computes its scores, the fastest first.
+
+    Args:
+        path: Frozen graph or TFLite file.
+        find_backbone: Function that returns the known backbone of a name, or None.
+        overrides: What the user says about the network in the file.
+
+    Raises:
+        OSError: If the file cannot be read.
+        UserError: If the file does not have the tensors in `overrides`.
+        ModelError: If the file is not a network that can be run.
+        MetadataError: If the metadata in the file cannot be read.
+    """
+    data = path.read_bytes()
+    if tflite_file.is_tflite(data):
+        _refuse_layers(path, overrides)
+        yield tflite_file.load(data, overrides)
+        return
+    graph = parse_graph(data)
+    # Only a session can start and end at any tensor.
+    if not overrides.input_layer and not overrides.output_layer:
+        known = known_graph.load(graph, find_backbone, overrides)
+        if known:
+            yield known
+    yield session_graph.load(path, graph, overrides)
+
+
+def _refuse_layers(path: Path, overrides: NetworkOverrides) -> None:
+    for flag in ("input_layer", "output_layer"):
+        if name := getattr(overrides, flag):
+            raise UserError(
+                f"--{flag}={name} chooses a tensor of a frozen graph, but {path} is a TFLite file; "
+                "leave the flag out"
+            )

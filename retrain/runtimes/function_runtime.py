@@ -1,0 +1,38 @@
+"""Makes a Runtime of functions."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from retrain.runtimes.runtime import Runtime
+
+
+class FunctionRuntime(Runtime):
+    """Runs a network through functions, for readers that have their own way to load a file."""
+
+    def __init__(
+        self,
+        run: Callable[[np.ndarray], np.ndarray],
+        run_file: Callable[[bytes], np.ndarray] | None = None,
+    ) -> None:
+        """Takes the functions.
+
+        Args:
+            run: Function that does what `Runtime.run` says.
+            run_file: Function that does what `Runtime.run_file` says; None if the network does not
+                decode images itself.
+        """
+        self._run, self._run_file = run, run_file
+        self.takes_files = run_file is not None
+
+    def run(self, pixels: np.ndarray) -> np.ndarray:
+        """Returns float32 [N, values] for uint8 [N, height, width, 3], RGB."""
+        return self._run(pixels)
+
+    def run_file(self, data: bytes) -> np.ndarray:
+        """Returns float32 [values] for the content of an image file."""
+        return super().run_file(data) if self._run_file is None else self._run_file(data)
+
+    def close(self) -> None:
+        """Releases the functions, which own the network."""
+        del self._run, self._run_file

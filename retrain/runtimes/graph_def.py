@@ -1,0 +1,56 @@
+"""Reads GraphDefs, the content of frozen graphs, without running them."""
+
+from typing import Any
+
+import numpy as np
+
+from retrain.metadata import GRAPH_NODE, Metadata, from_json
+from retrain.runtimes.runtime import ModelError
+from retrain.runtimes.tensorflow_import import import_lazily
+
+
+def parse_graph(data: bytes) -> Any:
+    """Parses the content of a file as a GraphDef.
+
+    Raises:
+        ModelError: If the content is not a GraphDef.
+    """
+    from google.protobuf.message import DecodeError
+
+    import_lazily()
+    from tensorflow.core.framework import graph_pb2
+
+    graph = graph_pb2.GraphDef()
+    try:
+        graph.ParseFromString(data)
+    except DecodeError as error:
+        raise ModelError("it has another format") from error
+    if not graph.node:
+        raise ModelError("it has no nodes")
+    return graph
+
+
+def find_metadata(graph: Any) -> Metadata | None:
+    """Returns the metadata in a GraphDef, or None if it has none.
+
+    Raises:
+        MetadataError: If the metadata cannot be read.
+    """
+    for node in graph.node:
+        if node.name == GRAPH_NODE:
+            return from_json(b"".join(node.attr["value"].tensor.string_val))
+    return None
+
+
+def read_constant(node: Any) -> np.ndarray | None:
+    """Returns the value of a float32 Const node, or None if it is encoded in another way.
+
+    A TensorProto has its numbers as bytes or, if they are few, one by one:
+    https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/framework/tensor.proto
+    """
+    tensor = node.attr["value"].tensor
+    shape = tuple(dimension.size for dimension in tensor.tensor_shape.dim)
+    values = np.frombuffer(tensor.tensor_content, "<f4")
+    if not len(values):
+        values = np.array(tensor.float_val, np.float32)
+    return values.reshape(shape) if values.size == np.prod(shape) else None
