@@ -119,12 +119,12 @@ def _check_readable(path: Path) -> None:
 
 def _convert(path: Path, pixel_choices: PixelChoices) -> None:
     # They take seconds to load, which a wrong flag need not wait for.
-    from retrain.export import coreml_conversion
+    from retrain.export.coremltools_import import load_coremltools
     from tools.conversion import preprocessing, targets
     from tools.conversion.classifier import Complete, labels
 
-    if coreml_flags.file():
-        coreml_conversion.load_coremltools()
+    if coreml_flags.parse_path():
+        load_coremltools()
     source = _load(path)
     classifier = Complete(
         source,
@@ -139,13 +139,13 @@ def _convert(path: Path, pixel_choices: PixelChoices) -> None:
         targets.write_saved_model(saved_model_dir, classifier)
     if tflite_file := _optional_path(_TFLITE_FILE.value):
         targets.write_tflite(tflite_file, classifier, _TFLITE_QUANTIZATION.value)
-    if coreml_file := coreml_flags.file():
-        targets.write_coreml(coreml_file, classifier, coreml_flags.options())
+    if coreml_file := coreml_flags.parse_path():
+        targets.write_coreml(coreml_file, classifier, coreml_flags.parse_options())
 
 
 def _check_outputs() -> None:
     files = {"tflite_file": _TFLITE_FILE.value, "keras_file": _KERAS_FILE.value}
-    if not any((*files.values(), _SAVED_MODEL_DIR.value, coreml_flags.file())):
+    if not any((*files.values(), _SAVED_MODEL_DIR.value, coreml_flags.parse_path())):
         raise UserError(
             "nothing to write: give --coreml_file, --tflite_file, --saved_model_dir or --keras_file"
         )
@@ -161,8 +161,8 @@ def _check_outputs() -> None:
         check_output_folder(
             user_path(_SAVED_MODEL_DIR.value), "saved_model_dir", saved_model.CONTENTS
         )
-    if coreml_file := coreml_flags.file():
-        coreml_options.check(coreml_file, coreml_flags.options())
+    if coreml_file := coreml_flags.parse_path():
+        coreml_options.check(coreml_file, coreml_flags.parse_options())
     if _TFLITE_QUANTIZATION.value == "int8":
         raise UserError(
             "--tflite_quantization=int8 needs images to measure; bazel run //retrain -- "

@@ -1,4 +1,4 @@
-"""The trained parts as one value, from which every kind of file is written."""
+"""Assembles the backbone, the trained head and their metadata into one value for the exports."""
 
 import dataclasses
 import platform
@@ -14,19 +14,20 @@ from retrain.data import pixels
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.metadata import Metadata
 from retrain.runtimes.head import Head
+from retrain.version import VERSION
 
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:
-    """A backbone, the head trained on its features, and what is to be said of the two.
+    """A backbone and the head that was trained on its features.
 
     Attributes:
-        backbone: the network.
-        head: the last layer.
-        metadata: what is to be said of the two.
-        int8_network: the backbone in int8 as a TFLite file, where its features are those that the
-            head was trained on.
-        largest_logit: of the images that such a head was trained on, by amount.
+        backbone: Pretrained or fine-tuned backbone.
+        head: Trained head.
+        metadata: Metadata of the classifier.
+        int8_network: The int8 backbone as a TFLite file, if the head was trained on its features.
+        largest_logit: Largest absolute logit of the head for the training images, if there is an
+            int8 network.
     """
 
     backbone: Backbone
@@ -41,22 +42,24 @@ def assemble(
     backbone: Backbone,
     features: Bottlenecks,
     head: Head,
+    *,
     test_accuracy: float | None,
 ) -> Classifier:
-    """Returns the classifier, described.
+    """Assembles a classifier and its metadata.
 
     Args:
-        config: of the run.
-        backbone: that the features come from.
-        features: that were learned from.
-        head: that was trained.
-        test_accuracy: 0 to 1, or None where it is not known.
+        config: Configuration of the run.
+        backbone: Backbone that computed the features.
+        features: Features of the images that the head was trained on.
+        head: Trained head.
+        test_accuracy: Accuracy on the test split, 0 to 1; None if the split is empty.
     """
     dataset = features.dataset
-    training = {"engine": features.engine, **config.used()}
+    training = {"engine": features.engine, **config.provenance()}
     if backbone.fine_tuned:
-        # In this run or in one before: a graph can be retrained from itself.
+        # In this run, or in the earlier run whose graph is the backbone.
         training["fine_tuned"] = True
+    counts = {name: len(dataset.split(name)) for name in (TRAINING, VALIDATION, TEST)}
     metadata = Metadata(
         labels=dataset.labels,
         folders=dataset.folders,
@@ -69,24 +72,23 @@ def assemble(
         output=config.output.final_tensor_name,
         backbone=backbone.name,
         fingerprint=backbone.fingerprint,
-        split={
-            "by": config.split.split_by,
-            "pictures": {p: len(dataset.split(p)) for p in (TRAINING, VALIDATION, TEST)},
-        },
+        # Programs of version 1.0 read the counts under "pictures".
+        split={"by": config.split.split_by, "images": counts, "pictures": counts},
         test_accuracy=test_accuracy,
         training=training,
-        versions=versions(),
+        versions=current_versions(),
     )
     if features.int8_network is None:
         return Classifier(backbone, head, metadata)
-    logits = head.logits(features.part(TRAINING).vectors)
+    logits = head.logits(features.split(TRAINING).vectors)
     largest = float(np.abs(logits).max(initial=0.0))
     return Classifier(backbone, head, metadata, features.int8_network, largest)
 
 
-def versions() -> dict[str, Any]:
-    """Returns what `Metadata.versions` are for a classifier that this program makes."""
+def current_versions() -> dict[str, Any]:
+    """Returns `Metadata.versions` for a classifier that this program writes."""
     return {
+        "retrain": VERSION,
         "preprocessing": pixels.PREPROCESSING_VERSION,
         "numpy": version("numpy"),
         "pillow": version("pillow"),

@@ -1,80 +1,81 @@
-"""A network in TensorFlow to a network in Core ML, by coremltools, which works on every system."""
+"""Converts a TensorFlow classifier to a Core ML model with coremltools, on Linux and macOS."""
 
-import contextlib
 import dataclasses
-import io
-import logging
-import os
 import re
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from retrain.errors import UserError
-from retrain.export import coreml_rounding
+from retrain.export import coreml_freezing, coreml_rounding
 from retrain.export.coreml_options import CLASS_LABEL
-from retrain.system.console import quiet_native_libraries
+from retrain.export.coremltools_import import load_coremltools, quiet_coremltools
 from retrain.system.text import first_line
 
 RGB = "RGB"
 BGR = "BGR"
 GRAYSCALE = "GRAYSCALE"
-COLOURS = (RGB, BGR, GRAYSCALE)
 
-# No network has a part of this name, so that it can be renamed to what the user wants.
+# The name of the scores during the conversion. No network has a node of this name, so it can be
+# replaced with the name that the user has chosen.
 _SCORES = "scores_of_all_classes"
-_UNKNOWN_OPERATION = re.compile(r"Conversion for TF op '([^']+)' not implemented")
+_UNSUPPORTED_OPERATION = re.compile(r"Conversion for TF op '([^']+)' not implemented")
 
 
 @dataclasses.dataclass(frozen=True)
-class Network:
-    """A classifier of images, with all that Core ML is to know of it.
+class TensorFlowClassifier:
+    """An image classifier as a TensorFlow function.
 
     Attributes:
-        scores: a function of a tensor, float32 [1, height, width, channels], normalised, to
-            float32 [1, classes]; TensorFlow traces it.
-        labels: the classes, in the order of the scores.
-        height: of the images, in pixels.
-        width: of the images, in pixels.
-        colours: one of COLOURS, the order of the channels; GRAYSCALE has one.
-        mean: of each channel, in units of 0 to 255, in their order; subtracted first.
-        std: of each channel; what is divided by then.
+        scores: Function from normalised pixels, float32 [1, height, width, channels], to scores,
+            float32 [1, classes], that TensorFlow can trace.
+        labels: Class labels in the order of the scores.
+        height: Height of the images in pixels.
+        width: Width of the images in pixels.
+        channel_order: Order of the channels, RGB or BGR, or GRAYSCALE for a single channel.
+        mean: Mean to subtract from each channel, in units of 0 to 255.
+        std: Standard deviation to divide each channel by after that, in units of 0 to 255.
     """
 
     scores: Callable[[Any], Any]
     labels: tuple[str, ...]
     height: int
     width: int
-    colours: str
+    channel_order: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
+    def has_common_std(self) -> bool:
+        """Returns whether all channels have the same std."""
+        return len(set(self.std)) == 1
+
 
 @dataclasses.dataclass(frozen=True)
-class Converted:
-    """A network in Core ML's terms.
+class CoreMLModel:
+    """A Core ML model that has not been saved.
 
     Attributes:
-        spec: a `Model`, https://apple.github.io/coremltools/mlmodel/Format/Model.html
-        weights_dir: of an ML Program, which has its weights in a file of their own; else None.
+        spec: The `Model` message of
+            https://apple.github.io/coremltools/mlmodel/Format/Model.html
+        weights_dir: Folder with the weights of an ML Program; None for a neural network.
     """
 
     spec: Any
     weights_dir: str | None
 
     def save(self, path: Path) -> None:
-        """Writes it to an existing folder, an ML Program, or to a file, a neural network."""
+        """Writes an ML Program to an existing folder, or a neural network to a file."""
         if self.weights_dir is None:
             path.write_bytes(self.spec.SerializeToString())
             return
         ct = load_coremltools()
         model = ct.models.MLModel(self.spec, weights_dir=self.weights_dir, skip_model_load=True)
-        # coremltools insists on that ending, and deletes what is there.
+        # coremltools requires this suffix, and deletes the folder if it exists.
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             package = Path(folder, "model.mlpackage")
             model.save(str(package))
@@ -82,94 +83,66 @@ class Converted:
 
 
 def convert(
-    network: Network, program: bool, half: bool, input_name: str, probabilities_name: str
-) -> Converted:
-    """Returns the network as a classifier whose input is an image.
+    classifier: TensorFlowClassifier,
+    *,
+    ml_program: bool,
+    float16: bool,
+    input_name: str,
+    probabilities_name: str,
+) -> CoreMLModel:
+    """Converts a classifier to a Core ML model that takes an image.
 
-    Its outputs are `classLabel` and a dictionary from labels to scores.
+    The outputs are `classLabel` and a dictionary from labels to scores.
 
     Args:
-        network: what to convert.
-        program: whether to make an ML Program (iOS 15, macOS 12 and later) rather than a neural
+        classifier: Classifier to convert.
+        ml_program: Whether to make an ML Program (iOS 15, macOS 12 and later) instead of a neural
             network (iOS 13, macOS 10.15 and later).
-        half: whether to store numbers in 16 bits, with which an ML Program calculates, too.
-        input_name: of the image.
-        probabilities_name: of the dictionary.
+        float16: Whether to store the weights in float16. An ML Program also computes in float16.
+        input_name: Name of the image input.
+        probabilities_name: Name of the dictionary.
 
     Raises:
-        UserError: Core ML has no such classifier, or coremltools is not installed.
+        UserError: If the classifier cannot be converted, or coremltools is not installed.
     """
-    _check_labels(network.labels)
+    _check_labels(classifier.labels)
     ct = load_coremltools()
-    with _quiet():
-        frozen = _frozen(network, input_name)
-        _check_output(frozen.outputs[0].shape, network.labels)
-        model = _converted(ct, frozen, network, program, half)
-        if half and not program:
+    with quiet_coremltools():
+        frozen = _freeze(classifier, input_name)
+        _check_output(frozen.outputs[0].shape, classifier.labels)
+        model = _convert_frozen(ct, frozen, classifier, ml_program=ml_program, float16=float16)
+        if float16 and not ml_program:
             quantization = ct.models.neural_network.quantization_utils
-            model = quantization.quantize_weights(model, nbits=16, selector=_LargeWeights())
+            model = quantization.quantize_weights(model, nbits=16, selector=_WeightSelector())
         spec = model.get_spec()
         for name in (_SCORES, f"{CLASS_LABEL}_probs"):
-            ct.utils.rename_feature(spec, name, probabilities_name, rename_inputs=not program)
-        return Converted(spec, model.weights_dir if program else None)
+            ct.utils.rename_feature(spec, name, probabilities_name, rename_inputs=not ml_program)
+        return CoreMLModel(spec, model.weights_dir if ml_program else None)
 
 
-class _LargeWeights:
-    """Tells coremltools to leave biases in 32 bits, which are few and matter."""
+class _WeightSelector:
+    """Excludes biases from float16, which are few and affect the scores most."""
 
     def do_quantize(self, layer: Any, weight_param: str | None = None) -> bool:
         return layer.WhichOneof("layer") in ("convolution", "innerProduct") and not weight_param
-
-
-def load_coremltools() -> Any:
-    """Imports coremltools, without what it says of the packages around it, and returns it.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    try:
-        with _quiet():
-            import coremltools
-    except ImportError as error:
-        raise UserError(
-            f"Core ML files need the package coremltools, which cannot be loaded here ({error}); "
-            "write them on Linux or macOS"
-        ) from error
-    return coremltools
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps back versions it was not tested with, the missing Core ML runtime, progress bars."""
-    # It would otherwise set the log level of TensorFlow for the whole process.
-    os.environ.setdefault("TF_SUPPRESS_LOGS", "0")
-    logging.getLogger("coremltools").setLevel(logging.CRITICAL)
-    nowhere = io.StringIO()
-    with (
-        quiet_native_libraries(),
-        contextlib.redirect_stderr(nowhere),
-        contextlib.redirect_stdout(nowhere),
-    ):
-        yield
 
 
 def _check_labels(labels: tuple[str, ...]) -> None:
     repeated = [label for label, count in Counter(labels).items() if count > 1]
     if repeated:
         raise UserError(
-            f"the label {repeated[0]!r} occurs more than once, but Core ML finds the probability "
-            "of a class by its label; give each another one"
+            f"the label {repeated[0]!r} occurs more than once, but Core ML identifies classes by "
+            "their labels; give each class a label of its own"
         )
 
 
 def _check_output(shape: Any, labels: tuple[str, ...]) -> None:
-    # What TensorFlow does not know beforehand, only the network's answers can tell.
     if shape.rank is None:
-        return
+        return  # TensorFlow does not know the shape before it runs the network.
     if shape.rank != 2:
         raise UserError(
-            f"the network is not a classifier: for an image it has an output of shape {shape}, "
-            "not one score for each label"
+            f"the network is not a classifier: the shape of its output is {shape} instead of "
+            f"(1, {len(labels)}); use a network that computes one score for each label"
         )
     if shape[-1] not in (None, len(labels)):
         raise UserError(
@@ -178,67 +151,33 @@ def _check_output(shape: Any, labels: tuple[str, ...]) -> None:
         )
 
 
-def _frozen(network: Network, input_name: str) -> Any:
-    """Returns a function of one image that has no variables and calls no other function."""
+def _freeze(classifier: TensorFlowClassifier, input_name: str) -> Any:
     import tensorflow as tf
-    from tensorflow.python.framework import convert_to_constants
 
-    # Core ML multiplies an image with one number, whatever the channel; others are ours to do.
-    scales = None if _one_scale(network) else 1 / np.array(network.std, np.float32)
+    # Core ML multiplies all channels by one number. If they differ, the network multiplies.
+    scales = None if classifier.has_common_std() else 1 / np.array(classifier.std, np.float32)
 
     def scores(image: Any) -> Any:
         with tf.name_scope("network"):
-            return network.scores(image if scales is None else image * scales)
+            return classifier.scores(image if scales is None else image * scales)
 
-    shape = (1, network.height, network.width, len(network.mean))
-    traced = tf.function(scores, autograph=False).get_concrete_function(
-        tf.TensorSpec(shape, tf.float32, input_name)
-    )
-    freeze = convert_to_constants.convert_variables_to_constants_v2
-    frozen = freeze(traced)
-    if frozen.graph.as_graph_def().library.function:
-        frozen = freeze(_inlinable(frozen), aggressive_inlining=True)
-    return _with_named_output(frozen)
+    shape = (1, classifier.height, classifier.width, len(classifier.mean))
+    return coreml_freezing.freeze(scores, shape, input_name=input_name, output_name=_SCORES)
 
 
-def _inlinable(function: Any) -> Any:
-    """Returns the function without the marks that keep the functions it calls apart for XLA."""
-    graph = function.graph.as_graph_def()
-    for part in (*graph.node, *graph.library.function):
-        for name in [name for name in part.attr if "Xla" in name]:
-            del part.attr[name]
-    return _imported(graph, function.inputs[0].name, function.outputs[0].name)
-
-
-def _with_named_output(function: Any) -> Any:
-    graph = function.graph.as_graph_def()
-    output = graph.node.add(op="Identity", name=_SCORES, input=[function.outputs[0].name])
-    output.attr["T"].type = function.outputs[0].dtype.as_datatype_enum
-    return _imported(graph, function.inputs[0].name, f"{_SCORES}:0")
-
-
-def _imported(graph: Any, start: str, end: str) -> Any:
-    import tensorflow as tf
-
-    imported = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph, name=""), [])
-    return imported.prune(start, end)
-
-
-def _one_scale(network: Network) -> bool:
-    return len(set(network.std)) == 1
-
-
-def _converted(ct: Any, frozen: Any, network: Network, program: bool, half: bool) -> Any:
-    scale = 1 / network.std[0] if _one_scale(network) else 1.0
-    bias = [-mean * scale for mean in network.mean]
+def _convert_frozen(
+    ct: Any, frozen: Any, classifier: TensorFlowClassifier, *, ml_program: bool, float16: bool
+) -> Any:
+    scale = 1 / classifier.std[0] if classifier.has_common_std() else 1.0
+    bias = [-mean * scale for mean in classifier.mean]
     image = ct.ImageType(
         name=frozen.inputs[0].op.name,
         shape=tuple(frozen.inputs[0].shape),
         scale=scale,
-        bias=bias[0] if network.colours == GRAYSCALE else bias,
-        color_layout=getattr(ct.colorlayout, network.colours),
+        bias=bias[0] if classifier.channel_order == GRAYSCALE else bias,
+        color_layout=getattr(ct.colorlayout, classifier.channel_order),
     )
-    precision = ct.precision.FLOAT16 if half else ct.precision.FLOAT32
+    precision = ct.precision.FLOAT16 if float16 else ct.precision.FLOAT32
     try:
         return ct.convert(
             [frozen],
@@ -246,18 +185,20 @@ def _converted(ct: Any, frozen: Any, network: Network, program: bool, half: bool
             inputs=[image],
             outputs=[ct.TensorType(name=_SCORES)],
             classifier_config=ct.ClassifierConfig(
-                list(network.labels), predicted_feature_name=CLASS_LABEL
+                list(classifier.labels), predicted_feature_name=CLASS_LABEL
             ),
-            convert_to="mlprogram" if program else "neuralnetwork",
-            compute_precision=precision if program else None,
-            pass_pipeline=coreml_rounding.pipeline(ct) if half else ct.PassPipeline.DEFAULT,
+            convert_to="mlprogram" if ml_program else "neuralnetwork",
+            compute_precision=precision if ml_program else None,
+            pass_pipeline=(
+                coreml_rounding.pass_pipeline(ct) if float16 else ct.PassPipeline.DEFAULT
+            ),
             skip_model_load=True,
         )
-    # A converter meets what the network's author thought of, and has errors of every type for it.
+    # For networks that it does not support, coremltools raises exceptions of many types.
     except Exception as error:
-        unknown = _UNKNOWN_OPERATION.search(str(error))
-        reason = f"there is none for TensorFlow's {unknown[1]}" if unknown else first_line(error)
+        operation = _UNSUPPORTED_OPERATION.search(str(error))
+        reason = f"it has none for TensorFlow's {operation[1]}" if operation else first_line(error)
         raise UserError(
             f"the network cannot be expressed in Core ML's operations: {reason}; "
-            "leave the Core ML file out, or use another network"
+            "leave --coreml_file out, or use another network"
         ) from error

@@ -1,4 +1,4 @@
-"""The flags for Core ML files, which more than one program has."""
+"""Defines the flags for Core ML files that several programs share."""
 
 from pathlib import Path
 
@@ -8,56 +8,68 @@ from retrain.config import CoreMLOptions
 from retrain.export.coreml_options import PRECISIONS
 from retrain.system.files import user_path
 
-_OPTIONS = CoreMLOptions()
+_DEFAULTS = CoreMLOptions()
 
 _FILE = flags.DEFINE_string(
     "coreml_file",
     None,
-    "Where to write a Core ML model, for apps on iOS and macOS: an ML Program where the name ends "
-    "in .mlpackage (iOS 15 and later), a neural network where it ends in .mlmodel (iOS 13).",
+    "Path of a Core ML model to write, for apps on iOS and macOS: an ML Program (iOS 15 and "
+    "later) if the name ends in .mlpackage, a neural network (iOS 13 and later) if it ends in "
+    ".mlmodel.",
 )
 _PRECISION = flags.DEFINE_enum(
     "coreml_precision",
-    _OPTIONS.precision,
+    _DEFAULTS.precision,
     PRECISIONS,
-    "The numbers in it: float16 takes half the space, and all that Apple's Neural Engine knows.",
+    "Type of the numbers in the Core ML model. float16 halves the file and is the only type that "
+    "Apple's Neural Engine supports.",
 )
-_AUTHOR = flags.DEFINE_string("coreml_author", _OPTIONS.author, "Who made it, for Xcode to show.")
-_LICENSE = flags.DEFINE_string("coreml_license", _OPTIONS.license, "What others may do with it.")
-_VERSION = flags.DEFINE_string("coreml_version", _OPTIONS.version, "Its version.")
+_AUTHOR = flags.DEFINE_string(
+    "coreml_author", _DEFAULTS.author, "Author of the Core ML model, as Xcode shows it."
+)
+_LICENSE = flags.DEFINE_string(
+    "coreml_license", _DEFAULTS.license, "License of the Core ML model, as Xcode shows it."
+)
+_VERSION = flags.DEFINE_string(
+    "coreml_version", _DEFAULTS.version, "Version of the Core ML model, as Xcode shows it."
+)
 _DESCRIPTION = flags.DEFINE_string(
     "coreml_description",
-    _OPTIONS.description,
-    "What it does; by default which labels it knows and how often it is right.",
+    _DEFAULTS.description,
+    "Description of the Core ML model. By default, its labels, backbone and test accuracy.",
 )
-_INPUT = flags.DEFINE_string("coreml_input", _OPTIONS.input_name, "Name of its input, an image.")
+_INPUT = flags.DEFINE_string(
+    "coreml_input", _DEFAULTS.input_name, "Name of the Core ML model's image input."
+)
 _INPUT_DESCRIPTION = flags.DEFINE_string(
     "coreml_input_description",
-    _OPTIONS.input_description,
-    "What the image is; by default its size and colours.",
+    _DEFAULTS.input_description,
+    "Description of the image input. By default, its colours and size.",
 )
 _LABEL_DESCRIPTION = flags.DEFINE_string(
-    "coreml_label_description", _OPTIONS.label_description, "What its output classLabel is."
+    "coreml_label_description",
+    _DEFAULTS.label_description,
+    "Description of the output classLabel.",
 )
 _PROBABILITIES = flags.DEFINE_string(
     "coreml_probabilities",
-    _OPTIONS.probabilities_name,
-    "Name of its other output, a dictionary from labels to probabilities.",
+    _DEFAULTS.probabilities_name,
+    "Name of the output that maps labels to probabilities.",
 )
 _PROBABILITIES_DESCRIPTION = flags.DEFINE_string(
     "coreml_probabilities_description",
-    _OPTIONS.probabilities_description,
-    "What that dictionary is.",
+    _DEFAULTS.probabilities_description,
+    "Description of the output that maps labels to probabilities.",
 )
 
 
-def file() -> Path | None:
-    """Returns where the user wants the Core ML file, if at all."""
+def parse_path() -> Path | None:
+    """Returns the path of the Core ML file, or None if the flag is not set."""
     return user_path(_FILE.value) if _FILE.value else None
 
 
-def options() -> CoreMLOptions:
-    """Returns what the user chose of it."""
+def parse_options() -> CoreMLOptions:
+    """Returns the options for the Core ML file."""
     return CoreMLOptions(
         precision=_PRECISION.value,
         input_name=_INPUT.value,

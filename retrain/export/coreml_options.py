@@ -1,7 +1,6 @@
-"""What Core ML files can be, and whether options fit them."""
+"""Checks the options for Core ML files."""
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 from retrain.config import CoreMLOptions
@@ -12,44 +11,51 @@ FLOAT16 = "float16"
 FLOAT32 = "float32"
 PRECISIONS = (FLOAT16, FLOAT32)
 
-PROGRAM = ".mlpackage"
-NEURAL_NETWORK = ".mlmodel"
+ML_PROGRAM_SUFFIX = ".mlpackage"
+NEURAL_NETWORK_SUFFIX = ".mlmodel"
 
-# The output with the label that fits best.
+# Name of the output for the best label.
 CLASS_LABEL = "classLabel"
 
-_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
-# What is in a package, so that nobody's other files are replaced with it.
+# A folder with anything else in it is not replaced.
 CONTENTS = frozenset(("Data", "Manifest.json"))
+
+_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 
 
 def check(path: Path, options: CoreMLOptions) -> None:
-    """Raises UserError where there is no such kind of file, or it could not be written."""
-    if path.suffix == PROGRAM:
+    """Raises UserError if the options are invalid, or the file cannot be written."""
+    if path.suffix == ML_PROGRAM_SUFFIX:
         check_output_folder(path, "coreml_file", CONTENTS)
-    elif path.suffix == NEURAL_NETWORK:
+    elif path.suffix == NEURAL_NETWORK_SUFFIX:
         check_writable(path, "coreml_file")
     else:
         raise UserError(
-            f"--coreml_file={path} must end in {PROGRAM} (ML Program, iOS 15 and later) or "
-            f"{NEURAL_NETWORK} (neural network, iOS 13 and later)"
+            f"--coreml_file={path} must end in {ML_PROGRAM_SUFFIX} (ML Program, iOS 15 and later) "
+            f"or {NEURAL_NETWORK_SUFFIX} (neural network, iOS 13 and later)"
         )
     if options.precision not in PRECISIONS:
         raise UserError(
             f"--coreml_precision={options.precision} is not known; "
             f"choose one of: {', '.join(PRECISIONS)}"
         )
-    _check_names({"input": options.input_name, "probabilities": options.probabilities_name})
+    _check_names(
+        {"coreml_input": options.input_name, "coreml_probabilities": options.probabilities_name}
+    )
 
 
-def _check_names(names: Mapping[str, str]) -> None:
-    taken = {CLASS_LABEL}
+def _check_names(names: dict[str, str]) -> None:
+    """Checks the names of inputs and outputs, by flag."""
+    used = {CLASS_LABEL}
     for flag, name in names.items():
         if not _NAME.fullmatch(name):
             raise UserError(
-                f"--coreml_{flag}={name} is not a name that Core ML allows: letters, digits and _, "
-                "no digit first"
+                f"--{flag}={name} is not a valid Core ML name; use letters, digits and _, and do "
+                "not begin with a digit"
             )
-        if name in taken:
-            raise UserError(f"--coreml_{flag}={name} is the name of something else in the model")
-        taken.add(name)
+        if name in used:
+            raise UserError(
+                f"--{flag}={name} is already the name of another input or output; choose another "
+                "name"
+            )
+        used.add(name)

@@ -1,9 +1,9 @@
-"""Weights of depthwise convolutions in 16 bits, rounded so that answers hardly change.
+"""Rounds the weights of depthwise convolutions to float16 with little effect on the scores.
 
-What such a filter sees is smooth, so that its answer moves with the sum of its few weights. Rounded
-each to the nearest number, their errors add up to most of what sixteen bits cost a network in all;
-rounded so that they cancel out, to a sixth of that. Filters that are wider do not need it: their
-errors cancel out by themselves.
+The inputs of depthwise filters are smooth, so their output depends mostly on the sum of their few
+weights. If each weight is rounded to the nearest number, the errors of these sums are most of the
+error that float16 causes in a network. Here they are a sixth of that, because the weights are
+rounded so that their errors cancel out. In wider filters, they cancel out by themselves.
 """
 
 from typing import Any
@@ -11,47 +11,49 @@ from typing import Any
 import numpy as np
 
 _NAMESPACE = "retrain"
-_NAME = "round_depthwise_weights"
-_BEFORE = "common::add_fp16_cast"
+_PASS_NAME = "round_depthwise_weights"
+# The pass of coremltools that casts weights to float16.
+_CAST_PASS = "common::add_fp16_cast"
 
 
-def keep_sums(filters: np.ndarray) -> np.ndarray:
-    """Returns weights in 16 bits, each one of the two nearest, whose sums are nearly the same.
+def round_keeping_sums(filters: np.ndarray) -> np.ndarray:
+    """Rounds each weight up or down so that the sum of each filter changes as little as possible.
 
     Args:
-        filters: float32 [filters, weights].
+        filters: Weights, float32 [filters, weights].
 
     Returns:
-        float16 [filters, weights].
+        Rounded weights, float16 [filters, weights].
     """
-    nearest = filters.astype(np.float16)
+    rounded = filters.astype(np.float16)
     largest = np.finfo(np.float16).max
-    up, down = np.nextafter(nearest, largest), np.nextafter(nearest, -largest)
-    other = np.where(nearest > filters, down, up)
-    change = other.astype(np.float64) - nearest
-    # A weight that 16 bits hold exactly, such as 0, has no second nearest.
-    change[nearest == filters] = np.inf
-    error = (nearest.astype(np.float64) - filters).sum(axis=1)
+    up, down = np.nextafter(rounded, largest), np.nextafter(rounded, -largest)
+    other = np.where(rounded > filters, down, up)
+    change = other.astype(np.float64) - rounded
+    # Weights that float16 represents exactly, such as 0, are never changed.
+    change[rounded == filters] = np.inf
+    error = (rounded.astype(np.float64) - filters).sum(axis=1)
     rows = np.arange(len(filters))
     for _ in range(filters.shape[1]):
-        best = np.abs(error[:, np.newaxis] + change).argmin(axis=1)
-        changed = error + change[rows, best]
-        better = rows[np.abs(changed) < np.abs(error)]
-        error[better] = changed[better]
-        nearest[better, best[better]] = other[better, best[better]]
-        change[better, best[better]] = np.inf
-    return nearest
+        # In each filter, round the weight the other way that reduces the error of the sum most.
+        columns = np.abs(error[:, np.newaxis] + change).argmin(axis=1)
+        new_error = error + change[rows, columns]
+        improved = rows[np.abs(new_error) < np.abs(error)]
+        error[improved] = new_error[improved]
+        rounded[improved, columns[improved]] = other[improved, columns[improved]]
+        change[improved, columns[improved]] = np.inf
+    return rounded
 
 
-def pipeline(ct: Any) -> Any:
-    """Returns coremltools' passes over a program, with one for this before it is cast.
+def pass_pipeline(ct: Any) -> Any:
+    """Returns the default pipeline of coremltools with a pass that rounds depthwise weights.
 
     Args:
-        ct: the package coremltools.
+        ct: The package coremltools.
     """
     _register()
     passes = ct.PassPipeline.DEFAULT
-    passes.insert_pass(passes.passes.index(_BEFORE), f"{_NAMESPACE}::{_NAME}")
+    passes.insert_pass(passes.passes.index(_CAST_PASS), f"{_NAMESPACE}::{_PASS_NAME}")
     return passes
 
 
@@ -66,7 +68,7 @@ def _register() -> None:
                     if _is_depthwise(operation):
                         _round(block, operation)
 
-    PASS_REGISTRY.add(_NAMESPACE, RoundDepthwiseWeights, override=True, name=_NAME)
+    PASS_REGISTRY.add(_NAMESPACE, RoundDepthwiseWeights, override=True, name=_PASS_NAME)
 
 
 def _is_depthwise(operation: Any) -> bool:
@@ -81,7 +83,7 @@ def _round(block: Any, operation: Any) -> None:
     from coremltools.converters.mil.mil import Builder
 
     weights = operation.weight.val
-    rounded = keep_sums(weights.reshape(len(weights), -1)).astype(weights.dtype)
+    rounded = round_keeping_sums(weights.reshape(len(weights), -1)).astype(weights.dtype)
     with block:
         constant = Builder.const(
             val=rounded.reshape(weights.shape),

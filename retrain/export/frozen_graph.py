@@ -1,4 +1,4 @@
-"""A classifier as a frozen graph: one file that every TensorFlow since 2015 can run."""
+"""Writes a classifier as a frozen graph, which every TensorFlow since 2015 can run."""
 
 import re
 from pathlib import Path
@@ -6,60 +6,66 @@ from typing import Any
 
 import numpy as np
 
+from retrain.backbones import freeze
 from retrain.data.pixels import normalise
 from retrain.errors import UserError
 from retrain.export.answers import Answers, UndecodedError
 from retrain.export.assemble import Classifier
-from retrain.metadata import GRAPH_NODE, from_json
+from retrain.metadata import (
+    GRAPH_BOTTLENECK,
+    GRAPH_FILE_INPUT,
+    GRAPH_NODE,
+    GRAPH_PIXELS_INPUT,
+    from_json,
+)
 from retrain.runtimes.graph_session import GraphError, GraphSession, parse_graph, tensorflow_session
 
-_BOTTLENECK = "bottleneck"
-# The names that the original gave them.
+# Names in TensorFlow's examples/image_retraining.
 _WEIGHTS = "final_training_ops/weights/final_weights"
 _BIASES = "final_training_ops/biases/final_biases"
 _PRODUCT = "final_training_ops/Wx_plus_b/MatMul"
 _LOGITS = "final_training_ops/Wx_plus_b/add"
 
-_TAKEN = {
-    *("DecodeJpeg", "Mul", "Placeholder", "backbone", "bottleneck", "decode", "final_training_ops"),
-    *("input", "preprocess", GRAPH_NODE),
-}
+# Nodes and scopes that the output cannot be named after.
+_RESERVED = {*freeze.RESERVED_NAMES, "backbone", _WEIGHTS.split("/")[0], GRAPH_NODE}
 
 _VALID_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
 
 
 def check_output_name(name: str) -> None:
-    """Raises UserError where `name` could not be that of the output."""
+    """Raises UserError if the output cannot have this name."""
     if not _VALID_NAME.fullmatch(name):
         raise UserError(
-            f"--final_tensor_name={name} is not a name that TensorFlow allows: letters, digits "
-            "and . _ / - in the middle"
+            f"--final_tensor_name={name} is not a valid TensorFlow name; use letters, digits and, "
+            "after the first character, . _ / -"
         )
-    if name.split("/")[0] in _TAKEN:
-        raise UserError(f"--final_tensor_name={name} is the name of another tensor; choose another")
+    if name.split("/")[0] in _RESERVED:
+        raise UserError(
+            f"--final_tensor_name={name} is the name of another tensor; choose another name"
+        )
 
 
 def to_bytes(classifier: Classifier) -> bytes:
-    """Returns the GraphDef: the backbone's with the head and the metadata appended.
+    """Returns the GraphDef of the backbone with the head and the metadata appended.
 
-    Beside the backbone's tensors (`backbones.freeze.to_graph`) it has the output, float32
-    [N, classes], softmax, under the name in the metadata, and the string constant
-    `retrain_metadata`.
+    In addition to the backbone's tensors (see `backbones.freeze.to_graph`), the graph has the
+    output, float32 [N, classes], probabilities, with the name in the metadata, and the metadata as
+    the string constant GRAPH_NODE.
 
     Raises:
-        UserError: the backbone has a tensor of the output's name.
+        UserError: If the backbone already has a tensor with the name of the output.
     """
     graph = parse_graph(classifier.backbone.graph_file.read_bytes())
     metadata = classifier.metadata
     if any(node.name == metadata.output for node in graph.node):
         raise UserError(
             f"--final_tensor_name={metadata.output} is the name of another tensor in "
-            f"{classifier.backbone.name}; choose another"
+            f"{classifier.backbone.name}; choose another name"
         )
     _add_constant(graph, GRAPH_NODE, np.array(metadata.to_json().encode(), object))
     _add_constant(graph, _WEIGHTS, classifier.head.weights)
     _add_constant(graph, _BIASES, classifier.head.bias)
-    _add(graph, "MatMul", _PRODUCT, [_BOTTLENECK, _WEIGHTS])
+    _add(graph, "MatMul", _PRODUCT, [GRAPH_BOTTLENECK, _WEIGHTS])
     _add(graph, "BiasAdd", _LOGITS, [_PRODUCT, _BIASES])
     _add(graph, "Softmax", metadata.output, [_LOGITS])
     return graph.SerializeToString(deterministic=True)
@@ -79,7 +85,7 @@ def _add_constant(graph: Any, name: str, value: np.ndarray) -> None:
 
 
 def write(path: Path, classifier: Classifier) -> None:
-    """Writes the graph of `to_bytes` to a file."""
+    """Writes the graph that `to_bytes` returns."""
     path.write_bytes(to_bytes(classifier))
 
 
@@ -93,12 +99,12 @@ def load(path: Path) -> Answers:
 
     def from_pixels(pixels: np.ndarray) -> np.ndarray:
         channels = pixels[..., ::-1] if metadata.channel_order == "BGR" else pixels
-        feeds = {"input:0": normalise(channels, metadata.mean, metadata.std)}
+        feeds = {f"{GRAPH_PIXELS_INPUT}:0": normalise(channels, metadata.mean, metadata.std)}
         return session.run(output, feeds)
 
     def from_file(data: bytes) -> np.ndarray:
         try:
-            return session.run(output, {"DecodeJpeg/contents:0": data})[0]
+            return session.run(output, {f"{GRAPH_FILE_INPUT}:0": data})[0]
         except GraphError as error:
             raise UndecodedError(str(error)) from error
 

@@ -1,4 +1,4 @@
-"""A classifier as a Keras file, which `keras.models.load_model` opens without this program."""
+"""Writes a classifier as a Keras file, which `keras.models.load_model` loads."""
 
 import json
 import tempfile
@@ -9,58 +9,52 @@ from typing import Any
 import numpy as np
 
 from retrain.errors import UserError
+from retrain.export import archive
 from retrain.export.answers import Answers
 from retrain.export.assemble import Classifier
+from retrain.metadata import OUTPUT, PIXELS_INPUT
 from retrain.system.console import quiet_libraries
 
 SUFFIX = ".keras"
-LABELS_FILE = "labels.txt"
-METADATA_FILE = "retrain_metadata.json"
 
-# Keras's own description of the file, and what it says in it of the time.
-_DESCRIPTION, _DATE = "metadata.json", "date_saved"
-
-# The same classifier gives the same bytes at any time.
-_TIME = (1980, 1, 1, 0, 0, 0)
+# The file in the archive that contains the date of saving, and the key of that date.
+_DATED_FILE, _DATE_KEY = "metadata.json", "date_saved"
 
 
-def check(path: Path, architecture: str, has_network: bool) -> None:
-    """Raises UserError where no such file could be written.
+def check(path: Path, architecture: str, *, has_keras_network: bool) -> None:
+    """Raises UserError if the file cannot be written.
 
     Args:
-        path: where to.
-        architecture: name of the backbone.
-        has_network: whether it has a network of Keras's layers.
+        path: Path of the file.
+        architecture: Name of the backbone.
+        has_keras_network: Whether the backbone is available as a Keras model.
     """
     if path.suffix != SUFFIX:
         raise UserError(
-            f"--keras_file={path} must end in {SUFFIX}: no other of Keras's formats is written"
+            f"--keras_file={path} must end in {SUFFIX}, the only Keras format that is written"
         )
-    if not has_network:
+    if not has_keras_network:
         raise UserError(
-            f"--keras_file={path} cannot be written with --architecture={architecture}, which is "
-            "not made of Keras's layers; choose --saved_model_dir"
+            f"--keras_file={path} cannot be written with --architecture={architecture}, which has "
+            "no Keras layers; choose --saved_model_dir"
         )
 
 
 def write(path: Path, classifier: Classifier) -> None:
-    """Writes the classifier.
+    """Writes the classifier as a model of standard Keras layers.
 
-    The model takes `image`, float32 [N, height, width, 3], RGB pixels as they are, 0 to 255, and
-    gives `probabilities`, float32 [N, classes]. Every layer is one of Keras's own. The file, a ZIP
-    archive, has the labels, one a line, and the metadata beside what is Keras's.
+    The model takes `image`, float32 [N, height, width, 3], RGB, 0 to 255, and returns
+    `probabilities`, float32 [N, classes]. The file, a ZIP archive, also contains the labels, one
+    per line, and the metadata.
     """
     with tempfile.TemporaryDirectory() as folder:
         saved = Path(folder, f"model{SUFFIX}")
         with quiet_libraries():
             _model(classifier).save(saved)
-        metadata = classifier.metadata
-        labels = "".join(f"{label}\n" for label in metadata.labels)
-        with zipfile.ZipFile(saved) as plain, zipfile.ZipFile(path, "w") as complete:
-            for name in plain.namelist():
-                complete.writestr(zipfile.ZipInfo(name, _TIME), _timeless(name, plain.read(name)))
-            complete.writestr(zipfile.ZipInfo(LABELS_FILE, _TIME), labels)
-            complete.writestr(zipfile.ZipInfo(METADATA_FILE, _TIME), metadata.to_json())
+        with zipfile.ZipFile(saved) as source, zipfile.ZipFile(path, "w") as target:
+            for name in source.namelist():
+                archive.add_file(target, name, _without_date(name, source.read(name)))
+            archive.add_description(target, classifier.metadata)
 
 
 def load(path: Path) -> Answers:
@@ -75,25 +69,27 @@ def load(path: Path) -> Answers:
 
 
 def _model(classifier: Classifier) -> Any:
-    # Through TensorFlow: after `graph_session`, Keras cannot be the first to import it.
+    # Imported through TensorFlow, since Keras cannot be the first to import it after
+    # `tensorflow_session`.
     from tensorflow import keras
 
     metadata, head = classifier.metadata, classifier.head
     network = keras.models.load_model(classifier.backbone.keras_file, compile=False)
-    pixels = keras.Input((metadata.height, metadata.width, 3), name="image")
+    pixels = keras.Input((metadata.height, metadata.width, 3), name=PIXELS_INPUT)
     channels = keras.ops.flip(pixels, axis=-1) if metadata.channel_order == "BGR" else pixels
     normalise = keras.layers.Normalization(
         mean=metadata.mean, variance=np.square(metadata.std).tolist(), name="normalise"
     )
-    softmax = keras.layers.Dense(len(head.bias), activation="softmax", name="probabilities")
+    softmax = keras.layers.Dense(len(head.bias), activation="softmax", name=OUTPUT)
     model = keras.Model(pixels, softmax(network(normalise(channels))), name="classifier")
     softmax.set_weights([head.weights, head.bias])
     return model
 
 
-def _timeless(name: str, content: bytes) -> bytes:
-    if name != _DESCRIPTION:
+def _without_date(name: str, content: bytes) -> bytes:
+    """Removes the date of saving, so that equal classifiers give identical files."""
+    if name != _DATED_FILE:
         return content
-    description = json.loads(content)
-    del description[_DATE]
-    return json.dumps(description).encode()
+    fields = json.loads(content)
+    del fields[_DATE_KEY]
+    return json.dumps(fields).encode()

@@ -3,6 +3,7 @@
 The format: https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converter/schema/schema.fbs
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -56,7 +57,8 @@ class NewTensor(NamedTuple):
     quantisation: Quantisation | None = None
 
 
-class TensorRef(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class TensorRef:
     """A tensor of a model.
 
     Attributes:

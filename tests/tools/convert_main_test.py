@@ -10,7 +10,7 @@ from absl.testing import absltest, parameterized
 
 from retrain.export import coreml, frozen_graph
 from retrain.export.coreml_reference import model as reference
-from retrain.metadata import from_json
+from retrain.metadata import COREML_FIELD, from_json
 from tests.support import programs, sample_classifier, small_keras
 
 
@@ -62,7 +62,7 @@ class OwnGraphTest(ConvertTestCase):
             (description.metadata.author, description.metadata.license), ("Ada", "MIT")
         )
         self.assertEqual(description.input[0].name, "photo")
-        metadata = from_json(description.metadata.userDefined[coreml.METADATA_FIELD])
+        metadata = from_json(description.metadata.userDefined[COREML_FIELD])
         self.assertEqual(metadata, classifier.metadata)
         image = sample_classifier.images(1)
         expected = classifier.head.probabilities(sample_classifier.features(image))

@@ -12,7 +12,7 @@ from PIL import Image
 from label_image import labels_file
 from retrain.data import pixels
 from retrain.errors import UserError
-from retrain.export.assemble import versions
+from retrain.export.assemble import current_versions
 from retrain.export.coreml_conversion import BGR, GRAYSCALE
 from retrain.metadata import Metadata
 from tools.conversion.source import Pixels, Source
@@ -158,5 +158,5 @@ def _unknown(names: tuple[str, ...]) -> Metadata:
         split={},
         test_accuracy=None,
         training={},
-        versions=versions(),
+        versions=current_versions(),
     )

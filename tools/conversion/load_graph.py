@@ -6,8 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from retrain.errors import UserError
-from retrain.export.saved_model import METADATA_FILE, OUTPUT
-from retrain.metadata import Metadata, MetadataError, from_json
+from retrain.metadata import (
+    METADATA_FILE,
+    OUTPUT,
+    PIXELS_SIGNATURE,
+    Metadata,
+    MetadataError,
+    from_json,
+)
 from retrain.runtimes.graph_constants import metadata_in
 from retrain.runtimes.graph_session import GraphError, parse_graph
 from retrain.system.console import quiet_native_libraries
@@ -17,8 +23,6 @@ from tools.conversion.source import KINDS, Choices, Pixels, Source, pixels_of, p
 # What the original's graphs and ours call them.
 _USUAL_INPUTS = ("input", "Mul", "Placeholder")
 _USUAL_OUTPUT = "final_result"
-
-_SIGNATURE = "serving_default"
 
 
 def load_frozen(path: Path, choices: Choices) -> Source:
@@ -57,13 +61,13 @@ def load_saved_model(path: Path, choices: Choices) -> Source:
     except (OSError, ValueError, tf.errors.OpError) as error:
         reason = first_line(error)
         raise UserError(f"--graph={path} is not a SavedModel that can be read: {reason}") from error
-    if _SIGNATURE not in loaded.signatures:
+    if PIXELS_SIGNATURE not in loaded.signatures:
         known = ", ".join(loaded.signatures) or "none"
         raise UserError(
-            f"--graph={path} needs a signature {_SIGNATURE}, but its signatures are: {known}; "
-            "save it with one"
+            f"--graph={path} needs a signature {PIXELS_SIGNATURE}, but its signatures are: "
+            f"{known}; save it with one"
         )
-    signature = loaded.signatures[_SIGNATURE]
+    signature = loaded.signatures[PIXELS_SIGNATURE]
     with quiet_native_libraries():
         frozen = convert_to_constants.convert_variables_to_constants_v2(signature)
     # The outputs of the function are in this order, too.

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from retrain.errors import UserError
-from retrain.export.keras_file import METADATA_FILE
-from retrain.metadata import Metadata, MetadataError, from_json
+from retrain.metadata import METADATA_FILE, Metadata, MetadataError, from_json
 from tools.conversion.source import Source, plain_pixels
 
 _HELP = (

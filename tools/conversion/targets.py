@@ -19,9 +19,9 @@ from retrain.export import (
     tflite_input,
     tflite_metadata,
 )
-from retrain.export.coreml_conversion import BGR, Network
-from retrain.export.coreml_options import FLOAT16, PROGRAM
-from retrain.export.coreml_reference.kernels import UnknownOperationError
+from retrain.export.coreml_conversion import BGR, TensorFlowClassifier
+from retrain.export.coreml_options import FLOAT16, ML_PROGRAM_SUFFIX
+from retrain.export.coreml_reference.errors import UnsupportedOperationError
 from retrain.metadata import (
     LABELS_FILE,
     METADATA_FILE,
@@ -55,21 +55,21 @@ def write_coreml(path: Path, classifier: Complete, options: CoreMLOptions) -> No
         WrongAnswersError: it would answer something else.
     """
     pixels = classifier.pixels
-    network = Network(
+    network = TensorFlowClassifier(
         scores=classifier.scores,
         labels=classifier.labels,
         height=classifier.source.height,
         width=classifier.source.width,
-        colours=pixels.colours,
+        channel_order=pixels.colours,
         mean=pixels.mean,
         std=pixels.std,
     )
     tolerance = _ROUNDED if options.precision == FLOAT16 else _EXACT
-    with (atomic_folder if path.suffix == PROGRAM else atomic_file)(path) as temporary:
-        coreml.write_network(temporary, network, options, classifier.metadata())
+    with (atomic_folder if path.suffix == ML_PROGRAM_SUFFIX else atomic_file)(path) as temporary:
+        coreml.write_from_tensorflow(temporary, network, options, classifier.metadata())
         try:
             answers = coreml.load(temporary).from_pixels
-        except UnknownOperationError as error:
+        except UnsupportedOperationError as error:
             logging.warning("%s was not tried, as it has what is not known here: %s.", path, error)
         else:
             _try(path, answers, classifier, tolerance)

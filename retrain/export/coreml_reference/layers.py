@@ -1,6 +1,6 @@
-"""The layers of a neural network, each a function of its parameters and its inputs.
+"""The layers of neural networks, as functions of the layer's parameters and its inputs.
 
-What they mean: https://apple.github.io/coremltools/mlmodel/Format/NeuralNetwork.html
+Specification: https://apple.github.io/coremltools/mlmodel/Format/NeuralNetwork.html
 """
 
 import math
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from retrain.export.coreml_reference import kernels
-from retrain.export.coreml_reference.kernels import UnknownOperationError
+from retrain.export.coreml_reference.errors import UnsupportedOperationError
 
 
 def _weights(params: Any, *shape: int) -> np.ndarray:
@@ -19,11 +19,13 @@ def _weights(params: Any, *shape: int) -> np.ndarray:
     elif params.float16Value:
         values = np.frombuffer(params.float16Value, "<f2").astype(np.float32)
     else:
-        raise UnknownOperationError("weights in fewer than sixteen bits")
+        raise UnsupportedOperationError("weights of fewer than 16 bits")
     return values.reshape(shape)
 
 
-def _window(params: Any, x: Any, size: Sequence[int], dilations: Sequence[int]) -> kernels.Window:
+def _window(
+    params: Any, x: Any, size: Sequence[int], *, dilations: Sequence[int] = (1, 1)
+) -> kernels.Window:
     (padded,) = params.DESCRIPTOR.oneofs
     kind = params.WhichOneof(padded.name)
     strides = tuple(params.stride) or (1, 1)
@@ -32,12 +34,12 @@ def _window(params: Any, x: Any, size: Sequence[int], dilations: Sequence[int]) 
     elif kind == "valid":
         padding = _borders(params.valid.paddingAmounts)
     else:
-        raise UnknownOperationError(f"a window with padding {kind}")
-    return kernels.window(x.shape, size, strides, dilations, padding)
+        raise UnsupportedOperationError(f"a window with {kind} padding")
+    return kernels.make_window(x.shape, size, strides=strides, dilations=dilations, padding=padding)
 
 
 def _borders(amounts: Any) -> tuple[int, ...]:
-    """Returns what is added before and after rows, before and after columns."""
+    """Returns the padding before and after the rows, and before and after the columns."""
     return tuple(
         edge
         for border in amounts.borderAmounts
@@ -47,12 +49,12 @@ def _borders(amounts: Any) -> tuple[int, ...]:
 
 def _convolution(params: Any, x: Any) -> Any:
     if params.isDeconvolution:
-        raise UnknownOperationError("a convolution that is transposed")
+        raise UnsupportedOperationError("a transposed convolution")
     size = tuple(params.kernelSize)
     weights = _weights(params.weights, params.outputChannels, params.kernelChannels, *size)
     bias = _weights(params.bias, params.outputChannels) if params.hasBias else None
-    over = _window(params, x, size, tuple(params.dilationFactor) or (1, 1))
-    return kernels.convolve(x, weights, bias, over, params.nGroups)
+    window = _window(params, x, size, dilations=tuple(params.dilationFactor) or (1, 1))
+    return kernels.convolve(x, weights, bias=bias, window=window, groups=params.nGroups)
 
 
 def _pooling(params: Any, x: Any) -> Any:
@@ -64,11 +66,11 @@ def _pooling(params: Any, x: Any) -> Any:
         if reduce:
             return reduce(x, (2, 3), keepdims=True)
     elif kind in ("MAX", "AVERAGE"):
-        over = _window(params, x, tuple(params.kernelSize), (1, 1))
+        window = _window(params, x, tuple(params.kernelSize))
         if kind == "MAX":
-            return kernels.max_pool(x, over)
-        return kernels.average_pool(x, over, params.avgPoolExcludePadding)
-    raise UnknownOperationError(f"a pooling of type {kind}")
+            return kernels.max_pool(x, window)
+        return kernels.average_pool(x, window, exclude_padding=params.avgPoolExcludePadding)
+    raise UnsupportedOperationError(f"pooling of type {kind}")
 
 
 def _activation(params: Any, x: Any) -> Any:
@@ -81,7 +83,7 @@ def _activation(params: Any, x: Any) -> Any:
         return tf.sigmoid(x)
     if kind == "linear":
         return params.linear.alpha * x + params.linear.beta
-    raise UnknownOperationError(f"an activation {kind}")
+    raise UnsupportedOperationError(f"the activation {kind}")
 
 
 def _unary(params: Any, x: Any) -> Any:
@@ -89,7 +91,7 @@ def _unary(params: Any, x: Any) -> Any:
 
     kind = params.Operation.Name(params.type)
     if kind != "THRESHOLD":
-        raise UnknownOperationError(f"a unary function {kind}")
+        raise UnsupportedOperationError(f"the unary function {kind}")
     return tf.maximum(params.alpha, params.scale * x + params.shift)
 
 
@@ -105,7 +107,7 @@ def _concat(params: Any, *inputs: Any) -> Any:
     import tensorflow as tf
 
     if params.sequenceConcat:
-        raise UnknownOperationError("a concat of sequences")
+        raise UnsupportedOperationError("the concatenation of sequences")
     return tf.concat(inputs, 1)
 
 
@@ -113,7 +115,7 @@ def _concat_nd(params: Any, *inputs: Any) -> Any:
     import tensorflow as tf
 
     if params.interleave:
-        raise UnknownOperationError("a concat that interleaves")
+        raise UnsupportedOperationError("an interleaving concatenation")
     return tf.concat(inputs, params.axis)
 
 
@@ -122,10 +124,10 @@ def _padding(params: Any, x: Any) -> Any:
 
     kind = params.WhichOneof("PaddingType")
     if kind != "constant":
-        raise UnknownOperationError(f"a padding of type {kind}")
+        raise UnsupportedOperationError(f"padding of type {kind}")
     top, bottom, left, right = _borders(params.paddingAmounts)
-    around = [(0, 0), (0, 0), (top, bottom), (left, right)]
-    return tf.pad(x, around, constant_values=params.constant.value)
+    amounts = [(0, 0), (0, 0), (top, bottom), (left, right)]
+    return tf.pad(x, amounts, constant_values=params.constant.value)
 
 
 def _inner_product(params: Any, x: Any) -> Any:
@@ -138,10 +140,12 @@ def _inner_product(params: Any, x: Any) -> Any:
 
 def _batchnorm(params: Any, x: Any) -> Any:
     if params.computeMeanVar or params.instanceNormalization:
-        raise UnknownOperationError("a batchnorm that computes its mean")
+        raise UnsupportedOperationError("a batch normalisation that computes its mean")
     arrays = (params.mean, params.variance, params.gamma, params.beta)
     mean, variance, gamma, beta = (_weights(array, params.channels) for array in arrays)
-    return kernels.normalise(x, mean, variance, gamma, beta, params.epsilon)
+    return kernels.batch_normalise(
+        x, mean=mean, variance=variance, gamma=gamma, beta=beta, epsilon=params.epsilon
+    )
 
 
 def _constant(params: Any) -> Any:
@@ -164,8 +168,15 @@ def _reshape(params: Any, x: Any) -> Any:
 
 
 def _slice(params: Any, x: Any) -> Any:
-    fields = (params.beginIds, params.endIds, params.strides, params.beginMasks, params.endMasks)
-    return kernels.part(x, *fields, params.squeezeMasks or None)
+    return kernels.slice_array(
+        x,
+        params.beginIds,
+        params.endIds,
+        stride=params.strides,
+        begin_mask=params.beginMasks,
+        end_mask=params.endMasks,
+        squeeze_mask=params.squeezeMasks or None,
+    )
 
 
 def _softmax(params: Any, x: Any) -> Any:

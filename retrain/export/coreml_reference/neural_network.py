@@ -1,40 +1,41 @@
-"""A neural network (`.mlmodel`), whose layers are evaluated one after the other."""
+"""Evaluates a neural network (`.mlmodel`), one layer after the other."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from retrain.export.coreml_reference.kernels import UnknownOperationError
+from retrain.export.coreml_reference.errors import UnsupportedOperationError
 from retrain.export.coreml_reference.layers import LAYERS
 
-# The shapes of arrays are what they say, and an image is [1, channels, height, width].
+# A value of NeuralNetworkMultiArrayShapeMapping and NeuralNetworkImageShapeMapping: arrays have the
+# shapes that the file states, and images are [1, channels, height, width].
 _EXACT_SHAPES = 1
 
 
 class NeuralNetwork:
-    """A neural network that can be traced by TensorFlow.
+    """A neural network that TensorFlow can trace.
 
     Attributes:
-        labels: the classes, in the order of the probabilities.
+        labels: Class labels in the order of the probabilities.
     """
 
     def __init__(self, spec: Any) -> None:
         """Reads the layers and their weights.
 
         Args:
-            spec: a `Model`, with a neural network as a classifier.
+            spec: A `Model` message with a neural network classifier.
 
         Raises:
-            UnknownOperationError: there is a layer that is not known.
+            UnsupportedOperationError: If a layer is not supported.
         """
         network = spec.neuralNetworkClassifier
         self._layers = list(network.layers)
-        unknown = sorted({_kind(layer) for layer in self._layers} - set(LAYERS))
-        if unknown:
-            raise UnknownOperationError(f"neural network layers {', '.join(unknown)}")
+        unsupported = sorted({_kind(layer) for layer in self._layers} - set(LAYERS))
+        if unsupported:
+            raise UnsupportedOperationError(f"neural network layers {', '.join(unsupported)}")
         if (network.arrayInputShapeMapping, network.imageInputShapeMapping) != (_EXACT_SHAPES,) * 2:
-            raise UnknownOperationError("a neural network whose arrays all have five dimensions")
+            raise UnsupportedOperationError("a neural network with five-dimensional arrays")
         self._input = spec.description.input[0].name
         self._output = network.labelProbabilityLayerName or self._layers[-1].output[0]
         self._scaler = _scaler(network.preprocessing, spec.description.input[0].type.imageType)
@@ -44,8 +45,8 @@ class NeuralNetwork:
         """Returns probabilities, float32 [1, classes].
 
         Args:
-            images: float32 [1, channels, height, width], 0 to 255, in the channel order of the
-                file.
+            images: Image, float32 [1, channels, height, width], 0 to 255, in the channel order of
+                the file.
         """
         scale, bias = self._scaler
         values = {self._input: images * scale + bias}
@@ -62,17 +63,17 @@ def _kind(layer: Any) -> str:
 
 
 def _scaler(preprocessing: Sequence[Any], image: Any) -> tuple[float, np.ndarray]:
-    """Returns what an image is multiplied with and what is added to its channels then."""
+    """Returns the factor for an image, and the bias to add to each channel after that."""
     if not preprocessing:
         return 1.0, np.zeros((1, 1, 1), np.float32)
-    (only,) = preprocessing
-    if only.WhichOneof("preprocessor") != "scaler":
-        raise UnknownOperationError("a preprocessing that is not a scaler")
-    scaler = only.scaler
-    of_channels = {
+    (step,) = preprocessing
+    if step.WhichOneof("preprocessor") != "scaler":
+        raise UnsupportedOperationError("preprocessing other than a scaler")
+    scaler = step.scaler
+    biases = {
         "RGB": (scaler.redBias, scaler.greenBias, scaler.blueBias),
         "BGR": (scaler.blueBias, scaler.greenBias, scaler.redBias),
         "GRAYSCALE": (scaler.grayBias,),
     }
-    bias = of_channels[image.ColorSpace.Name(image.colorSpace)]
+    bias = biases[image.ColorSpace.Name(image.colorSpace)]
     return scaler.channelScale, np.array(bias, np.float32).reshape(-1, 1, 1)

@@ -1,4 +1,4 @@
-"""Every kind of file answers alike for networks that want images of another kind."""
+"""Tests all file formats with backbones of other sizes, channel orders and normalisations."""
 
 import dataclasses
 import tempfile
@@ -8,7 +8,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 from PIL import Image
 
-from retrain.backbones import engines, freeze, quantise
+from retrain.backbones import engines, freeze, quantise, tflite_conversion
 from retrain.backbones.backbone import Backbone
 from retrain.config import CoreMLOptions, TFLiteOptions
 from retrain.data import pixels
@@ -20,11 +20,11 @@ from retrain.runtimes.head import Head
 _LABELS = ("a", "b", "c")
 _WIDTH = 20
 _KINDS = (
-    # As VGG16 wants them, but not square.
+    # The normalisation of VGG16, but images that are not square.
     ("caffe", "BGR", (103.939, 116.779, 123.68), (1.0, 1.0, 1.0), (24, 40)),
-    # As DenseNet wants them.
+    # The normalisation of DenseNet.
     ("torch", "RGB", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), (40, 24)),
-    # As nobody does, but could.
+    # BGR with a different std for each channel, which no known network has.
     ("both", "BGR", (100.0, 110.0, 120.0), (30.0, 50.0, 70.0), (32, 32)),
 )
 
@@ -34,7 +34,7 @@ def _network(size: tuple[int, int], std: float):
 
     tf.keras.utils.set_random_seed(0)
     layers = tf.keras.layers
-    # Inputs in the hundreds, as of caffe's, are brought to the range of the others.
+    # Its weights are scaled so that activations have the same range for every normalisation.
     first = layers.Conv2D(16, 3, strides=2, activation="relu6")
     network = tf.keras.Sequential(
         [
@@ -58,13 +58,15 @@ class BackboneExportsTest(parameterized.TestCase):
 
     @classmethod
     def make(cls, name, order, mean, std, size):
-        """Returns a classifier, images, their files, and the answers of the head for them."""
+        """Returns a classifier, images, their files, and their probabilities."""
         folder = cls.folder / name
         folder.mkdir()
         network = _network(size, float(np.mean(std)))
         graph, flatbuffer = folder / "graph.pb", folder / "network.tflite"
-        graph.write_bytes(freeze.to_graph(network, mean, std, order).SerializeToString())
-        flatbuffer.write_bytes(freeze.to_tflite(network))
+        graph.write_bytes(
+            freeze.to_graph(network, mean, std, channel_order=order).SerializeToString()
+        )
+        flatbuffer.write_bytes(tflite_conversion.convert_keras(network))
         network.save(folder / "network.keras")
         described = {
             **dict(height=size[0], width=size[1], mean=mean, std=std, channel_order=order),
@@ -104,17 +106,17 @@ class BackboneExportsTest(parameterized.TestCase):
         classifier = Classifier(backbone, head, metadata, quantised)
         return classifier, images, files, head.probabilities(features)
 
-    def check(self, name, answers, most):
+    def check(self, name, answers, tolerance):
         _, images, files, expected = self.made[name]
         self.assertGreater(expected.std(0).min(), 0.1)
         found = answers.from_pixels(images)
-        np.testing.assert_allclose(found, expected, rtol=0, atol=most)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
         if answers.from_file:
             found = np.stack([answers.from_file(file.read_bytes()) for file in files])
-            np.testing.assert_allclose(found, expected, rtol=0, atol=most)
+            np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
 
     @parameterized.product(name=[kind[0] for kind in _KINDS], engine=["float32", "tensorflow"])
-    def test_engines_compute_what_keras_computes(self, name, engine):
+    def test_engines_match_keras(self, name, engine):
         classifier, images, _, expected = self.made[name]
         runner = engines.engine(engine, classifier.backbone).load()
         found = classifier.head.probabilities(runner.features(images))
@@ -128,7 +130,7 @@ class BackboneExportsTest(parameterized.TestCase):
             (keras_file, "model.keras"),
         ],
     )
-    def test_files_of_tensorflow(self, name, kind):
+    def test_tensorflow_files(self, name, kind):
         module, file = kind
         path = Path(self.create_tempdir().full_path) / file
         if module is saved_model:
@@ -147,10 +149,10 @@ class BackboneExportsTest(parameterized.TestCase):
         ],
     )
     def test_tflite_files(self, name, kind):
-        quantization, takes, most = kind
+        quantization, input_type, tolerance = kind
         path = Path(self.create_tempdir().full_path) / "model.tflite"
-        tflite.write(path, self.made[name][0], TFLiteOptions(quantization, takes))
-        self.check(name, tflite.load(path), most)
+        tflite.write(path, self.made[name][0], TFLiteOptions(quantization, input_type))
+        self.check(name, tflite.load(path), tolerance)
 
     @parameterized.product(
         name=[kind[0] for kind in _KINDS],
@@ -161,13 +163,13 @@ class BackboneExportsTest(parameterized.TestCase):
         ],
     )
     def test_core_ml_files(self, name, kind):
-        file, precision, most = kind
+        file, precision, tolerance = kind
         path = Path(self.create_tempdir().full_path) / file
-        if path.suffix == coreml_options.PROGRAM:
+        if path.suffix == coreml_options.ML_PROGRAM_SUFFIX:
             path.mkdir()
         options = dataclasses.replace(CoreMLOptions(), precision=precision)
         coreml.write(path, self.made[name][0], options)
-        self.check(name, coreml.load(path), most)
+        self.check(name, coreml.load(path), tolerance)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What cannot become a Core ML file is refused before anything is trained."""
+"""Tests that invalid options for Core ML files are rejected before the training."""
 
 from pathlib import Path
 
@@ -14,48 +14,55 @@ class CheckTest(parameterized.TestCase):
         super().setUp()
         self.folder = Path(self.create_tempdir().full_path)
 
-    def assert_refused(self, expected, name="x.mlmodel", **options):
+    def assert_rejected(self, expected, name="x.mlmodel", **options):
         with self.assertRaisesRegex(UserError, expected):
             coreml_options.check(self.folder / name, CoreMLOptions(**options))
 
     @parameterized.parameters("x.mlmodel", "x.mlpackage", "new/x.mlpackage")
-    def test_good_places(self, name):
+    def test_valid_paths(self, name):
         coreml_options.check(self.folder / name, CoreMLOptions())
         self.assertEmpty(list(self.folder.iterdir()))
 
     @parameterized.parameters("x", "x.mlmodelc", "x.onnx")
-    def test_another_ending(self, name):
-        self.assert_refused(r"--coreml_file=.* must end in \.mlpackage", name)
+    def test_unknown_suffix(self, name):
+        self.assert_rejected(r"--coreml_file=.* must end in \.mlpackage", name)
 
-    def test_a_folder_where_a_file_is_to_be(self):
+    def test_folder_at_the_path_of_a_file(self):
         (self.folder / "x.mlmodel").mkdir()
-        self.assert_refused("--coreml_file=.*is a folder")
+        self.assert_rejected("--coreml_file=.*is a folder")
 
-    def test_a_file_where_a_package_is_to_be(self):
+    def test_file_at_the_path_of_a_package(self):
         (self.folder / "x.mlpackage").touch()
-        self.assert_refused("--coreml_file=.*is a file", "x.mlpackage")
+        self.assert_rejected("--coreml_file=.*is a file", "x.mlpackage")
 
-    def test_a_folder_of_something_else(self):
+    def test_folder_with_other_files(self):
         (self.folder / "x.mlpackage").mkdir()
         (self.folder / "x.mlpackage" / "diary.txt").touch()
-        self.assert_refused("diary.txt.*would be deleted", "x.mlpackage")
+        self.assert_rejected("diary.txt.*would be deleted", "x.mlpackage")
 
-    def test_an_older_package(self):
+    def test_existing_package(self):
         (self.folder / "x.mlpackage" / "Data").mkdir(parents=True)
         (self.folder / "x.mlpackage" / "Manifest.json").touch()
         coreml_options.check(self.folder / "x.mlpackage", CoreMLOptions())
 
-    def test_an_unknown_precision(self):
-        self.assert_refused("--coreml_precision=int4 .*float16, float32", precision="int4")
+    def test_unknown_precision(self):
+        self.assert_rejected("--coreml_precision=int4 .*float16, float32", precision="int4")
 
     @parameterized.parameters("", "1st", "two words", "größe")
-    def test_names_that_core_ml_does_not_allow(self, name):
-        self.assert_refused("--coreml_input=.* not a name", input_name=name)
-        self.assert_refused("--coreml_probabilities=.* not a name", probabilities_name=name)
+    def test_invalid_names(self, name):
+        self.assert_rejected("--coreml_input=.* is not a valid Core ML name", input_name=name)
+        self.assert_rejected(
+            "--coreml_probabilities=.* is not a valid Core ML name", probabilities_name=name
+        )
 
-    def test_names_that_are_taken(self):
-        self.assert_refused("--coreml_input=classLabel.*something else", input_name="classLabel")
-        self.assert_refused("--coreml_probabilities=image", probabilities_name="image")
+    def test_duplicate_names(self):
+        self.assert_rejected(
+            "--coreml_input=classLabel is already the name of another", input_name="classLabel"
+        )
+        self.assert_rejected(
+            "--coreml_probabilities=image is already the name of another",
+            probabilities_name="image",
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A trained classifier becomes a Core ML file that says what it is and answers as it does."""
+"""Tests that a classifier becomes a Core ML file with its scores and its description."""
 
 import dataclasses
 import shutil
@@ -27,27 +27,27 @@ class ClassifierTest(parameterized.TestCase):
         cls.expected = cls.classifier.head.probabilities(features)
         options = CoreMLOptions(author="Ada", license="MIT", version="2.1")
         cls.written = {}
-        for suffix in (coreml_options.PROGRAM, coreml_options.NEURAL_NETWORK):
+        for suffix in (coreml_options.ML_PROGRAM_SUFFIX, coreml_options.NEURAL_NETWORK_SUFFIX):
             for precision in coreml_options.PRECISIONS:
                 path = cls.folder / f"{precision}{suffix}"
-                if suffix == coreml_options.PROGRAM:
+                if suffix == coreml_options.ML_PROGRAM_SUFFIX:
                     path.mkdir()
                 options = dataclasses.replace(options, precision=precision)
                 coreml.write(path, cls.classifier, options)
                 cls.written[path.name] = path
 
     @parameterized.product(
-        suffix=(coreml_options.PROGRAM, coreml_options.NEURAL_NETWORK),
+        suffix=(coreml_options.ML_PROGRAM_SUFFIX, coreml_options.NEURAL_NETWORK_SUFFIX),
         precision=coreml_options.PRECISIONS,
     )
-    def test_it_answers_as_the_head_that_was_tested(self, suffix, precision):
+    def test_file_matches_head(self, suffix, precision):
         answers = coreml.load(self.written[f"{precision}{suffix}"])
         difference = np.abs(answers.from_pixels(self.images) - self.expected).max()
         self.assertLess(difference, 1e-5 if precision == coreml_options.FLOAT32 else 1e-2)
         self.assertIsNone(answers.from_file)
 
     @parameterized.parameters("float16.mlpackage", "float16.mlmodel")
-    def test_it_says_what_it_is(self, name):
+    def test_descriptions(self, name):
         loaded = model.load(self.written[name])
         description = loaded.spec.description
         self.assertEqual(loaded.labels, sample_classifier.LABELS)
@@ -63,12 +63,12 @@ class ClassifierTest(parameterized.TestCase):
         self.assertEqual(from_json(fields["retrain_metadata"]), self.classifier.metadata)
         self.assertEqual(fields["com.apple.coreml.model.preview.type"], "imageClassifier")
 
-    def test_nothing_but_the_package_is_left(self):
+    def test_no_temporary_files_remain(self):
         package = self.written["float16.mlpackage"]
         self.assertEqual({p.name for p in package.iterdir()}, coreml_options.CONTENTS)
         self.assertEqual({p.name for p in self.folder.iterdir()}, set(self.written))
 
-    def test_many_labels_are_counted(self):
+    def test_description_of_many_labels_is_their_number(self):
         labels = tuple(f"label {number}" for number in range(50))
         self.assertEqual(coreml.describe(labels, None), "Labels images with one of 50 labels.")
 

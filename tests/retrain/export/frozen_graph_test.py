@@ -1,4 +1,4 @@
-"""A frozen graph is complete, describes itself, and is refused when it would answer wrongly."""
+"""Tests the tensors, the metadata and the error messages of frozen graphs."""
 
 import dataclasses
 import json
@@ -51,60 +51,60 @@ class FrozenGraphTest(parameterized.TestCase):
         return Path(self.create_tempfile("graph.pb", content=data, mode="wb").full_path)
 
     def write_image(self) -> Path:
-        path = Path(self.create_tempdir().full_path) / "picture.png"
+        path = Path(self.create_tempdir().full_path) / "image.png"
         Image.fromarray(self.image[0]).save(path)
         return path
 
-    def test_every_input_gives_the_answer_of_the_head(self):
+    def test_every_input_yields_the_probabilities_of_the_head(self):
         expected = self.classifier.head.probabilities(self.features)
         normalised = pixels.normalise(self.image, (127,) * 3, (128,) * 3)
         with GraphSession(frozen_graph.to_bytes(self.classifier)) as session:
             for name in ("input:0", "Mul:0", "Placeholder:0"):
-                answer = session.run("final_result:0", {name: normalised})
-                np.testing.assert_allclose(answer, expected, atol=1e-4)
+                found = session.run("final_result:0", {name: normalised})
+                np.testing.assert_allclose(found, expected, atol=1e-4)
             data = self.write_image().read_bytes()
-            answer = session.run("final_result:0", {"DecodeJpeg/contents:0": data})
-            np.testing.assert_allclose(answer, expected, atol=1e-4)
-            answer = session.run("final_result:0", {"DecodeJpeg:0": self.image[0]})
-            np.testing.assert_allclose(answer, expected, atol=1e-4)
+            found = session.run("final_result:0", {"DecodeJpeg/contents:0": data})
+            np.testing.assert_allclose(found, expected, atol=1e-4)
+            found = session.run("final_result:0", {"DecodeJpeg:0": self.image[0]})
+            np.testing.assert_allclose(found, expected, atol=1e-4)
             many = session.run("final_result:0", {"input:0": np.repeat(normalised, 5, 0)})
             np.testing.assert_allclose(many, np.repeat(expected, 5, 0), atol=1e-4)
 
-    def test_it_needs_nothing_else_and_uses_no_functions(self):
+    def test_graph_has_no_functions_and_no_variables(self):
         graph = parse_graph(frozen_graph.to_bytes(self.classifier))
         self.assertEmpty(graph.library.function)
         stateful = {"VarHandleOp", "ReadVariableOp", "StatelessIf", "If", "PartitionedCall"}
         self.assertEmpty({node.op for node in graph.node} & stateful)
 
-    def test_the_metadata_can_be_read_back(self):
+    def test_metadata_is_a_constant(self):
         graph = parse_graph(frozen_graph.to_bytes(self.classifier))
         (node,) = (node for node in graph.node if node.name == "retrain_metadata")
         text = tensorflow_session().tensor_util.MakeNdarray(node.attr["value"].tensor).item()
         self.assertEqual(metadata.from_json(text), self.classifier.metadata)
 
-    def test_the_output_has_the_name_that_was_asked_for(self):
+    def test_output_has_the_chosen_name(self):
         named = dataclasses.replace(self.classifier.metadata, output="scores/best")
         data = frozen_graph.to_bytes(dataclasses.replace(self.classifier, metadata=named))
         with GraphSession(data) as session:
             self.assertEqual(session.shape_and_dtype("scores/best:0"), ((None, 3), "float32"))
 
-    def test_the_same_classifier_gives_the_same_bytes(self):
+    def test_equal_classifiers_make_identical_files(self):
         data = frozen_graph.to_bytes(self.classifier)
         self.assertEqual(data, frozen_graph.to_bytes(self.classifier))
 
-    def test_it_is_read_back_with_the_answers_of_the_head(self):
+    def test_load_matches_head(self):
         expected = self.classifier.head.probabilities(self.features)
         answers = frozen_graph.load(self.write(frozen_graph.to_bytes(self.classifier)))
         np.testing.assert_allclose(answers.from_pixels(self.image), expected, atol=1e-4)
         data = self.write_image().read_bytes()
         np.testing.assert_allclose(answers.from_file(data), expected[0], atol=1e-4)
 
-    def test_what_its_decoder_does_not_read_is_told(self):
+    def test_undecodable_file_raises_undecoded_error(self):
         answers = frozen_graph.load(self.write(frozen_graph.to_bytes(self.classifier)))
         with self.assertRaisesRegex(UndecodedError, "^Unknown image file format"):
-            answers.from_file(b"no image")
+            answers.from_file(b"not an image")
 
-    def test_a_network_for_another_order_of_channels_is_fed_in_that_order(self):
+    def test_bgr_network_accepts_rgb(self):
         expected = self.classifier.head.probabilities(self.features)
         swapped = dataclasses.replace(self.classifier.metadata, channel_order="BGR")
         classifier = dataclasses.replace(self.classifier, metadata=swapped)
@@ -113,11 +113,11 @@ class FrozenGraphTest(parameterized.TestCase):
         np.testing.assert_allclose(found, expected, atol=1e-4)
 
     @parameterized.parameters("a b", "", "a:0", "input", "Mul", "bottleneck", "decode/Equal", "-x")
-    def test_impossible_names_of_the_output_are_refused(self, name: str):
+    def test_invalid_output_names_are_rejected(self, name: str):
         with self.assertRaisesRegex(UserError, f"--final_tensor_name={name} is"):
             frozen_graph.check_output_name(name)
 
-    def test_the_name_of_a_tensor_in_the_backbone_is_refused(self):
+    def test_name_of_a_tensor_in_the_backbone_is_rejected(self):
         graph = parse_graph(self.classifier.backbone.graph_file.read_bytes())
         inner = next(node.name for node in graph.node if node.op == "Conv2D")
         description = dataclasses.replace(self.classifier.metadata, output=inner)
@@ -128,7 +128,7 @@ class FrozenGraphTest(parameterized.TestCase):
 
 class SessionTest(parameterized.TestCase):
     @parameterized.parameters(b"", b"not a graph at all", b"\x00" * 100, b"\xff" * 100)
-    def test_what_is_no_graph_is_refused(self, data: bytes):
+    def test_other_data_is_rejected(self, data: bytes):
         with self.assertRaises(GraphError):
             GraphSession(data)
 

@@ -1,4 +1,4 @@
-"""A Keras file opens with Keras alone, and answers as the head does."""
+"""Tests that a Keras file loads without this program and computes the head's probabilities."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from retrain.errors import UserError
 from retrain.export import keras_file
 from tests.support import sample_classifier
 
-_LIKE_ANYBODY = """
+_PLAIN_KERAS = """
 import sys
 import keras
 import numpy as np
@@ -44,53 +44,53 @@ class KerasFileTest(absltest.TestCase):
         features = sample_classifier.features(cls.images)
         cls.expected = cls.classifier.head.probabilities(features)
 
-    def test_plain_keras_opens_it_and_gives_the_answer_of_the_head(self):
+    def test_plain_keras_computes_the_probabilities_of_the_head(self):
         folder = Path(self.create_tempdir().full_path)
-        images, answers = folder / "pictures.npy", folder / "answers.npy"
+        images, probabilities = folder / "images.npy", folder / "probabilities.npy"
         np.save(images, self.images)
-        places = [path for path in sys.path if not Path(path, "retrain").is_dir()]
-        found = subprocess.run(
-            [sys.executable, "-c", _LIKE_ANYBODY, self.path, images, answers],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
+        packages = [path for path in sys.path if not Path(path, "retrain").is_dir()]
+        done = subprocess.run(
+            [sys.executable, "-c", _PLAIN_KERAS, self.path, images, probabilities],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(packages)},
             cwd=folder,
             capture_output=True,
             text=True,
         )
-        self.assertEqual(found.returncode, 0, found.stderr)
-        self.assertIn("(None, 224, 224, 3) (None, 3)", found.stdout)
-        np.testing.assert_allclose(np.load(answers), self.expected, atol=1e-4)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("(None, 224, 224, 3) (None, 3)", done.stdout)
+        np.testing.assert_allclose(np.load(probabilities), self.expected, atol=1e-4)
 
-    def test_it_is_read_back_with_the_answer_of_the_head(self):
+    def test_load_matches_head(self):
         answers = keras_file.load(self.path)
         np.testing.assert_allclose(answers.from_pixels(self.images), self.expected, atol=1e-4)
         self.assertIsNone(answers.from_file)
 
-    def test_labels_and_metadata_are_in_the_archive(self):
+    def test_archive_contains_labels_and_metadata(self):
         with zipfile.ZipFile(self.path) as archive:
             labels = archive.read("labels.txt").decode()
             text = archive.read("retrain_metadata.json")
         self.assertEqual(labels, "red\ngrün\nblue sky\n")
         self.assertEqual(metadata.from_json(text), self.classifier.metadata)
 
-    def test_the_same_classifier_gives_the_same_bytes(self):
+    def test_equal_classifiers_make_identical_files(self):
         again = Path(self.create_tempdir().full_path) / "again.keras"
         keras_file.write(again, self.classifier)
         self.assertEqual(again.read_bytes(), self.path.read_bytes())
 
-    def test_a_network_for_another_order_of_channels_takes_rgb_too(self):
+    def test_bgr_network_accepts_rgb(self):
         path = Path(self.create_tempdir().full_path) / "bgr.keras"
         keras_file.write(path, sample_classifier.classifier(channel_order="BGR"))
         swapped = keras_file.load(path).from_pixels(self.images[..., ::-1])
         np.testing.assert_allclose(swapped, self.expected, atol=1e-4)
 
-    def test_names_that_keras_does_not_open_are_refused(self):
-        with self.assertRaisesRegex(UserError, "--keras_file=/a/model.h5 must end in .keras"):
-            keras_file.check(Path("/a/model.h5"), "efficientnet_lite0", has_network=True)
+    def test_other_suffixes_are_rejected(self):
+        with self.assertRaisesRegex(UserError, "--keras_file=/a/model.h5 must end in \\.keras"):
+            keras_file.check(Path("/a/model.h5"), "efficientnet_lite0", has_keras_network=True)
 
-    def test_a_backbone_without_layers_of_keras_is_refused(self):
+    def test_backbone_without_keras_network_is_rejected(self):
         with self.assertRaisesRegex(UserError, "--architecture=graphs_only"):
-            keras_file.check(Path("/a/model.keras"), "graphs_only", has_network=False)
-        keras_file.check(Path("/a/model.keras"), "efficientnet_lite0", has_network=True)
+            keras_file.check(Path("/a/model.keras"), "graphs_only", has_keras_network=False)
+        keras_file.check(Path("/a/model.keras"), "efficientnet_lite0", has_keras_network=True)
 
 
 if __name__ == "__main__":

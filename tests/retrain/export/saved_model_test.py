@@ -1,4 +1,4 @@
-"""A SavedModel is what TensorFlow Serving loads, and answers as the head does."""
+"""Tests that a SavedModel suits TensorFlow Serving and computes the head's probabilities."""
 
 import shutil
 import tempfile
@@ -30,7 +30,7 @@ class SavedModelTest(absltest.TestCase):
         features = sample_classifier.features(cls.images)
         cls.expected = cls.classifier.head.probabilities(features)
 
-    def test_the_signatures_are_those_that_the_readme_names(self):
+    def test_signatures_have_the_documented_names_shapes_and_types(self):
         signatures = self.loaded.signatures
         self.assertCountEqual(signatures, ["serving_default", "serve_bytes"])
         expected = {
@@ -47,7 +47,7 @@ class SavedModelTest(absltest.TestCase):
             self.assertEqual(output[1].dtype.name, "float32")
             self.assertEqual(output[1].shape.as_list(), [None, 3])
 
-    def test_the_tags_and_the_method_are_those_that_serving_looks_for(self):
+    def test_tags_and_method_name_are_those_of_tensorflow_serving(self):
         from tensorflow.core.protobuf import saved_model_pb2
 
         saved = saved_model_pb2.SavedModel.FromString((self.folder / "saved_model.pb").read_bytes())
@@ -56,11 +56,11 @@ class SavedModelTest(absltest.TestCase):
         signature = graph.signature_def["serving_default"]
         self.assertEqual(signature.method_name, "tensorflow/serving/predict")
 
-    def test_pixels_give_the_answer_of_the_head(self):
+    def test_load_matches_head(self):
         answers = saved_model.load(self.folder)
         np.testing.assert_allclose(answers.from_pixels(self.images), self.expected, atol=1e-4)
 
-    def test_a_batch_of_files_of_any_kind_and_size_gives_their_answers(self):
+    def test_a_batch_can_mix_formats_and_sizes(self):
         folder = Path(self.create_tempdir().full_path)
         paths = [
             sample_classifier.save(folder, self.images[0], "0.png"),
@@ -76,9 +76,9 @@ class SavedModelTest(absltest.TestCase):
         one = saved_model.load(self.folder).from_file(files[1])
         np.testing.assert_allclose(one, expected[1], atol=2e-2)
 
-    def test_what_is_no_image_is_told_from_a_defect(self):
+    def test_undecodable_file_raises_undecoded_error(self):
         with self.assertRaises(UndecodedError):
-            saved_model.load(self.folder).from_file(b"no image")
+            saved_model.load(self.folder).from_file(b"not an image")
 
     def test_labels_and_metadata_are_assets(self):
         assets = self.folder / "assets"
@@ -86,7 +86,7 @@ class SavedModelTest(absltest.TestCase):
         text = (assets / "retrain_metadata.json").read_text("utf-8")
         self.assertEqual(metadata.from_json(text), self.classifier.metadata)
 
-    def test_a_network_for_another_order_of_channels_takes_rgb_too(self):
+    def test_bgr_network_accepts_rgb(self):
         folder = Path(self.create_tempdir().full_path)
         saved_model.write(folder, sample_classifier.classifier(channel_order="BGR"))
         swapped = saved_model.load(folder).from_pixels(self.images[..., ::-1])

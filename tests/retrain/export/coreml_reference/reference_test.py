@@ -1,18 +1,19 @@
-"""The reference computes what TensorFlow does, from the file alone, and names what it knows not."""
+"""Tests that the reference computes from a file what TensorFlow computes from the network."""
 
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from absl.testing import absltest, parameterized
 
 from retrain.data import pixels
-from retrain.export import coreml_conversion
-from retrain.export.coreml_conversion import RGB, Network
-from retrain.export.coreml_reference import model
-from retrain.export.coreml_reference.kernels import UnknownOperationError
+from retrain.export import coreml_conversion, coremltools_import
+from retrain.export.coreml_conversion import RGB, TensorFlowClassifier
+from retrain.export.coreml_reference import model, operations
+from retrain.export.coreml_reference.errors import UnsupportedOperationError
 
-# Odd and even sides, so that padding is not the same on all sides.
+# An odd and an even number, so that padding differs between the sides.
 _HEIGHT, _WIDTH = 13, 16
 _MEAN, _STD = (100.0, 110.0, 120.0), (60.0, 60.0, 60.0)
 _LABELS = ("a", "b", "c")
@@ -75,7 +76,7 @@ def batch_normalised(tf, x):
 
 @_network
 def batch_normalised_twice(tf, x):
-    # What follows a convolution becomes part of it.
+    # coremltools merges a normalisation into the convolution before it.
     return batch_normalised(tf, tf.nn.conv2d(x, _weights(2, 2, 3, 3), 1, "VALID"))
 
 
@@ -104,47 +105,48 @@ def layer_normalised(tf, x):
     return tf.reshape(x, (1, _HEIGHT, _WIDTH, 8))
 
 
-# What no neural network of the old format has been seen to have.
-_PROGRAMS_ONLY = {"layer_normalised"}
+# Networks with layers that the reference supports in ML Programs only.
+_ML_PROGRAMS_ONLY = {"layer_normalised"}
 
 
 class AgreementTest(parameterized.TestCase):
-    def answers(self, scores, program, half=False):
-        network = Network(scores, _LABELS, _HEIGHT, _WIDTH, RGB, _MEAN, _STD)
-        return _load(network, program, half)(_images())
+    def probabilities(self, scores, *, ml_program, float16=False):
+        loaded = _load(_with_labels(scores), ml_program=ml_program, float16=float16)
+        return loaded(_images())
 
     def expected(self, scores):
         return np.concatenate([scores(image[np.newaxis]) for image in _pixels()])
 
     @parameterized.parameters(
         *((name, True) for name in _NETWORKS),
-        *((name, False) for name in _NETWORKS if name not in _PROGRAMS_ONLY),
+        *((name, False) for name in _NETWORKS if name not in _ML_PROGRAMS_ONLY),
     )
-    def test_it_computes_what_tensorflow_does(self, name, program):
+    def test_matches_tensorflow(self, name, ml_program):
         scores = _classifier(_NETWORKS[name])
         expected = self.expected(scores)
-        self.assertGreater(np.ptp(expected, axis=0).max(), 0.05, "all images are the same to it")
-        answers = self.answers(scores, program)
-        np.testing.assert_allclose(answers, expected, atol=2e-6)
+        self.assertGreater(
+            np.ptp(expected, axis=0).max(), 0.05, "the scores of all images are equal"
+        )
+        found = self.probabilities(scores, ml_program=ml_program)
+        np.testing.assert_allclose(found, expected, atol=2e-6)
 
-    def test_a_program_in_sixteen_bits_rounds_every_number(self):
+    def test_float16_program_rounds_every_result(self):
         scores = _classifier(convolutions)
-        answers = self.answers(scores, program=True, half=True)
-        np.testing.assert_array_equal(answers, answers.astype(np.float16))
-        difference = np.abs(answers - self.expected(scores)).max()
+        found = self.probabilities(scores, ml_program=True, float16=True)
+        np.testing.assert_array_equal(found, found.astype(np.float16))
+        difference = np.abs(found - self.expected(scores)).max()
         self.assertBetween(difference, 1e-5, 1e-2)
 
-    def test_a_neural_network_in_sixteen_bits_rounds_its_weights(self):
+    def test_float16_neural_network_rounds_its_weights(self):
         scores = _classifier(convolutions)
-        answers = self.answers(scores, program=False, half=True)
-        difference = np.abs(answers - self.expected(scores)).max()
+        found = self.probabilities(scores, ml_program=False, float16=True)
+        difference = np.abs(found - self.expected(scores)).max()
         self.assertBetween(difference, 1e-6, 1e-2)
 
 
 class FileTest(parameterized.TestCase):
-    def test_it_reads_the_weights_of_the_file(self):
-        network = Network(_classifier(convolutions), _LABELS, _HEIGHT, _WIDTH, RGB, _MEAN, _STD)
-        path = _write(network, program=True)
+    def test_weights_are_read_from_the_file(self):
+        path = _write(_with_labels(_classifier(convolutions)), ml_program=True)
         image = _images()[:1]
         before = model.load(path)(image)
         (weights,) = path.rglob("weight.bin")
@@ -154,9 +156,8 @@ class FileTest(parameterized.TestCase):
         weights.write_bytes(data)
         self.assertGreater(np.abs(model.load(path)(image) - before).max(), 1e-3)
 
-    def test_it_reads_the_offsets_of_the_file(self):
-        network = Network(_classifier(poolings), _LABELS, _HEIGHT, _WIDTH, RGB, _MEAN, _STD)
-        path = _write(network, program=False)
+    def test_biases_of_the_preprocessing_are_read_from_the_file(self):
+        path = _write(_with_labels(_classifier(poolings)), ml_program=False)
         loaded = model.load(path)
         loaded.spec.neuralNetworkClassifier.preprocessing[0].scaler.redBias += 1
         other = path.with_name("other.mlmodel")
@@ -165,27 +166,33 @@ class FileTest(parameterized.TestCase):
         self.assertGreater(np.abs(model.load(other)(image) - loaded(image)).max(), 1e-3)
 
     def test_no_images(self):
-        network = Network(_classifier(flattened), _LABELS, _HEIGHT, _WIDTH, RGB, _MEAN, _STD)
-        loaded = model.load(_write(network, program=True))
+        loaded = model.load(_write(_with_labels(_classifier(flattened)), ml_program=True))
         self.assertEqual(loaded(np.zeros((0, _HEIGHT, _WIDTH, 3), np.uint8)).shape, (0, 3))
 
 
-class UnknownTest(parameterized.TestCase):
+class UnsupportedTest(parameterized.TestCase):
     @parameterized.parameters((True, "ML Program operations sin"), (False, "layers sin"))
-    def test_operations_are_named(self, program, expected):
+    def test_error_names_the_operation(self, ml_program, expected):
         scores = _classifier(lambda tf, x: tf.math.sin(x))
-        network = Network(scores, _LABELS, _HEIGHT, _WIDTH, RGB, _MEAN, _STD)
-        with self.assertRaisesRegex(UnknownOperationError, expected):
-            _load(network, program)
+        with self.assertRaisesRegex(UnsupportedOperationError, expected):
+            _load(_with_labels(scores), ml_program=ml_program)
 
-    def test_what_is_no_classifier(self):
+    def test_model_that_is_not_a_classifier(self):
         from coremltools.proto import Model_pb2
 
         spec = Model_pb2.Model()
         spec.neuralNetwork.layers.add(name="nothing")
         path = Path(tempfile.mkdtemp(dir=absltest.get_default_test_tmpdir()), "x.mlmodel")
         path.write_bytes(spec.SerializeToString())
-        with self.assertRaisesRegex(UnknownOperationError, "neuralNetwork"):
+        with self.assertRaisesRegex(UnsupportedOperationError, "neuralNetwork"):
+            model.load(path)
+
+    def test_failure_of_the_reference_itself(self):
+        path = _write(_with_labels(_classifier(flattened)), ml_program=True)
+        with (
+            mock.patch.dict(operations.OPERATIONS, {"softmax": lambda args: args["absent"]}),
+            self.assertRaisesRegex(UnsupportedOperationError, r"this model \(KeyError: 'absent'\)"),
+        ):
             model.load(path)
 
 
@@ -199,7 +206,7 @@ def _pixels():
 
 
 def _classifier(body):
-    """Returns a function with a softmax layer behind a body, that tells the images apart."""
+    """Returns a function that computes different probabilities for each image."""
     import tensorflow as tf
 
     def features(x):
@@ -212,21 +219,31 @@ def _classifier(body):
     return lambda x: tf.nn.softmax(tf.matmul(features(x), weights) - mean @ weights)
 
 
-def _write(network, program, half=False):
+def _with_labels(scores):
+    return TensorFlowClassifier(scores, _LABELS, _HEIGHT, _WIDTH, RGB, _MEAN, _STD)
+
+
+def _write(classifier, *, ml_program, float16=False):
     path = Path(
         tempfile.mkdtemp(dir=absltest.get_default_test_tmpdir()),
-        "x.mlpackage" if program else "x.mlmodel",
+        "x.mlpackage" if ml_program else "x.mlmodel",
     )
-    if program:
+    if ml_program:
         path.mkdir()
-    coreml_conversion.convert(network, program, half, "image", "probabilities").save(path)
+    coreml_conversion.convert(
+        classifier,
+        ml_program=ml_program,
+        float16=float16,
+        input_name="image",
+        probabilities_name="probabilities",
+    ).save(path)
     return path
 
 
-def _load(network, program, half=False):
-    return model.load(_write(network, program, half))
+def _load(classifier, *, ml_program, float16=False):
+    return model.load(_write(classifier, ml_program=ml_program, float16=float16))
 
 
 if __name__ == "__main__":
-    coreml_conversion.load_coremltools()
+    coremltools_import.load_coremltools()
     absltest.main()

@@ -1,0 +1,64 @@
+"""Builds TensorFlow functions of a classifier, from which SavedModel and Core ML files are made."""
+
+from typing import Any, NamedTuple
+
+from retrain.backbones import graph_surgery
+from retrain.export.assemble import Classifier
+from retrain.metadata import GRAPH_BOTTLENECK, GRAPH_FILE_INPUT, GRAPH_PIXELS_INPUTS
+from retrain.runtimes.graph_def import parse_graph
+from retrain.system.console import quiet_native_libraries
+
+
+class ClassifierFunctions(NamedTuple):
+    """Two functions that TensorFlow can trace into other functions.
+
+    Attributes:
+        decode: From an encoded image file, string scalar, to normalised pixels, float32
+            [1, height, width, 3], in the channel order of the metadata.
+        classify: From such pixels, float32 [N, height, width, 3], to probabilities, float32
+            [N, classes].
+    """
+
+    decode: Any
+    classify: Any
+
+
+def build(classifier: Classifier) -> ClassifierFunctions:
+    """Builds the functions from the backbone's graph and the head."""
+    with quiet_native_libraries():
+        import tensorflow as tf
+
+    graph = parse_graph(classifier.backbone.graph_file.read_bytes())
+    # The network reads the last of these inputs. The others only pass their value on.
+    pixels = GRAPH_PIXELS_INPUTS[-1]
+    decode = _import_between(graph, GRAPH_FILE_INPUT, pixels)
+    bottleneck = _import_between(_with_placeholder(graph, pixels), pixels, GRAPH_BOTTLENECK)
+    head = classifier.head
+
+    def classify(value: Any) -> Any:
+        return tf.nn.softmax(tf.matmul(bottleneck(value), head.weights) + head.bias)
+
+    return ClassifierFunctions(decode, classify)
+
+
+def _with_placeholder(graph: Any, name: str) -> Any:
+    """Returns a copy of the graph in which the named node is an input."""
+    result = type(graph)()
+    result.CopyFrom(graph)
+    (node,) = (node for node in result.node if node.name == name)
+    node.op = "Placeholder"
+    del node.input[:]
+    return result
+
+
+def _import_between(graph: Any, start: str, end: str) -> Any:
+    """Returns a function that computes the node `end` from the value of the node `start`."""
+    import tensorflow as tf
+
+    # Pruning the whole graph would keep the decoder's control flow, which no converter supports.
+    needed = graph_surgery.extract_up_to(graph, end)
+    imported = tf.compat.v1.wrap_function(
+        lambda: tf.import_graph_def(needed, name=""), signature=[]
+    )
+    tensor = imported.graph.get_tensor_by_name
+    return imported.prune(tensor(f"{start}:0"), tensor(f"{end}:0"))
