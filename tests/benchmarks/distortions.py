@@ -1,10 +1,9 @@
-"""Test accuracy with more and more distorted variants of each training image.
+"""Measures the test accuracy for several numbers of distorted variants per training image.
 
     bazel run //tests/benchmarks:distortions -- --image_dir=DIR --image_dir=ANOTHER
 
-Every image is in a random tenth for testing, another for validation, or in the rest, over several
-such splits; training images alone are distorted, by --random_crop=10 --random_scale=10
---random_brightness=10 --flip_left_right.
+Prints the mean over several random splits. Only training images are distorted, by --random_crop=10
+--random_scale=10 --random_brightness=10 --flip_left_right.
 """
 
 import dataclasses
@@ -15,60 +14,57 @@ import numpy as np
 from absl import flags
 
 from retrain.backbones import registry
-from retrain.bottlenecks.compute import Part, compute_bottlenecks
-from retrain.config import DistortionOptions, SplitOptions
-from retrain.data.dataset import scan_dataset
+from retrain.bottlenecks.compute import SplitFeatures, compute_bottlenecks
+from retrain.config import DistortionOptions
 from retrain.data.splits import TRAINING
 from retrain.system import command_line
 from retrain.system.files import user_path
-from retrain.training import logistic_regression
+from retrain.training.logistic_regression import TrainingSet
+from retrain.training.strength_selection import fit_with_selected_strength
+from tests.benchmarks import random_splits
 
-_IMAGE_DIR = flags.DEFINE_multi_string("image_dir", [], "Folder with sub-folders of images.")
-_SEEDS = flags.DEFINE_integer("seeds", 5, "How many splits.", lower_bound=1)
+_IMAGE_DIR = flags.DEFINE_multi_string(
+    "image_dir", [], "Folder with a sub-folder of images for each class. Can be repeated."
+)
+_SEEDS = flags.DEFINE_integer("seeds", 5, "Number of random splits.", lower_bound=1)
 _VARIANTS = flags.DEFINE_multi_integer(
-    "distortions_per_image", [0, 1, 2, 4, 8, 16], "Numbers of variants to try."
+    "distortions_per_image",
+    [0, 1, 2, 4, 8, 16],
+    "Number of distorted variants per training image. Can be repeated.",
 )
 
 
 def main(_: list[str]) -> None:
-    """Prints the mean test accuracy for each set and number of variants."""
+    """Prints the mean test accuracy for each folder and number of variants."""
     for name in _IMAGE_DIR.value:
-        everything = _features(user_path(name), max(_VARIANTS.value))
-        print(f"{name} ({len(everything.images)} images)")
+        features = _features(user_path(name), max(_VARIANTS.value))
+        print(f"{name} ({len(features.images)} images)")
         for variants in _VARIANTS.value:
-            found = [_accuracy(everything, variants, seed) for seed in range(_SEEDS.value)]
-            print(f"  {variants:2} variants {100 * float(np.mean(found)):.2f}%", flush=True)
+            accuracies = [_accuracy(features, variants, seed) for seed in range(_SEEDS.value)]
+            print(f"  {variants:2} variants {100 * float(np.mean(accuracies)):.2f}%", flush=True)
 
 
-def _features(folder: Path, variants: int) -> Part:
-    """Returns all images with their variants, whatever part they are in."""
-    dataset = scan_dataset(folder, SplitOptions())
-    images = tuple(dataclasses.replace(p, split=TRAINING) for p in dataset.images)
-    options = DistortionOptions(10, 10, 10, flip_left_right=True, per_image=variants)
+def _features(folder: Path, variants: int) -> SplitFeatures:
+    """Returns the features of all images and of `variants` distorted variants of each."""
     with tempfile.TemporaryDirectory() as cache:
         return compute_bottlenecks(
-            dataclasses.replace(dataset, images=images),
+            random_splits.scan_unsplit(folder),
             registry.load(registry.DEFAULT),
             "auto",
             Path(cache),
-            distortions=options,
-        ).part(TRAINING)
+            distortions=DistortionOptions(10, 10, 10, flip_left_right=True, per_image=variants),
+        ).split(TRAINING)
 
 
-def _accuracy(everything: Part, variants: int, seed: int) -> float:
-    count = len(everything.images)
-    order = np.random.default_rng(seed).permutation(count)
+def _accuracy(features: SplitFeatures, variants: int, seed: int) -> float:
     test, validation, training = (
-        everything.take(rows) for rows in np.split(order, [count // 10, count // 5])
+        features.take(rows) for rows in random_splits.split(len(features.images), seed)
     )
     training = dataclasses.replace(training, variants=training.variants[:, : variants + 1])
-    fitted = logistic_regression.train(
-        training.examples(),
-        (validation.vectors, validation.class_ids),
-        int(everything.class_ids.max()) + 1,
-        variants=variants + 1,
-    )
-    return float((fitted.head.logits(test.vectors).argmax(axis=1) == test.class_ids).mean())
+    class_count = int(features.class_ids.max()) + 1
+    training_set = TrainingSet(*training.examples(), class_count, variants=variants + 1)
+    head = fit_with_selected_strength(training_set, (validation.vectors, validation.class_ids)).head
+    return float((head.logits(test.vectors).argmax(axis=1) == test.class_ids).mean())
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
-"""Test accuracy with the features of one engine learned from, and those of another tested.
+"""Measures the test accuracy of heads trained on the features of one engine and tested on others.
 
     bazel run //tests/benchmarks:engines -- --image_dir=DIR --image_dir=ANOTHER
 
-It says which engines lose nothing, and which features must not be mixed. Every image is in a
-random tenth for testing, another for validation, or in the rest, over several such splits.
+Prints the mean over several random splits. The result shows which engines lose no accuracy, and
+which features must not be mixed.
 """
 
-import dataclasses
 import tempfile
 from pathlib import Path
 
@@ -14,16 +13,18 @@ import numpy as np
 from absl import flags
 
 from retrain.backbones import engines, registry
-from retrain.bottlenecks.compute import Part, compute_bottlenecks
-from retrain.config import SplitOptions
-from retrain.data.dataset import scan_dataset
+from retrain.bottlenecks.compute import SplitFeatures, compute_bottlenecks
 from retrain.data.splits import TRAINING
 from retrain.system import command_line
 from retrain.system.files import user_path
-from retrain.training import logistic_regression
+from retrain.training.logistic_regression import TrainingSet
+from retrain.training.strength_selection import fit_with_selected_strength
+from tests.benchmarks import random_splits
 
-_IMAGE_DIR = flags.DEFINE_multi_string("image_dir", [], "Folder with sub-folders of images.")
-_SEEDS = flags.DEFINE_integer("seeds", 5, "How many splits.", lower_bound=1)
+_IMAGE_DIR = flags.DEFINE_multi_string(
+    "image_dir", [], "Folder with a sub-folder of images for each class. Can be repeated."
+)
+_SEEDS = flags.DEFINE_integer("seeds", 5, "Number of random splits.", lower_bound=1)
 
 _PAIRS = (
     (engines.FLOAT32, engines.FLOAT32),
@@ -34,42 +35,41 @@ _PAIRS = (
 
 
 def main(_: list[str]) -> None:
-    """Prints the mean test accuracy for each set and pair of engines."""
+    """Prints the mean test accuracy for each folder and pair of engines."""
     for name in _IMAGE_DIR.value:
         features = _features(user_path(name))
         print(f"{name} ({len(features[engines.FLOAT32].images)} images)")
-        for learned, tested in _PAIRS:
-            found = [
-                _accuracy(features[learned], features[tested], seed) for seed in range(_SEEDS.value)
+        for trained_on, tested_on in _PAIRS:
+            accuracies = [
+                _accuracy(features[trained_on], features[tested_on], seed)
+                for seed in range(_SEEDS.value)
             ]
-            print(f"  {learned:9} -> {tested:9} {100 * float(np.mean(found)):.2f}%", flush=True)
+            mean = 100 * float(np.mean(accuracies))
+            print(f"  {trained_on:9} -> {tested_on:9} {mean:.2f}%", flush=True)
 
 
-def _features(folder: Path) -> dict[str, Part]:
-    """Returns all images by each engine, whatever part they are in."""
-    dataset = scan_dataset(folder, SplitOptions())
-    images = tuple(dataclasses.replace(p, split=TRAINING) for p in dataset.images)
-    everything = dataclasses.replace(dataset, images=images)
+def _features(folder: Path) -> dict[str, SplitFeatures]:
+    """Returns the features of all images, keyed by the engine that computed them."""
+    dataset = random_splits.scan_unsplit(folder)
     with tempfile.TemporaryDirectory() as cache:
         backbone = registry.load(registry.DEFAULT)
         return {
-            name: compute_bottlenecks(everything, backbone, name, Path(cache)).part(TRAINING)
+            name: compute_bottlenecks(dataset, backbone, name, Path(cache)).split(TRAINING)
             for name in (engines.FLOAT32, engines.BFLOAT16, engines.INT8)
         }
 
 
-def _accuracy(learned: Part, tested: Part, seed: int) -> float:
-    count = len(learned.images)
-    order = np.random.default_rng(seed).permutation(count)
-    test, validation, training = np.split(order, [count // 10, count // 5])
-    head = logistic_regression.train(
-        (learned.vectors[training], learned.class_ids[training]),
-        (learned.vectors[validation], learned.class_ids[validation]),
-        int(learned.class_ids.max()) + 1,
+def _accuracy(trained_on: SplitFeatures, tested_on: SplitFeatures, seed: int) -> float:
+    rows = random_splits.split(len(trained_on.images), seed)
+    training, validation = trained_on.take(rows.training), trained_on.take(rows.validation)
+    test = tested_on.take(rows.test)
+    class_count = int(trained_on.class_ids.max()) + 1
+    head = fit_with_selected_strength(
+        TrainingSet(training.vectors, training.class_ids, class_count),
+        (validation.vectors, validation.class_ids),
         seed=seed,
     ).head
-    answers = head.logits(tested.vectors[test]).argmax(axis=1)
-    return float((answers == tested.class_ids[test]).mean())
+    return float((head.logits(test.vectors).argmax(axis=1) == test.class_ids).mean())
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Bottlenecks from files, against the plain Keras pipeline, in one run.
+"""Measures the rate of computing bottlenecks from image files, and that of a plain Keras pipeline.
 
     bazel run //tests/benchmarks:features -- --image_dir=DIR
 
-Ours is `bottlenecks.compute` with an empty cache, for each engine; int8 includes its calibration.
-The other is what a Keras user writes: `image_dataset_from_directory` and `predict`, with the same
-network, once with layers of batch normalisation as those of `keras.applications` have, once with
-them folded into the convolutions. The images are photos of 500 x 375 pixels, cut at random from
-the large ones in DIR.
+retrain runs with an empty cache and each engine; int8 includes the calibration. The Keras pipeline
+consists of `image_dataset_from_directory` and `predict`. It runs the same network twice: with batch
+normalisation layers, as networks in `keras.applications` have, and with these layers folded into
+the convolutions. The images are photos of 500 x 375 pixels, cropped at random from the large images
+in DIR.
 """
 
 import statistics
@@ -35,52 +35,52 @@ from retrain.system import command_line
 from retrain.system.files import user_path
 
 _IMAGE_DIR = flags.DEFINE_string(
-    "image_dir", None, "Folder with a sub-folder for each class.", required=True
+    "image_dir", None, "Folder with a sub-folder of images for each class.", required=True
 )
 _IMAGES = flags.DEFINE_integer(
-    "images", 1000, "Photos to cut; 0 takes the images as they are.", lower_bound=0
+    "images", 1000, "Number of photos to crop. 0 uses the original images.", lower_bound=0
 )
-_ROUNDS = flags.DEFINE_integer("rounds", 5, "How often to measure each.", lower_bound=1)
+_ROUNDS = flags.DEFINE_integer("rounds", 5, "Number of measurements of each method.", lower_bound=1)
 
 _WIDTH, _HEIGHT = 500, 375
 
 
 def main(_: list[str]) -> None:
-    """Prints images a second of each, and their ratios."""
+    """Prints images per second of each method, and their ratios."""
     with tempfile.TemporaryDirectory() as folder:
         source = scan_dataset(user_path(_IMAGE_DIR.value), SplitOptions())
         if _IMAGES.value:
-            _cut(source, Path(folder), _IMAGES.value)
+            _crop(source, Path(folder), _IMAGES.value)
             source = scan_dataset(Path(folder), SplitOptions())
         _measure(source)
 
 
 def _measure(dataset: Dataset) -> None:
-    network = _network()
-    normalised = _with_batch_norm(network)
-    approaches: dict[str, Callable[[], None]] = {
-        "plain Keras": lambda: _plain(dataset, normalised),
-        "plain Keras, folded": lambda: _plain(dataset, network),
-        "retrain, float32": lambda: _ours(dataset, engines.FLOAT32),
-        "retrain, int8": lambda: _ours(dataset, engines.INT8),
+    folded = _build_network()
+    published = _with_batch_norm(folded)
+    methods: dict[str, Callable[[], None]] = {
+        "Keras": lambda: _run_keras(dataset, published),
+        "Keras, folded": lambda: _run_keras(dataset, folded),
+        "retrain, float32": lambda: _run_retrain(dataset, engines.FLOAT32),
+        "retrain, int8": lambda: _run_retrain(dataset, engines.INT8),
     }
     default = engines.chosen(engines.AUTO)
     if default != engines.FLOAT32:
-        approaches[f"retrain, {default}"] = lambda: _ours(dataset, default)
-    rates: dict[str, list[float]] = {name: [] for name in approaches}
+        methods[f"retrain, {default}"] = lambda: _run_retrain(dataset, default)
+    rates: dict[str, list[float]] = {name: [] for name in methods}
     for _round in range(_ROUNDS.value):
-        for name, compute in approaches.items():
-            begun = time.monotonic()
+        for name, compute in methods.items():
+            start = time.monotonic()
             compute()
-            rates[name].append(len(dataset.images) / (time.monotonic() - begun))
+            rates[name].append(len(dataset.images) / (time.monotonic() - start))
     medians = {name: statistics.median(values) for name, values in rates.items()}
     for name, median in medians.items():
-        times = [median / medians[plain] for plain in ("plain Keras", "plain Keras, folded")]
-        print(f"{name:20} {median:6.0f} images/s {times[0]:6.2f} {times[1]:6.2f}")
+        ratios = [median / medians[keras] for keras in ("Keras", "Keras, folded")]
+        print(f"{name:20} {median:6.0f} images/s {ratios[0]:6.2f} {ratios[1]:6.2f}")
 
 
-def _cut(source: Dataset, folder: Path, count: int) -> None:
-    """Writes JPEG photos, cut from the images that are large enough."""
+def _crop(source: Dataset, folder: Path, count: int) -> None:
+    """Writes JPEG photos that are cropped from the images that are large enough."""
     large = []
     for image in source.images:
         with Image.open(image.path) as opened:
@@ -88,8 +88,8 @@ def _cut(source: Dataset, folder: Path, count: int) -> None:
                 large.append(image.path)
     if not large:
         raise UserError(
-            f"--image_dir has no image of {2 * _WIDTH} x {2 * _HEIGHT} pixels to cut photos from;"
-            " give --images=0 to take those that there are"
+            f"--image_dir={_IMAGE_DIR.value} contains no image of at least {2 * _WIDTH} x "
+            f"{2 * _HEIGHT} pixels to crop photos from; add one, or use --images=0"
         )
     rng = np.random.default_rng(0)
     for number in range(count):
@@ -105,13 +105,13 @@ def _cut(source: Dataset, folder: Path, count: int) -> None:
         photo.save(path, quality=90)
 
 
-def _network() -> Any:
+def _build_network() -> Any:
     tensors = torch_file.read_tensors(convert_efficientnet_lite0.weights_file())
     return efficientnet_lite0_network.build(tensors)[0]
 
 
 def _with_batch_norm(network: Any) -> Any:
-    """Returns the network as it was published, a normalisation after every convolution."""
+    """Returns the network as published, with batch normalisation after every convolution."""
     from tensorflow import keras
 
     def unfold(layer: Any) -> Any:
@@ -126,12 +126,12 @@ def _with_batch_norm(network: Any) -> Any:
     return keras.models.clone_model(network, clone_function=unfold)
 
 
-def _ours(dataset: Dataset, engine: str) -> None:
+def _run_retrain(dataset: Dataset, engine: str) -> None:
     with tempfile.TemporaryDirectory() as cache:
         compute_bottlenecks(dataset, registry.load(registry.DEFAULT), engine, Path(cache))
 
 
-def _plain(dataset: Dataset, network: Any) -> None:
+def _run_keras(dataset: Dataset, network: Any) -> None:
     import tensorflow as tf
 
     images = tf.keras.utils.image_dataset_from_directory(

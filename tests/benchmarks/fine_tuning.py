@@ -1,18 +1,16 @@
-"""What fine-tuning gains, and what it takes, as whole runs of retrain.
+"""Measures what fine-tuning gains and costs, with whole runs of retrain.
 
     bazel run //tests/benchmarks:fine_tuning -- --image_dir=DIR
 
-DIR may be left out where RETRAIN_DATA names a folder that has the images of hands, `signs`. Each
-run has an empty cache. Prints for the last layer alone, the same with distortions, and fine-tuning:
-wrong labels and cross entropy on the validation part and on the test part, calibration, minutes.
+By default, DIR is the folder `signs` in the folder that RETRAIN_DATA names. Each run has an empty
+cache. The runs train the last layer, the last layer with distortions, and the network. The program
+prints errors and cross entropy on the validation and test splits, the calibration error, and
+minutes.
 """
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +19,23 @@ from absl import flags
 from retrain.errors import UserError
 from retrain.system import command_line
 from retrain.system.files import user_path
+from tests.benchmarks import timed_process
 
-_IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder with a sub-folder for each class.")
-_SEEDS = flags.DEFINE_integer("seeds", 1, "With how many seeds to fine-tune.", lower_bound=1)
-_EPOCHS = flags.DEFINE_integer("epochs", 8, "Of fine-tuning.", lower_bound=1)
-_LAYERS = flags.DEFINE_list("layers", ["-1"], "Of fine-tuning, one or several to compare.")
+_IMAGE_DIR = flags.DEFINE_string(
+    "image_dir", None, "Folder with a sub-folder of images for each class."
+)
+_SEEDS = flags.DEFINE_integer("seeds", 1, "Number of seeds for fine-tuning.", lower_bound=1)
+_EPOCHS = flags.DEFINE_integer("epochs", 8, "Number of epochs of fine-tuning.", lower_bound=1)
+_LAYERS = flags.DEFINE_list("layers", ["-1"], "Values of --fine_tune_layers to compare.")
 
 _DISTORTIONS = ("--random_crop=15", "--random_scale=30", "--random_brightness=20")
 
 
 def main(arguments: list[str]) -> None:
-    """Prints the table, a line after each run."""
+    """Prints a table, one row after each run."""
     data = os.environ.get("RETRAIN_DATA")
     if arguments or not (_IMAGE_DIR.value or data):
-        raise UserError("--image_dir=DIR is needed, or RETRAIN_DATA")
+        raise UserError("--image_dir is required: a folder with a sub-folder for each class")
     images = user_path(_IMAGE_DIR.value) if _IMAGE_DIR.value else Path(str(data), "signs")
     runs: dict[str, tuple[str, ...]] = {
         "last layer": (),
@@ -48,43 +49,33 @@ def main(arguments: list[str]) -> None:
                 f"--fine_tune_layers={layers}",
                 f"--seed={seed}",
             )
-    print(f"{'':36}  validation part        test part              calibration  minutes")
-    for name, how in runs.items():
-        numbers, spent = _run(images, how)
-        columns = [_column(numbers[part]) for part in ("validation", "test")]
-        gap = 100 * numbers["test"]["expected_calibration_error"]
-        tuned = "fine_tuning" in numbers["training"]
-        kept = "  (does not help)" if any("fine_tune" in flag for flag in how) > tuned else ""
-        print(f"{name:36}  {'  '.join(columns)}  {gap:9.1f} %  {spent / 60:7.1f}{kept}", flush=True)
+    print(f"{'':36}  validation split       test split             calibration  minutes")
+    for name, run_flags in runs.items():
+        metrics, seconds = _run(images, run_flags)
+        columns = [_column(metrics[split]) for split in ("validation", "test")]
+        gap = 100 * metrics["test"]["expected_calibration_error"]
+        tuned = "fine_tuning" in metrics["training"]
+        requested = any("fine_tune" in flag for flag in run_flags)
+        note = "  (does not help)" if requested and not tuned else ""
+        row = f"{name:36}  {'  '.join(columns)}  {gap:9.1f} %  {seconds / 60:7.1f}{note}"
+        print(row, flush=True)
 
 
-def _column(numbers: dict[str, Any]) -> str:
-    wrong = numbers["count"] - sum(row[i] for i, row in enumerate(numbers["confusion"]))
-    share = f"{100 * numbers['accuracy']:.1f} %"
-    return f"{wrong:3} of {numbers['count']}, {share:>7}, {numbers['cross_entropy']:.3f}"
+def _column(metrics: dict[str, Any]) -> str:
+    errors = metrics["count"] - sum(row[i] for i, row in enumerate(metrics["confusion"]))
+    accuracy = f"{100 * metrics['accuracy']:.1f} %"
+    return f"{errors:3} of {metrics['count']}, {accuracy:>7}, {metrics['cross_entropy']:.3f}"
 
 
-def _run(images: Path, how: tuple[str, ...]) -> tuple[dict[str, Any], float]:
-    """Returns the numbers of a run, and its seconds."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [
-            *(sys.executable, "retrain/main.py", f"--image_dir={images}", "--summaries_dir="),
-            *(f"--bottleneck_dir={folder}/cache", f"--output_graph={folder}/graph.pb"),
-            *(f"--output_labels={folder}/labels.txt", f"--metrics_json={folder}/metrics.json"),
-            *how,
-        ]
-        begun = time.monotonic()
-        done = subprocess.run(
-            command,
-            env={**os.environ, "PYTHONPATH": str(Path.cwd())},
-            capture_output=True,
-            text=True,
+def _run(images: Path, run_flags: tuple[str, ...]) -> tuple[dict[str, Any], float]:
+    """Returns the metrics of a run, and its seconds."""
+    with tempfile.TemporaryDirectory() as name:
+        file = Path(name, "metrics.json")
+        run = timed_process.run_retrain(
+            images, Path(name), f"--metrics_json={file}", "--summaries_dir=", *run_flags
         )
-        spent = time.monotonic() - begun
-        if done.returncode:
-            raise RuntimeError(f"{command} ended with {done.returncode}: {done.stderr}")
-        return json.loads(Path(folder, "metrics.json").read_text()), spent
+        return json.loads(file.read_text()), run.seconds
 
 
 if __name__ == "__main__":
-    command_line.run(main, __doc__)
+    command_line.run(main, __doc__ or "")

@@ -1,98 +1,89 @@
-"""Whole jobs as processes, against the original's way of working, in one run.
+"""Measures whole runs, against the algorithm of TensorFlow's `examples/image_retraining`.
 
     bazel run //tests/benchmarks:jobs -- --image_dir=DIR
 
-Prints seconds with a cold and with a warm cache, plain and with the four distortions, and of
-programs that end at once. What the original's 4,000 steps take is calculated from some of them.
+Prints the seconds of runs with an empty and with a full cache, without and with distortions, and of
+programs that end at once. Only some of the 4,000 steps of image_retraining are measured; the time
+of all steps is extrapolated.
 """
 
-import os
 import re
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from absl import flags
 
 from retrain.system import command_line
 from retrain.system.files import user_path
+from tests.benchmarks import timed_process
 
 _IMAGE_DIR = flags.DEFINE_string(
-    "image_dir", None, "Folder with a sub-folder for each class.", required=True
+    "image_dir", None, "Folder with a sub-folder of images for each class.", required=True
 )
-_ROUNDS = flags.DEFINE_integer("rounds", 5, "How often to measure each.", lower_bound=1)
+_ROUNDS = flags.DEFINE_integer("rounds", 5, "Number of measurements of each run.", lower_bound=1)
 
-_DISTORTIONS = [
+_DISTORTIONS = (
     *("--random_crop=10", "--random_scale=10", "--random_brightness=10", "--flip_left_right"),
-]
+)
 _STEPS = 4000
-_STEPS_MEASURED = {"original": 200, "original, distorted": 10}
+_MEASURED_STEPS = {"": 200, ", distorted": 10}
 
 
 def main(_: list[str]) -> None:
     """Prints a table of seconds."""
     seconds: dict[str, list[float]] = {}
     for number in range(_ROUNDS.value):
-        for name, spent in _round().items():
-            seconds.setdefault(name, []).append(spent)
+        for name, elapsed in _round().items():
+            seconds.setdefault(name, []).append(elapsed)
         print(f"Round {number + 1} of {_ROUNDS.value} is done.", file=sys.stderr, flush=True)
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     for name, median in medians.items():
         line = f"{name:32} {median:9.2f} s"
-        kind = "original, distorted" if "distorted" in name else "original"
-        if name.startswith("retrain, ") and "flag" not in name:
-            line += f"   {medians[kind] / median:6.1f} times as fast as the original"
+        if re.match("retrain, (cold|warm)", name):
+            kind = ", distorted" if name.endswith("distorted") else ""
+            ratio = medians[f"image_retraining{kind}"] / median
+            line += f"   {ratio:6.1f} times as fast as image_retraining"
         print(line)
 
 
 def _round() -> dict[str, float]:
-    images = f"--image_dir={user_path(_IMAGE_DIR.value)}"
+    images = user_path(_IMAGE_DIR.value)
     seconds = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for kind, distortions in (("", []), (", distorted", _DISTORTIONS)):
-            ours = [
-                *("retrain/main.py", images, f"--bottleneck_dir={folder}/cache{len(kind)}"),
-                *(f"--output_graph={folder}/graph.pb", f"--output_labels={folder}/labels.txt"),
-                *(f"--summaries_dir={folder}/logs", *distortions),
-            ]
-            seconds[f"retrain, cold{kind}"] = _run(*ours)[0]
-            seconds[f"retrain, warm{kind}"] = _run(*ours)[0]
-            name = f"original{kind}"
-            original = ["tests/benchmarks/original_approach.py", images]
-            original.append(f"--how_many_training_steps={_STEPS_MEASURED[name]}")
-            original.append(f"--bottleneck_dir={folder}/text{len(kind)}")
-            before, per_step = _original(*original, *(["--distort"] if kind else []))
-            seconds[name] = before + _STEPS * per_step
-        image = next(p for p in user_path(_IMAGE_DIR.value).rglob("*.jp*g") if p.is_file())
-        label = ["label_image/main.py", f"--graph={folder}/graph.pb", str(image)]
-        seconds["label_image, an image"] = _run(*label)[0]
-    seconds["retrain --help"] = _run("retrain/main.py", "--help")[0]
-    seconds["retrain --wrong_flag"] = _run("retrain/main.py", "--wrong_flag", status=1)[0]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for kind, distortions in (("", ()), (", distorted", _DISTORTIONS)):
+            outputs = folder / f"outputs{len(kind)}"
+            outputs.mkdir()
+            for cache in ("cold", "warm"):
+                run = timed_process.run_retrain(images, outputs, *distortions)
+                seconds[f"retrain, {cache}{kind}"] = run.seconds
+            seconds[f"image_retraining{kind}"] = _image_retraining(
+                _MEASURED_STEPS[kind],
+                f"--image_dir={images}",
+                f"--bottleneck_dir={folder}/text{len(kind)}",
+                *(["--distort"] if kind else []),
+            )
+        image = next(path for path in images.rglob("*.jp*g") if path.is_file())
+        seconds["label_image, one image"] = timed_process.run(
+            "label_image/main.py", f"--graph={folder}/outputs0/graph.pb", str(image)
+        ).seconds
+    seconds["retrain --help"] = timed_process.run("retrain/main.py", "--help").seconds
+    seconds["retrain --wrong_flag"] = timed_process.run(
+        "retrain/main.py", "--wrong_flag", status=1
+    ).seconds
     return seconds
 
 
-def _original(*command: str) -> tuple[float, float]:
-    """Returns seconds until the first step, loading included, and of each step."""
-    whole, text = _run(*command)
-    ((steps, per_step),) = re.findall(r"^(\d+) steps of (.*) s$", text, re.MULTILINE)
-    return whole - int(steps) * float(per_step), float(per_step)
-
-
-def _run(*command: str, status: int = 0) -> tuple[float, str]:
-    begun = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, *command],
-        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode != status:
-        raise RuntimeError(f"{command} ended with {done.returncode}: {done.stderr}")
-    return time.monotonic() - begun, done.stdout
+def _image_retraining(steps: int, *arguments: str) -> float:
+    """Returns the seconds of image_retraining with all steps, extrapolated from `steps` steps."""
+    program = "tests/benchmarks/original_approach.py"
+    run = timed_process.run(program, f"--how_many_training_steps={steps}", *arguments)
+    (per_step,) = re.findall(r"(?m)^\d+ steps of (.*) s$", run.output)
+    before_first_step = run.seconds - steps * float(per_step)
+    return before_first_step + _STEPS * float(per_step)
 
 
 if __name__ == "__main__":
-    command_line.run(main, __doc__)
+    command_line.run(main, __doc__ or "")

@@ -1,12 +1,11 @@
-"""A million synthetic bottlenecks: stored, read back, and learned from.
+"""Measures storing, reading and training on a million synthetic bottlenecks.
 
     bazel run //tests/benchmarks:million
 
-Prints the seconds of each and the most memory that the process took.
+Prints the seconds of each step and the peak memory of the process.
 """
 
 import hashlib
-import resource
 import tempfile
 import time
 from pathlib import Path
@@ -16,75 +15,76 @@ from absl import flags
 
 from retrain.bottlenecks.store import open_store
 from retrain.system import command_line
-from retrain.training import logistic_regression
+from retrain.training.logistic_regression import TrainingSet
+from retrain.training.strength_selection import fit_with_selected_strength
+from tests.benchmarks import peak_memory
 
-_COUNT = flags.DEFINE_integer("bottlenecks", 1_000_000, "How many.", lower_bound=20_000)
+_COUNT = flags.DEFINE_integer(
+    "bottlenecks", 1_000_000, "Number of bottlenecks.", lower_bound=20_000
+)
 
 _WIDTH = 1280
 _CLASSES = 10
-_AT_A_TIME = 10_000
+_BATCH_SIZE = 10_000
 _RECIPE = "synthetic"
 
 
 def main(_: list[str]) -> None:
-    """Prints what each step took."""
+    """Prints the result of each step."""
     count = _COUNT.value
     class_ids = np.random.default_rng(0).integers(0, _CLASSES, count)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        begun = time.monotonic()
+        start = time.monotonic()
         _write(folder, class_ids)
-        _report("written", begun)
+        _print_seconds("write", start)
         size = sum(path.stat().st_size for path in folder.iterdir()) / 1e9
         print(f"{'size of the cache':20} {size:7.2f} GB", flush=True)
-        begun = time.monotonic()
-        vectors = _read(folder, count)
-        _report("read", begun)
+        start = time.monotonic()
+        features = _read(folder, count)
+        _print_seconds("read", start)
     held_out = count // 100
-    begun = time.monotonic()
-    fitted = logistic_regression.train(
-        (vectors[2 * held_out :], class_ids[2 * held_out :]),
-        (vectors[:held_out], class_ids[:held_out]),
-        _CLASSES,
-    )
-    _report("learned from", begun)
+    start = time.monotonic()
+    head = fit_with_selected_strength(
+        TrainingSet(features[2 * held_out :], class_ids[2 * held_out :], _CLASSES),
+        (features[:held_out], class_ids[:held_out]),
+    ).head
+    _print_seconds("train", start)
     test = slice(held_out, 2 * held_out)
-    right = (fitted.head.logits(vectors[test]).argmax(axis=1) == class_ids[test]).mean()
-    print(f"{'test accuracy':20} {100 * right:7.2f} %")
-    # On Linux in KiB.
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6 * 1.024
-    print(f"{'memory at most':20} {memory:7.2f} GB")
+    accuracy = (head.logits(features[test]).argmax(axis=1) == class_ids[test]).mean()
+    print(f"{'test accuracy':20} {100 * accuracy:7.2f} %")
+    print(f"{'peak memory':20} {peak_memory.of_this_process() / 1e9:7.2f} GB")
 
 
-def _report(what: str, begun: float) -> None:
-    print(f"{what:20} {time.monotonic() - begun:7.1f} s", flush=True)
+def _print_seconds(step: str, start: float) -> None:
+    print(f"{step:20} {time.monotonic() - start:7.1f} s", flush=True)
 
 
-def _keys(begin: int, end: int) -> list[tuple[bytes, int]]:
-    return [(hashlib.sha256(b"%d" % i).digest(), 0) for i in range(begin, end)]
+def _keys(start: int, stop: int) -> list[tuple[bytes, int]]:
+    return [(hashlib.sha256(b"%d" % i).digest(), 0) for i in range(start, stop)]
 
 
 def _write(folder: Path, class_ids: np.ndarray) -> None:
     rng = np.random.default_rng(1)
     centres = rng.normal(0, 0.1, (_CLASSES, _WIDTH))
     with open_store(folder) as store:
-        for begin in range(0, len(class_ids), _AT_A_TIME):
-            piece = class_ids[begin : begin + _AT_A_TIME]
-            # Never negative and often zero, as a network's are.
-            noise = rng.standard_normal((len(piece), _WIDTH), np.float32)
-            vectors = np.maximum(noise + centres[piece], 0).astype(np.float16)
-            keys = _keys(begin, begin + len(piece))
-            store.put_many(_RECIPE, [(*key, v) for key, v in zip(keys, vectors, strict=True)])
+        for start in range(0, len(class_ids), _BATCH_SIZE):
+            batch = class_ids[start : start + _BATCH_SIZE]
+            # Like the features of a network: never negative, and often zero.
+            noise = rng.standard_normal((len(batch), _WIDTH), np.float32)
+            features = np.maximum(noise + centres[batch], 0).astype(np.float16)
+            keys = _keys(start, start + len(batch))
+            store.put_many(_RECIPE, [(*key, f) for key, f in zip(keys, features, strict=True)])
 
 
 def _read(folder: Path, count: int) -> np.ndarray:
-    vectors = np.empty((count, _WIDTH), np.float16)
+    features = np.empty((count, _WIDTH), np.float16)
     with open_store(folder) as store:
-        for begin in range(0, count, _AT_A_TIME):
-            end = min(begin + _AT_A_TIME, count)
-            found = store.get_many(_RECIPE, _keys(begin, end), vectors[begin:end])
-            assert found.all()
-    return vectors
+        for start in range(0, count, _BATCH_SIZE):
+            stop = min(start + _BATCH_SIZE, count)
+            is_stored = store.get_many(_RECIPE, _keys(start, stop), features[start:stop])
+            assert is_stored.all()
+    return features
 
 
 if __name__ == "__main__":

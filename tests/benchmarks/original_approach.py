@@ -1,9 +1,9 @@
-"""Trains as TensorFlow's `examples/image_retraining` did, to compare with.
+"""Trains with the algorithm of TensorFlow's `examples/image_retraining`, the original of retrain.
 
-One image at a time goes through a session, its bottleneck into a text file of its own; each of
-the 4,000 steps reads its batch back from those files. With --distort there are no such files of
-training images: each step decodes, distorts and runs a hundred of them. The backbone is ours,
-from the graph that retrain exports, so that only the way of working differs.
+A session computes the bottleneck of one image at a time and writes it to a text file. Each of 4,000
+training steps reads its batch from these files. With --distort, there are no files for training
+images: each step decodes, distorts and runs 100 images. The backbone is that of retrain, so the two
+programs differ only in the algorithm.
 """
 
 import random
@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from absl import flags
@@ -22,35 +22,59 @@ from retrain.system import command_line
 from retrain.system.files import user_path
 
 _IMAGE_DIR = flags.DEFINE_string(
-    "image_dir", None, "Folder with a sub-folder for each class.", required=True
+    "image_dir", None, "Folder with a sub-folder of images for each class.", required=True
 )
 _BOTTLENECK_DIR = flags.DEFINE_string(
     "bottleneck_dir", None, "Folder for the text files.", required=True
 )
-_STEPS = flags.DEFINE_integer("how_many_training_steps", 4000, "Steps.")
+_STEPS = flags.DEFINE_integer("how_many_training_steps", 4000, "Number of training steps.")
 _DISTORT = flags.DEFINE_boolean(
-    "distort", False, "Crop, scale and brighten by 10 percent at random, and flip."
+    "distort", False, "Whether to crop, scale, brighten and flip training images at random."
 )
 
-_PERCENT = 10
+_BATCH_SIZE = 100
+_EVAL_STEP_INTERVAL = 10
+_DISTORTION_PERCENT = 10
+
+_Features = Sequence[float] | np.ndarray
+
+
+class _Head(NamedTuple):
+    """Tensors and operations of the last layer."""
+
+    features: Any
+    class_ids: Any
+    train_step: Any
+    accuracy: Any
+
+
+class _Split(NamedTuple):
+    """The images of one split, as a list of files for each class."""
+
+    files: list[list[Path]]
+
+    def sample(self, features_of: Callable[[Path], _Features]) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the features and classes of a random batch."""
+        class_ids = [random.randrange(len(self.files)) for _ in range(_BATCH_SIZE)]
+        features = [features_of(random.choice(self.files[class_id])) for class_id in class_ids]
+        return np.array(features, np.float32), np.array(class_ids)
 
 
 def main(_: list[str]) -> None:
-    """Trains, and prints the accuracy on images that were held out, and what steps take."""
+    """Trains, and prints the test accuracy and the seconds per step."""
     import tensorflow as tf
 
     v1 = tf.compat.v1
     v1.disable_eager_execution()
     folders = sorted(path for path in user_path(_IMAGE_DIR.value).iterdir() if path.is_dir())
     backbone = registry.load(registry.DEFAULT)
-    graph_def = v1.GraphDef.FromString(backbone.graph_file.read_bytes())
     bottleneck, contents, pixels = tf.import_graph_def(
-        graph_def,
+        v1.GraphDef.FromString(backbone.graph_file.read_bytes()),
         return_elements=["bottleneck:0", "DecodeJpeg/contents:0", "input:0"],
         name="",
     )
-    train_step, evaluation, features, truth = _head(v1, bottleneck, len(folders))
-    data, distorted = _distortions(v1, backbone)
+    head = _head(v1, bottleneck, len(folders))
+    jpeg, distorted_pixels = _distortions(v1, backbone)
     cache = user_path(_BOTTLENECK_DIR.value)
     with v1.Session() as session:
         session.run(v1.global_variables_initializer())
@@ -59,81 +83,83 @@ def main(_: list[str]) -> None:
             path = cache / image.parent.name / f"{image.name}.txt"
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                (vector,) = session.run(bottleneck, {contents: image.read_bytes()})
-                path.write_text(",".join(str(value) for value in vector))
+                (features,) = session.run(bottleneck, {contents: image.read_bytes()})
+                path.write_text(",".join(str(value) for value in features))
             return [float(value) for value in path.read_text().split(",")]
 
-        def fresh(image: Path) -> np.ndarray:
-            value = session.run(distorted, {data: image.read_bytes()})
-            return session.run(bottleneck, {pixels: value})[0]
+        def distorted(image: Path) -> np.ndarray:
+            distorted_image = session.run(distorted_pixels, {jpeg: image.read_bytes()})
+            return session.run(bottleneck, {pixels: distorted_image})[0]
 
-        parts: dict[str, list[list[Path]]] = {"train": [], "validation": [], "test": []}
-        for folder in folders:
-            files = _images(folder)
-            for number, part in enumerate(parts.values()):
-                part.append(files[number::10] if number else files[3::10] + files[4::10])
-            if not _DISTORT.value:
-                for image in files:
+        training, validation, test = _split(folders)
+        if not _DISTORT.value:
+            for folder in folders:
+                for image in _images(folder):
                     cached(image)
-        prepared = time.monotonic()
+        start = time.monotonic()
         for step in range(_STEPS.value):
-            vectors, class_ids = _batch(parts["train"], 100, fresh if _DISTORT.value else cached)
-            session.run(train_step, {features: vectors, truth: class_ids})
-            if step % 10 == 0 or step + 1 == _STEPS.value:
-                session.run(evaluation, {features: vectors, truth: class_ids})
-                vectors, class_ids = _batch(parts["validation"], 100, cached)
-                session.run(evaluation, {features: vectors, truth: class_ids})
-        trained = time.monotonic()
-        vectors, class_ids = _batch(parts["test"], 100, cached)
-        accuracy = session.run(evaluation, {features: vectors, truth: class_ids})
+            batch = training.sample(distorted if _DISTORT.value else cached)
+            session.run(head.train_step, _feed(head, batch))
+            if step % _EVAL_STEP_INTERVAL == 0 or step + 1 == _STEPS.value:
+                session.run(head.accuracy, _feed(head, batch))
+                session.run(head.accuracy, _feed(head, validation.sample(cached)))
+        seconds = time.monotonic() - start
+        accuracy = session.run(head.accuracy, _feed(head, test.sample(cached)))
     print(f"Final test accuracy = {100 * accuracy:.1f}%")
-    print(f"{_STEPS.value} steps of {(trained - prepared) / _STEPS.value:.5f} s")
+    print(f"{_STEPS.value} steps of {seconds / _STEPS.value:.5f} s")
 
 
-def _head(v1: Any, bottleneck: Any, class_count: int) -> tuple[Any, Any, Any, Any]:
-    import tensorflow as tf
-
-    width = bottleneck.shape[1]
-    features = v1.placeholder(tf.float32, [None, width])
-    truth = v1.placeholder(tf.int64, [None])
-    weights = v1.Variable(tf.random.truncated_normal([width, class_count], stddev=0.001))
-    biases = v1.Variable(tf.zeros([class_count]))
-    logits = tf.matmul(features, weights) + biases
-    loss = v1.losses.sparse_softmax_cross_entropy(truth, logits)
-    step = v1.train.GradientDescentOptimizer(0.01).minimize(loss)
-    right = tf.equal(tf.argmax(logits, 1), truth)
-    return step, tf.reduce_mean(tf.cast(right, tf.float32)), features, truth
+def _split(folders: list[Path]) -> tuple[_Split, _Split, _Split]:
+    """Returns the training, validation and test images; a tenth each for the latter two."""
+    files = [_images(folder) for folder in folders]
+    training = [[f for i, f in enumerate(of_class) if i % 10 > 1] for of_class in files]
+    return (
+        _Split(training),
+        _Split([of_class[0::10] for of_class in files]),
+        _Split([of_class[1::10] for of_class in files]),
+    )
 
 
 def _images(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if re.search(r"(?i)\.jpe?g$", path.name))
 
 
+def _feed(head: _Head, batch: tuple[np.ndarray, np.ndarray]) -> dict[Any, np.ndarray]:
+    return dict(zip((head.features, head.class_ids), batch, strict=True))
+
+
+def _head(v1: Any, bottleneck: Any, class_count: int) -> _Head:
+    import tensorflow as tf
+
+    width = bottleneck.shape[1]
+    features = v1.placeholder(tf.float32, [None, width])
+    class_ids = v1.placeholder(tf.int64, [None])
+    weights = v1.Variable(tf.random.truncated_normal([width, class_count], stddev=0.001))
+    biases = v1.Variable(tf.zeros([class_count]))
+    logits = tf.matmul(features, weights) + biases
+    loss = v1.losses.sparse_softmax_cross_entropy(class_ids, logits)
+    train_step = v1.train.GradientDescentOptimizer(0.01).minimize(loss)
+    is_correct = tf.equal(tf.argmax(logits, 1), class_ids)
+    return _Head(features, class_ids, train_step, tf.reduce_mean(tf.cast(is_correct, tf.float32)))
+
+
 def _distortions(v1: Any, backbone: Backbone) -> tuple[Any, Any]:
-    """Returns a placeholder for a JPEG's bytes, and what the original makes of them."""
+    """Returns a placeholder for the bytes of a JPEG file, and its distorted, normalised pixels."""
     import tensorflow as tf
 
     height, width = backbone.height, backbone.width
-    data = v1.placeholder(tf.string)
-    decoded = tf.cast(tf.image.decode_jpeg(data, channels=3), tf.float32)[tf.newaxis]
-    margin = 1 + _PERCENT / 100
-    scale = margin * tf.random.uniform([], 1, 1 + _PERCENT / 100)
+    jpeg = v1.placeholder(tf.string)
+    decoded = tf.cast(tf.image.decode_jpeg(jpeg, channels=3), tf.float32)[tf.newaxis]
+    margin = 1 + _DISTORTION_PERCENT / 100
+    scale = margin * tf.random.uniform([], 1, 1 + _DISTORTION_PERCENT / 100)
     size = tf.cast(tf.stack([scale * height, scale * width]), tf.int32)
     enlarged = v1.image.resize_bilinear(decoded, size)[0]
     cropped = tf.image.random_crop(enlarged, [height, width, 3])
     flipped = tf.image.random_flip_left_right(cropped)
-    brightness = tf.random.uniform([], 1 - _PERCENT / 100, 1 + _PERCENT / 100)
+    brightness = tf.random.uniform([], 1 - _DISTORTION_PERCENT / 100, 1 + _DISTORTION_PERCENT / 100)
     mean, std = tf.constant(backbone.mean), tf.constant(backbone.std)
-    return data, ((flipped * brightness - mean) / std)[tf.newaxis]
-
-
-def _batch(
-    files: list[list[Path]], size: int, features_of: Callable[[Path], Sequence[float] | np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    class_ids = [random.randrange(len(files)) for _ in range(size)]
-    vectors = [features_of(random.choice(files[class_id])) for class_id in class_ids]
-    return np.array(vectors, np.float32), np.array(class_ids)
+    return jpeg, ((flipped * brightness - mean) / std)[tf.newaxis]
 
 
 if __name__ == "__main__":
-    command_line.run(main, __doc__)
+    command_line.run(main, __doc__ or "")

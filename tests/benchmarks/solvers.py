@@ -1,9 +1,9 @@
-"""Test accuracy of the ways to train the last layer, over several random splits.
+"""Measures the test accuracy of each solver of the last layer.
 
     bazel run //tests/benchmarks:solvers -- --image_dir=DIR --image_dir=ANOTHER
 
-The oracle is logistic regression whose strength was picked on the test part itself: what no honest
-choice can beat by much.
+Prints the mean over several random splits. The oracle is a logistic regression whose strength is
+chosen on the test images: an upper bound that a fair choice can hardly exceed.
 """
 
 import tempfile
@@ -19,15 +19,21 @@ from retrain.data.dataset import scan_dataset
 from retrain.runtimes.head import Head
 from retrain.system import command_line
 from retrain.system.files import user_path
-from retrain.training import logistic_regression, sgd
-from retrain.training.sgd import Examples
+from retrain.training import sgd
+from retrain.training.logistic_regression import TrainingSet, fit_path
+from retrain.training.strength_selection import fit_with_selected_strength
+from tests.benchmarks import random_splits
 
-_IMAGE_DIR = flags.DEFINE_multi_string("image_dir", [], "Folder with sub-folders of images.")
-_SEEDS = flags.DEFINE_integer("seeds", 5, "How many splits.", lower_bound=1)
+_IMAGE_DIR = flags.DEFINE_multi_string(
+    "image_dir", [], "Folder with a sub-folder of images for each class. Can be repeated."
+)
+_SEEDS = flags.DEFINE_integer("seeds", 5, "Number of random splits.", lower_bound=1)
+
+_Examples = tuple[np.ndarray, np.ndarray]
 
 
 def main(_: list[str]) -> None:
-    """Prints the mean test accuracy of each solver on each set."""
+    """Prints the mean test accuracy of each solver for each folder."""
     for name in _IMAGE_DIR.value:
         examples = _features(user_path(name))
         results: dict[str, list[float]] = {}
@@ -38,41 +44,40 @@ def main(_: list[str]) -> None:
         print(f"{name} ({len(examples[1])} images): {means}", flush=True)
 
 
-def _features(folder: Path) -> Examples:
+def _features(folder: Path) -> _Examples:
     dataset = scan_dataset(folder, SplitOptions())
     with tempfile.TemporaryDirectory() as cache:
         backbone = registry.load(registry.DEFAULT)
-        result = compute_bottlenecks(dataset, backbone, "float32", Path(cache))
-    parts = result.parts.values()
-    vectors = np.concatenate([part.vectors for part in parts]).astype(np.float32)
-    return vectors, np.concatenate([part.class_ids for part in parts])
+        bottlenecks = compute_bottlenecks(dataset, backbone, "float32", Path(cache))
+    splits = bottlenecks.splits.values()
+    features = np.concatenate([split.vectors for split in splits]).astype(np.float32)
+    return features, np.concatenate([split.class_ids for split in splits])
 
 
-def _accuracies(examples: Examples, seed: int) -> dict[str, float]:
-    vectors, class_ids = examples
-    order = np.random.default_rng(seed).permutation(len(class_ids))
+def _accuracies(examples: _Examples, seed: int) -> dict[str, float]:
+    features, class_ids = examples
     test, validation, training = (
-        (vectors[rows], class_ids[rows])
-        for rows in np.split(order, [len(order) // 10, len(order) // 5])
+        (features[rows], class_ids[rows]) for rows in random_splits.split(len(class_ids), seed)
     )
-    classes = int(class_ids.max()) + 1
+    class_count = int(class_ids.max()) + 1
     options = HeadOptions(seed=seed)
-    descended = sgd.train(training, validation, classes, options)
     mean, stddev = training[0].mean(axis=0), training[0].std(axis=0) + 1e-6
     standardised = [((f - mean) / stddev, c) for f, c in (training, validation, test)]
-    scaled = sgd.train(standardised[0], standardised[1], classes, options)
-    regression = logistic_regression.train(training, validation, classes, seed=seed).head
-    path = logistic_regression.path(training, classes)
+    training_set = TrainingSet(*training, class_count)
     return {
-        "sgd": _accuracy(descended, test),
-        "sgd on standardised features": _accuracy(scaled, standardised[2]),
-        "logistic regression": _accuracy(regression, test),
-        "oracle": max(_accuracy(candidate, test) for _, candidate in path),
+        "sgd": _accuracy(sgd.train(training, validation, class_count, options), test),
+        "sgd on standardised features": _accuracy(
+            sgd.train(standardised[0], standardised[1], class_count, options), standardised[2]
+        ),
+        "logistic regression": _accuracy(
+            fit_with_selected_strength(training_set, validation, seed=seed).head, test
+        ),
+        "oracle": max(_accuracy(head, test) for _, head in fit_path(training_set)),
     }
 
 
-def _accuracy(trained: Head, examples: Examples) -> float:
-    return float((trained.logits(examples[0]).argmax(axis=1) == examples[1]).mean())
+def _accuracy(head: Head, examples: _Examples) -> float:
+    return float((head.logits(examples[0]).argmax(axis=1) == examples[1]).mean())
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ class CommandsTest(parameterized.TestCase):
         if language == "python":
             self.assertRegex(_python("-c", moved), r"(?m)^ones 0?1?\.\d+$", command)
         elif command.startswith(("mkdir ", "cp ", "for ")):
-            # Bazel gives tests links to files. Copies of the links would be links to the same images.
+            # Bazel gives tests links to files, and links must not be copied.
             subprocess.run(["sh", "-ec", moved.replace("cp ", "cp -L ", 1)], check=True)
         elif command.startswith("curl "):
             self.request(command)
