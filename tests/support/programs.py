@@ -1,4 +1,4 @@
-"""Starts the programs as a user would, and draws images for them."""
+"""Runs the programs as a user does, and draws images for them."""
 
 import os
 import subprocess
@@ -21,23 +21,23 @@ COLOURS = {"Red": (200, 40, 30), "Green": (40, 180, 60), "Blue": (30, 60, 200)}
 
 
 def command(program: str, *arguments: object) -> list[str]:
-    """Returns what starts `program`, one of those above."""
+    """Returns the command line that runs a program, which is a key of `_MAINS`."""
     return [sys.executable, str(Path.cwd() / _MAINS[program]), *map(str, arguments)]
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """Returns variables with which it finds its modules."""
+    """Returns the environment variables with which a program finds its modules, and `changes`."""
     return {**os.environ, "PYTHONPATH": str(Path.cwd()), **changes}
 
 
 def run(program: str, *arguments: object, **options) -> subprocess.CompletedProcess:
-    """Runs a program to its end."""
+    """Runs a program until it exits. Options are those of `subprocess.run`."""
     options.setdefault("env", environment())
     return subprocess.run(command(program, *arguments), capture_output=True, text=True, **options)
 
 
 def outputs(folder: Path) -> list[str]:
-    """Returns the flags of retrain that keep all it writes in `folder`, and make it quick."""
+    """Returns flags for a fast run of retrain that writes all files to `folder`."""
     return [
         f"--output_graph={folder}/graph.pb",
         f"--output_labels={folder}/labels.txt",
@@ -48,7 +48,7 @@ def outputs(folder: Path) -> list[str]:
 
 
 def draw_colours(folder: Path, count: int = 6) -> Path:
-    """Draws `count` noisy images of each colour, half of them JPEG, half PNG."""
+    """Draws `count` noisy images of each colour, alternately JPEG and PNG, and returns `folder`."""
     rng = np.random.default_rng(0)
     for name, colour in COLOURS.items():
         (folder / name).mkdir(parents=True)

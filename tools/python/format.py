@@ -1,4 +1,4 @@
-"""Formats the sources and mends what ruff can mend: `bazel run //tools/python:format`."""
+"""Formats the sources and fixes lint errors: `bazel run //tools/python:format`."""
 
 import os
 import subprocess
@@ -6,10 +6,10 @@ import sys
 
 
 def main() -> None:
-    """Changes the files of the workspace in place."""
+    """Changes the files in the workspace."""
     workspace = os.environ["BUILD_WORKSPACE_DIRECTORY"]
     ruff = [sys.executable, "-m", "ruff"]
-    # What `check --fix` cannot mend it prints, and the rest is still to be formatted.
+    # If `check --fix` prints errors that it cannot fix, the files are formatted nevertheless.
     checked = subprocess.run([*ruff, "check", "--fix"], cwd=workspace)
     formatted = subprocess.run([*ruff, "format"], cwd=workspace)
     sys.exit(checked.returncode or formatted.returncode)

@@ -1,19 +1,19 @@
 """Pins requirements.in in requirements_lock.txt: `bazel run //tools/python:lock`.
 
-Pins that still fit are kept. Arguments go to uv: `-- --upgrade` takes the newest of everything,
-`-- --upgrade-package=keras` the newest of one package.
+Versions that still satisfy requirements.in are kept. Arguments are passed to uv: `-- --upgrade`
+selects the newest version of every package, and `-- --upgrade-package=keras` that of one package.
 """
 
 import os
 import subprocess
 import sys
 
-# The lowest of the versions in venv.bzl, and the target-version in pyproject.toml.
+# The lowest version in venv.bzl, and the target-version in pyproject.toml.
 _LOWEST_PYTHON = "3.10"
 
 
 def main() -> None:
-    """Rewrites the lock in the workspace."""
+    """Rewrites the lock file in the workspace."""
     compiled = subprocess.run(
         [
             *[sys.executable, "-m", "uv", "pip", "compile", "requirements.in"],
@@ -22,9 +22,9 @@ def main() -> None:
             "--generate-hashes",
             "--universal",
             f"--python-version={_LOWEST_PYTHON}",
-            # As venv.bzl installs it: no package's own code runs at installation.
+            # As in venv.bzl, no code of a package runs during installation.
             "--only-binary=:all:",
-            # Settings of the user's must not show in a file which everybody shares.
+            # Settings of the user must not affect a shared file.
             "--no-config",
             f"--python={sys.executable}",
             "--quiet",

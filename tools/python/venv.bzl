@@ -1,12 +1,12 @@
 """A Python toolchain whose interpreter has the packages of a hash-locked requirements file.
 
-They are installed once, into a virtual environment in the repository's own folder. Its name carries Python's
-version and a digest of the lock: another of either is another interpreter, so that no test result of the old one is
-taken for one of the new. For each package in the lock there is an empty library, `@pip//:the_name`: depending on it
-costs nothing, and a name that is not in the lock is an error.
+The packages are installed once, into a virtual environment in the folder of the external repository. The name of the
+environment contains the version of Python and a digest of the lock file, so that Bazel does not reuse test results of
+another version of either. Each package in the lock file has an empty library, `@pip//:the_name`: depending on it costs
+nothing, and a name that is not in the lock file is an error.
 """
 
-# In the order in which they are looked for: that in which they are most often used here, then whatever python3 is.
+# In order of preference: the versions that are tested most come first. `python3` is tried last.
 _VERSIONS = ["3.11", "3.12", "3.13", "3.10"]
 
 _BUILD = """\
@@ -35,7 +35,7 @@ toolchain(
 [py_library(name = name) for name in {packages}]
 """
 
-# Must run, as far as its first line of output, on whatever calls itself python3.
+# Every Python 3 must be able to print the first line.
 _PROBE = """
 import sys
 print("%d.%d.%d" % sys.version_info[:3])
@@ -46,10 +46,10 @@ _DIGEST = "import hashlib, sys; print(hashlib.sha256(open(sys.argv[1], 'rb').rea
 
 _NO_PYTHON = """
 
-Python {versions} with its venv module is needed, and was not found. Looked at:
-  {looked_at}
+Found no Python {versions} with the venv module. Tried:
+  {tried}
 Install one (Debian, Ubuntu: apt-get install python3-venv; macOS: brew install python@3.12),
-or name one: export RETRAIN_PYTHON=/its/folder/python3
+or set the path of one: export RETRAIN_PYTHON=/path/to/python3
 """
 
 def _last_line(text):
@@ -57,42 +57,42 @@ def _last_line(text):
     return lines[-1] if lines else "no output"
 
 def _candidates(ctx):
-    """Every file that may be a Python, best first: a broken one must not hide a good one further down PATH."""
-    chosen = ctx.os.environ.get("RETRAIN_PYTHON")
-    if chosen:
-        return [ctx.path(chosen)] if chosen.startswith("/") else fail("RETRAIN_PYTHON is not an absolute path: " + chosen)
+    """Returns all files that could be a Python, in order of preference, so that a broken one does not hide a later one."""
+    selected = ctx.os.environ.get("RETRAIN_PYTHON")
+    if selected:
+        return [ctx.path(selected)] if selected.startswith("/") else fail("RETRAIN_PYTHON is not an absolute path: " + selected)
     folders = [f for f in ctx.os.environ.get("PATH", "").split(":") if f.startswith("/")]
     names = ["python" + version for version in _VERSIONS] + ["python3"]
     paths = [ctx.path(folder + "/" + name) for name in names for folder in folders]
     return [path for path in paths if path.exists]
 
 def _find_python(ctx):
-    """Returns the path of the first Python that will do, and its version."""
-    looked_at = {}
+    """Returns the path of the first suitable Python, and its version."""
+    tried = {}
     for path in _candidates(ctx):
-        if str(path.realpath) in looked_at:
+        if str(path.realpath) in tried:
             continue
         probe = ctx.execute([path, "-I", "-c", _PROBE])
         version = probe.stdout.strip()
         if version.rpartition(".")[0] not in _VERSIONS:
             problem = version or "does not run: " + _last_line(probe.stderr)
         elif probe.return_code:
-            problem = "%s, but: %s" % (version, _last_line(probe.stderr))
+            problem = "%s, but it has no venv module: %s" % (version, _last_line(probe.stderr))
         else:
             return path, version
-        looked_at[str(path.realpath)] = "%s: %s" % (path, problem)
+        tried[str(path.realpath)] = "%s: %s" % (path, problem)
     fail(_NO_PYTHON.format(
         versions = ", ".join(sorted(_VERSIONS)),
-        looked_at = "\n  ".join(looked_at.values() or ["no python3 on PATH"]),
+        tried = "\n  ".join(tried.values() or ["no python3 on PATH"]),
     ))
 
-def _run(ctx, what, command):
-    ctx.report_progress(what)
+def _run(ctx, description, command):
+    ctx.report_progress(description)
     done = ctx.execute(command, timeout = 3600)
     if done.return_code:
-        # After a wrong hash pip lists every right one, which pushes the package's name out of sight.
+        # For a wrong hash, pip lists all correct ones, which hide the name of the package.
         lines = [line for line in done.stderr.splitlines() if "Expected     or" not in line]
-        fail("\n\n%s failed:\n  %s\n" % (what, "\n  ".join(lines[-15:])))
+        fail("\n\n%s failed:\n  %s\n" % (description, "\n  ".join(lines[-15:])))
     return done.stdout.strip()
 
 def _python_venv_impl(ctx):
@@ -101,8 +101,8 @@ def _python_venv_impl(ctx):
     digest = _run(ctx, "Reading " + lock.basename, [base_python, "-I", "-c", _DIGEST, lock])
     venv = ctx.path("venv-%s-%s" % (version, digest))
     python = str(venv) + "/bin/python3"
-    _run(ctx, "Making a virtual environment", [base_python, "-I", "-m", "venv", venv])
-    _run(ctx, "Installing %s (the first time it fetches 400 MB)" % lock.basename, [
+    _run(ctx, "Creating a virtual environment", [base_python, "-I", "-m", "venv", venv])
+    _run(ctx, "Installing %s (downloads 400 MB the first time)" % lock.basename, [
         python,
         "-I",
         "-m",
@@ -127,6 +127,6 @@ def _python_venv_impl(ctx):
 python_venv = repository_rule(
     implementation = _python_venv_impl,
     attrs = {"requirements": attr.label(mandatory = True, allow_single_file = True)},
-    # Not PATH, which differs from one terminal to the next: the packages would be installed again each time.
+    # PATH is not listed: it differs between terminals, and each change would install the packages again.
     environ = ["RETRAIN_PYTHON"],
 )
