@@ -31,9 +31,19 @@ def freeze(
 def _without_xla(function: Any) -> Any:
     """Removes the XLA attributes of called functions, which prevent their inlining."""
     graph = function.graph.as_graph_def()
-    for node in (*graph.node, *graph.library.function):
-        for name in [name for name in node.attr if "Xla" in name]:
-            del node.attr[name]
+    nodes = [*graph.node, *(node for called in graph.library.function for node in called.node_def)]
+    # TensorFlow rejects two different functions of the same name in one process.
+    names = {f.signature.name: f"{f.signature.name}_without_xla" for f in graph.library.function}
+    for called in graph.library.function:
+        called.signature.name = names[called.signature.name]
+    for node in nodes:
+        for value in node.attr.values():
+            for reference in (value.func, *value.list.func):
+                if reference.name in names:
+                    reference.name = names[reference.name]
+    for marked in (*nodes, *graph.library.function):
+        for name in [name for name in marked.attr if "Xla" in name]:
+            del marked.attr[name]
     return _import(graph, function.inputs[0].name, function.outputs[0].name)
 
 
