@@ -1,4 +1,4 @@
-"""Draws the example images: base-ten counting blocks on a table, as if taken with a phone."""
+"""Draws the example images: base-ten counting blocks on a table, like photos from a phone."""
 
 import dataclasses
 import io
@@ -7,46 +7,46 @@ import numpy as np
 from absl import flags
 from PIL import Image, ImageFilter
 
-from examples.block_shapes import CATEGORIES, Array, Block, Rng, arrangement, unit
-from examples.ray_tracing import SAMPLES, UP, Camera, Light, traced
+from examples.block_shapes import CLASSES, Array, Block, Rng, arrange_blocks, normalise
+from examples.ray_tracing import SAMPLES, UP, Camera, Light, render
 from retrain.errors import UserError
 from retrain.system import command_line, files
 
-SEED = 2  # of the images in examples/blocks
+SEED = 2  # Seed of the images in examples/blocks.
 SIZES = ((320, 240), (240, 320), (288, 216), (216, 288), (320, 180), (256, 256), (240, 180))
 
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder of ones/, tens/ and hundreds/.")
-_SEED = flags.DEFINE_integer("seed", SEED, "The same seed draws the same images.", 0)
-_IMAGES_PER_CATEGORY = flags.DEFINE_integer(
-    "pictures_per_category", 50, "How many images to draw.", lower_bound=1
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder for ones/, tens/ and hundreds/.")
+_SEED = flags.DEFINE_integer("seed", SEED, "Random seed. The same seed draws the same images.", 0)
+_IMAGES_PER_CLASS = flags.DEFINE_integer(
+    "pictures_per_category", 50, "Number of images to draw for each class.", lower_bound=1
 )
 
 
-def towards(azimuth: float, elevation: float) -> Array:
-    """Returns the unit vector [3] at two angles in degrees."""
+def unit_vector(azimuth: float, elevation: float) -> Array:
+    """Returns the unit vector with an azimuth and elevation in degrees, [3]."""
     a, e = np.radians([azimuth, elevation])
     return np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
 
 
-def random_light(rng: Rng) -> Light:
-    """Picks daylight to lamp light, from any side."""
+def choose_light(rng: Rng) -> Light:
+    """Returns a random light between daylight and lamplight, from any side."""
     warmth = rng.uniform(-0.12, 0.18)
     return Light(
-        direction=towards(rng.uniform(0, 360), rng.uniform(30, 75)),
+        direction=unit_vector(rng.uniform(0, 360), rng.uniform(30, 75)),
         radius=rng.uniform(0.02, 0.25),
         direct=rng.uniform(0.4, 2.5) * np.array([1 + warmth, 1, 1 - warmth]),
         ambient=np.array([1, 1, 1 + rng.uniform(-0.1, 0.1)]),
-        side=towards(rng.uniform(0, 360), 20) * rng.uniform(0, 0.8),
+        side=unit_vector(rng.uniform(0, 360), 20) * rng.uniform(0, 0.8),
         gloss=max(0.0, rng.uniform(-0.3, 0.6)),
     )
 
 
-def aimed_camera(blocks: list[Block], size: tuple[int, int], rng: Rng) -> Camera:
-    """Points a camera at blocks, so that they fill a part of the image."""
+def aim_camera(blocks: list[Block], size: tuple[int, int], rng: Rng) -> Camera:
+    """Points a camera at blocks so that they fill a part of the image."""
     points = np.concatenate([block.corners for block in blocks])
     pitch = rng.uniform(35, 80)
-    forward = -towards(rng.uniform(0, 360), pitch)
-    level = unit(np.cross(forward, UP))
+    forward = -unit_vector(rng.uniform(0, 360), pitch)
+    level = normalise(np.cross(forward, UP))
     roll = np.radians(rng.normal(0, 4))
     right = np.cos(roll) * level + np.sin(roll) * np.cross(forward, level)
     axes = np.array([right, np.cross(forward, right), forward])
@@ -67,10 +67,10 @@ def aimed_camera(blocks: list[Block], size: tuple[int, int], rng: Rng) -> Camera
     )
 
 
-def developed(radiance: Array, rng: Rng) -> Image.Image:
-    """Turns light [height, width, 3] into an image as a phone does.
+def develop(radiance: Array, rng: Rng) -> Image.Image:
+    """Converts light [height, width, 3] to an image like the camera of a phone.
 
-    It exposes for the mean, compresses highlights, and adds vignetting, noise and sharpening.
+    Exposes for the mean, compresses highlights, and adds vignetting, noise and sharpening.
     """
     height, width = radiance.shape[:2]
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
@@ -83,27 +83,29 @@ def developed(radiance: Array, rng: Rng) -> Image.Image:
     return image.filter(ImageFilter.UnsharpMask(1.5, int(rng.integers(0, 60)), 2))
 
 
-def draw_image(class_id: str, seed: int, number: int) -> bytes:
-    """Returns a JPEG of a class's blocks, which depends on nothing but the arguments."""
-    rng = np.random.default_rng([seed, list(CATEGORIES).index(class_id), number])
+def draw_image(class_name: str, seed: int, number: int) -> bytes:
+    """Returns a JPEG file with blocks of a class. The arguments determine the image."""
+    rng = np.random.default_rng([seed, list(CLASSES).index(class_name), number])
     width, height = SIZES[rng.integers(len(SIZES))]
-    blocks = arrangement(class_id, rng)
-    camera = aimed_camera(blocks, (width * SAMPLES, height * SAMPLES), rng)
-    image = developed(traced(blocks, camera, random_light(rng), rng), rng)
+    blocks = arrange_blocks(class_name, rng)
+    camera = aim_camera(blocks, (width * SAMPLES, height * SAMPLES), rng)
+    image = develop(render(blocks, camera, choose_light(rng), rng), rng)
     jpeg = io.BytesIO()
     image.save(jpeg, "JPEG", quality=int(rng.integers(50, 86)))
     return jpeg.getvalue()
 
 
 def main(_: list[str]) -> None:
-    """Draws every class into a folder of its name."""
+    """Draws the images of each class into a folder with its name."""
     if not _OUTPUT_DIR.value:
-        raise UserError("--output_dir is needed: the folder of ones/, tens/ and hundreds/")
+        raise UserError(
+            "--output_dir is required; set it to a folder for ones/, tens/ and hundreds/"
+        )
     output_dir = files.user_path(_OUTPUT_DIR.value)
-    for class_id in CATEGORIES:
-        for number in range(1, _IMAGES_PER_CATEGORY.value + 1):
-            path = output_dir / class_id / f"{class_id}_{number:03}.jpg"
-            files.write_file(path, draw_image(class_id, _SEED.value, number))
+    for class_name in CLASSES:
+        for number in range(1, _IMAGES_PER_CLASS.value + 1):
+            path = output_dir / class_name / f"{class_name}_{number:03}.jpg"
+            files.write_file(path, draw_image(class_name, _SEED.value, number))
 
 
 if __name__ == "__main__":
