@@ -151,9 +151,7 @@ class BuildFilesTest(parameterized.TestCase):
                 listed = {d for d in rules[path.name] if not d.startswith("@")}
                 spare = listed - {_label(m, folder) for m in _ours(module)}
                 if not folder.startswith("tests"):
-                    self.assertEmpty(
-                        spare, f"the rule of {path} lists unused modules"
-                    )
+                    self.assertEmpty(spare, f"the rule of {path} lists unused modules")
 
 
 def _rules(build: Path) -> dict[str, set[str]]:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from absl.testing import absltest, parameterized
 
+from retrain.version import VERSION
+
 _PAGES = (
     "README.md",
     "CHANGELOG.md",
@@ -78,6 +80,11 @@ class PagesTest(parameterized.TestCase):
     def test_all_pages_are_checked(self):
         found = {str(path) for path in Path().rglob("*.md") if not path.parts[0].startswith(".")}
         self.assertEqual(found, set(_PAGES))
+
+    def test_changelog_begins_with_this_version(self):
+        first = re.search(r"(?m)^## (\S+)", _text("CHANGELOG.md"))
+        assert first
+        self.assertEqual(first[1], VERSION)
 
     @parameterized.parameters(*_PAGES)
     def test_targets_exist(self, page: str):

@@ -99,7 +99,9 @@ class RecipesTest(absltest.TestCase):
         if application:
             file = self.models / application.file_name
             if not file.exists():
-                keras_weights_files.write_old(file, keras_weights_files.network(name))
+                keras_weights_files.write_legacy_weights(
+                    file, keras_weights_files.build_model(name)
+                )
 
     def run_program(self, program: str, *arguments: str) -> subprocess.CompletedProcess:
         done = subprocess.run(
