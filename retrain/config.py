@@ -1,28 +1,29 @@
-"""Everything that a training run can be told, and what it does where it is told nothing.
+"""The options of a training run, with their defaults.
 
-No other module writes down a default; mains read theirs from here.
+No other module defines a default; main programs take the defaults of their flags from here.
 """
 
 import dataclasses
 from pathlib import Path
 
-# Of a pretrained network.
+# Value of `FineTuningOptions.layers` for all layers.
 ALL_LAYERS = -1
 
 
 @dataclasses.dataclass(frozen=True)
 class SplitOptions:
-    """How the images are divided into parts for training, validation and test.
+    """How images are divided into training, validation and test splits.
 
     Attributes:
-        validation_percentage: of the images in the image folder, 0 to 100.
-        testing_percentage: of the images in the image folder, 0 to 100.
-        split_by: "name" hashes folder and file name; "path" hashes the whole path, as the original
-            did, and so gives another split when the folder moves or is typed differently.
-        typed_image_dir: the image folder as the user typed it, which "path" hashes.
-        validation_dir: a folder with the same classes; where given, its images are the
-            validation part, and no others.
-        test_dir: the same, for the test part.
+        validation_percentage: Percentage of the images for validation, 0 to 100.
+        testing_percentage: Percentage of the images for the final test, 0 to 100.
+        split_by: "name" for a split by a hash of folder and file name; "path" for a split by a
+            hash of the whole path, as in TensorFlow's script, which changes if the folder moves.
+        typed_image_dir: The image folder as the user typed it, which "path" hashes.
+        validation_dir: Folder with the validation images in the same sub-folders, if they are
+            not taken from the image folder.
+        test_dir: Folder with the test images in the same sub-folders, if they are not taken from
+            the image folder.
     """
 
     validation_percentage: float = 10
@@ -35,16 +36,16 @@ class SplitOptions:
 
 @dataclasses.dataclass(frozen=True)
 class DistortionOptions:
-    """How training images are varied; the names and meanings are the original's.
+    """How training images are augmented. Names and meanings are those of TensorFlow's script.
 
     Attributes:
-        random_crop: how much of a margin to crop at a random place, in percent of the result.
-        random_scale: how much larger, at most, an image is drawn, in percent.
-        random_brightness: how much brighter or darker, at most, in percent.
-        flip_left_right: whether half of the variants are mirrored.
-        per_image: variants of each image beside the image itself, which stay the same
-            throughout; 0 makes new ones for every training step, as the original does.
-        seed: of what is random.
+        random_crop: Margin that is cropped at a random position, in percent of the result.
+        random_scale: Maximum enlargement in percent.
+        random_brightness: Maximum change of the brightness in percent.
+        flip_left_right: Whether half of the variants are mirrored.
+        per_image: Number of distorted variants of each image, which stay the same during the
+            training; 0 for new variants in every training step, as in TensorFlow's script.
+        seed: Random seed of the variants.
     """
 
     random_crop: float = 0
@@ -56,37 +57,37 @@ class DistortionOptions:
 
     @property
     def any(self) -> bool:
-        """Whether images are varied at all."""
+        """Whether images are distorted at all."""
         return bool(
             self.random_crop or self.random_scale or self.random_brightness or self.flip_left_right
         )
 
     @property
     def cached(self) -> int:
-        """Variants of each image that are kept, beside the image itself."""
+        """Number of distorted variants of each image whose bottlenecks are cached."""
         return self.per_image if self.any else 0
 
     @property
     def fresh(self) -> bool:
-        """Whether every training step makes its own variants."""
+        """Whether each training step computes new variants."""
         return self.any and not self.per_image
 
 
 @dataclasses.dataclass(frozen=True)
 class HeadOptions:
-    """How the last layer is trained.
+    """How the head, the last layer of the classifier, is trained.
 
     Attributes:
-        solver: "logistic_regression", or "sgd", the original's gradient descent.
-        class_weights: how much each class counts; see `class_weights.shares`.
-        calibrate: whether scores are made to mean what they say. The other fields are for "sgd";
-            their names, meanings and values are the original's.
-        steps: how often the weights are adjusted.
-        learning_rate: how far in each step.
-        train_batch_size: images in a step, drawn evenly from all classes; -1 takes all.
-        validation_batch_size: images in each look at the validation part; -1 takes all.
-        eval_step_interval: steps from one look at the accuracies to the next.
-        seed: of the first weights and of the draw.
+        solver: "logistic_regression", or "sgd" for gradient descent as in TensorFlow's script.
+        class_weights: Weights of the classes; see `class_weights.compute_shares`.
+        calibrate: Whether to calibrate the scores by temperature scaling.
+        steps: Number of gradient descent steps.
+        learning_rate: Learning rate of gradient descent.
+        train_batch_size: Number of images in a training step, sampled evenly from all classes; -1
+            for all images.
+        validation_batch_size: Number of validation images in each evaluation; -1 for all.
+        eval_step_interval: Number of steps between two evaluations.
+        seed: Random seed of the folds, the initial weights and the batches.
     """
 
     solver: str = "logistic_regression"
@@ -102,18 +103,18 @@ class HeadOptions:
 
 @dataclasses.dataclass(frozen=True)
 class FineTuningOptions:
-    """How the pretrained network itself learns from the training images.
+    """How the backbone is fine-tuned on the training images.
 
     Attributes:
-        epochs: how often from all of them; 0 leaves it as it is.
-        layers: how many of its last layers with weights learn; ALL_LAYERS for all.
-        batch_size: images in a step.
-        learning_rate: the largest; it grows to that and then falls to 0.
-        warm_up: in which part of all steps it grows, 0 to 1.
-        weight_decay: by which weights shrink in a step, times the learning rate.
-        label_smoothing: how much of the truth is spread over all labels, 0 to below 1.
-        distortions: of the images, where the user does not say how to distort them. None is
-            mirrored: a hand or a letter would become another.
+        epochs: Number of passes over the training images; 0 for no fine-tuning.
+        layers: Number of the backbone's last layers with weights to train, or ALL_LAYERS.
+        batch_size: Number of images in a step.
+        learning_rate: Peak learning rate, reached after the warm-up; it then decays to 0.
+        warm_up: Fraction of all steps for the warm-up, 0 to 1.
+        weight_decay: Weight decay of AdamW.
+        label_smoothing: Probability that is spread over all classes, 0 to less than 1.
+        distortions: Distortions of the images if the user chooses none. They do not mirror
+            images, because that turns some letters or hand signs into others.
     """
 
     epochs: int = 0
@@ -130,20 +131,22 @@ class FineTuningOptions:
 
 @dataclasses.dataclass(frozen=True)
 class BackboneOptions:
-    """Which pretrained network.
+    """Which pretrained backbone to use.
+
+    The fields from `input_layer` on describe a TensorFlow Hub module or a frozen graph. They are
+    None for everything that the file itself states, or that is known about files of its kind.
 
     Attributes:
-        architecture: its name.
-        weights: a file of Keras's with its weights, in place of the published ones.
-        tfhub_module: where a module with it is, in place of a name.
-        model_dir: where a frozen graph with it is, in place of a name. The others are for these
-            two, and None where the file says it, or where it is of a kind that is known.
-        input_layer: the tensor in the graph that takes normalised pixels.
-        bottleneck_layer: the tensor in the graph that the bottlenecks come from.
-        input_height: of the images, in pixels.
-        input_width: of the images, in pixels.
-        input_mean: of each channel, in units of 0 to 255; subtracted first.
-        input_std: of each channel; what is divided by then.
+        architecture: Name of the architecture.
+        weights: File with Keras weights, in place of the published ones.
+        tfhub_module: Address, handle or path of a TensorFlow Hub module, in place of a name.
+        model_dir: Frozen graph, or a folder that contains one, in place of a name.
+        input_layer: Name of the tensor that takes normalised pixels.
+        bottleneck_layer: Name of the tensor with the bottlenecks.
+        input_height: Height of the input in pixels.
+        input_width: Width of the input in pixels.
+        input_mean: Value of each channel to subtract from pixels, 0 to 255.
+        input_std: Value of each channel to divide by after the subtraction.
     """
 
     architecture: str = "efficientnet_lite0"
@@ -159,7 +162,7 @@ class BackboneOptions:
 
     @property
     def name(self) -> str:
-        """How the user named it, without what may be secret in an address."""
+        """What the user chose, without the query part of an address, which can be a secret."""
         if self.tfhub_module:
             return self.tfhub_module.partition("?")[0]
         return str(self.model_dir or self.architecture)
@@ -167,14 +170,13 @@ class BackboneOptions:
 
 @dataclasses.dataclass(frozen=True)
 class TFLiteOptions:
-    """What kind of TFLite file.
+    """Format of the TFLite file.
 
     Attributes:
-        quantization: "none"; "float16" or "dynamic", which store the backbone's weights in sixteen
-            or eight bits, and calculate with floating point; or "int8", which has nothing but
-            integers.
-        input_type: "uint8" takes RGB pixels as they are, 0 to 255; "float32" takes them normalised
-            as the metadata in the file say.
+        quantization: "none"; "float16" or "dynamic" for weights of the backbone in 16 or 8 bits and
+            computation in floating point; or "int8" for computation in integers only.
+        input_type: "uint8" for RGB pixels, 0 to 255; "float32" for pixels that are normalised as
+            the file's metadata state.
     """
 
     quantization: str = "none"
@@ -183,20 +185,20 @@ class TFLiteOptions:
 
 @dataclasses.dataclass(frozen=True)
 class CoreMLOptions:
-    """What kind of Core ML file, and what it says of itself in Xcode.
+    """Format of the Core ML model, and the texts that Xcode shows.
 
     Attributes:
-        precision: "float16" or "float32". The first takes half the space; an ML Program calculates
-            with it, too, as Apple's Neural Engine does.
-        input_name: of the image; apps that do not use Vision know it.
-        probabilities_name: of the dictionary from labels to probabilities.
-        author: who made it.
-        license: what others may do with it.
-        version: of the model.
-        description: what it is for; None has the labels and the accuracy.
-        input_description: of the image; None has its size and colours.
-        label_description: of the label that fits best.
-        probabilities_description: of the dictionary.
+        precision: "float16" or "float32". float16 takes half the space; an ML Program also
+            computes in float16, as Apple's Neural Engine does.
+        input_name: Name of the image input, for apps that do not use Vision.
+        probabilities_name: Name of the dictionary from labels to probabilities.
+        author: Author of the model.
+        license: Licence of the model.
+        version: Version of the model.
+        description: Description of the model; None for one with the labels and the accuracy.
+        input_description: Description of the image input; None for one with size and colours.
+        label_description: Description of the label output.
+        probabilities_description: Description of the probabilities output.
     """
 
     precision: str = "float16"
@@ -207,33 +209,33 @@ class CoreMLOptions:
     version: str = "1.0"
     description: str | None = None
     input_description: str | None = None
-    label_description: str = "The label that fits best."
+    label_description: str = "The most likely label."
     probabilities_description: str = "The probability of each label, 0 to 1."
 
 
 @dataclasses.dataclass(frozen=True)
 class OutputOptions:
-    """What is written, and where; None leaves it out.
+    """The files that a run writes. A path of None means that the file is not written.
 
     Attributes:
-        output_graph: the classifier, a frozen graph.
-        output_labels: its labels, one a line.
-        saved_model_dir: the classifier as a SavedModel.
-        keras_file: the classifier for Keras.
-        tflite_file: the classifier for phones.
-        tflite: which kind of it.
-        coreml_file: the classifier for apps on Apple's systems.
-        coreml: which kind of it, and what it says of itself.
-        min_agreement: which part of the images each of these files must label as the tested
-            classifier does, 0 to 1; else none of them is written.
-        assert_accuracy_at_least: how good the classifier must be on the test part, 0 to 1, for any
-            of these files to be written; None writes them in any case.
-        metrics_json: all numbers of the run.
-        summaries_dir: holds a folder for TensorBoard from each run.
-        plots_dir: holds plots of the run.
-        intermediate_output_graphs_dir: where classifiers go that are not trained to the end.
-        intermediate_store_frequency: steps from one of them to the next; 0 writes none.
-        final_tensor_name: of the output in the graph.
+        output_graph: The classifier as a frozen graph.
+        output_labels: The labels, one per line.
+        saved_model_dir: The classifier as a SavedModel.
+        keras_file: The classifier as a Keras model.
+        tflite_file: The classifier as a TFLite model.
+        tflite: Format of the TFLite model.
+        coreml_file: The classifier as a Core ML model.
+        coreml: Format of the Core ML model.
+        min_agreement: Minimum fraction of the images that each exported model must label like the
+            tested classifier, 0 to 1. If one of them does not, nothing is written.
+        assert_accuracy_at_least: Minimum test accuracy, 0 to 1. If it is not reached, nothing is
+            written. None for no minimum.
+        metrics_json: All metrics of the run.
+        summaries_dir: Folder for TensorBoard, in which each run creates its own.
+        plots_dir: Folder for the plots of the run.
+        intermediate_output_graphs_dir: Folder for classifiers from before the end of training.
+        intermediate_store_frequency: Number of steps between two such classifiers; 0 for none.
+        final_tensor_name: Name of the output in the graph.
     """
 
     output_graph: Path = Path("/tmp/output_graph.pb")
@@ -256,21 +258,21 @@ class OutputOptions:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
-    """One run.
+    """Configuration of one run.
 
     Attributes:
-        image_dir: holds a folder of images for each class.
-        split: of the images.
-        distortions: of the training images.
-        head: its training.
-        output: its results.
-        fine_tuning: of the pretrained network.
-        bottleneck_dir: holds the cache.
-        backbone: the pretrained network.
-        engine: name of the program that runs it.
-        strict: whether an image that cannot be read ends the run.
-        test_batch_size: how many images of the test part are used; -1 takes all.
-        print_misclassified_test_images: whether to name the images that got a wrong label.
+        image_dir: Folder with a sub-folder of images for each class.
+        split: How the images are split.
+        distortions: How the training images are augmented.
+        head: How the head is trained.
+        output: The files to write.
+        fine_tuning: How the backbone is fine-tuned, if at all.
+        bottleneck_dir: Folder of the cache.
+        backbone: The pretrained backbone.
+        engine: Name of the engine that runs the backbone.
+        strict: Whether an unreadable image ends the run.
+        test_batch_size: Number of test images to use; -1 for all.
+        print_misclassified_test_images: Whether to list the test images with a wrong label.
     """
 
     image_dir: Path
@@ -288,29 +290,26 @@ class TrainingConfig:
 
     @property
     def fine_tuning_distortions(self) -> DistortionOptions:
-        """How images are varied that the pretrained network itself learns from."""
+        """How images are augmented for fine-tuning."""
         return self.distortions if self.distortions.any else self.fine_tuning.distortions
 
-    def used(self) -> dict[str, object]:
-        """Returns what decided how the head was trained, by name; nothing that had no part in it.
-
-        It is what classifiers and reports say of themselves.
-        """
+    def provenance(self) -> dict[str, object]:
+        """Returns the options that affected the training, by name, for metadata and reports."""
         head = dataclasses.asdict(self.head)
         if self.head.solver != "sgd":
             head = {name: head[name] for name in ("solver", "class_weights", "calibrate", "seed")}
         elif self.head.train_batch_size == -1:
-            # Every step takes each image once, so that classes weigh what they have.
+            # Every step uses each image once, so the classes have the weight of their images.
             head["class_weights"] = "by_pictures"
-        used: dict[str, object] = {**head, "distortions": {"per_image": 0}}
+        provenance: dict[str, object] = {**head, "distortions": {"per_image": 0}}
         if self.distortions.any:
-            used["distortions"] = dataclasses.asdict(self.distortions)
+            provenance["distortions"] = dataclasses.asdict(self.distortions)
         if self.fine_tuning.epochs:
             distortions = dataclasses.asdict(self.fine_tuning_distortions)
-            # New ones are made in every epoch, which `seed` decides.
+            # Fine-tuning makes new variants in every epoch, which `HeadOptions.seed` determines.
             del distortions["per_image"], distortions["seed"]
-            used["fine_tuning"] = {
+            provenance["fine_tuning"] = {
                 **dataclasses.asdict(self.fine_tuning),
                 "distortions": distortions,
             }
-        return used
+        return provenance

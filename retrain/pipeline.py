@@ -1,4 +1,4 @@
-"""A training run from folders of images to a classifier, straight down."""
+"""Runs a training from folders of images to an exported classifier."""
 
 import logging
 
@@ -7,24 +7,25 @@ from retrain.config import TrainingConfig
 from retrain.data.dataset import scan_dataset
 from retrain.data.splits import TEST
 from retrain.export import formats, outputs
-from retrain.export.assemble import assemble
 from retrain.fine_tuning import selection
 from retrain.report import metrics, run_plots, text_report
 from retrain.runtimes.graph_session import tensorflow_session
 from retrain.system.phase_timer import PhaseTimer
+from retrain.system.staging import Staging
 from retrain.system.threads import load_in_background
 from retrain.training import class_weights
-from retrain.training.train import train_and_test
+from retrain.training.engine_plan import plan_engines
+from retrain.training.train import train_and_evaluate
 
 
 def run(config: TrainingConfig) -> None:
-    """Trains a classifier, tests it, and writes what the config asks for.
+    """Trains a classifier, evaluates it, and writes the files that the config asks for.
 
     Raises:
-        UserError: the user must change something; no classifier was written over then.
+        UserError: If the images, the options or the files cannot be used. No file is changed then.
     """
     timer = PhaseTimer()
-    engine = engines.chosen(config.engine)
+    plan = plan_engines(config.engine, int8_export=formats.needs_int8(config.output))
     backbone = registry.resolve(config.backbone, config.bottleneck_dir)
     engines.check(config.engine, backbone)
     outputs.check(config.output, backbone)
@@ -33,31 +34,42 @@ def run(config: TrainingConfig) -> None:
         dataset = scan_dataset(config.image_dir, config.split)
     logging.info("%s", text_report.dataset_line(dataset))
     class_weights.check_labels(config.head.class_weights, dataset.labels, dataset.folders)
-    outputs.check_can_be_tested(len(dataset.split(TEST)), config.output)
+    outputs.require_test_images(len(dataset.split(TEST)), config.output)
     selection.check(config.fine_tuning, backbone, dataset)
-    # It takes a second to load. The export needs it, and features in bfloat16 do.
+    # Importing TensorFlow takes a second. The export needs it, and so do bfloat16 features.
     load_in_background(tensorflow_session)
-    # A graph calculates in float32, and a head for int8 features does not fit it.
-    for_graph = engines.chosen(engines.AUTO) if engine == engines.INT8 else engine
-    in_int8 = engine == engines.INT8 or formats.needs_int8(config.output)
-    names = (engines.INT8, for_graph) if in_int8 else (for_graph,)
     observe_steps = outputs.intermediate_writer(config)
-    trained = train_and_test(config, backbone, dataset, names, timer, observe_steps=observe_steps)
-    fine_tuned = None
+    results = train_and_evaluate(
+        config, backbone, dataset, plan, timer=timer, observe_steps=observe_steps
+    )
+    fine_tuning = None
     if config.fine_tuning.epochs:
-        config, backbone, trained, fine_tuned = selection.better(
-            config, backbone, trained, timer, observe_steps
+        config, backbone, results, fine_tuning = selection.select_fine_tuned(
+            config, backbone, results, plan=plan, timer=timer, observe_steps=observe_steps
         )
-    outputs.check_accuracy(trained, config.output)
-    with timer.phase("drawings"):
-        drawn = run_plots.write(config, backbone, trained, fine_tuned)
-    with timer.phase("export"):
-        classifiers = {
-            name: assemble(config, backbone, it.features, it.head, it.test.accuracy)
-            for name, it in trained.items()
-        }
-        features = trained[for_graph].features
-        written, checked, table = outputs.write_classifiers(classifiers, config.output, features)
-    written += drawn
-    written += metrics.write_metrics(config, trained, fine_tuned, checked, timer)
-    text_report.print_results(config, trained, fine_tuned, written, table)
+    outputs.require_accuracy(results, config.output)
+    with Staging() as staging:
+        with timer.phase("export"):
+            classifiers = outputs.assemble_classifiers(config, backbone, results)
+            exported = outputs.stage_classifiers(
+                staging, classifiers, config.output, results.primary.features
+            )
+        with timer.phase("plots"):
+            plots = run_plots.stage_plots(
+                staging, config, backbone, results, fine_tuning=fine_tuning
+            )
+        metrics_file = metrics.stage_metrics(
+            staging,
+            config,
+            results,
+            fine_tuning,
+            parity_checks=exported.parity_checks,
+            timer=timer,
+        )
+    text_report.print_results(
+        config,
+        results,
+        fine_tuning,
+        files=[*exported.files, *plots, *metrics_file],
+        parity_table=exported.parity_table,
+    )

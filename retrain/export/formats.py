@@ -1,167 +1,172 @@
-"""The kinds of classifier files that a run can write: one entry for each in `wanted`."""
+"""The formats that a run can export a classifier to: one entry each in `requested_exports`."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
+from retrain.backbones import registry
 from retrain.backbones.backbone import Backbone
 from retrain.config import OutputOptions
 from retrain.errors import UserError
 from retrain.export import coreml, coreml_options, frozen_graph, keras_file, saved_model, tflite
-from retrain.export.answers import Answers
-from retrain.export.assemble import Classifier
-from retrain.export.coreml_reference.kernels import UnknownOperationError
-from retrain.system.files import atomic_file, atomic_folder, check_output_folder, check_writable
+from retrain.export.assemble import TrainedClassifier
+from retrain.export.coreml_reference.errors import UnsupportedOperationError
+from retrain.runtimes import classifier_file
+from retrain.runtimes.runtime import Runtime
+from retrain.system.files import check_output_folder, check_writable
+from retrain.system.staging import Staging
 
-Staged: TypeAlias = contextlib.AbstractContextManager[Path]
+
+class UnverifiableError(Exception):
+    """Nothing on this machine can run an exported file. The message says why."""
 
 
-class Written(NamedTuple):
-    """A file that was written, and what it is."""
+class WrittenFile(NamedTuple):
+    """A file that a run wrote.
+
+    Attributes:
+        path: Path of the file, or of the folder that is used like a file.
+        description: What the file is, in a few words.
+    """
 
     path: Path
-    what: str
+    description: str
 
 
 @dataclass(frozen=True)
 class Export:
-    """A file to write, or a folder that is used as one.
+    """A file or folder to export a classifier to.
 
     Attributes:
-        kind: of file, in a word or two.
-        what: the file is, for who does not know the kind.
-        flag: that asked for it.
-        path: where it will be.
-        staged: writes a classifier under another name, which it yields; the file gets its own
-            name when the block ends well, and is withdrawn when it does not.
-        load: reads it back.
-        exact: whether it calculates as the tested classifier does, so that its answers may only
-            differ by rounding.
-        int8: whether it is made from the classifier that was trained on int8 features.
-        runs_here: whether it is asked as its users will ask it, and not by a reference.
+        name: Name of the format.
+        description: What the file is, in a few words.
+        flag: Name of the flag that requested it.
+        path: Path of the file or folder.
+        write: Writes a classifier to the path of a file, or of an empty folder.
+        load: Loads what `write` wrote in all ways that programs run it; raises UnverifiableError if
+            that is not possible on this machine.
+        is_folder: Whether the format is a folder.
+        exact: Whether its probabilities equal those of the tested classifier, up to rounding.
+        int8: Whether it needs the head that was trained on int8 features.
+        runs_here: Whether `load` runs it as users do. If not, `load` runs a reference.
     """
 
-    kind: str
-    what: str
+    name: str
+    description: str
     flag: str
     path: Path
-    staged: Callable[[Classifier], Staged]
-    load: Callable[[Path], Answers]
+    write: Callable[[Path, TrainedClassifier], None]
+    load: Callable[[Path], Sequence[Runtime]]
+    is_folder: bool = False
     exact: bool = True
     int8: bool = False
     runs_here: bool = True
 
+    def stage(self, staging: Staging, classifier: TrainedClassifier) -> Path:
+        """Writes a classifier to a temporary path, and returns that path.
 
-def wanted(options: OutputOptions) -> Iterator[Export]:
-    """Yields what the options ask for, the frozen graph first."""
+        Raises:
+            UserError: If the file cannot be written.
+        """
+        temporary = staging.folder(self.path) if self.is_folder else staging.file(self.path)
+        self.write(temporary, classifier)
+        return temporary
+
+
+def requested_exports(options: OutputOptions) -> Iterator[Export]:
+    """Yields the exports that the options ask for, the frozen graph first."""
     yield Export(
-        "frozen graph",
-        "the classifier, a frozen TensorFlow graph",
-        "output_graph",
-        options.output_graph,
-        partial(_staged, atomic_file, options.output_graph, frozen_graph.write),
-        frozen_graph.load,
+        name="frozen graph",
+        description="the classifier, a frozen TensorFlow graph",
+        flag="output_graph",
+        path=options.output_graph,
+        write=frozen_graph.write,
+        load=_load_as_label_image,
     )
     if options.saved_model_dir:
         yield Export(
-            "SavedModel",
-            "the same for TensorFlow Serving, a SavedModel",
-            "saved_model_dir",
-            options.saved_model_dir,
-            partial(_staged, atomic_folder, options.saved_model_dir, saved_model.write),
-            saved_model.load,
+            name="SavedModel",
+            description="the classifier for TensorFlow Serving, a SavedModel",
+            flag="saved_model_dir",
+            path=options.saved_model_dir,
+            write=saved_model.write,
+            load=lambda path: [saved_model.load(path)],
+            is_folder=True,
         )
     if options.keras_file:
         yield Export(
-            "Keras",
-            "the same for Keras",
-            "keras_file",
-            options.keras_file,
-            partial(_staged, atomic_file, options.keras_file, keras_file.write),
-            keras_file.load,
+            name="Keras",
+            description="the classifier for Keras",
+            flag="keras_file",
+            path=options.keras_file,
+            write=keras_file.write,
+            load=lambda path: [keras_file.load(path)],
         )
     if options.tflite_file:
-        number = options.tflite.quantization
+        quantization = options.tflite.quantization
         yield Export(
-            f"TFLite, {'float32' if number == tflite.NONE else number}",
-            "the same for phones, a TFLite file",
-            "tflite_file",
-            options.tflite_file,
-            partial(
-                _staged,
-                atomic_file,
-                options.tflite_file,
-                partial(tflite.write, options=options.tflite),
-            ),
-            tflite.load,
-            exact=number == tflite.NONE,
-            int8=number == tflite.INT8,
+            name=f"TFLite, {'float32' if quantization == tflite.NONE else quantization}",
+            description="the classifier for mobile devices, a TFLite model",
+            flag="tflite_file",
+            path=options.tflite_file,
+            write=partial(tflite.write, options=options.tflite),
+            load=_load_as_label_image,
+            exact=quantization == tflite.NONE,
+            int8=quantization == tflite.INT8,
         )
     if options.coreml_file:
-        program = options.coreml_file.suffix == coreml_options.PROGRAM
         yield Export(
-            f"Core ML, {options.coreml.precision}",
-            "the same for apps on Apple's systems, a Core ML model",
-            "coreml_file",
-            options.coreml_file,
-            partial(
-                _staged,
-                atomic_folder if program else atomic_file,
-                options.coreml_file,
-                partial(coreml.write, options=options.coreml),
-            ),
-            _load_coreml,
+            name=f"Core ML, {options.coreml.precision}",
+            description="the classifier for Apple devices, a Core ML model",
+            flag="coreml_file",
+            path=options.coreml_file,
+            write=partial(coreml.write, options=options.coreml),
+            load=_load_coreml,
+            is_folder=options.coreml_file.suffix == coreml_options.ML_PROGRAM_SUFFIX,
             exact=options.coreml.precision == coreml_options.FLOAT32,
             runs_here=False,
         )
 
 
 def needs_int8(options: OutputOptions) -> bool:
-    """Tells whether a classifier for int8 features has to be trained."""
-    return any(export.int8 for export in wanted(options))
+    """Returns whether an export needs a head that is trained on int8 features."""
+    return any(export.int8 for export in requested_exports(options))
 
 
 def check(options: OutputOptions, backbone: Backbone) -> None:
-    """Raises UserError where one of the files could not be written when the run ends."""
+    """Raises UserError if an export of the backbone could not be written at the end of the run."""
     check_writable(options.output_graph, "output_graph")
     frozen_graph.check_output_name(options.final_tensor_name)
     if options.saved_model_dir:
         check_output_folder(options.saved_model_dir, "saved_model_dir", saved_model.CONTENTS)
     if options.keras_file:
         check_writable(options.keras_file, "keras_file")
-        keras_file.check(options.keras_file, backbone.name, backbone.keras_file is not None)
+        keras_file.check(
+            options.keras_file, backbone.name, has_keras_network=backbone.keras_file is not None
+        )
     if options.tflite_file:
         check_writable(options.tflite_file, "tflite_file")
         tflite.check(options.tflite)
         if backbone.tflite_file is None:
             raise UserError(
-                f"--tflite_file={options.tflite_file} cannot be written: TFLite has not all "
-                f"operations of {backbone.name}; choose another network or --saved_model_dir"
+                f"--tflite_file={options.tflite_file} cannot be written: {backbone.name} has "
+                "operations that TFLite does not support; choose another network or another format"
             )
     if options.coreml_file:
         coreml_options.check(options.coreml_file, options.coreml)
 
 
-def _load_coreml(path: Path) -> Answers:
+def _load_as_label_image(path: Path) -> Sequence[Runtime]:
+    """Loads a file in the way of label_image and, for a graph, in a session as scripts do."""
+    return list(classifier_file.load_all(path, registry.find_bundled))
+
+
+def _load_coreml(path: Path) -> Sequence[Runtime]:
     try:
-        return coreml.load(path)
-    except UnknownOperationError as error:
-        raise UserError(
-            f"--coreml_file cannot be proven right: what evaluates it does not know {error}; "
-            "leave the flag out, and let //tools:convert write the file unproven"
+        return [coreml.load(path)]
+    except UnsupportedOperationError as error:
+        raise UnverifiableError(
+            f"the reference implementation of Core ML does not support {error}"
         ) from error
-
-
-@contextlib.contextmanager
-def _staged(
-    place: Callable[[Path], Staged],
-    path: Path,
-    write: Callable[[Path, Classifier], None],
-    classifier: Classifier,
-) -> Iterator[Path]:
-    with place(path) as temporary:
-        write(temporary, classifier)
-        yield temporary

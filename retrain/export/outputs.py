@@ -1,9 +1,11 @@
-"""Writes everything that a run leaves behind: all of it checked first, then put in place."""
+"""Exports the classifiers of a run: writes them to temporary places, and checks each of them."""
 
-import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from retrain.backbones.backbone import Backbone
 from retrain.backbones.engines import INT8
@@ -11,24 +13,55 @@ from retrain.bottlenecks.compute import Bottlenecks
 from retrain.config import OutputOptions, TrainingConfig
 from retrain.errors import UserError
 from retrain.export import formats, frozen_graph, parity
-from retrain.export.assemble import Classifier, assemble
-from retrain.export.formats import Export
-from retrain.export.parity import Checked
-from retrain.export.parity_table import exports_table
+from retrain.export.assemble import TrainedClassifier, assemble
+from retrain.export.formats import Export, UnverifiableError, WrittenFile
+from retrain.export.parity import ParityCheck
+from retrain.export.parity_sample import MAX_IMAGES, MIN_IMAGES, Sample, draw_sample
+from retrain.export.parity_table import format_table
 from retrain.runtimes.head import Head
-from retrain.system.files import atomic_file, check_folder_writable, check_writable, write_file
-from retrain.training.results import Trained
+from retrain.system.files import check_folder_writable, check_writable, write_file
+from retrain.system.staging import Staging
+from retrain.training.results import HeadResult, Results
 
-# The largest difference between two probabilities that rounding may make.
-_ROUNDING = 5e-3
+# Largest difference between two probabilities that rounding can explain.
+_ROUNDING_ERROR = 5e-3
 
 
-class DisagreementError(Exception):
-    """A file answers something else than what was tested: a defect of this program."""
+class ParityError(Exception):
+    """An exact export computes other probabilities than the tested classifier: a defect."""
+
+
+class Classifiers(NamedTuple):
+    """The classifiers that a run exports.
+
+    Attributes:
+        primary: The classifier for every floating-point format.
+        int8: The classifier with an int8 backbone and a head for its features, if needed.
+    """
+
+    primary: TrainedClassifier
+    int8: TrainedClassifier | None = None
+
+
+class Exported(NamedTuple):
+    """The exported files, which are still in their temporary places.
+
+    Attributes:
+        files: All files.
+        parity_checks: Parity check of each classifier file.
+        parity_table: Lines of a table of the checks.
+    """
+
+    files: list[WrittenFile]
+    parity_checks: list[ParityCheck]
+    parity_table: list[str]
 
 
 def check(options: OutputOptions, backbone: Backbone) -> None:
-    """Raises UserError where something could not be written when the run ends; leaves no trace."""
+    """Raises UserError if a file could not be written at the end of the run.
+
+    Nothing is created, so that a run that fails later leaves nothing behind.
+    """
     formats.check(options, backbone)
     check_writable(options.output_labels, "output_labels")
     if options.metrics_json:
@@ -39,158 +72,174 @@ def check(options: OutputOptions, backbone: Backbone) -> None:
         check_folder_writable(
             options.intermediate_output_graphs_dir, "intermediate_output_graphs_dir"
         )
-    _check_different(options)
+    _check_different_paths(options)
 
 
-def _check_different(options: OutputOptions) -> None:
-    named = [(export.flag, export.path) for export in formats.wanted(options)]
-    named += [("output_labels", options.output_labels)]
+def _check_different_paths(options: OutputOptions) -> None:
+    paths = [(export.flag, export.path) for export in formats.requested_exports(options)]
+    paths += [("output_labels", options.output_labels)]
     if options.metrics_json:
-        named += [("metrics_json", options.metrics_json)]
+        paths += [("metrics_json", options.metrics_json)]
     flags: dict[Path, str] = {}
-    for flag, path in named:
+    for flag, path in paths:
         if path in flags:
-            raise UserError(
-                f"--{flags[path]} and --{flag} are both {path}; give each a name of its own"
-            )
+            raise UserError(f"--{flags[path]} and --{flag} are both {path}; choose different paths")
         flags[path] = flag
 
 
-def check_can_be_tested(count: int, options: OutputOptions) -> None:
-    """Raises UserError where the options want an accuracy, and there are no images to test it.
+def require_test_images(count: int, options: OutputOptions) -> None:
+    """Raises UserError if a minimum accuracy is set, and there are no test images.
 
     Args:
-        count: how many images the test part has.
-        options: which files will be written.
+        count: Number of test images.
+        options: The files to write.
     """
-    least = options.assert_accuracy_at_least
-    if least is not None and not count:
+    minimum = options.assert_accuracy_at_least
+    if minimum is not None and not count:
         raise UserError(
-            f"--assert_accuracy_at_least={least:g} cannot be told: no images were held out "
+            f"--assert_accuracy_at_least={minimum:g} cannot be checked: no images were held out "
             "for testing; set --testing_percentage or --test_dir"
         )
 
 
-def check_accuracy(trained: Mapping[str, Trained], options: OutputOptions) -> None:
-    """Raises UserError where a classifier to be written is not as good as the options want.
+def require_accuracy(results: Results, options: OutputOptions) -> None:
+    """Raises UserError if a classifier to export is less accurate than the options require.
 
     Args:
-        trained: by the name of the engine that the features are of; the graph's head last.
-        options: which files will be written.
+        results: The trained heads.
+        options: The files to write.
     """
-    least = options.assert_accuracy_at_least
-    if least is None:
+    minimum = options.assert_accuracy_at_least
+    if minimum is None:
         return
-    for engine in _engines(options, trained):
-        test = trained[engine].test
-        check_can_be_tested(test.count, options)
-        if test.accuracy is not None and test.accuracy < least:
+    exported = [results.primary]
+    if results.int8 and formats.needs_int8(options):
+        exported.insert(0, results.int8)
+    for result in exported:
+        test = result.test
+        require_test_images(test.count, options)
+        if test.accuracy is not None and test.accuracy < minimum:
+            in_int8 = " in int8" if result is results.int8 else ""
             raise UserError(
-                f"the accuracy{' in int8' if engine == INT8 else ''} is {test.accuracy:.4f} on "
-                f"{test.count} test images, less than --assert_accuracy_at_least={least:g}; no "
-                "classifier was written"
+                f"the accuracy{in_int8} is {test.accuracy:.4f} on {test.count} test images, less "
+                f"than --assert_accuracy_at_least={minimum:g}; no classifier was written"
             )
 
 
-def write_classifiers(
-    classifiers: Mapping[str, Classifier], options: OutputOptions, features: Bottlenecks
-) -> tuple[list[formats.Written], list[Checked], list[str]]:
-    """Writes the files of classifiers, after each was found to answer as its classifier does.
+def assemble_classifiers(
+    config: TrainingConfig, backbone: Backbone, results: Results
+) -> Classifiers:
+    """Assembles the classifiers of a run from its backbone and the trained heads."""
 
-    Where one does not, none of those that were there before is touched.
+    def assemble_one(result: HeadResult) -> TrainedClassifier:
+        return assemble(
+            config, backbone, result.features, result.head, test_accuracy=result.test.accuracy
+        )
+
+    int8 = assemble_one(results.int8) if results.int8 else None
+    return Classifiers(assemble_one(results.primary), int8)
+
+
+def stage_classifiers(
+    staging: Staging, classifiers: Classifiers, options: OutputOptions, features: Bottlenecks
+) -> Exported:
+    """Writes the requested files to temporary places, and checks that they agree.
 
     Args:
-        classifiers: by the name of the engine whose features their heads learned from; that of the
-            graph last.
-        options: which files.
-        features: whose images the files are asked about.
-
-    Returns:
-        The files, what was found out of each of them, and this as a table.
+        staging: Puts the files in place when the run succeeds.
+        classifiers: The classifiers to export.
+        options: The files to write.
+        features: Features for the primary classifier, and the images to check with.
 
     Raises:
-        UserError: a file cannot be written, or labels fewer images as its classifier does than
-            the options want.
-        DisagreementError: a file answers something else.
+        UserError: If a file cannot be written, or gives too few images the label that the tested
+            classifier gives them.
+        ParityError: If an exact export computes other probabilities.
     """
-    wanted = list(formats.wanted(options))
-    *_, plain = classifiers.values()
-    # A graph alone is soon written, and should be soon checked.
-    most = parity.MOST if len(wanted) > 1 else parity.FEWEST
-    sample = parity.draw(features, plain.metadata.height, plain.metadata.width, most)
-    expected = {
-        engine: parity.expected(classifiers[engine], engine, sample)
-        for engine in _engines(options, classifiers)
-    }
-    checked = []
-    with contextlib.ExitStack() as staged:
-        for export in wanted:
-            engine = _engine(export, classifiers)
-            file = staged.enter_context(export.staged(classifiers[engine]))
-            answers = export.load(file)
-            found = parity.check(export.kind, file, answers, sample, expected[engine])
-            checked.append(found if export.runs_here else parity.untimed(found))
-        table = exports_table(checked, sample)
-        for export, found in zip(wanted, checked, strict=True):
-            _require_agreement(export, found, options.min_agreement, table)
-        labels = staged.enter_context(atomic_file(options.output_labels))
-        labels.write_text("".join(f"{label}\n" for label in plain.metadata.labels), "utf-8")
-    graph, *others = (formats.Written(export.path, export.what) for export in wanted)
-    return (
-        [graph, formats.Written(options.output_labels, "its labels"), *others],
-        checked,
-        table,
-    )
+    exports = list(formats.requested_exports(options))
+    metadata = classifiers.primary.metadata
+    # A graph alone is written quickly, and should be checked quickly.
+    max_images = MAX_IMAGES if len(exports) > 1 else MIN_IMAGES
+    sample = draw_sample(features, metadata.height, metadata.width, max_images=max_images)
+    expected_by_engine: dict[str, np.ndarray] = {}
+    checks: list[tuple[Export, ParityCheck]] = []
+    for export in exports:
+        engine, classifier = features.engine, classifiers.primary
+        if export.int8 and classifiers.int8:
+            engine, classifier = INT8, classifiers.int8
+        if engine not in expected_by_engine:
+            expected = parity.expected_probabilities(classifier, engine, sample)
+            expected_by_engine[engine] = expected
+        path = export.stage(staging, classifier)
+        parity_check = _check_parity(export, path, sample, expected_by_engine[engine])
+        if parity_check:
+            checks.append((export, parity_check))
+    parity_checks = [parity_check for _, parity_check in checks]
+    table = format_table(parity_checks, sample)
+    for export, parity_check in checks:
+        _require_agreement(export, parity_check, options.min_agreement, table)
+    labels = "".join(f"{label}\n" for label in metadata.labels)
+    staging.file(options.output_labels).write_text(labels, "utf-8")
+    graph, *others = (WrittenFile(export.path, export.description) for export in exports)
+    files = [graph, WrittenFile(options.output_labels, "its labels"), *others]
+    return Exported(files, parity_checks, table)
 
 
-def _engines(options: OutputOptions, by_engine: Mapping[str, object]) -> list[str]:
-    """Returns the engines whose features the heads in the files learned from."""
-    return list(dict.fromkeys(_engine(export, by_engine) for export in formats.wanted(options)))
+def _check_parity(
+    export: Export, path: Path, sample: Sample, expected: np.ndarray
+) -> ParityCheck | None:
+    """Returns the parity check of a file, or None if nothing on this machine can run the file."""
+    try:
+        runtimes = export.load(path)
+    except UnverifiableError as error:
+        logging.warning(
+            "--%s=%s is written without a parity check: %s", export.flag, export.path, error
+        )
+        return None
+    found = parity.check(export.name, path, runtimes, sample=sample, expected=expected)
+    return found if export.runs_here else parity.untimed(found)
 
 
-def _engine(export: Export, by_engine: Mapping[str, object]) -> str:
-    return INT8 if export.int8 else list(by_engine)[-1]
-
-
-def _require_agreement(export: Export, found: Checked, least: float, table: Sequence[str]) -> None:
-    if not found.agreement >= least:
+def _require_agreement(
+    export: Export, parity_check: ParityCheck, minimum: float, table: Sequence[str]
+) -> None:
+    # Written so that NaN is refused.
+    if not parity_check.agreement >= minimum:
         for line in table:
             logging.info("%s", line)
         raise UserError(
-            f"--{export.flag}={export.path} would give {100 * found.agreement:.1f}% of the "
-            f"images the label that the tested classifier gives, less than "
-            f"--min_agreement={least:g}; no file was written: choose another kind of file or a "
-            "lower --min_agreement"
+            f"--{export.flag}={export.path} gives only {100 * parity_check.agreement:.1f}% of the "
+            f"images the label that the tested classifier gives them, less than "
+            f"--min_agreement={minimum:g}; no file was written: choose another format or a lower "
+            "--min_agreement"
         )
-    if export.exact and not found.from_pixels.largest <= _ROUNDING:
-        raise DisagreementError(f"{export.kind}: scores differ by {found.from_pixels.largest:.2g}")
+    if export.exact and not parity_check.from_pixels.largest <= _ROUNDING_ERROR:
+        raise ParityError(
+            f"{export.name}: probabilities differ by {parity_check.from_pixels.largest:.2g}"
+        )
 
 
 def intermediate_writer(
     config: TrainingConfig,
 ) -> Callable[[Backbone, Bottlenecks], Callable[[int, Head], None]]:
-    """Returns an observer of training steps that writes classifiers not trained to the end.
+    """Returns an observer of training steps that writes intermediate classifiers.
 
-    They are graphs in the folder for such files, as often as the config says.
+    They are frozen graphs in the folder for such files, as often as the config says.
     """
 
     def observe(backbone: Backbone, features: Bottlenecks) -> Callable[[int, Head], None]:
-        # None of the graphs calculates in int8.
-        in_graph = features.engine != INT8
-        frequency = config.output.intermediate_store_frequency if in_graph else 0
+        # A graph computes in floating point, so there are no graphs for int8 features.
+        has_graph = features.engine != INT8
+        frequency = config.output.intermediate_store_frequency if has_graph else 0
 
         def write(step: int, head: Head) -> None:
-            # As in the original: not before the first step, and not after the last.
+            # As TensorFlow's script: not before the first step, and not after the last one.
             if frequency and step > 0 and step % frequency == 0:
                 classifier = assemble(config, backbone, features, head, test_accuracy=None)
-                _write_intermediate(classifier, config.output, step)
+                path = config.output.intermediate_output_graphs_dir / f"intermediate_{step}.pb"
+                write_file(path, frozen_graph.to_bytes(classifier))
+                logging.info("Wrote the classifier after step %d: %s", step, path)
 
         return write
 
     return observe
-
-
-def _write_intermediate(classifier: Classifier, options: OutputOptions, step: int) -> None:
-    path = options.intermediate_output_graphs_dir / f"intermediate_{step}.pb"
-    write_file(path, frozen_graph.to_bytes(classifier))
-    logging.info("Wrote the classifier as it was at step %d: %s", step, path)

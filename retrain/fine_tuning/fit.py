@@ -1,126 +1,150 @@
-"""A network and the layer behind it learn together, a little, from distorted images.
+"""Fine-tunes a network together with its head, on images that are distorted anew in each epoch.
 
-That layer begins as the one that was fitted to the network's features: a random one would first
-spoil them (Kumar et al., 2022, https://arxiv.org/abs/2202.10054).
+The head starts from the one that was fitted to the pretrained features. A random head would first
+distort these features (Kumar et al., 2022, https://arxiv.org/abs/2202.10054).
 """
 
 import contextlib
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from retrain.backbones.backbone import Backbone
 from retrain.config import FineTuningOptions
 from retrain.data.dataset import ImageFile
-from retrain.data.distortions import Draw
+from retrain.data.distortions import Distortion
 from retrain.errors import UserError
 from retrain.fine_tuning import checkpoint
-from retrain.fine_tuning.checkpoint import Checkpoint, Epoch
-from retrain.fine_tuning.variants import Images, undistorted
+from retrain.fine_tuning.checkpoint import History
+from retrain.fine_tuning.variants import VariantSource, decode_undistorted
 from retrain.runtimes.head import Head
+from retrain.system.batches import batches
+from retrain.system.processors import processor_count
 from retrain.system.text import format_duration
-from retrain.system.threads import parallel_map, processors
-from retrain.training.history import Measures, TrainingHistory
+from retrain.system.threads import parallel_map
+from retrain.training.history import MetricSeries, TrainingHistory
 
-# Of the first steps' gradients, some are very large.
-_LARGEST_GRADIENT = 1.0
+# The gradients of the first steps can be very large.
+_MAX_GRADIENT_NORM = 1.0
 
-_SHOWN_AT_A_TIME = 32
+_VALIDATION_BATCH_SIZE = 32
 
 
-class Lessons(NamedTuple):
-    """What is learned from.
+@dataclass(frozen=True)
+class TuningData:
+    """The images for fine-tuning.
 
     Attributes:
-        images: N of them.
-        class_ids: int [N].
-        importance: of each image, float32 [N], on average 1.
-        validation: images that are only looked at.
+        images: Source of distorted variants of the N training images.
+        class_ids: Classes of the training images, int [N].
+        sample_weights: Weights of the training images in the loss, float32 [N] with mean 1.
+        validation: Validation images, for metrics only.
     """
 
-    images: Images
+    images: VariantSource
     class_ids: np.ndarray
-    importance: np.ndarray
+    sample_weights: np.ndarray
     validation: Sequence[ImageFile]
 
 
-def learn(
+def fine_tune(
     network: Any,
     head: Head,
     backbone: Backbone,
-    lessons: Lessons,
+    data: TuningData,
+    *,
     options: FineTuningOptions,
     seed: int,
     checkpoint_file: Path,
 ) -> TrainingHistory:
-    """Trains what is trainable of `network`, in place, and returns how that went, by epochs.
+    """Trains the trainable layers of `network` in place, and returns the metrics by epochs.
 
-    After each epoch it is written how far it is. Where that file is there when it begins, it goes
-    on from there, and comes to the same.
+    A checkpoint is saved after each epoch. If the checkpoint file exists at the start, training
+    continues after its last epoch, with the same result as without an interruption.
 
     Args:
-        network: a Keras model from float32 [N, height, width, 3], normalised, to
-            [N, feature_width].
-        head: to begin with.
-        backbone: that the network is of; says how images are normalised.
-        lessons: what is learned from.
-        options: how to train.
-        seed: of all that is random.
-        checkpoint_file: of this training and no other; the caller deletes it.
+        network: Keras model from normalised pixels, float32 [N, height, width, 3], to features,
+            float32 [N, feature_width].
+        head: The head to start from.
+        backbone: The backbone that `network` was loaded from.
+        data: The images.
+        options: Hyperparameters.
+        seed: Random seed of the order and the distortions.
+        checkpoint_file: Checkpoint of this training. The caller deletes it.
 
     Raises:
-        UserError: an image cannot be read any more, the numbers grew beyond all bounds, or the
-            file cannot be written.
+        UserError: If an image cannot be read, training diverges, or the checkpoint cannot be read
+            or written.
     """
-    steps = -(-len(lessons.images) // options.batch_size)
-    learner = _Learner(network, head, backbone, options, steps)
-    epochs = learner.resumed(checkpoint_file)
-    if epochs:
-        logging.info("Fine-tuning goes on after epoch %d of %d.", len(epochs), options.epochs)
-    begun, before = time.monotonic(), len(epochs)
-    for epoch in range(before, options.epochs):
-        epoch_begun = time.monotonic()
+    steps = -(-len(data.images) // options.batch_size)
+    trainer = _Trainer(network, head, backbone, options=options, steps=steps)
+    history = checkpoint.restore(checkpoint_file, trainer.variables)
+    first_epoch = len(history)
+    if first_epoch:
+        logging.info("Fine-tuning continues after epoch %d of %d.", first_epoch, options.epochs)
+    started = time.monotonic()
+    for epoch in range(first_epoch, options.epochs):
+        epoch_started = time.monotonic()
         rng = np.random.default_rng([seed, epoch])
-        accuracy, cross_entropy = _epoch(learner, lessons, steps, rng)
-        if not np.isfinite(cross_entropy):
+        accuracy, loss = _train_epoch(trainer, data, steps, rng)
+        if not np.isfinite(loss):
             raise UserError(
-                f"fine-tuning came to numbers without bounds in epoch {epoch + 1}; leave "
-                "--fine_tune_epochs out, or give fewer --fine_tune_layers"
+                f"fine-tuning diverged in epoch {epoch + 1}; leave --fine_tune_epochs out, or use "
+                "a smaller --fine_tune_layers"
             )
-        watched = _evaluated(learner, backbone, lessons.validation)
-        epochs.append(Epoch(accuracy, cross_entropy, *watched))
-        learner.save(checkpoint_file, epochs)
+        val_accuracy, val_loss = _evaluate(trainer, backbone, data.validation)
+        history.append(
+            {
+                "accuracy": accuracy,
+                "loss": loss,
+                "val_accuracy": val_accuracy,
+                "val_loss": val_loss,
+            }
+        )
+        checkpoint.save(checkpoint_file, trainer.variables, history)
         now = time.monotonic()
+        remaining = (now - started) / (epoch + 1 - first_epoch) * (options.epochs - epoch - 1)
         logging.info(
             "Fine-tuning, epoch %d of %d: train accuracy = %.1f%%, cross entropy = %.4f, "
             "validation accuracy = %.1f%%, cross entropy = %.4f, %.0f s, %s left.",
-            *(epoch + 1, options.epochs, 100 * accuracy, cross_entropy),
-            *(100 * watched[0], watched[1]),
-            now - epoch_begun,
-            format_duration((now - begun) / (epoch + 1 - before) * (options.epochs - epoch - 1)),
+            *(epoch + 1, options.epochs, 100 * accuracy, loss, 100 * val_accuracy, val_loss),
+            *(now - epoch_started, format_duration(remaining)),
         )
-    return _course(epochs)
+    return _to_training_history(history)
 
 
-def _course(epochs: Sequence[Epoch]) -> TrainingHistory:
-    accuracies, losses, validation_accuracies, validation_losses = zip(*epochs, strict=True)
+def _to_training_history(history: History) -> TrainingHistory:
+    def column(name: str) -> tuple[float, ...]:
+        return tuple(epoch[name] for epoch in history)
+
     return TrainingHistory(
-        tuple(range(1, len(epochs) + 1)),
-        Measures(accuracies, losses),
-        Measures(validation_accuracies, validation_losses),
+        tuple(range(1, len(history) + 1)),
+        MetricSeries(column("accuracy"), column("loss")),
+        MetricSeries(column("val_accuracy"), column("val_loss")),
     )
 
 
-class _Learner:
+class _Trainer:
+    """The network with its head and optimizer, compiled to TensorFlow functions.
+
+    Attributes:
+        variables: All variables that training changes, in a fixed order.
+        train_step: Trains on a batch of pixels, classes and sample weights; returns the number of
+            right labels and the sum of the losses before the step.
+        evaluate: Returns the same numbers for a batch of pixels and classes, without training.
+    """
+
     def __init__(
         self,
         network: Any,
         head: Head,
         backbone: Backbone,
+        *,
         options: FineTuningOptions,
         steps: int,
     ) -> None:
@@ -128,113 +152,106 @@ class _Learner:
 
         keras = tf.keras
         classes = len(head.bias)
-        last = keras.layers.Dense(classes)
-        last.build((None, backbone.feature_width))
-        last.set_weights([head.weights, head.bias])
-        variables = [*network.trainable_variables, *last.trainable_variables]
-        optimizer = _optimizer(options, steps)
-        optimizer.build(variables)
-        reverse = backbone.channel_order == "BGR"
-        smallest = options.label_smoothing / classes
-        largest = 1 - options.label_smoothing + smallest
+        dense = keras.layers.Dense(classes)
+        dense.build((None, backbone.feature_width))
+        dense.set_weights([head.weights, head.bias])
+        trained = [*network.trainable_variables, *dense.trainable_variables]
+        optimizer = _create_optimizer(options, steps)
+        optimizer.build(trained)
+        is_bgr = backbone.channel_order == "BGR"
+        off_value = options.label_smoothing / classes
+        on_value = 1 - options.label_smoothing + off_value
 
-        def logits(pixels: Any, training: bool) -> Any:
-            ordered = tf.cast(pixels[..., ::-1] if reverse else pixels, tf.float32)
+        def compute_logits(pixels: Any, *, training: bool) -> Any:
+            ordered = tf.cast(pixels[..., ::-1] if is_bgr else pixels, tf.float32)
             normalised = (ordered - tf.constant(backbone.mean)) / tf.constant(backbone.std)
-            return last(network(normalised, training=training))
+            return dense(network(normalised, training=training))
 
-        def step(pixels: Any, class_ids: Any, importance: Any) -> Any:
-            truth = tf.one_hot(class_ids, classes, largest, smallest)
+        def sum_metrics(logits: Any, class_ids: Any) -> Any:
+            correct = tf.equal(tf.argmax(logits, 1), class_ids)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(class_ids, logits)
+            return tf.reduce_sum(tf.cast(correct, tf.float32)), tf.reduce_sum(losses)
+
+        def train_step(pixels: Any, class_ids: Any, sample_weights: Any) -> Any:
+            targets = tf.one_hot(class_ids, classes, on_value, off_value)
             with tf.GradientTape() as tape:
-                guessed = logits(pixels, training=True)
-                losses = tf.nn.softmax_cross_entropy_with_logits(truth, guessed)
-                loss = tf.reduce_mean(losses * importance)
-            optimizer.apply(tape.gradient(loss, variables), variables)
-            return sums(guessed, class_ids)
+                logits = compute_logits(pixels, training=True)
+                losses = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+                loss = tf.reduce_mean(losses * sample_weights)
+            optimizer.apply(tape.gradient(loss, trained), trained)
+            return sum_metrics(logits, class_ids)
 
-        def sums(guessed: Any, class_ids: Any) -> Any:
-            right = tf.equal(tf.argmax(guessed, 1), class_ids)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(class_ids, guessed)
-            return tf.reduce_sum(tf.cast(right, tf.float32)), tf.reduce_sum(losses)
+        def evaluate(pixels: Any, class_ids: Any) -> Any:
+            return sum_metrics(compute_logits(pixels, training=False), class_ids)
 
-        images = tf.TensorSpec((None, backbone.height, backbone.width, 3), tf.uint8)
-        numbers, shares = tf.TensorSpec((None,), tf.int64), tf.TensorSpec((None,), tf.float32)
-        self.step = tf.function(step, [images, numbers, shares])
-        self.evaluate = tf.function(
-            lambda pixels, class_ids: sums(logits(pixels, training=False), class_ids),
-            [images, numbers],
-        )
-        # The seeds of what is dropped at random are no weights, but change as well.
+        pixels = tf.TensorSpec((None, backbone.height, backbone.width, 3), tf.uint8)
+        class_ids = tf.TensorSpec((None,), tf.int64)
+        sample_weights = tf.TensorSpec((None,), tf.float32)
+        self.train_step = tf.function(train_step, [pixels, class_ids, sample_weights])
+        self.evaluate = tf.function(evaluate, [pixels, class_ids])
+        # The random seeds of dropout layers are no weights, but training changes them, too.
         weights = {id(weight) for weight in network.weights}
         seeds = [variable for variable in network.variables if id(variable) not in weights]
-        self._changing = [*variables, *seeds, *optimizer.variables]
-
-    def save(self, file: Path, epochs: list[Epoch]) -> None:
-        values = [variable.numpy() for variable in self._changing]
-        checkpoint.save(file, Checkpoint(epochs, values))
-
-    def resumed(self, file: Path) -> list[Epoch]:
-        """Goes on from the file, where there is one; returns the epochs that are done then."""
-        kept = checkpoint.load(file, [tuple(variable.shape) for variable in self._changing])
-        if kept is None:
-            return []
-        for variable, value in zip(self._changing, kept.values, strict=True):
-            variable.assign(value)
-        return kept.epochs
+        self.variables = [*trained, *seeds, *optimizer.variables]
 
 
-def _optimizer(options: FineTuningOptions, steps: int) -> Any:
+def _create_optimizer(options: FineTuningOptions, steps: int) -> Any:
     from tensorflow import keras
 
-    whole = options.epochs * steps
-    warm_up = round(options.warm_up * whole)
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0, whole - warm_up, warmup_target=options.learning_rate, warmup_steps=warm_up
+    total_steps = options.epochs * steps
+    warm_up_steps = round(options.warm_up * total_steps)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0,
+        total_steps - warm_up_steps,
+        warmup_target=options.learning_rate,
+        warmup_steps=warm_up_steps,
     )
     optimizer = keras.optimizers.AdamW(
-        rate, options.weight_decay, global_clipnorm=_LARGEST_GRADIENT
+        schedule, options.weight_decay, global_clipnorm=_MAX_GRADIENT_NORM
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
 
 
-def _epoch(
-    learner: _Learner, lessons: Lessons, steps: int, rng: np.random.Generator
+def _train_epoch(
+    trainer: _Trainer, data: TuningData, steps: int, rng: np.random.Generator
 ) -> tuple[float, float]:
-    """Returns the accuracy and the mean cross entropy, of each step before it."""
-    count = len(lessons.images)
+    """Returns the accuracy and the mean cross entropy of all batches, before their steps."""
+    count = len(data.images)
     order = rng.permutation(count)
-    draws = iter(rng.random((count, len(Draw._fields))).tolist())
+    random_values = iter(rng.random((count, len(Distortion._fields))).tolist())
     variants = parallel_map(
-        lambda one: lessons.images.variant(*one),
-        ((row, _draw(next(draws))) for row in order.tolist()),
-        processors(),
+        lambda row_and_distortion: data.images.variant(*row_and_distortion),
+        ((row, _to_distortion(next(random_values))) for row in order.tolist()),
+        processor_count(),
     )
     sums = np.zeros(2)
     with contextlib.closing(variants):
-        # As large as one another, but for an image: the last one counts as the others do.
+        # Batches of equal size, up to one image: a small last batch would count too much.
         for rows in np.array_split(order, steps):
             pixels = np.stack([next(variants) for _ in rows])
-            sums += learner.step(pixels, lessons.class_ids[rows], lessons.importance[rows])
-    accuracy, cross_entropy = sums / count
-    return float(accuracy), float(cross_entropy)
+            sums += trainer.train_step(pixels, data.class_ids[rows], data.sample_weights[rows])
+    accuracy, loss = sums / count
+    return float(accuracy), float(loss)
 
 
-def _draw(numbers: list[float]) -> Draw:
-    scale, left, top, brightness, last = numbers
-    return Draw(scale, left, top, brightness, mirrored=last < 0.5)
+def _to_distortion(values: list[float]) -> Distortion:
+    scale, left, top, brightness, mirror = values
+    return Distortion(scale, left, top, brightness, mirrored=mirror < 0.5)
 
 
-def _evaluated(
-    learner: _Learner, backbone: Backbone, images: Sequence[ImageFile]
+def _evaluate(
+    trainer: _Trainer, backbone: Backbone, images: Sequence[ImageFile]
 ) -> tuple[float, float]:
-    """Returns the accuracy and the mean cross entropy."""
-    size = backbone.height, backbone.width
-    shown = parallel_map(lambda image: undistorted(image, *size), images, processors())
+    """Returns the accuracy and the mean cross entropy on undistorted images."""
+
+    def decode(image: ImageFile) -> np.ndarray:
+        return decode_undistorted(image, backbone.height, backbone.width)
+
+    decoded = parallel_map(decode, images, processor_count())
     sums = np.zeros(2)
-    for begin in range(0, len(images), _SHOWN_AT_A_TIME):
-        some = images[begin : begin + _SHOWN_AT_A_TIME]
-        class_ids = np.array([image.class_id for image in some], np.int64)
-        sums += learner.evaluate(np.stack([next(shown) for _ in some]), class_ids)
-    accuracy, cross_entropy = sums / len(images)
-    return float(accuracy), float(cross_entropy)
+    for batch in batches(images, _VALIDATION_BATCH_SIZE):
+        class_ids = np.array([image.class_id for image in batch], np.int64)
+        sums += trainer.evaluate(np.stack([next(decoded) for _ in batch]), class_ids)
+    accuracy, loss = sums / len(images)
+    return float(accuracy), float(loss)

@@ -1,4 +1,4 @@
-"""Which layers of a pretrained network learn."""
+"""Loads a backbone as a Keras model, and makes its last layers trainable."""
 
 from typing import Any
 
@@ -9,24 +9,24 @@ from retrain.runtimes.graph_session import tensorflow_session
 from retrain.system.console import quiet_native_libraries
 
 
-def load(backbone: Backbone, count: int, seed: int = 0) -> Any:
-    """Returns the network of a backbone as a Keras model, whose last layers can learn.
+def load_trainable(backbone: Backbone, count: int, *, seed: int = 0) -> Any:
+    """Returns a backbone as a Keras model whose last layers are trainable.
 
     Args:
-        backbone: the pretrained network.
-        count: as for `unfreeze`.
-        seed: of what is dropped at random in training, in networks that do.
+        backbone: The pretrained backbone.
+        count: Number of trainable layers, as for `unfreeze`.
+        seed: Random seed of the dropout layers.
 
     Raises:
-        UserError: it is not made of Keras's layers, or has not so many.
+        UserError: If the backbone does not consist of Keras layers, or has fewer layers.
     """
     _check_keras(backbone)
-    # Another thread may be importing it; until that has ended, `tensorflow` is not all there.
+    # Another thread may still be importing TensorFlow; this waits until it has finished.
     tensorflow_session()
-    # Through TensorFlow: after `graph_session`, Keras cannot be the first to import it.
+    # Through TensorFlow: after `tensorflow_session`, Keras cannot be the first to import it.
     from tensorflow import keras
 
-    # Layers that drop something get theirs when they are made.
+    # Dropout layers take their seeds when they are created.
     keras.utils.set_random_seed(seed)
     network = keras.models.load_model(backbone.keras_file, compile=False)
     unfreeze(network, backbone.name, count)
@@ -34,55 +34,57 @@ def load(backbone: Backbone, count: int, seed: int = 0) -> Any:
 
 
 def check(backbone: Backbone, count: int) -> None:
-    """Raises UserError where `load` would."""
+    """Raises UserError if `load_trainable` would."""
     _check_keras(backbone)
     if count != ALL_LAYERS:
-        # That takes seconds, but less than to find it out after the head is trained.
+        # Loading takes seconds, but an error after the training of the head would cost more.
         with quiet_native_libraries():
-            load(backbone, count)
+            load_trainable(backbone, count)
 
 
 def _check_keras(backbone: Backbone) -> None:
     if backbone.keras_file is None:
         raise UserError(
-            "--fine_tune_epochs needs a network of Keras's layers, which "
-            f"{backbone.name} is not; leave the flag out, or --tfhub_module and --model_dir, and "
-            "choose an --architecture"
+            "--fine_tune_epochs needs a backbone made of Keras layers, which "
+            f"{backbone.name} is not; leave the flag out, or use an --architecture instead of "
+            "--tfhub_module or --model_dir"
         )
 
 
 def unfreeze(network: Any, name: str, count: int) -> None:
-    """Lets the last layers of a network learn, and no others.
+    """Makes the last layers of a network trainable, and freezes all others.
 
-    Only layers with weights count. Those of batch normalisation do not, and stay as they are: what
-    few images teach them is worse than what they know.
+    Only layers with weights count. Batch normalisation layers do not count and stay frozen: their
+    pretrained statistics are better than those of a few images.
 
     Args:
-        network: a Keras model.
-        name: of the network.
-        count: how many of its layers learn, 0 or more; ALL_LAYERS for all.
+        network: A Keras model.
+        name: Name of the network for messages.
+        count: Number of trainable layers, or ALL_LAYERS.
 
     Raises:
-        UserError: it has not so many.
+        UserError: If the network has fewer layers.
     """
     from tensorflow import keras
 
     network.trainable = True
-    flat = [layer for layer in _leaves(network) if layer.weights]
-    for layer in flat:
+    layers = [layer for layer in _leaf_layers(network) if layer.weights]
+    for layer in layers:
         layer.trainable = False
-    normalising = keras.layers.BatchNormalization
-    learning = [layer for layer in flat if not isinstance(layer, normalising)]
-    if count > len(learning):
+    candidates = [
+        layer for layer in layers if not isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    if count > len(candidates):
         raise UserError(
-            f"--fine_tune_layers={count} is more than the {len(learning)} layers with weights that "
-            f"{name} has; give fewer, or {ALL_LAYERS} for all"
+            f"--fine_tune_layers={count} is more than the {len(candidates)} layers with weights "
+            f"of {name}; use a smaller number, or {ALL_LAYERS} for all layers"
         )
-    for layer in learning if count == ALL_LAYERS else learning[len(learning) - count :]:
+    first = 0 if count == ALL_LAYERS else len(candidates) - count
+    for layer in candidates[first:]:
         layer.trainable = True
 
 
-def _leaves(layer: Any) -> list[Any]:
+def _leaf_layers(layer: Any) -> list[Any]:
     if not hasattr(layer, "layers"):
         return [layer]
-    return [leaf for inner in layer.layers for leaf in _leaves(inner)]
+    return [leaf for inner in layer.layers for leaf in _leaf_layers(inner)]

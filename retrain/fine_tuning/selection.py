@@ -1,4 +1,4 @@
-"""Whether the network should learn, too: tried, and decided by the validation part."""
+"""Fine-tunes a backbone, and selects it or the pretrained one by validation performance."""
 
 import dataclasses
 import logging
@@ -7,181 +7,202 @@ from typing import NamedTuple
 import numpy as np
 
 from retrain.backbones.backbone import Backbone
-from retrain.backbones.engines import INT8
 from retrain.config import FineTuningOptions, TrainingConfig
 from retrain.data.dataset import Dataset
 from retrain.data.splits import VALIDATION
 from retrain.errors import UserError
 from retrain.fine_tuning import layers
-from retrain.fine_tuning.tuned_backbone import tuned
+from retrain.fine_tuning.tuned_backbone import fine_tune_backbone
 from retrain.runtimes.head import Head
 from retrain.system.phase_timer import PhaseTimer
-from retrain.training.evaluation import Evaluation, evaluate, losses
+from retrain.training.engine_plan import EnginePlan
+from retrain.training.evaluation import Evaluation, cross_entropies, evaluate
+from retrain.training.head_training import StepObserver, ignore_steps, train_head
 from retrain.training.history import TrainingHistory
-from retrain.training.results import FineTuned, Trained
+from retrain.training.results import FineTuningResult, HeadResult, Results
 from retrain.training.summaries import RunSummaries
-from retrain.training.train import StepObserver, ignore_steps, train_and_test, train_head
+from retrain.training.train import train_and_evaluate
 
 
-class Choice(NamedTuple):
-    """The better of two classifiers.
+class Selection(NamedTuple):
+    """The selected backbone with its heads.
 
     Attributes:
-        config: of the run, as if it had asked for no more than was kept.
-        backbone: the network.
-        trained: with its features, by the name of the engine; the graph's head last.
-        outcome: what it was chosen by.
+        config: Configuration that describes the selected classifier. Its fine-tuning options are
+            the defaults if the pretrained backbone was selected.
+        backbone: The selected backbone.
+        results: The heads trained on its features.
+        fine_tuning: How the fine-tuned backbone compares with the pretrained one.
     """
 
     config: TrainingConfig
     backbone: Backbone
-    trained: dict[str, Trained]
-    outcome: FineTuned
+    results: Results
+    fine_tuning: FineTuningResult
 
 
 def check(options: FineTuningOptions, backbone: Backbone, dataset: Dataset) -> None:
-    """Raises UserError where the network cannot learn as the options want, or nobody could judge.
+    """Raises UserError if the backbone cannot be fine-tuned as the options say.
 
     Args:
-        options: how it is to learn, if at all.
-        backbone: the network.
-        dataset: all images.
+        options: Fine-tuning options.
+        backbone: The pretrained backbone.
+        dataset: All images.
     """
     if options.epochs:
-        _check_judges(len(dataset.split(VALIDATION)))
+        _require_validation_images(len(dataset.split(VALIDATION)))
         layers.check(backbone, options.layers)
 
 
-def better(
+def select_fine_tuned(
     config: TrainingConfig,
     backbone: Backbone,
-    trained: dict[str, Trained],
+    results: Results,
+    *,
+    plan: EnginePlan,
     timer: PhaseTimer,
     observe_steps: StepObserver = ignore_steps,
-) -> Choice:
-    """Returns what is better for the validation part: the network as it is, or fine-tuned.
+) -> Selection:
+    """Fine-tunes the backbone, and selects the fine-tuned or the pretrained one.
 
-    A fine-tuned one must make no more errors, and be surer of the truth by more than the standard
-    error of that: with few images to judge by, one that is no better would often seem so. The
-    test part decides nothing.
+    The fine-tuned backbone is selected if it makes no more errors on the validation split, and its
+    gain in cross entropy exceeds the gain's standard error. On a small validation split, a
+    backbone that is no better would otherwise often seem to be. The test split is not used.
 
     Args:
-        config: of the run.
-        backbone: the network as it is.
-        trained: with features of that; by the name of the engine, the graph's head last.
-        timer: of the run.
-        observe_steps: as for `train_and_test`.
+        config: Configuration of the run.
+        backbone: The pretrained backbone.
+        results: The heads trained on its features.
+        plan: The engines of the run.
+        timer: Timer of the run's phases.
+        observe_steps: Observer of the steps of gradient descent.
 
     Raises:
-        UserError: the user must change something.
+        UserError: If the images or the options cannot be used.
     """
-    *_, before = trained.values()
-    # Those that there were may have turned out to be unreadable.
-    _check_judges(before.evaluations[VALIDATION].count)
+    # Reading the images may have shown that none of the validation images is readable.
+    _require_validation_images(results.primary.validation.count)
     with timer.phase("fine_tuning"):
-        network, history = tuned(config, backbone, before)
-    _summarise(config, history)
-    logging.info("The network that has learned:")
-    changed = train_and_test(
+        tuned_backbone, history = fine_tune_backbone(config, backbone, results.primary)
+    _write_summaries(config, history)
+    logging.info("Training a head on the fine-tuned backbone.")
+    tuned = train_and_evaluate(
         config,
-        network,
-        before.features.dataset,
-        list(trained),
-        timer,
-        told=True,
+        tuned_backbone,
+        results.primary.features.dataset,
+        plan,
+        timer=timer,
+        warn_duplicates=False,
         observe_steps=observe_steps,
     )
-    logging.info("The network as it was, judged in the same way:")
-    outcome = _judged(config, backbone, trained, changed, history)
+    logging.info("Training a head on the pretrained backbone for comparison.")
+    outcome = _compare_all(config, backbone, pretrained=results, tuned=tuned, history=history)
     logging.info(
-        "Fine-tuning %s: of %d validation images, %d get a wrong label with it and %d without; "
+        "Fine-tuning %s: of %d validation images, %d get a wrong label with it and %d without it; "
         "the cross entropy is %.4f with it, lower by %.4f ± %.4f.",
-        "helps and is kept" if outcome.kept else "does not help for certain and is left out",
-        outcome.with_it.count,
-        *(len(outcome.with_it.misclassified), len(outcome.without.misclassified)),
-        *(outcome.with_it.cross_entropy, outcome.gain, outcome.standard_error),
+        "helps and is kept" if outcome.kept else "does not clearly help and is discarded",
+        outcome.tuned.count,
+        *(len(outcome.tuned.misclassified), len(outcome.baseline.misclassified)),
+        *(outcome.tuned.cross_entropy, outcome.gain, outcome.standard_error),
     )
     if outcome.kept:
-        return Choice(config, network, _with_unreadable(changed, trained), outcome)
+        return Selection(config, tuned_backbone, _with_unreadable(tuned, results), outcome)
     plain = dataclasses.replace(config, fine_tuning=FineTuningOptions())
-    return Choice(plain, backbone, trained, outcome)
+    return Selection(plain, backbone, results, outcome)
 
 
-def _summarise(config: TrainingConfig, history: TrainingHistory) -> None:
+def _write_summaries(config: TrainingConfig, history: TrainingHistory) -> None:
     if config.output.summaries_dir:
         with RunSummaries(config.output.summaries_dir, "fine_tuning") as summaries:
             summaries.add_history(history, "by_epoch")
 
 
-def _judged(
+def _compare_all(
     config: TrainingConfig,
     backbone: Backbone,
-    before: dict[str, Trained],
-    after: dict[str, Trained],
+    *,
+    pretrained: Results,
+    tuned: Results,
     history: TrainingHistory,
-) -> FineTuned:
-    """Returns what the validation part says of both; it is kept where it helps with each engine."""
-    found = {
-        engine: _outcome(
-            before[engine], _head_made_alike(config, backbone, before[engine]), it, history
-        )
-        for engine, it in after.items()
-    }
-    *_, outcome = found.values()
-    if INT8 in found and not found[INT8].kept:
-        logging.info("In int8, which is wanted, too, it does not help for certain.")
-    return outcome._replace(kept=all(it.kept for it in found.values()))
+) -> FineTuningResult:
+    """Compares the backbones for each engine; fine-tuning is kept if it helps with all."""
+
+    def compare(before: HeadResult, after: HeadResult) -> FineTuningResult:
+        baseline_head = _train_baseline_head(config, backbone, before)
+        return _compare(before, baseline_head, after, history)
+
+    outcome = compare(pretrained.primary, tuned.primary)
+    if pretrained.int8 is None or tuned.int8 is None:
+        return outcome
+    int8_helps = compare(pretrained.int8, tuned.int8).kept
+    if not int8_helps:
+        logging.info("With int8 features, fine-tuning does not clearly help.")
+    return outcome._replace(kept=outcome.kept and int8_helps)
 
 
-def _outcome(before: Trained, alike: Head, after: Trained, history: TrainingHistory) -> FineTuned:
-    with_it, losses_with = _evaluated(after.head, after)
-    without, losses_without = _evaluated(alike, before)
-    gains = losses_without - losses_with
+def _compare(
+    before: HeadResult, baseline_head: Head, after: HeadResult, history: TrainingHistory
+) -> FineTuningResult:
+    tuned, tuned_losses = _evaluate(after.head, after)
+    baseline, baseline_losses = _evaluate(baseline_head, before)
+    gains = baseline_losses - tuned_losses
     gain = float(gains.mean())
-    error = float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else np.inf
-    helps = len(with_it.misclassified) <= len(without.misclassified) and gain > error
-    return FineTuned(
-        helps, history, with_it, without, gain, error, after.test.accuracy, before.test.accuracy
+    standard_error = float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else np.inf
+    fewer_errors = len(tuned.misclassified) <= len(baseline.misclassified)
+    return FineTuningResult(
+        kept=fewer_errors and gain > standard_error,
+        history=history,
+        tuned=tuned,
+        baseline=baseline,
+        gain=gain,
+        standard_error=standard_error,
+        test_tuned=after.test.accuracy,
+        test_baseline=before.test.accuracy,
     )
 
 
-def _head_made_alike(config: TrainingConfig, backbone: Backbone, before: Trained) -> Head:
-    """Returns a head for the network as it was that is made as that of the other one.
+def _train_baseline_head(config: TrainingConfig, backbone: Backbone, before: HeadResult) -> Head:
+    """Trains a head for the pretrained backbone in the way of the fine-tuned backbone's head.
 
-    That head's strength and temperature are chosen by the validation part, which then seems
-    easier than it does to a head that others chose.
+    The validation split selects the strength and the temperature of that head, so that its
+    validation loss is optimistic. A fair baseline has the same advantage.
     """
     if config.head.solver == "sgd":
-        return before.head  # It chooses nothing.
+        return before.head  # Nothing is selected.
     silent = dataclasses.replace(
         config, output=dataclasses.replace(config.output, summaries_dir=None)
     )
-    return train_head(silent, backbone, before.features, apart=True).head
+    return train_head(silent, backbone, before.features, validation_only=True).head
 
 
-def _evaluated(head: Head, trained: Trained) -> tuple[Evaluation, np.ndarray]:
-    """Returns how good a head is for the validation part, and the loss of each image in nats."""
-    part = trained.features.part(VALIDATION)
-    probabilities = head.probabilities(part.vectors)
-    return evaluate(probabilities, part.class_ids), losses(probabilities, part.class_ids)
+def _evaluate(head: Head, result: HeadResult) -> tuple[Evaluation, np.ndarray]:
+    """Evaluates a head on the validation split; also returns each image's loss, in nats."""
+    validation = result.features.split(VALIDATION)
+    probabilities = head.probabilities(validation.vectors)
+    return (
+        evaluate(probabilities, validation.class_ids),
+        cross_entropies(probabilities, validation.class_ids),
+    )
 
 
-def _with_unreadable(after: dict[str, Trained], before: dict[str, Trained]) -> dict[str, Trained]:
-    """Returns `after` with what was left out before it began, as the report tells of it."""
+def _with_unreadable(tuned: Results, pretrained: Results) -> Results:
+    """Returns `tuned` with the unreadable images, which it was not asked to read again."""
     unreadable = {
-        path: reason for it in before.values() for path, reason in it.features.unreadable.items()
-    }
-    return {
-        engine: dataclasses.replace(
-            it, features=dataclasses.replace(it.features, unreadable=unreadable)
-        )
-        for engine, it in after.items()
+        path: reason
+        for result in pretrained.all()
+        for path, reason in result.features.unreadable.items()
     }
 
+    def add(result: HeadResult) -> HeadResult:
+        features = dataclasses.replace(result.features, unreadable=unreadable)
+        return dataclasses.replace(result, features=features)
 
-def _check_judges(count: int) -> None:
+    return Results(add(tuned.primary), add(tuned.int8) if tuned.int8 else None)
+
+
+def _require_validation_images(count: int) -> None:
     if not count:
         raise UserError(
-            "--fine_tune_epochs needs validation images, which tell whether it helps; set "
+            "--fine_tune_epochs needs validation images to decide whether fine-tuning helps; set "
             "--validation_percentage or --validation_dir"
         )

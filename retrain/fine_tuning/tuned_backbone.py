@@ -1,4 +1,4 @@
-"""A backbone that has learned from the training images itself: made once, and kept."""
+"""Fine-tunes a backbone on the training images, and keeps the result in the cache."""
 
 import dataclasses
 import hashlib
@@ -10,69 +10,56 @@ import numpy as np
 
 from retrain.backbones import backbone_cache, backbone_files
 from retrain.backbones.backbone import Backbone
-from retrain.bottlenecks.store import FileState, open_store
+from retrain.backbones.backbone_cache import BackboneInfo
+from retrain.bottlenecks.file_state import FileState
+from retrain.bottlenecks.store import open_store
 from retrain.config import TrainingConfig
 from retrain.data import pixels
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TRAINING, VALIDATION
 from retrain.errors import UserError
 from retrain.fine_tuning import fit, layers
-from retrain.fine_tuning.fit import Lessons
-from retrain.fine_tuning.variants import Images
+from retrain.fine_tuning.fit import TuningData
+from retrain.fine_tuning.variants import VariantSource
+from retrain.runtimes.head import Head
 from retrain.system.console import quiet_libraries, quiet_native_libraries
 from retrain.training import class_weights
-from retrain.training.history import TrainingHistory, from_json
-from retrain.training.results import Trained
+from retrain.training.history import TrainingHistory
+from retrain.training.results import HeadResult
 
-# To be raised when the same options give another network.
+# Increase this whenever the same options lead to a different network.
 _VERSION = 3
 
-_COURSE = "course.json"
-_UNFINISHED = "fine_tuning"
+_HISTORY_FILE = "course.json"
+_CHECKPOINT_FOLDER = "fine_tuning"
 
 
-def tuned(
-    config: TrainingConfig, backbone: Backbone, trained: Trained
+def fine_tune_backbone(
+    config: TrainingConfig, backbone: Backbone, pretrained: HeadResult
 ) -> tuple[Backbone, TrainingHistory]:
-    """Returns what `backbone` becomes when it learns from the training images, and how that went.
+    """Returns the fine-tuned backbone, and the metrics of its training by epochs.
 
-    It is kept in the folder of the cache, and taken from there when all is the same that it is made
-    from, wherever the images lie then. One that was stopped goes on after its last epoch. Made
-    anew from the same, it may be a little different, as threads add numbers in any order; so its
-    fingerprint is that of what it became.
+    The result is kept in the cache, and reused if it would be computed from the same data with the
+    same options, wherever the images are stored. An interrupted training continues after its last
+    epoch. Threads add numbers in any order, so a second computation can differ slightly; the
+    fingerprint is therefore that of the resulting network.
 
     Args:
-        config: of the run.
-        backbone: with a network of Keras's layers.
-        trained: with features of `backbone`.
+        config: Configuration of the run.
+        backbone: The pretrained backbone, made of Keras layers.
+        pretrained: The head on its features, which fine-tuning starts from.
 
     Raises:
-        UserError: it has fewer layers than are to learn, an image cannot be read any more, or the
-            cache cannot be written.
+        UserError: If the backbone has too few layers, an image cannot be read, or the cache cannot
+            be written.
     """
-    options, seed = config.fine_tuning, config.head.seed
-    dataset, head = trained.features.dataset, trained.head
-    images, watched = dataset.split(TRAINING), dataset.split(VALIDATION)
-    class_ids = np.array([image.class_id for image in images], np.int64)
-    importance = _importance(config, dataset, class_ids)
-    decisive = {
-        "version": _VERSION,
-        "backbone": backbone.fingerprint,
-        "preprocessing": pixels.PREPROCESSING_VERSION,
-        "pictures": _digest(b"".join(_digests(images, config.bottleneck_dir))),
-        "categories": _digest(class_ids),
-        # They decide nothing of the network, but what is said of its epochs.
-        "validation": _digest(b"".join(_digests(watched, config.bottleneck_dir))),
-        "validation_categories": [image.class_id for image in watched],
-        "importance": _digest(importance),
-        "head": _digest(np.vstack([head.weights, head.bias])),
-        "options": config.used()["fine_tuning"],
-        "seed": seed,
-    }
-    made_from = _digest(json.dumps(decisive, sort_keys=True).encode())
-    description = backbone_cache.BackboneInfo(
+    dataset, head = pretrained.features.dataset, pretrained.head
+    class_ids = np.array([image.class_id for image in dataset.split(TRAINING)], np.int64)
+    sample_weights = _compute_sample_weights(config, dataset, class_ids)
+    digest = _digest_inputs(config, backbone, dataset, head=head, sample_weights=sample_weights)
+    info = BackboneInfo(
         backbone.name,
-        made_from,
+        digest,
         backbone.height,
         backbone.width,
         backbone.mean,
@@ -81,56 +68,90 @@ def tuned(
         backbone.feature_width,
         fine_tuned=True,
     )
+    # Only one process at a time prepares this backbone, so no other one uses the checkpoint.
+    checkpoint_file = config.bottleneck_dir / _CHECKPOINT_FOLDER / f"{digest}.npz"
 
-    # Processes that make the same wait for one another, so that it is in use by one alone.
-    checkpoint = config.bottleneck_dir / _UNFINISHED / f"{made_from}.npz"
-
-    def make(folder: Path) -> backbone_cache.BackboneInfo:
-        size = backbone.height, backbone.width
-        shown = Images(images, *size, config.fine_tuning_distortions)
+    def prepare(folder: Path) -> BackboneInfo:
+        source = VariantSource(
+            dataset.split(TRAINING), backbone.height, backbone.width, config.fine_tuning_distortions
+        )
         with quiet_native_libraries():
-            network = layers.load(backbone, options.layers, seed)
-            history = fit.learn(
+            network = layers.load_trainable(
+                backbone, config.fine_tuning.layers, seed=config.head.seed
+            )
+            history = fit.fine_tune(
                 network,
                 head,
                 backbone,
-                Lessons(shown, class_ids, importance, watched),
-                options,
-                seed,
-                checkpoint,
+                TuningData(source, class_ids, sample_weights, dataset.split(VALIDATION)),
+                options=config.fine_tuning,
+                seed=config.head.seed,
+                checkpoint_file=checkpoint_file,
             )
         with quiet_libraries():
-            backbone_files.write_keras(network, description, folder)
-        (folder / _COURSE).write_text(history.to_json())
+            backbone_files.write_keras(network, info, folder)
+        (folder / _HISTORY_FILE).write_text(history.to_json())
         fingerprint = _digest((folder / backbone_cache.GRAPH_FILE).read_bytes())
-        return dataclasses.replace(description, fingerprint=fingerprint)
+        return dataclasses.replace(info, fingerprint=fingerprint)
 
     name = f"{backbone.name}_fine_tuned"
-    made = backbone_cache.load_or_prepare(config.bottleneck_dir, name, made_from, make)
-    checkpoint.unlink(missing_ok=True)
-    return made, from_json((made.graph_file.parent / _COURSE).read_text())
+    tuned = backbone_cache.load_or_prepare(config.bottleneck_dir, name, digest, prepare)
+    checkpoint_file.unlink(missing_ok=True)
+    history_file = tuned.graph_file.parent / _HISTORY_FILE
+    return tuned, TrainingHistory.from_json(history_file.read_text())
 
 
-def _digests(images: Sequence[ImageFile], cache_dir: Path) -> list[bytes]:
-    """Returns the SHA-256 of each file, which is read only where it is not known."""
+def _digest_inputs(
+    config: TrainingConfig,
+    backbone: Backbone,
+    dataset: Dataset,
+    *,
+    head: Head,
+    sample_weights: np.ndarray,
+) -> str:
+    """Returns a digest of everything that decides the fine-tuned network and its metrics."""
+    training, validation = dataset.split(TRAINING), dataset.split(VALIDATION)
+    class_ids = np.array([image.class_id for image in training], np.int64)
+    # These keys must not change: a cached backbone is found by the digest of this JSON text.
+    inputs = {
+        "version": _VERSION,
+        "backbone": backbone.fingerprint,
+        "preprocessing": pixels.PREPROCESSING_VERSION,
+        "pictures": _digest(b"".join(_file_digests(training, config.bottleneck_dir))),
+        "categories": _digest(class_ids),
+        # The validation images do not affect the network, but the metrics of its epochs.
+        "validation": _digest(b"".join(_file_digests(validation, config.bottleneck_dir))),
+        "validation_categories": [image.class_id for image in validation],
+        "importance": _digest(sample_weights),
+        "head": _digest(np.vstack([head.weights, head.bias])),
+        "options": config.provenance()["fine_tuning"],
+        "seed": config.head.seed,
+    }
+    return _digest(json.dumps(inputs, sort_keys=True).encode())
+
+
+def _file_digests(images: Sequence[ImageFile], cache_dir: Path) -> list[bytes]:
+    """Returns the SHA-256 of each file; only files that the cache does not know are read."""
     try:
         states = [FileState.from_stat(image.path.stat()) for image in images]
         with open_store(cache_dir) as store:
-            known = store.digests(states)
+            cached = store.get_digests(states)
         return [
             digest or hashlib.sha256(image.path.read_bytes()).digest()
-            for image, digest in zip(images, known, strict=True)
+            for image, digest in zip(images, cached, strict=True)
         ]
     except OSError as error:
-        which = error.filename or "a training image"
-        raise UserError(f"{which} cannot be read any more: {error.strerror}") from error
+        name = error.filename or "a training image"
+        raise UserError(f"{name} can no longer be read: {error.strerror}") from error
 
 
-def _importance(config: TrainingConfig, dataset: Dataset, class_ids: np.ndarray) -> np.ndarray:
-    """Returns how much each image counts, float32 [N], on average 1."""
+def _compute_sample_weights(
+    config: TrainingConfig, dataset: Dataset, class_ids: np.ndarray
+) -> np.ndarray:
+    """Returns the weight of each training image in the loss, float32 [N] with mean 1."""
     counts = np.bincount(class_ids, minlength=len(dataset.labels))
-    wanted = str(config.used()["class_weights"])
-    shares = class_weights.shares(wanted, dataset.labels, counts, dataset.folders)
+    text = str(config.provenance()["class_weights"])
+    shares = class_weights.compute_shares(text, dataset.labels, counts, dataset.folders)
     return (shares * len(class_ids) / counts)[class_ids].astype(np.float32)
 
 

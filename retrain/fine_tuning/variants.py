@@ -1,7 +1,7 @@
-"""Training images of which a new variant is wanted in every epoch.
+"""Provides distorted variants of training images, different ones in every epoch.
 
-They are decoded once and kept in memory, at the size that the smallest crop needs. What does not
-fit there is decoded anew each time, so that memory is bounded, however many images there are.
+Each image is decoded once and kept in memory, at the size that its smallest crop needs. Images that
+exceed the memory limit are decoded again for each variant.
 """
 
 import threading
@@ -15,16 +15,16 @@ from PIL import Image
 from retrain.config import DistortionOptions
 from retrain.data import distortions, pixels
 from retrain.data.dataset import ImageFile
-from retrain.data.distortions import Draw
+from retrain.data.distortions import Distortion
 from retrain.errors import UserError
 
-_MOST_BYTES = 1 << 30
+_MAX_BYTES = 1 << 30
 
 _Result = TypeVar("_Result")
 
 
-class Images:
-    """Images, each of which can be had in any variant, by any number of threads."""
+class VariantSource:
+    """Computes any variant of any image, in any number of threads."""
 
     def __init__(
         self,
@@ -32,57 +32,62 @@ class Images:
         height: int,
         width: int,
         options: DistortionOptions,
-        most_bytes: int = _MOST_BYTES,
+        *,
+        max_bytes: int = _MAX_BYTES,
     ) -> None:
-        """Reads nothing yet.
+        """Stores the arguments; images are read when their first variant is computed.
 
         Args:
-            images: the files.
-            height: of the variants, in pixels.
-            width: of the variants, in pixels.
-            options: how much to distort.
-            most_bytes: how much memory may be taken by images that are kept.
+            images: The image files.
+            height: Height of the variants in pixels.
+            width: Width of the variants in pixels.
+            options: Limits of the distortions.
+            max_bytes: Maximum size of all decoded images in memory.
         """
         self._images = images
         self._height = height
         self._width = width
         self._options = options
-        self._kept: dict[int, np.ndarray] = {}
-        self._bytes_left = most_bytes
+        self._decoded: dict[int, np.ndarray] = {}
+        self._bytes_left = max_bytes
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._images)
 
-    def variant(self, row: int, draw: Draw) -> np.ndarray:
-        """Returns image number `row` distorted, uint8 [height, width, 3], RGB.
+    def variant(self, row: int, distortion: Distortion) -> np.ndarray:
+        """Returns a variant of image number `row`, uint8 [height, width, 3], RGB.
 
         Raises:
-            UserError: it cannot be read any more.
+            UserError: If the image cannot be read.
         """
-        kept = self._kept.get(row)
-        large = self._decoded(row) if kept is None else Image.fromarray(kept)
-        return distortions.distort(large, self._height, self._width, self._options, draw)
-
-    def _decoded(self, row: int) -> Image.Image:
-        large = _read(
-            self._images[row].path,
-            lambda data: distortions.roomy(data, self._height, self._width, self._options),
+        decoded = self._decoded.get(row)
+        image = self._decode(row) if decoded is None else Image.fromarray(decoded)
+        return distortions.distort(
+            image, distortion, self._options, height=self._height, width=self._width
         )
-        size = 3 * large.width * large.height
+
+    def _decode(self, row: int) -> Image.Image:
+        image = _read(
+            self._images[row].path,
+            lambda data: distortions.decode_for_cropping(
+                data, self._options, height=self._height, width=self._width
+            ),
+        )
+        size = 3 * image.width * image.height
         with self._lock:
             if size <= self._bytes_left:
                 self._bytes_left -= size
-                # Pillow's own images take four bytes a pixel.
-                self._kept[row] = np.asarray(large)
-        return large
+                # A Pillow image takes four bytes per pixel, an array three.
+                self._decoded[row] = np.asarray(image)
+        return image
 
 
-def undistorted(image: ImageFile, height: int, width: int) -> np.ndarray:
-    """Returns the image as the network sees it, uint8 [height, width, 3], RGB.
+def decode_undistorted(image: ImageFile, height: int, width: int) -> np.ndarray:
+    """Returns the image as every backbone receives it, uint8 [height, width, 3], RGB.
 
     Raises:
-        UserError: it cannot be read any more.
+        UserError: If the image cannot be read.
     """
     return _read(image.path, lambda data: pixels.decode(data, height, width))
 
@@ -91,6 +96,6 @@ def _read(path: Path, decode: Callable[[bytes], _Result]) -> _Result:
     try:
         return decode(path.read_bytes())
     except OSError as error:
-        raise UserError(f"{path} cannot be read any more: {error.strerror}") from error
+        raise UserError(f"{path} can no longer be read: {error.strerror}") from error
     except pixels.UnreadableImageError as error:
-        raise UserError(f"{path} cannot be read any more: {error}") from error
+        raise UserError(f"{path} can no longer be read: {error}") from error

@@ -1,94 +1,135 @@
-"""All numbers of a run as JSON."""
+"""Writes all metrics of a run as JSON."""
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from retrain.backbones.engines import INT8
 from retrain.config import TrainingConfig
 from retrain.data.splits import TEST, TRAINING, VALIDATION
-from retrain.export.formats import Written
-from retrain.export.parity import Checked
-from retrain.system.files import write_file
+from retrain.export.formats import WrittenFile
+from retrain.export.parity import ParityCheck
 from retrain.system.phase_timer import PhaseTimer
-from retrain.training.results import FineTuned, Trained
+from retrain.system.staging import Staging
+from retrain.training.results import FineTuningResult, HeadResult, Results
 
 
-def write_metrics(
+def stage_metrics(
+    staging: Staging,
     config: TrainingConfig,
-    trained: Mapping[str, Trained],
-    fine_tuned: FineTuned | None,
-    checked: Sequence[Checked],
+    results: Results,
+    fine_tuning: FineTuningResult | None,
+    *,
+    parity_checks: Sequence[ParityCheck],
     timer: PhaseTimer,
-) -> list[Written]:
-    """Writes all numbers of the run, if the config asks for them.
+) -> list[WrittenFile]:
+    """Writes the JSON file to its temporary place, if the config asks for one.
 
     Args:
-        config: of the run.
-        trained: by the name of the engine that the features are of; the graph's head last.
-        fine_tuned: what came out where the network learned, too.
-        checked: what was found out of each classifier that was written.
-        timer: of the run.
+        staging: Puts the file in place when the run succeeds.
+        config: Configuration of the run.
+        results: The trained heads.
+        fine_tuning: How fine-tuning went, if there was any.
+        parity_checks: Parity checks of the exported files.
+        timer: Timer of the run's phases.
     """
     path = config.output.metrics_json
     if path is None:
         return []
-    write_file(path, metrics(config, trained, fine_tuned, checked, timer))
-    return [Written(path, "the numbers of this run")]
+    metrics = collect_metrics(
+        config, results, fine_tuning, parity_checks=parity_checks, timer=timer
+    )
+    staging.file(path).write_text(json.dumps(metrics, indent=2) + "\n", "utf-8")
+    return [WrittenFile(path, "the metrics of this run")]
 
 
-def metrics(
+def collect_metrics(
     config: TrainingConfig,
-    trained: Mapping[str, Trained],
-    fine_tuned: FineTuned | None,
-    checked: Sequence[Checked],
+    results: Results,
+    fine_tuning: FineTuningResult | None,
+    *,
+    parity_checks: Sequence[ParityCheck],
     timer: PhaseTimer,
-) -> str:
-    """Returns all numbers of a run as JSON.
+) -> dict[str, object]:
+    """Returns all metrics of a run as values for `json.dumps`.
+
+    Some values stand under two keys: the second one is the key of version 1.0.
 
     Args:
-        config: of the run.
-        trained: by the name of the engine that the features are of; the graph's head last.
-        fine_tuned: what came out where the network learned, too.
-        checked: what was found out of each classifier that was written.
-        timer: of the run.
+        config: Configuration of the run.
+        results: The trained heads.
+        fine_tuning: How fine-tuning went, if there was any.
+        parity_checks: Parity checks of the exported files.
+        timer: Timer of the run's phases.
     """
-    *_, best = trained.values()
-    features, dataset = best.features, best.features.dataset
-    content = {
+    features = results.primary.features
+    dataset = features.dataset
+    images = {
+        **{split: len(dataset.split(split)) for split in (TRAINING, VALIDATION, TEST)},
+        "bottlenecks_computed": sum(result.features.computed_count for result in results.all()),
+        "unreadable": {
+            str(path): reason
+            for result in results.all()
+            for path, reason in result.features.unreadable.items()
+        },
+    }
+    return {
         "format_version": 1,
         "labels": dataset.labels,
         "folders": dataset.folders,
         "architecture": config.backbone.name,
-        "pictures": {
-            **{part: len(dataset.split(part)) for part in (TRAINING, VALIDATION, TEST)},
-            "bottlenecks_computed": sum(t.features.computed for t in trained.values()),
-            "unreadable": {
-                str(path): why
-                for it in trained.values()
-                for path, why in it.features.unreadable.items()
-            },
-        },
-        "training": config.used(),
+        "images": images,
+        "pictures": images,
+        "training": config.provenance(),
         "engine": features.engine,
-        **_evaluations(best),
-        **{f"in_{INT8}": _evaluations(t) for name, t in trained.items() if name == INT8},
-        **({"fine_tuning": _fine_tuning(fine_tuned, dataset.labels)} if fine_tuned else {}),
-        "exports": [dataclasses.asdict(file) for file in checked],
-        "seconds": {phase: round(spent, 3) for phase, spent in timer.seconds.items()},
+        **_evaluations_as_json(results.primary),
+        **({f"in_{INT8}": _evaluations_as_json(results.int8)} if results.int8 else {}),
+        **(
+            {"fine_tuning": _fine_tuning_as_json(fine_tuning, dataset.labels)}
+            if fine_tuning
+            else {}
+        ),
+        "exports": [_parity_check_as_json(check) for check in parity_checks],
+        "seconds": _seconds_as_json(timer),
     }
-    return json.dumps(content, indent=2) + "\n"
 
 
-def _fine_tuning(fine_tuned: FineTuned, labels: Sequence[str]) -> dict[str, object]:
+def _fine_tuning_as_json(result: FineTuningResult, labels: Sequence[str]) -> dict[str, object]:
+    history, tuned, baseline = (
+        result.history.as_json(),
+        result.tuned.as_json(labels),
+        result.baseline.as_json(labels),
+    )
     return {
-        **fine_tuned._asdict(),
-        "course": dataclasses.asdict(fine_tuned.history),
-        "with_it": fine_tuned.with_it.as_json(labels),
-        "without": fine_tuned.without.as_json(labels),
+        "kept": result.kept,
+        "history": history,
+        "tuned": tuned,
+        "baseline": baseline,
+        "gain": result.gain,
+        "standard_error": result.standard_error,
+        "test_tuned": result.test_tuned,
+        "test_baseline": result.test_baseline,
+        "course": history,
+        "with_it": tuned,
+        "without": baseline,
+        "test_with": result.test_tuned,
+        "test_without": result.test_baseline,
     }
 
 
-def _evaluations(trained: Trained) -> dict[str, object]:
-    labels = trained.features.dataset.labels
-    return {part: evaluation.as_json(labels) for part, evaluation in trained.evaluations.items()}
+def _evaluations_as_json(result: HeadResult) -> dict[str, object]:
+    labels = result.features.dataset.labels
+    return {split: evaluation.as_json(labels) for split, evaluation in result.evaluations.items()}
+
+
+def _parity_check_as_json(check: ParityCheck) -> dict[str, object]:
+    fields = dataclasses.asdict(check)
+    for name in ("from_pixels", "from_files"):
+        if fields[name] is not None:
+            fields[name]["pictures"] = fields[name]["images"]
+    return fields
+
+
+def _seconds_as_json(timer: PhaseTimer) -> dict[str, float]:
+    seconds = {phase: round(spent, 3) for phase, spent in timer.seconds.items()}
+    return seconds | ({"drawings": seconds["plots"]} if "plots" in seconds else {})

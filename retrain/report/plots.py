@@ -1,7 +1,6 @@
-"""Plots of a training: how its numbers went, the images that it learned from, its mistakes.
+"""Draws metrics, confusion matrices and grids of images to PNG or JPEG files in memory.
 
-They are files in memory, PNG if nothing else is said, and can be wrapped for TensorBoard. Nothing
-here needs a screen.
+Nothing here needs a screen.
 """
 
 import importlib.util
@@ -17,210 +16,211 @@ from PIL import Image, ImageDraw, ImageFont
 from retrain.system.text import one_line
 
 _DOTS_PER_INCH = 100
-# Fewer points are marked one by one.
-_MARKED_BELOW = 30
-# Of more points, means of so many neighbours each are drawn, with the points faintly behind them.
-_MOST_POINTS = 60
+# Curves with fewer points have markers.
+_MAX_POINTS_WITH_MARKERS = 30
+# A curve with more points is drawn as means of neighbouring points, over the points themselves.
+_MAX_POINTS = 60
 
-# Of an image in a grid, in pixels; it is enlarged or shrunk by a whole number to come near.
+# Sizes in an image grid, in pixels. Images are scaled by an integer to about this side length.
 _SIDE = 112
 _GAP = 8
-_LETTERS, _LINE = 12, 18
+_FONT_SIZE, _LINE_HEIGHT = 12, 18
 COLUMNS = 8
 
-# In inches, of a confusion matrix.
-_CELL, _LARGEST = 0.45, 14.0
-_LONGEST_LABEL = 16
-# More classes are shown without the numbers, and still more without labels.
-_MOST_WITH_NUMBERS, _MOST_WITH_LABELS = 30, 120
+# Sizes of a confusion matrix, in inches.
+_CELL, _MAX_SIDE = 0.45, 14.0
+_MAX_LABEL_LENGTH = 16
+# A matrix of more classes has no numbers, or not even labels.
+_MAX_CLASSES_WITH_NUMBERS, _MAX_CLASSES_WITH_LABELS = 30, 120
 
 
 def curves(
     panels: Mapping[str, Mapping[str, Sequence[float]]],
     steps: Sequence[float],
+    *,
     x_label: str = "epoch",
-    marked: float | None = None,
+    selected: float | None = None,
     logarithmic: bool = False,
 ) -> bytes:
-    """Returns a PNG file with one diagram beside the other, a curve in it for each series.
+    """Returns a PNG file with line plots side by side.
 
     Args:
-        panels: by what is measured, such as "accuracy", the series by their names, such as "train"
-            and "validation"; each has a number for each of the steps, or NaN.
-        steps: where on the x axis the numbers are.
-        x_label: of the x axis.
-        marked: the step that was chosen, to point out.
-        logarithmic: whether equal distances on the x axis are equal factors.
+        panels: The series of each plot, by the title of the plot, such as "accuracy", and the name
+            of the series, such as "train" or "validation". Each series has a value, or NaN, for
+            each of the steps.
+        steps: x values of all series.
+        x_label: Label of the x axis.
+        selected: Step to mark as selected.
+        logarithmic: Whether the x axis is logarithmic.
     """
-    figure = _figure(5.2 * len(panels), 3.8)
+    figure = _new_figure(5.2 * len(panels), 3.8)
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, (title, series) in zip(axes, panels.items(), strict=True):
         for name, values in series.items():
             _draw_series(axis, np.asarray(steps), np.asarray(values, float), name)
-        if marked is not None:
-            axis.axvline(marked, color="grey", linestyle=":", label=f"chosen: {marked:g}")
+        if selected is not None:
+            axis.axvline(selected, color="grey", linestyle=":", label=f"selected: {selected:g}")
         axis.set_title(title)
         axis.set_xlabel(x_label)
         if logarithmic:
             axis.set_xscale("log")
         else:
             if len(steps) == 1:
-                # Or the axis would show small parts of a step.
+                # Otherwise the axis would show fractions of a step.
                 axis.set_xlim(steps[0] - 1, steps[0] + 1)
             axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
         axis.legend()
-    return _png(figure)
+    return _to_png(figure)
 
 
 def _draw_series(axis: Any, steps: np.ndarray, values: np.ndarray, name: str) -> None:
-    together = math.ceil(len(steps) / _MOST_POINTS)
-    if together < 2:
-        marker = "." if len(steps) < _MARKED_BELOW else ""
-        # A point without a line to it must be seen, too.
+    window = math.ceil(len(steps) / _MAX_POINTS)
+    if window < 2:
+        marker = "." if len(steps) < _MAX_POINTS_WITH_MARKERS else ""
+        # A single point has no line, so it needs a visible marker.
         axis.plot(steps, values, marker="o" if len(steps) == 1 else marker, label=name)
         return
     (faint,) = axis.plot(steps, values, alpha=0.25, linewidth=0.8)
-    whole = len(steps) // together * together
-    means = (values[:whole].reshape(-1, together).mean(axis=1) for values in (steps, values))
-    axis.plot(*means, color=faint.get_color(), label=f"{name}, means of {together}")
+    end = len(steps) // window * window
+    means = (values[:end].reshape(-1, window).mean(axis=1) for values in (steps, values))
+    axis.plot(*means, color=faint.get_color(), label=f"{name}, means of {window}")
 
 
-def some_of_each(class_ids: np.ndarray, count: int) -> np.ndarray:
-    """Returns the numbers of `count` examples to show, int [M]; of all where there are fewer.
+def sample_per_class(class_ids: np.ndarray, count: int) -> np.ndarray:
+    """Returns the indices of `count` examples, or of all if there are fewer, int [M].
 
-    They are about as many of each class, and ordered by it.
+    Each class has about the same number of examples, and the examples are sorted by class.
 
     Args:
-        class_ids: of all examples, int [N].
-        count: how many to show.
+        class_ids: Classes of all examples, int [N].
+        count: Number of examples to return.
     """
     by_class = np.argsort(class_ids, kind="stable")
     _, counts = np.unique(class_ids, return_counts=True)
-    ranks = np.concatenate([np.arange(of_one) for of_one in counts])
+    ranks = np.concatenate([np.arange(class_count) for class_count in counts])
     return by_class[np.sort(np.argsort(ranks, kind="stable")[:count])]
 
 
-def grid(
+def image_grid(
     images: Sequence[np.ndarray] | np.ndarray,
     labels: Sequence[str],
+    *,
     title: str = "",
     columns: int = COLUMNS,
-    kind: str = "PNG",
+    file_format: str = "PNG",
 ) -> bytes:
-    """Returns a file with images in rows, each below its label, pixel by pixel.
+    """Returns a file with images in rows, each with its label above it.
 
     Args:
         images: uint8 or float [N, height, width, 1 or 3], 0 to 255.
-        labels: of each of the images.
-        title: above all of them.
-        columns: images in a row.
-        kind: of the file; JPEG is a sixth as large, but not exact.
+        labels: Label of each image.
+        title: Title above all images.
+        columns: Number of images in a row.
+        file_format: "PNG", or "JPEG" for a file of about a sixth of the size, with small errors.
     """
-    cells = [_cell(image) for image in images]
-    fonts = [_font(size) for size in (_LETTERS, _LETTERS + 2)]
+    cells = [_scale(image) for image in images]
+    label_font, title_font = (_load_font(size) for size in (_FONT_SIZE, _FONT_SIZE + 2))
     columns = min(columns, len(cells))
-    width, height = cells[0].width + _GAP, cells[0].height + _LINE + _GAP
-    top = _GAP + (_LINE + _GAP if title else 0)
+    cell_width, cell_height = cells[0].width + _GAP, cells[0].height + _LINE_HEIGHT + _GAP
+    top = _GAP + (_LINE_HEIGHT + _GAP if title else 0)
     title = one_line(title)
     size = (
-        max(columns * width + _GAP, round(fonts[1].getlength(title)) + 2 * _GAP),
-        math.ceil(len(cells) / columns) * height + top,
+        max(columns * cell_width + _GAP, round(title_font.getlength(title)) + 2 * _GAP),
+        math.ceil(len(cells) / columns) * cell_height + top,
     )
     sheet = Image.new("RGB", size, "white")
-    drawing = ImageDraw.Draw(sheet)
-    drawing.text((size[0] / 2, _GAP), title, "black", fonts[1], anchor="ma")
+    canvas = ImageDraw.Draw(sheet)
+    canvas.text((size[0] / 2, _GAP), title, "black", title_font, anchor="ma")
     for number, (cell, label) in enumerate(zip(cells, labels, strict=True)):
         row, column = divmod(number, columns)
-        left, upper = _GAP + column * width, top + row * height
-        text = _fitting(label, fonts[0], cell.width)
-        drawing.text((left + cell.width / 2, upper), text, "black", fonts[0], anchor="ma")
-        sheet.paste(cell, (left, upper + _LINE))
+        left, upper = _GAP + column * cell_width, top + row * cell_height
+        text = _shorten_to_width(label, label_font, cell.width)
+        canvas.text((left + cell.width / 2, upper), text, "black", label_font, anchor="ma")
+        sheet.paste(cell, (left, upper + _LINE_HEIGHT))
     buffer = io.BytesIO()
-    sheet.save(buffer, kind, quality=90)
+    sheet.save(buffer, file_format, quality=90)
     return buffer.getvalue()
 
 
-def _cell(pixels: np.ndarray) -> Image.Image:
-
+def _scale(pixels: np.ndarray) -> Image.Image:
     if pixels.dtype != np.uint8:
         pixels = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert("RGB")
     side = max(image.size)
-    if side <= _SIDE:
-        factor = _SIDE // side
-        size = (image.width * factor, image.height * factor)
-        return image.resize(size, Image.Resampling.NEAREST)
-    return image.reduce(round(side / _SIDE))
+    if side > _SIDE:
+        return image.reduce(round(side / _SIDE))
+    factor = _SIDE // side
+    return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    """Returns the letters that matplotlib has, without loading it; Pillow's own are of English."""
-    found = importlib.util.find_spec("matplotlib")
-    assert found and found.origin
-    folder = Path(found.origin).with_name("mpl-data") / "fonts" / "ttf"
+def _load_font(size: int) -> ImageFont.FreeTypeFont:
+    """Returns matplotlib's font, without importing matplotlib. Pillow's font is Latin only."""
+    spec = importlib.util.find_spec("matplotlib")
+    assert spec and spec.origin
+    folder = Path(spec.origin).with_name("mpl-data") / "fonts" / "ttf"
     return ImageFont.truetype(folder / "DejaVuSans.ttf", size)
 
 
-def _fitting(label: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+def _shorten_to_width(label: str, font: ImageFont.FreeTypeFont, width: int) -> str:
     label = one_line(label)
-    shown = label
-    while font.getlength(shown) > width and label:
+    text = label
+    while font.getlength(text) > width and label:
         label = label[:-1]
-        shown = f"{label}…"
-    return shown
+        text = f"{label}…"
+    return text
 
 
-def confusion(counts: np.ndarray, labels: Sequence[str], title: str = "") -> bytes:
+def confusion_matrix(counts: np.ndarray, labels: Sequence[str], *, title: str = "") -> bytes:
     """Returns a PNG file with a confusion matrix.
 
-    Colours are shares of the images of a class, so that small classes show as well as large
-    ones; numbers are images.
+    The numbers are counts of images. The colours are fractions of the images of a class, so that
+    small classes are as visible as large ones.
 
     Args:
-        counts: how many images of class `i` were taken for `j`, int [classes, classes].
-        labels: of the classes.
-        title: above it.
+        counts: Number of images of class `i` with predicted class `j`, int [classes, classes].
+        labels: Labels of the classes.
+        title: Title above the matrix.
     """
     counts = np.asarray(counts)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = min(_CELL * len(labels), _LARGEST)
-    figure = _figure(side + 2.6, side + 1.8)
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = min(_CELL * len(labels), _MAX_SIDE)
+    figure = _new_figure(side + 2.6, side + 1.8)
     axis = figure.subplots()
-    shown = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    bar = figure.colorbar(shown, ax=axis, shrink=min(1, 3 / side), format="{x:.0%}")
-    bar.set_label("of the class's images")
-    axis.set_xlabel("label given")
-    axis.set_ylabel("category")
-    if len(labels) <= _MOST_WITH_LABELS:
+    matrix = axis.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
+    bar = figure.colorbar(matrix, ax=axis, shrink=min(1, 3 / side), format="{x:.0%}")
+    bar.set_label("fraction of the class")
+    axis.set_xlabel("predicted class")
+    axis.set_ylabel("true class")
+    if len(labels) <= _MAX_CLASSES_WITH_LABELS:
         size = min(9.0, 72 * side / len(labels) * 0.8)
-        names = [_short(label) for label in labels]
+        names = [_shorten(label) for label in labels]
         axis.set_xticks(range(len(labels)), names, rotation=90, size=size, parse_math=False)
         axis.set_yticks(range(len(labels)), names, size=size, parse_math=False)
-    if len(labels) <= _MOST_WITH_NUMBERS:
+    if len(labels) <= _MAX_CLASSES_WITH_NUMBERS:
         for row, column in np.argwhere(counts):
-            colour = "white" if shares[row, column] > 0.5 else "black"
+            colour = "white" if fractions[row, column] > 0.5 else "black"
             text = f"{counts[row, column]:,}"
             axis.text(column, row, text, ha="center", va="center", color=colour, size=8)
     if title:
         figure.suptitle(title, fontsize=10, parse_math=False)
-    return _png(figure)
+    return _to_png(figure)
 
 
-def _short(label: str) -> str:
+def _shorten(label: str) -> str:
     label = one_line(label)
-    return label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 1]}…"
+    return label if len(label) <= _MAX_LABEL_LENGTH else f"{label[: _MAX_LABEL_LENGTH - 1]}…"
 
 
-def _figure(width: float, height: float) -> Any:
-    # Without pyplot, which looks for a screen and keeps every figure.
+def _new_figure(width: float, height: float) -> Any:
+    # Without pyplot, which looks for a screen and keeps every figure in memory.
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=_DOTS_PER_INCH, layout="constrained")
 
 
-def _png(figure: Any) -> bytes:
+def _to_png(figure: Any) -> bytes:
     buffer = io.BytesIO()
-    # Without the name and version of the library, which would make other bytes of equal plots.
+    # Without the library's name and version, equal plots are equal files.
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

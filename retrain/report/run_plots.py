@@ -1,9 +1,8 @@
-"""The plots of a run: how the training went, what it learned from, and what it confuses."""
+"""Draws the plots of a run: training curves, training images and the confusion matrix."""
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,186 +14,201 @@ from retrain.data.dataset import ImageFile
 from retrain.data.pixels import UnreadableImageError
 from retrain.data.splits import TRAINING
 from retrain.errors import UserError
-from retrain.export.formats import Written
+from retrain.export.formats import WrittenFile
 from retrain.report import plots
-from retrain.system.files import check_folder_writable, write_file
-from retrain.system.threads import parallel_map, processors
+from retrain.system.files import check_folder_writable
+from retrain.system.processors import processor_count
+from retrain.system.staging import Staging
+from retrain.system.threads import parallel_map
 from retrain.training import summaries
 from retrain.training.evaluation import Evaluation
 from retrain.training.history import TrainingHistory
-from retrain.training.results import FineTuned, Trained
+from retrain.training.results import FineTuningResult, HeadResult, Results
 
-_SHOWN = 24
-# Of one image, where it is varied: itself and some variants.
-_SHOWN_OF_ONE = 4
+_MAX_CELLS = 24
+# Cells of one image in the grid, if training uses distorted variants: the image and some of them.
+_CELLS_PER_IMAGE = 4
 
-_RUN = "drawings"
+# Name of the TensorBoard run that shows the plots.
+_TENSORBOARD_RUN = "drawings"
 
 
-class _Drawing(NamedTuple):
-    """The content of a file, its name, and what it is."""
+class _Plot(NamedTuple):
+    """The content of a plot, and the name of its file without the suffix."""
 
     name: str
     content: bytes
-    what: str
+    description: str
 
 
 def check(config: TrainingConfig) -> None:
-    """Raises UserError where plots could not be written, or would be in the way of others."""
+    """Raises UserError if plots could not be written, or would be mistaken for images."""
     folder = config.output.plots_dir
     if folder is None:
         return
-    others = {
+    folders_of_other_files = {
         "image_dir": config.image_dir,
         "validation_dir": config.split.validation_dir,
         "test_dir": config.split.test_dir,
         "saved_model_dir": config.output.saved_model_dir,
         "coreml_file": config.output.coreml_file,
     }
-    for flag, other in others.items():
+    for flag, other in folders_of_other_files.items():
         if other in (folder, *folder.parents):
             raise UserError(
-                f"--plots_dir={folder} lies in --{flag}={other}, where plots would be taken for "
-                "what they are not; name a folder elsewhere"
+                f"--plots_dir={folder} is inside --{flag}={other}, where plots would be taken for "
+                "other files; choose another folder"
             )
     check_folder_writable(folder, "plots_dir")
 
 
-def write(
+def stage_plots(
+    staging: Staging,
     config: TrainingConfig,
     backbone: Backbone,
-    trained: Mapping[str, Trained],
-    fine_tuned: FineTuned | None = None,
-) -> list[Written]:
-    """Draws a run, as PNG files where the config names a folder for them, and for TensorBoard.
+    results: Results,
+    *,
+    fine_tuning: FineTuningResult | None = None,
+) -> list[WrittenFile]:
+    """Draws a run as PNG files, if the config names a folder for them, and for TensorBoard.
 
-    Without such a folder, TensorBoard gets the training images alone: it draws curves by itself,
-    and what draws them here takes long to load.
+    Without such a folder, TensorBoard gets the training images only: it draws curves itself, and
+    importing matplotlib takes long.
 
     Args:
-        config: of the run.
-        backbone: the network that the images are for.
-        trained: by the name of the engine that the features are of; the graph's head last.
-        fine_tuned: what came out where the network learned, too.
-
-    Returns:
-        The files.
+        staging: Puts the PNG files in place when the run succeeds.
+        config: Configuration of the run.
+        backbone: The backbone, whose input size the images are shown in.
+        results: The trained heads.
+        fine_tuning: How fine-tuning went, if there was any.
 
     Raises:
-        UserError: something cannot be written.
+        UserError: If a file cannot be written.
     """
     folder = config.output.plots_dir
-    *_, best = trained.values()
     written = []
-    for engine, it in trained.items():
-        drawings: list[_Drawing] = []
-        if it is best and (folder or it.summaries):
-            # TensorBoard's library takes a tenth of a second to write a PNG file of photos.
-            kind = "PNG" if folder else "JPEG"
-            drawings += _images(_variations(config), backbone, it, kind)
-        if folder and it is best and fine_tuned:
-            drawings.append(_fine_tuning(fine_tuned))
+    for result in results.all():
+        is_primary = result is results.primary
+        run_plots: list[_Plot] = []
+        if is_primary and (folder or result.summaries):
+            # Encoding photos as PNG takes a tenth of a second, which TensorBoard need not cost.
+            file_format = "PNG" if folder else "JPEG"
+            run_plots += _plot_images(config, backbone, result, file_format)
+        if folder and is_primary and fine_tuning:
+            run_plots.append(_plot_fine_tuning(fine_tuning))
         if folder:
-            drawings += _numbers(config, it)
-        if it.summaries and drawings:
-            summaries.add_drawings(
-                it.summaries / _RUN, {drawing.name: drawing.content for drawing in drawings}
+            run_plots += _plot_metrics(config, result)
+        if result.summaries and run_plots:
+            summaries.add_plots(
+                result.summaries / _TENSORBOARD_RUN,
+                {plot.name: plot.content for plot in run_plots},
             )
         if folder:
-            written += _files(folder, "" if it is best else f"_{engine}", drawings)
+            suffix = "" if is_primary else f"_{result.features.engine}"
+            for plot in run_plots:
+                path = folder / f"{plot.name}{suffix}.png"
+                staging.file(path).write_bytes(plot.content)
+                written.append(WrittenFile(path, plot.description))
     return written
 
 
-def _files(folder: Path, end: str, drawings: Sequence[_Drawing]) -> list[Written]:
-    written = [Written(folder / f"{name}{end}.png", what) for name, _, what in drawings]
-    for file, drawing in zip(written, drawings, strict=True):
-        write_file(file.path, drawing.content)
-    return written
+def _plot_metrics(config: TrainingConfig, result: HeadResult) -> list[_Plot]:
+    run_plots = []
+    if result.history:
+        uncalibrated = ", before calibration" if config.head.calibrate else ""
+        png = _plot_history(result.history, f"cross entropy{uncalibrated}")
+        run_plots.append(_Plot("curves", png, "training curves"))
+    if result.test.count:
+        png = _plot_confusion(result.test, result.features.dataset.labels)
+        run_plots.append(_Plot("confusion", png, "confusion matrix of the final test"))
+    return run_plots
 
 
-def _numbers(config: TrainingConfig, trained: Trained) -> list[_Drawing]:
-    drawings = []
-    if trained.history:
-        before = ", before calibration" if config.head.calibrate else ""
-        png = _curves(trained.history, f"cross entropy{before}")
-        drawings.append(_Drawing("curves", png, "how the training went"))
-    if trained.test.count:
-        png = _confusion(trained.test, trained.features.dataset.labels)
-        drawings.append(_Drawing("confusion", png, "what is taken for what in the final test"))
-    return drawings
+def _plot_fine_tuning(result: FineTuningResult) -> _Plot:
+    png = _plot_history(result.history, "cross entropy", unit="epoch")
+    discarded = "" if result.kept else ", which was discarded"
+    return _Plot("fine_tuning", png, f"training curves of fine-tuning{discarded}")
 
 
-def _fine_tuning(fine_tuned: FineTuned) -> _Drawing:
-    what = "how the network itself learned" + ("" if fine_tuned.kept else ", which was left out")
-    return _Drawing("fine_tuning", _curves(fine_tuned.history, "cross entropy", "epoch"), what)
-
-
-def _curves(history: TrainingHistory, cross_entropy: str, unit: str = "step") -> bytes:
-    by_strength = history.chosen is not None
-    names = ("learned from" if by_strength else "train", history.name)
-    series = {
-        name: measures
-        for name, measures in zip(names, (history.learned, history.others), strict=True)
-        if measures
-    }
+def _plot_history(history: TrainingHistory, loss_name: str, *, unit: str = "step") -> bytes:
+    by_strength = history.selected is not None
+    series = {"train": history.train}
+    if history.validation:
+        series[history.validation_name] = history.validation
     panels = {
-        "accuracy": {name: measures.accuracy for name, measures in series.items()},
-        cross_entropy: {name: measures.cross_entropy for name, measures in series.items()},
+        "accuracy": {name: metrics.accuracy for name, metrics in series.items()},
+        loss_name: {name: metrics.cross_entropy for name, metrics in series.items()},
     }
-    label = "strength C; to the left, simpler heads" if by_strength else unit
-    return plots.curves(panels, history.at, label, history.chosen, logarithmic=by_strength)
+    return plots.curves(
+        panels,
+        history.at,
+        x_label="inverse regularisation strength C" if by_strength else unit,
+        selected=history.selected,
+        logarithmic=by_strength,
+    )
 
 
-def _confusion(test: Evaluation, labels: Sequence[str]) -> bytes:
+def _plot_confusion(test: Evaluation, labels: Sequence[str]) -> bytes:
     assert test.accuracy is not None
-    title = f"Final test: {100 * test.accuracy:.1f}% of {test.count} images right"
-    return plots.confusion(np.array(test.confusion), labels, title)
+    title = f"Test accuracy: {100 * test.accuracy:.1f}% of {test.count} images"
+    return plots.confusion_matrix(np.array(test.confusion), labels, title=title)
 
 
-def _variations(config: TrainingConfig) -> DistortionOptions:
-    """Returns how the images were varied; where the network learned, anew in every epoch."""
+def _shown_distortions(config: TrainingConfig) -> DistortionOptions:
+    """Returns the distortions of the training images; fine-tuning makes new ones each epoch."""
     if not config.fine_tuning.epochs:
         return config.distortions
     return dataclasses.replace(config.fine_tuning_distortions, per_image=0)
 
 
-def _images(
-    options: DistortionOptions, backbone: Backbone, trained: Trained, kind: str
-) -> Iterator[_Drawing]:
-    """Yields one drawing, or none where no image can be read any more."""
-    part = trained.features.part(TRAINING)
-    size = (backbone.height, backbone.width)
-    numbers = [1] if options.fresh else list(range(min(options.cached + 1, _SHOWN_OF_ONE)))
-    rows = plots.some_of_each(part.class_ids, _SHOWN // len(numbers))
+def _plot_images(
+    config: TrainingConfig, backbone: Backbone, result: HeadResult, file_format: str
+) -> Iterator[_Plot]:
+    """Yields the grid of training images, or nothing if no image can be read any more."""
+    options = _shown_distortions(config)
+    training = result.features.split(TRAINING)
+    height, width = backbone.height, backbone.width
+    numbers = [1] if options.fresh else list(range(min(options.cached + 1, _CELLS_PER_IMAGE)))
+    rows = plots.sample_per_class(training.class_ids, _MAX_CELLS // len(numbers))
 
-    def seen(image: ImageFile) -> list[np.ndarray]:
+    def decode(image: ImageFile) -> list[np.ndarray]:
         try:
             data = image.path.read_bytes()
             digest = hashlib.sha256(data).digest()
-            return list(distortions.variants(data, digest, numbers, *size, options))
+            return list(
+                distortions.decode_variants(
+                    data, numbers, options, digest=digest, height=height, width=width
+                )
+            )
         except (OSError, UnreadableImageError):
             return []
 
-    images = [part.images[row] for row in rows]
-    found = list(parallel_map(seen, images, processors()))
+    images = [training.images[row] for row in rows]
+    variants = list(parallel_map(decode, images, processor_count()))
     labels = [
-        trained.features.dataset.labels[image.class_id]
-        for image, variants in zip(images, found, strict=True)
-        for _ in variants
+        result.features.dataset.labels[image.class_id]
+        for image, cells in zip(images, variants, strict=True)
+        for _ in cells
     ]
     if not labels:
         return
     title = (
-        f"{len(labels) // len(numbers)} of the {len(part.images)} training images, "
-        f"{size[0]} x {size[1]}{_variation(options, len(numbers))}"
+        f"{len(labels) // len(numbers)} of the {len(training.images)} training images, "
+        f"{height} x {width}{_describe_variants(options, len(numbers))}"
     )
-    columns = plots.COLUMNS // len(numbers) * len(numbers)
-    cells = [variant for variants in found for variant in variants]
-    content = plots.grid(cells, labels, title, columns, kind)
-    yield _Drawing("pictures", content, "training images as the network sees them")
+    content = plots.image_grid(
+        [cell for cells in variants for cell in cells],
+        labels,
+        title=title,
+        columns=plots.COLUMNS // len(numbers) * len(numbers),
+        file_format=file_format,
+    )
+    yield _Plot("pictures", content, "training images as the network sees them")
 
 
-def _variation(options: DistortionOptions, shown: int) -> str:
+def _describe_variants(options: DistortionOptions, cells_per_image: int) -> str:
     if options.fresh:
-        return ", distorted as in a step"
-    return f", each with {shown - 1} of its {options.cached} variants" if options.cached else ""
+        return ", distorted as in one training step"
+    if options.cached:
+        return f", each with {cells_per_image - 1} of its {options.cached} variants"
+    return ""

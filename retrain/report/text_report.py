@@ -1,77 +1,81 @@
-"""The numbers of a run as text for people and scripts, and as JSON."""
+"""Prints the results of a run as text, for people and for scripts."""
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from retrain.backbones.engines import INT8
 from retrain.config import TrainingConfig
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION
-from retrain.export.formats import Written
+from retrain.export.formats import WrittenFile
 from retrain.system.text import one_line
 from retrain.training.evaluation import Evaluation
-from retrain.training.results import FineTuned, Trained
+from retrain.training.results import FineTuningResult, Results
 
-_CONFUSIONS_SHOWN = 3
+_MAX_CONFUSIONS = 3
 
-# Times as many images in one class as in another, from which on the accuracy says little of
-# the small ones.
-_IMBALANCE = 2
+# If the largest class has more than this multiple of the images of the smallest one, the accuracy
+# says little about the small classes, and the balanced accuracy is printed as well.
+_IMBALANCE_RATIO = 2
 
 
 def dataset_line(dataset: Dataset) -> str:
-    """Returns how many images and classes there are."""
-    parts = ", ".join(f"{len(dataset.split(p))} for {p}" for p in (TRAINING, VALIDATION, TEST))
-    return f"{len(dataset.images)} images in {len(dataset.labels)} classes: {parts}."
+    """Returns a line with the numbers of images and classes."""
+    splits = ", ".join(
+        f"{len(dataset.split(split))} for {split}" for split in (TRAINING, VALIDATION, TEST)
+    )
+    return f"{len(dataset.images)} images in {len(dataset.labels)} classes: {splits}."
 
 
 def accuracy_line(evaluation: Evaluation) -> str:
-    """Returns the line that scripts have looked for since 2015."""
+    """Returns the line with the test accuracy, which scripts have read since 2015."""
     if evaluation.accuracy is None:
         return "Final test accuracy is unknown: no images were held out for testing (N=0)"
     return f"Final test accuracy = {100 * evaluation.accuracy:.1f}% (N={evaluation.count})"
 
 
-def explanation(evaluation: Evaluation, dataset: Dataset) -> list[str]:
-    """Returns lines that say what the accuracy is worth, and which classes are confused."""
+def explain_accuracy(evaluation: Evaluation, dataset: Dataset) -> list[str]:
+    """Returns lines about the confidence interval, the baseline and the confused classes."""
     if evaluation.accuracy is None or evaluation.interval is None or evaluation.baseline is None:
         return []
     low, high = (100 * bound for bound in evaluation.interval)
     lines = [
-        f"With {evaluation.count} test images the true accuracy is likely between {low:.1f}% and "
-        f"{high:.1f}%; always the commonest class would reach {100 * evaluation.baseline:.1f}%."
+        f"With {evaluation.count} test images, the true accuracy is likely between {low:.1f}% and "
+        f"{high:.1f}%. Majority-class baseline: {100 * evaluation.baseline:.1f}%."
     ]
     if evaluation.accuracy < evaluation.baseline:
-        lines.append("That is worse than guessing: the images, or their labels, teach nothing.")
+        lines.append(
+            "The accuracy is below the baseline: check that the images and their labels match."
+        )
     counts = Counter(image.class_id for image in dataset.images).values()
-    if max(counts) > _IMBALANCE * min(counts) and evaluation.balanced_accuracy is not None:
+    imbalanced = max(counts) > _IMBALANCE_RATIO * min(counts)
+    if imbalanced and evaluation.balanced_accuracy is not None:
         lines.append(
             f"Balanced accuracy = {100 * evaluation.balanced_accuracy:.1f}%: the mean over "
             f"classes, which have {min(counts)} to {max(counts)} images."
         )
-    confused = [
-        f"{count} x {one_line(dataset.labels[truth])} taken for {one_line(dataset.labels[guess])}"
-        for count, truth, guess in _largest_confusions(evaluation)
+    confusions = [
+        f"{count} x {one_line(dataset.labels[truth])} as {one_line(dataset.labels[predicted])}"
+        for count, truth, predicted in _largest_confusions(evaluation)
     ]
-    return lines + ([f"Most confused: {', '.join(confused)}."] if confused else [])
+    return lines + ([f"Most confused: {', '.join(confusions)}."] if confusions else [])
 
 
 def _largest_confusions(evaluation: Evaluation) -> list[tuple[int, int, int]]:
     cells = [
-        (int(count), truth, guess)
+        (int(count), truth, predicted)
         for truth, row in enumerate(evaluation.confusion)
-        for guess, count in enumerate(row)
-        if truth != guess and count
+        for predicted, count in enumerate(row)
+        if truth != predicted and count
     ]
-    return sorted(cells, key=lambda cell: (-cell[0], *cell[1:]))[:_CONFUSIONS_SHOWN]
+    return sorted(cells, key=lambda cell: (-cell[0], *cell[1:]))[:_MAX_CONFUSIONS]
 
 
 def misclassified_lines(
     evaluation: Evaluation, images: Sequence[ImageFile], labels: Sequence[str]
 ) -> list[str]:
-    """Returns the original's list of test images with a wrong label, with the score added."""
+    """Returns the misclassified test images in the format of TensorFlow's script, with scores."""
     lines = ["=== MISCLASSIFIED TEST IMAGES ==="]
     for mistake in evaluation.misclassified:
         path = one_line(images[mistake.index].path)
@@ -79,46 +83,48 @@ def misclassified_lines(
     return lines if evaluation.misclassified else [*lines, "none"]
 
 
-def written_lines(written: Sequence[Written], graph: Path, example: Path) -> list[str]:
-    """Returns which files there are now, and the command that labels an image with them."""
-    width = max(len(str(file.path)) for file in written)
-    lines = ["Wrote:"] + [f"  {file.path!s:{width}}  {file.what}" for file in written]
-    lines += ["Label an image with it:"]
-    return [*lines, f"  bazel run //label_image -- --graph={graph} {_quoted(example)}"]
+def written_lines(files: Sequence[WrittenFile], graph: Path, example: Path) -> list[str]:
+    """Returns the list of written files, and the command that labels an image."""
+    width = max(len(str(file.path)) for file in files)
+    return [
+        "Wrote:",
+        *(f"  {file.path!s:{width}}  {file.description}" for file in files),
+        "To label an image:",
+        f"  bazel run //label_image -- --graph={graph} {_quote(example)}",
+    ]
 
 
-def _quoted(path: Path) -> str:
+def _quote(path: Path) -> str:
     return shlex.quote(one_line(path))
 
 
 def print_results(
     config: TrainingConfig,
-    trained: Mapping[str, Trained],
-    fine_tuned: FineTuned | None,
-    written: Sequence[Written],
-    table: Sequence[str],
+    results: Results,
+    fine_tuning: FineTuningResult | None,
+    *,
+    files: Sequence[WrittenFile],
+    parity_table: Sequence[str],
 ) -> None:
-    """Prints to standard output how good the classifier is, and what can be done with it.
+    """Prints the accuracy, the parity checks and the written files to standard output.
 
     Args:
-        config: of the run.
-        trained: by the name of the engine that the features are of; the graph's head last.
-        fine_tuned: what came out where the network learned, too.
-        written: files.
-        table: how they answer.
+        config: Configuration of the run.
+        results: The trained heads.
+        fine_tuning: How fine-tuning went, if there was any.
+        files: All files that the run wrote.
+        parity_table: Lines of the table of parity checks.
     """
-    *_, best = trained.values()
-    int8 = trained.get(INT8)
-    labels = best.features.dataset.labels
-    images = best.tested.images
+    primary, dataset = results.primary, results.primary.features.dataset
+    test_images = primary.test_features.images
     lines = []
     if config.print_misclassified_test_images:
-        lines += misclassified_lines(best.test, images, labels)
-    lines += [accuracy_line(best.test), *explanation(best.test, best.features.dataset)]
-    if fine_tuned and fine_tuned.kept and fine_tuned.test_without is not None:
-        lines.append(f"Without fine-tuning: {100 * fine_tuned.test_without:.1f}%.")
-    if int8 and int8.test.accuracy is not None:
-        lines.append(f"In int8, with a last layer of its own: {100 * int8.test.accuracy:.1f}%.")
-    example = (images or best.features.dataset.images)[0].path
-    lines += table
-    print("\n".join(lines + written_lines(written, config.output.output_graph, example)))
+        lines += misclassified_lines(primary.test, test_images, dataset.labels)
+    lines += [accuracy_line(primary.test), *explain_accuracy(primary.test, dataset)]
+    if fine_tuning and fine_tuning.kept and fine_tuning.test_baseline is not None:
+        lines.append(f"Without fine-tuning: {100 * fine_tuning.test_baseline:.1f}%.")
+    if results.int8 and results.int8.test.accuracy is not None:
+        lines.append(f"In int8, with a head of its own: {100 * results.int8.test.accuracy:.1f}%.")
+    example = (test_images or dataset.images)[0].path
+    lines += [*parity_table, *written_lines(files, config.output.output_graph, example)]
+    print("\n".join(lines))

@@ -1,52 +1,53 @@
-"""Scores that mean what they say: of the images with a score of 0.9, nine in ten are right.
+"""Temperature scaling: makes scores match the fraction of right answers.
 
-Guo et al., On Calibration of Modern Neural Networks, 2017, https://arxiv.org/abs/1706.04599:
-logits are divided by one number, the temperature, that makes the held-out images likeliest. No
-answer changes, only how sure it is.
+All logits are divided by one number, the temperature, that maximises the likelihood of held-out
+images. The predicted labels stay the same; only the scores change.
+
+Guo et al., On Calibration of Modern Neural Networks, 2017, https://arxiv.org/abs/1706.04599
 """
 
 import numpy as np
 
 from retrain.runtimes.head import Head
 
-# In either direction; beyond these something else is wrong.
-_MOST = 20.0
+# A temperature beyond this, or below its inverse, points to a problem that scaling cannot solve.
+_MAX_TEMPERATURE = 20.0
 
 
-def calibrated(head: Head, unseen: np.ndarray, truth: np.ndarray) -> Head:
-    """Returns `head` with the temperature in its weights; unchanged where there are no images.
+def calibrate(head: Head, held_out_logits: np.ndarray, class_ids: np.ndarray) -> Head:
+    """Returns `head` with its weights and bias divided by the fitted temperature.
 
     Args:
-        head: that was trained.
-        unseen: logits, float32 [N, classes], of images that whatever gave them has not learned
-            from; may be empty.
-        truth: their classes, int [N].
+        head: The trained head. It is returned unchanged if there are no held-out images.
+        held_out_logits: Logits of images that the model was not trained on, float32 [N, classes].
+            N may be 0.
+        class_ids: True classes of these images, int [N].
     """
-    if not len(truth):
+    if not len(class_ids):
         return head
-    divisor = temperature(unseen, truth)
-    return Head(head.weights / np.float32(divisor), head.bias / np.float32(divisor))
+    temperature = np.float32(fit_temperature(held_out_logits, class_ids))
+    return Head(head.weights / temperature, head.bias / temperature)
 
 
-def temperature(logits: np.ndarray, class_ids: np.ndarray) -> float:
-    """Returns what to divide logits by.
+def fit_temperature(logits: np.ndarray, class_ids: np.ndarray) -> float:
+    """Returns the temperature that maximises the likelihood of the true classes.
 
     Args:
-        logits: float32 [N, classes], N at least 1.
-        class_ids: int [N], the truth.
+        logits: Logits of held-out images, float32 [N, classes]. N must be at least 1.
+        class_ids: True classes, int [N].
     """
     from scipy.optimize import minimize_scalar
 
-    below_best = logits - logits.max(axis=1, keepdims=True).astype(np.float64)
+    shifted = logits - logits.max(axis=1, keepdims=True).astype(np.float64)
 
     def loss(log_temperature: float) -> float:
-        # From logits, because the logarithm of a score that was rounded to 0 is infinite.
-        divided = below_best / np.exp(log_temperature)
-        of_truth = divided[np.arange(len(class_ids)), class_ids]
-        unlikely = (np.log(np.exp(divided).sum(axis=1)) - of_truth).sum()
-        # Where every image is right, ever higher scores would look ever better: that a
-        # temperature is far from 1 must be shown by more than a few images.
-        return float(unlikely) + log_temperature**2 / 2
+        # From logits: the logarithm of a score that was rounded to 0 would be infinite.
+        scaled = shifted / np.exp(log_temperature)
+        true_logits = scaled[np.arange(len(class_ids)), class_ids]
+        negative_log_likelihood = (np.log(np.exp(scaled).sum(axis=1)) - true_logits).sum()
+        # A weak prior at temperature 1. Without it, a few images that all get the right label
+        # would drive the temperature to 0.
+        return float(negative_log_likelihood) + log_temperature**2 / 2
 
-    bound = np.log(_MOST)
+    bound = np.log(_MAX_TEMPERATURE)
     return float(np.exp(minimize_scalar(loss, bounds=(-bound, bound), method="bounded").x))

@@ -1,4 +1,4 @@
-"""How much each class counts in the training, whatever number of images it has."""
+"""Parses --class_weights: how much each class counts in training."""
 
 from collections.abc import Sequence
 
@@ -9,64 +9,68 @@ from retrain.errors import UserError
 BALANCED = "balanced"
 BY_PICTURES = "by_pictures"
 
-_HELP = f"give {BALANCED}, {BY_PICTURES}, or some like label=2,another=0.5"
+_VALID = f"use {BALANCED}, {BY_PICTURES}, or a list such as label=2,another=0.5"
 
 
 def check(text: str) -> None:
-    """Raises UserError where `text` could not be the weights of any classes."""
+    """Raises UserError if `text` cannot be parsed, whatever the labels are."""
     if text not in (BALANCED, BY_PICTURES):
-        _parsed(text)
+        _parse(text)
 
 
 def check_labels(text: str, labels: Sequence[str], folders: Sequence[str]) -> None:
-    """Raises UserError where `text` names what is neither a label nor its folder."""
+    """Raises UserError if `text` contains a name that is neither a label nor a folder."""
     if text not in (BALANCED, BY_PICTURES):
-        _by_label(text, labels, folders)
+        _weight_of_each_label(text, labels, folders)
 
 
-def shares(
+def compute_shares(
     text: str, labels: Sequence[str], counts: np.ndarray, folders: Sequence[str] = ()
 ) -> np.ndarray:
-    """Returns each class's part of what is learned from, float64 [classes] with the sum 1.
+    """Returns the share of each class in the training loss, float64 [classes] with sum 1.
 
     Args:
-        text: BALANCED gives all classes the same part, BY_PICTURES one that grows with their
-            images, and `label=number,...` so many times the part that others have.
-        labels: of the classes.
-        counts: training images of each class, int [classes], all more than 0.
-        folders: of the classes, whose names stand for their labels in `text`, too.
+        text: BALANCED for equal shares, BY_PICTURES for shares proportional to the number of
+            images, or `label=number,...` for multiples of the share of all other classes.
+        labels: Labels of the classes.
+        counts: Number of training images of each class, int [classes], all positive.
+        folders: Folder names of the classes, which `text` may use in place of labels.
 
     Raises:
-        UserError: the text is none of these, or names a label that there is not.
+        UserError: If `text` cannot be parsed, or contains an unknown label.
     """
     if text == BY_PICTURES:
         return counts / counts.sum()
     weights = dict.fromkeys(labels, 1.0)
     if text != BALANCED:
-        weights |= _by_label(text, labels, folders)
+        weights |= _weight_of_each_label(text, labels, folders)
     result = np.array([weights[label] for label in labels])
-    # The sum of very large numbers would be infinite.
+    # Scale first: the sum of very large weights would overflow.
     result /= result.max()
     return result / result.sum()
 
 
-def _by_label(text: str, labels: Sequence[str], folders: Sequence[str]) -> dict[str, float]:
-    # Where one class's label is another one's folder, it means the label.
-    label_of = dict(zip(folders, labels, strict=False)) | {label: label for label in labels}
+def _weight_of_each_label(
+    text: str, labels: Sequence[str], folders: Sequence[str]
+) -> dict[str, float]:
+    # If a name is the label of one class and the folder of another, it means the label.
+    label_of_name = dict(zip(folders, labels, strict=False)) | {label: label for label in labels}
     weights: dict[str, float] = {}
-    for name, weight in _parsed(text).items():
-        if name not in label_of:
+    for name, weight in _parse(text).items():
+        if name not in label_of_name:
             raise UserError(
-                f"--class_weights={text} names {name!r}, which is no label; there are: "
+                f"--class_weights={text} contains {name!r}, which is not a label; the labels are: "
                 f"{', '.join(labels)}"
             )
-        if label_of[name] in weights:
-            raise UserError(f"--class_weights={text} names {label_of[name]!r} twice; {_HELP}")
-        weights[label_of[name]] = weight
+        if label_of_name[name] in weights:
+            raise UserError(
+                f"--class_weights={text} contains {label_of_name[name]!r} twice; {_VALID}"
+            )
+        weights[label_of_name[name]] = weight
     return weights
 
 
-def _parsed(text: str) -> dict[str, float]:
+def _parse(text: str) -> dict[str, float]:
     weights: dict[str, float] = {}
     for pair in text.split(","):
         label, _, number = pair.rpartition("=")
@@ -76,6 +80,6 @@ def _parsed(text: str) -> dict[str, float]:
             weight = 0.0
         label = label.strip()
         if not label or label in weights or not 0 < weight < float("inf"):
-            raise UserError(f"--class_weights={text} cannot be read at {pair!r}; {_HELP}")
+            raise UserError(f"--class_weights={text} cannot be parsed at {pair!r}; {_VALID}")
         weights[label] = weight
     return weights

@@ -1,4 +1,4 @@
-"""Predictions to numbers: how good a classifier is on images whose classes are known."""
+"""Computes accuracy, calibration and confusion from predictions and true classes."""
 
 import math
 from collections.abc import Sequence
@@ -9,20 +9,21 @@ import numpy as np
 
 _CALIBRATION_BINS = 15
 
-# 95 % of a normal distribution lie within so many standard deviations.
+# 95 % of a normal distribution lie within this number of standard deviations.
 _Z = 1.959963984540054
 
 
 @dataclass(frozen=True)
 class ClassScores:
-    """How good the classifier is at one class.
+    """Metrics of one class, each 0 to 1.
 
     Attributes:
-        count: images of the class.
-        precision: share of the images given this label that deserve it; None where there are
-            none.
-        recall: share of the class's images given this label; None where there are none.
-        f1: harmonic mean of the two; None where the class neither occurs nor is predicted.
+        count: Number of images of the class.
+        precision: Fraction of the images with this predicted label that are of the class; None
+            if the label is never predicted.
+        recall: Fraction of the images of the class that get this label; None if there are none.
+        f1: Harmonic mean of precision and recall; None if the class neither occurs nor is
+            predicted.
     """
 
     count: int
@@ -33,13 +34,13 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class Mistake:
-    """An image that got a wrong label.
+    """An image with a wrong label.
 
     Attributes:
-        index: of its row among the predictions.
-        truth: its class.
-        predicted: the class that it was taken for.
-        score: of that class, 0 to 1.
+        index: Row of the image among the predictions.
+        truth: True class.
+        predicted: Predicted class.
+        score: Score of the predicted class, 0 to 1.
     """
 
     index: int
@@ -50,19 +51,20 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How good a classifier is; all shares are 0 to 1, and None where there are no images.
+    """Metrics of a classifier. Fractions are 0 to 1, and None if there are no images.
 
     Attributes:
-        count: images that were looked at.
-        accuracy: share of them with the right label.
-        interval: where the accuracy on all images of the kind lies, with 95 % confidence.
-        baseline: the accuracy of always answering the commonest class.
-        balanced_accuracy: mean recall of the classes that occur.
-        cross_entropy: mean, in nats, 0 or more.
-        expected_calibration_error: how far confidence and accuracy are apart.
-        classes: the scores of each class.
-        confusion: how many images of class `i` were taken for `j`, in row `i`.
-        misclassified: the images with a wrong label, in order.
+        count: Number of images.
+        accuracy: Fraction of the images with the right label.
+        interval: 95 % confidence interval of the accuracy.
+        baseline: Accuracy of always predicting the majority class.
+        balanced_accuracy: Mean recall of the classes that occur.
+        cross_entropy: Mean cross entropy in nats.
+        expected_calibration_error: Mean difference between score and accuracy.
+        classes: Metrics of each class.
+        confusion: Confusion matrix: row `i`, column `j` is the number of images of class `i` with
+            predicted class `j`.
+        misclassified: Images with a wrong label, in the order of the predictions.
     """
 
     count: int
@@ -77,12 +79,10 @@ class Evaluation:
     misclassified: tuple[Mistake, ...]
 
     def as_json(self, labels: Sequence[str]) -> dict[str, Any]:
-        """Returns the numbers as what `json.dumps` takes.
-
-        The images with a wrong label are left out: their indices mean nothing to a reader.
+        """Returns the metrics as values for `json.dumps`, without the misclassified images.
 
         Args:
-            labels: of the classes, each different.
+            labels: Labels of the classes, without duplicates.
         """
         return {
             "count": self.count,
@@ -100,14 +100,15 @@ class Evaluation:
 
 
 def evaluate(probabilities: np.ndarray, class_ids: np.ndarray) -> Evaluation:
-    """Returns how well predictions agree with the truth.
+    """Returns the metrics of predictions.
 
     Args:
-        probabilities: float [N, classes], 0 to 1, each row with the sum 1. N may be 0.
-        class_ids: int [N], the truth, 0 to classes - 1.
+        probabilities: Predicted probabilities, float [N, classes], 0 to 1, each row with sum 1.
+            N may be 0.
+        class_ids: True classes, int [N], 0 to classes - 1.
 
     Raises:
-        ValueError: the shapes do not fit together, or there is no such class.
+        ValueError: If the shapes do not match, or a class is out of range.
     """
     _check(probabilities, class_ids)
     predicted = probabilities.argmax(axis=1)
@@ -118,11 +119,11 @@ def evaluate(probabilities: np.ndarray, class_ids: np.ndarray) -> Evaluation:
     count = len(class_ids)
     return Evaluation(
         count=count,
-        accuracy=_share(right.sum(), count),
+        accuracy=_fraction(right.sum(), count),
         interval=_wilson_interval(int(right.sum()), count) if count else None,
-        baseline=_share(confusion.sum(axis=1).max(), count),
+        baseline=_fraction(confusion.sum(axis=1).max(), count),
         balanced_accuracy=_mean([c.recall for c in classes if c.recall is not None]),
-        cross_entropy=float(losses(probabilities, class_ids).mean()) if count else None,
+        cross_entropy=float(cross_entropies(probabilities, class_ids).mean()) if count else None,
         expected_calibration_error=_calibration_error(scores, right) if count else None,
         classes=classes,
         confusion=tuple(tuple(row) for row in confusion.tolist()),
@@ -136,13 +137,13 @@ def evaluate(probabilities: np.ndarray, class_ids: np.ndarray) -> Evaluation:
 def _check(probabilities: np.ndarray, class_ids: np.ndarray) -> None:
     if probabilities.ndim != 2 or class_ids.shape != probabilities.shape[:1]:
         raise ValueError(
-            "expected probabilities [N, classes] and classes [N], "
-            f"but got {probabilities.shape} and {class_ids.shape}"
+            "expected probabilities [N, classes] and class_ids [N], "
+            f"got {probabilities.shape} and {class_ids.shape}"
         )
     if len(class_ids) and not 0 <= class_ids.min() <= class_ids.max() < probabilities.shape[1]:
         raise ValueError(
-            f"expected classes from 0 to {probabilities.shape[1] - 1}, "
-            f"but got {class_ids.min()} to {class_ids.max()}"
+            f"expected class_ids from 0 to {probabilities.shape[1] - 1}, "
+            f"got {class_ids.min()} to {class_ids.max()}"
         )
 
 
@@ -162,37 +163,37 @@ def _class_scores(confusion: np.ndarray) -> tuple[ClassScores, ...]:
     return tuple(
         ClassScores(
             count=count,
-            precision=_share(right, predicted),
-            recall=_share(right, count),
-            f1=_share(2 * right, predicted + count),
+            precision=_fraction(right, predicted),
+            recall=_fraction(right, count),
+            f1=_fraction(2 * right, predicted + count),
         )
         for right, count, predicted in columns
     )
 
 
-def _share(part: float, whole: int) -> float | None:
+def _fraction(part: float, whole: int) -> float | None:
     return float(part / whole) if whole else None
 
 
 def _mean(values: Sequence[float]) -> float | None:
-    return _share(sum(values), len(values))
+    return _fraction(sum(values), len(values))
 
 
-def losses(probabilities: np.ndarray, class_ids: np.ndarray) -> np.ndarray:
+def cross_entropies(probabilities: np.ndarray, class_ids: np.ndarray) -> np.ndarray:
     """Returns the cross entropy of each image in nats, float64 [N].
 
     Args:
-        probabilities: float32 [N, classes].
-        class_ids: int [N].
+        probabilities: Predicted probabilities, float32 [N, classes].
+        class_ids: True classes, int [N].
     """
-    of_truth = probabilities[np.arange(len(class_ids)), class_ids].astype(np.float64)
-    # A probability that was rounded to 0 is not a certainty of being wrong.
+    true_probabilities = probabilities[np.arange(len(class_ids)), class_ids].astype(np.float64)
+    # A probability that was rounded to 0 would otherwise have an infinite cross entropy.
     smallest = np.finfo(np.float32).tiny
-    return -np.log(np.clip(of_truth, smallest, 1))
+    return -np.log(np.clip(true_probabilities, smallest, 1))
 
 
 def _calibration_error(scores: np.ndarray, right: np.ndarray) -> float:
-    """Returns the mean gap between confidence and accuracy in bins of equal width.
+    """Returns the mean difference between score and accuracy, over bins of equal width.
 
     Guo et al., On Calibration of Modern Neural Networks, 2017, https://arxiv.org/abs/1706.04599
     """
@@ -202,13 +203,13 @@ def _calibration_error(scores: np.ndarray, right: np.ndarray) -> float:
 
 
 def _wilson_interval(right: int, count: int) -> tuple[float, float]:
-    """Returns the 95 % score interval, which holds for few images and near 0 and 1, too.
+    """Returns the 95 % Wilson score interval, which also holds for few images and near 0 and 1.
 
     E. B. Wilson, Probable Inference, the Law of Succession, and Statistical Inference, 1927,
     https://doi.org/10.1080/01621459.1927.10502953
     """
-    share = right / count
+    fraction = right / count
     scale = 1 + _Z**2 / count
-    centre = (share + _Z**2 / (2 * count)) / scale
-    reach = _Z * math.sqrt(share * (1 - share) / count + (_Z / (2 * count)) ** 2) / scale
-    return max(centre - reach, 0.0), min(centre + reach, 1.0)
+    centre = (fraction + _Z**2 / (2 * count)) / scale
+    half_width = _Z * math.sqrt(fraction * (1 - fraction) / count + (_Z / (2 * count)) ** 2) / scale
+    return max(centre - half_width, 0.0), min(centre + half_width, 1.0)

@@ -1,19 +1,18 @@
-"""How a training went: how good heads were, one after the other, to be drawn."""
+"""Accuracy and loss over the course of a training run, for plots and TensorBoard."""
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from retrain.training.sgd import Progress
+from retrain.training.sgd import StepMetrics
 
 
-class Measures(NamedTuple):
-    """How good heads are on some images, a number for each head.
+class MetricSeries(NamedTuple):
+    """Accuracy and cross entropy of a sequence of models on one split.
 
     Attributes:
-        accuracy: shares of the images that get the right label, 0 to 1.
-        cross_entropy: means over the images, in nats.
+        accuracy: Fraction of the images with the right label, 0 to 1, one value for each model.
+        cross_entropy: Mean cross entropy in nats, one value for each model.
     """
 
     accuracy: tuple[float, ...]
@@ -22,55 +21,72 @@ class Measures(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainingHistory:
-    """Heads after so many steps or epochs of one training, or of so many strengths.
-
-    What calibration makes of the last one is not in it.
+    """Metrics of the models along one training run, before calibration.
 
     Attributes:
-        at: the steps, epochs or strengths, growing.
-        learned: how good the heads are on images that they learned from.
-        others: on images that they did not learn from; None where there are none.
-        chosen: the strength that was chosen, where they differ by it.
-        name: of the others.
+        at: Steps, epochs or regularisation strengths of the models, in increasing order.
+        train: Metrics on images that the models were trained on.
+        validation: Metrics on held-out images; None if there are no such images.
+        selected: The selected strength, if the models differ by strength.
+        validation_name: Name of the held-out images in plots.
     """
 
     at: tuple[float, ...]
-    learned: Measures
-    others: Measures | None
-    chosen: float | None = None
-    name: str = "validation"
+    train: MetricSeries
+    validation: MetricSeries | None
+    selected: float | None = None
+    validation_name: str = "validation"
+
+    def as_json(self) -> dict[str, object]:
+        """Returns the fields as values for `json.dumps`, each also under its key of version 1.0."""
+        return {
+            "at": self.at,
+            "train": self.train,
+            "validation": self.validation,
+            "selected": self.selected,
+            "validation_name": self.validation_name,
+            "learned": self.train,
+            "others": self.validation,
+            "chosen": self.selected,
+            "name": self.validation_name,
+        }
 
     def to_json(self) -> str:
-        """Returns it as JSON, for `from_json`."""
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+        """Returns the history as JSON text for `from_json`."""
+        return json.dumps(self.as_json(), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "TrainingHistory":
+        """Returns the history in the JSON text that `to_json` returned, now or in version 1.0."""
+        fields = json.loads(text)
+        validation = fields["others"]
+        return cls(
+            at=tuple(fields["at"]),
+            train=MetricSeries(*map(tuple, fields["learned"])),
+            validation=MetricSeries(*map(tuple, validation)) if validation else None,
+            selected=fields["chosen"],
+            validation_name=fields["name"],
+        )
 
 
-def from_json(text: str) -> TrainingHistory:
-    """Returns what `Course.to_json` gave."""
-    fields = json.loads(text)
-    learned, others = (
-        measures and Measures(*map(tuple, measures))
-        for measures in (fields.pop("learned"), fields.pop("others"))
-    )
-    return TrainingHistory(tuple(fields.pop("at")), learned, others, **fields)
-
-
-class Recorder:
-    """Keeps the numbers of a training that takes many steps."""
+class HistoryRecorder:
+    """Collects the metrics of a step-by-step training run."""
 
     def __init__(self) -> None:
-        self._seen: list[tuple[int, float, float]] = []
-        self._others: list[tuple[float, float]] = []
+        self._train: list[tuple[int, float, float]] = []
+        self._validation: list[tuple[float, float]] = []
 
-    def add(self, progress: Progress) -> None:
-        """Keeps one evaluation, without its head."""
-        self._seen.append((progress.step, progress.train_accuracy, progress.train_cross_entropy))
-        if progress.validation_accuracy is not None:
-            assert progress.validation_cross_entropy is not None
-            self._others.append((progress.validation_accuracy, progress.validation_cross_entropy))
+    def add(self, metrics: StepMetrics) -> None:
+        """Records the metrics of one step."""
+        self._train.append((metrics.step, metrics.train_accuracy, metrics.train_cross_entropy))
+        if metrics.validation_accuracy is not None:
+            assert metrics.validation_cross_entropy is not None
+            self._validation.append((metrics.validation_accuracy, metrics.validation_cross_entropy))
 
     def history(self) -> TrainingHistory:
-        """Returns all that was kept; one evaluation at least."""
-        steps, accuracies, losses = zip(*self._seen, strict=True)
-        others = Measures(*zip(*self._others, strict=True)) if self._others else None
-        return TrainingHistory(steps, Measures(accuracies, losses), others)
+        """Returns the history of all recorded steps, of which there must be at least one."""
+        steps, accuracies, losses = zip(*self._train, strict=True)
+        validation = (
+            MetricSeries(*zip(*self._validation, strict=True)) if self._validation else None
+        )
+        return TrainingHistory(steps, MetricSeries(accuracies, losses), validation)

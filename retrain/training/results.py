@@ -1,62 +1,84 @@
-"""What came out of a training."""
+"""The results of a training run: trained heads, their evaluations, and how fine-tuning went."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from retrain.bottlenecks.compute import Bottlenecks, Part
-from retrain.data.splits import TEST
+from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures
+from retrain.data.splits import TEST, VALIDATION
 from retrain.runtimes.head import Head
 from retrain.training.evaluation import Evaluation
 from retrain.training.history import TrainingHistory
 
 
-class FineTuned(NamedTuple):
-    """What came out when the network learned, too.
-
-    Attributes:
-        kept: whether it was found to be better so.
-        history: how it went, by epochs.
-        with_it: how good the classifier is for the validation part with what the network learned.
-        without: how good it is with the network as it was, and a head made alike.
-        gain: by how much the mean cross entropy is smaller with it, in nats.
-        standard_error: of the gain.
-        test_with: the accuracy of the final test with it, by which nothing is chosen.
-        test_without: the accuracy of the final test with the network as it was.
-    """
-
-    kept: bool
-    history: TrainingHistory
-    with_it: Evaluation
-    without: Evaluation
-    gain: float
-    standard_error: float
-    test_with: float | None
-    test_without: float | None
-
-
 @dataclass(frozen=True)
-class Trained:
-    """A last layer trained on the features of one engine, and tested on them.
+class HeadResult:
+    """A head trained on the features of one engine, and its evaluations.
 
     Attributes:
-        features: of all images.
-        head: trained on those of the training part.
-        tested: the images of the final test.
-        evaluations: of the head on the parts VALIDATION and TEST.
-        history: how the training went.
-        summaries: the folder of its summaries, where there are any.
+        features: Features of all images.
+        head: The head trained on the training split.
+        test_features: The part of the test split that the head was tested on.
+        evaluations: Evaluation of the head on the splits VALIDATION and TEST.
+        history: Metrics along the training.
+        summaries: Folder with the run's TensorBoard summaries, if any were written.
     """
 
     features: Bottlenecks
     head: Head
-    tested: Part
+    test_features: SplitFeatures
     evaluations: Mapping[str, Evaluation]
     history: TrainingHistory | None = None
     summaries: Path | None = None
 
     @property
     def test(self) -> Evaluation:
-        """How good the head is on images that nothing was chosen by."""
+        """Evaluation on the test split, which no choice depends on."""
         return self.evaluations[TEST]
+
+    @property
+    def validation(self) -> Evaluation:
+        """Evaluation on the validation split."""
+        return self.evaluations[VALIDATION]
+
+
+class Results(NamedTuple):
+    """The heads that one run trains.
+
+    Attributes:
+        primary: The head of the exported graph and of every other floating-point export.
+        int8: The head for int8 features, if the run needs one.
+    """
+
+    primary: HeadResult
+    int8: HeadResult | None = None
+
+    def all(self) -> list[HeadResult]:
+        """Returns the results in the order in which their features were computed."""
+        return [self.int8, self.primary] if self.int8 else [self.primary]
+
+
+class FineTuningResult(NamedTuple):
+    """How a fine-tuned backbone compares with the pretrained one.
+
+    Attributes:
+        kept: Whether the fine-tuned backbone was selected.
+        history: Metrics of fine-tuning, by epochs.
+        tuned: Evaluation on the validation split with the fine-tuned backbone.
+        baseline: Evaluation on the validation split with the pretrained backbone, and a head
+            trained in the same way.
+        gain: Decrease of the mean cross entropy through fine-tuning, in nats.
+        standard_error: Standard error of `gain`, in nats.
+        test_tuned: Test accuracy with the fine-tuned backbone, 0 to 1; no choice depends on it.
+        test_baseline: Test accuracy with the pretrained backbone, 0 to 1.
+    """
+
+    kept: bool
+    history: TrainingHistory
+    tuned: Evaluation
+    baseline: Evaluation
+    gain: float
+    standard_error: float
+    test_tuned: float | None
+    test_baseline: float | None

@@ -1,7 +1,7 @@
-"""Vectors to a softmax layer: the last layer of the classifier, and its training.
+"""Trains a head by stochastic gradient descent, as TensorFlow's `examples/image_retraining` does.
 
-The training is that of TensorFlow's `examples/image_retraining`: plain gradient descent on the mean
-cross entropy of small batches, in which every class is as likely as every other.
+Plain gradient descent minimises the mean cross entropy of small batches. Every class is equally
+likely in a batch, unless class shares say otherwise.
 """
 
 import itertools
@@ -15,29 +15,30 @@ from retrain.config import HeadOptions
 from retrain.errors import UserError
 from retrain.runtimes.head import Head
 
-# Features float16 or float32 [N, width] and classes int [N], 0 to the number of classes.
+# Features, float16 or float32 [N, width], and their classes, int [N], 0 to classes - 1.
 Examples: TypeAlias = tuple[np.ndarray, np.ndarray]
 
 _INITIAL_STDDEV = 0.001
 
-# Drawing for many steps at once takes a tenth of the time that drawing for each takes.
-_ROWS_DRAWN_AT_ONCE = 1 << 16
+# Sampling the rows of many steps at once takes a tenth of the time of sampling step by step.
+_ROWS_SAMPLED_AT_ONCE = 1 << 16
 
-# Of numbers that grow without bounds; the UserError says more than numpy would.
+# For diverging weights, the UserError explains more than NumPy's warnings.
 _WITHOUT_WARNINGS = np.errstate(over="ignore", invalid="ignore")
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How good the head is after a step.
+class StepMetrics:
+    """Metrics of the head after one training step.
 
     Attributes:
-        step: its number, from 0.
-        train_accuracy: on the images of this step, 0 to 1.
-        train_cross_entropy: their mean, in nats.
-        validation_accuracy: on images of the validation part, or None where it is empty.
-        validation_cross_entropy: their mean, or None where it is empty.
-        head: as it is after the step.
+        step: Number of the step, from 0.
+        train_accuracy: Accuracy on the batch of the step, 0 to 1.
+        train_cross_entropy: Mean cross entropy of the batch, in nats.
+        validation_accuracy: Accuracy on validation images, 0 to 1; None if there are none.
+        validation_cross_entropy: Mean cross entropy of these images, in nats; None if there are
+            none.
+        head: The head after the step.
     """
 
     step: int
@@ -53,113 +54,75 @@ def train(
     validation: Examples,
     class_count: int,
     options: HeadOptions,
-    shares: np.ndarray | None = None,
-    features_of: Callable[[np.ndarray], np.ndarray] | None = None,
-    on_evaluation: Callable[[Progress], None] = lambda progress: None,
+    *,
+    class_shares: np.ndarray | None = None,
+    batch_features: Callable[[np.ndarray], np.ndarray] | None = None,
+    on_evaluation: Callable[[StepMetrics], None] = lambda metrics: None,
     on_step: Callable[[int, Head], None] = lambda step, head: None,
 ) -> Head:
-    """Returns a head that was trained as the options say.
+    """Returns a trained head.
 
-    The same arguments give the same head, bit for bit, on the same machine. What is looked at on
-    the way has no influence on it.
+    The same arguments give the same head, bit for bit, on the same machine. Evaluation does not
+    affect the result.
 
     Args:
-        training: what is learned from; every class must occur.
-        validation: what is only looked at; may be empty.
-        class_count: how many classes there are.
-        options: how to train.
-        shares: of each class among what is learned from, float [class_count] with the sum 1;
-            equal ones where None.
-        features_of: returns float32 [size, width] for the numbers of training examples, int
-            [size], in every step; by default what `training` has for them.
-        on_evaluation: is given the accuracies after every `eval_step_interval`th step, from step 0,
-            and after the last.
-        on_step: is given the number of every step, from 0, and the head after it.
+        training: Training examples. Every class must occur.
+        validation: Examples to evaluate on during training; may be empty.
+        class_count: Number of classes.
+        options: Hyperparameters.
+        class_shares: Share of each class in the batches, float [class_count] with sum 1; equal
+            shares if None.
+        batch_features: Returns the features of a batch, float32 [size, width], for the indices of
+            its training examples, int [size]. By default the features are those in `training`.
+        on_evaluation: Receives metrics after every `eval_step_interval`th step, from step 0, and
+            after the last step.
+        on_step: Receives the number of each step, from 0, and the head after it.
 
     Raises:
-        UserError: the numbers grew beyond all bounds.
-        ValueError: a class has no training image.
+        UserError: If the weights diverge.
+        ValueError: If a class has no training examples.
     """
     _check_class_ids(training, class_count)
-    # Streams of their own, so that a change to one kind of draw leaves the others as they were.
-    initial, train_draw, validation_draw = np.random.default_rng(options.seed).spawn(3)
-    learned = _rows(training[1], options.train_batch_size, train_draw, shares)
-    looked_at = _rows(validation[1], options.validation_batch_size, validation_draw)
-    head = _initial_head(training[0].shape[1], class_count, initial)
-    for step, rows in enumerate(itertools.islice(learned, options.steps)):
+    # Independent streams: a change to one kind of sampling does not affect the others.
+    initial_rng, train_rng, validation_rng = np.random.default_rng(options.seed).spawn(3)
+    train_batches = _sample_batches(training[1], options.train_batch_size, train_rng, class_shares)
+    validation_batches = _sample_batches(
+        validation[1], options.validation_batch_size, validation_rng
+    )
+    head = _initial_head(training[0].shape[1], class_count, initial_rng)
+    for step, rows in enumerate(itertools.islice(train_batches, options.steps)):
         batch = _take(training, rows)
-        if features_of:
-            batch = (features_of(rows), batch[1])
-        head = _adjusted(head, batch, options.learning_rate)
+        if batch_features:
+            batch = (batch_features(rows), batch[1])
+        head = _descend(head, batch, options.learning_rate)
         if step % options.eval_step_interval == 0 or step == options.steps - 1:
-            seen = next(looked_at, None)
-            progress = look(step, head, batch, None if seen is None else _take(validation, seen))
-            _check_finite(progress, options.learning_rate)
-            on_evaluation(progress)
+            validation_rows = next(validation_batches, None)
+            metrics = measure(
+                step,
+                head,
+                batch,
+                None if validation_rows is None else _take(validation, validation_rows),
+            )
+            _check_finite(metrics, options.learning_rate)
+            on_evaluation(metrics)
         on_step(step, head)
     return head
 
 
-def _check_class_ids(training: Examples, class_count: int) -> None:
-    counts = np.bincount(training[1], minlength=class_count)
-    if len(counts) != class_count or not counts.all():
-        raise ValueError(f"each of {class_count} classes needs images, but got {counts}")
+def measure(step: int, head: Head, batch: Examples, validation: Examples | None) -> StepMetrics:
+    """Returns the metrics of `head` on a batch and on validation images.
 
-
-def _initial_head(width: int, class_count: int, rng: np.random.Generator) -> Head:
-    """Returns weights of a normal distribution cut off at two standard deviations, and no bias."""
-    values = rng.standard_normal((width, class_count), np.float32)
-    while (beyond := np.abs(values) > 2).any():
-        values[beyond] = rng.standard_normal(np.count_nonzero(beyond), np.float32)
-    return Head(values * np.float32(_INITIAL_STDDEV), np.zeros(class_count, np.float32))
-
-
-def _take(examples: Examples, rows: np.ndarray) -> Examples:
-    features, class_ids = examples
-    return features[rows].astype(np.float32, copy=False), class_ids[rows]
-
-
-def _rows(
-    class_ids: np.ndarray, size: int, rng: np.random.Generator, shares: np.ndarray | None = None
-) -> Iterator[np.ndarray]:
-    """Yields the numbers of `size` examples again and again, or of all for -1; none of nothing.
-
-    For each example a class is drawn first, and then one of its images: small classes count
-    as much as large ones, where `shares` do not say otherwise.
+    Args:
+        step: Number of the step that led to `head`.
+        head: The head to measure.
+        batch: Training examples.
+        validation: Validation examples, if there are any.
     """
-    if not len(class_ids):
-        return
-    if size == -1:
-        yield from itertools.repeat(np.arange(len(class_ids)))
-    by_class = np.argsort(class_ids, kind="stable")
-    _, begins, counts = np.unique(class_ids[by_class], return_index=True, return_counts=True)
-    shape = (max(_ROWS_DRAWN_AT_ONCE // size, 1), size)
-    while True:
-        if shares is None:
-            drawn = rng.integers(len(counts), size=shape)
-        else:
-            drawn = rng.choice(len(counts), size=shape, p=shares)
-        yield from by_class[begins[drawn] + rng.integers(counts[drawn])]
-
-
-@_WITHOUT_WARNINGS
-def _adjusted(head: Head, batch: Examples, learning_rate: float) -> Head:
-    """Returns the head after one step of gradient descent."""
-    features, class_ids = batch
-    # The gradient of the cross entropy by the logits: probabilities minus one-hot truth.
-    gradient = head.probabilities(features)
-    gradient[np.arange(len(class_ids)), class_ids] -= 1
-    gradient *= np.float32(learning_rate / len(class_ids))
-    return Head(head.weights - features.T @ gradient, head.bias - gradient.sum(axis=0))
-
-
-def look(step: int, head: Head, batch: Examples, validation: Examples | None) -> Progress:
-    """Returns how good `head` is on a batch, and on images of the validation part."""
-    train_accuracy, train_cross_entropy = _measures(head, batch)
+    train_accuracy, train_cross_entropy = _accuracy_and_cross_entropy(head, batch)
     validation_accuracy, validation_cross_entropy = (
-        _measures(head, validation) if validation else (None, None)
+        _accuracy_and_cross_entropy(head, validation) if validation else (None, None)
     )
-    return Progress(
+    return StepMetrics(
         step=step,
         train_accuracy=train_accuracy,
         train_cross_entropy=train_cross_entropy,
@@ -169,23 +132,77 @@ def look(step: int, head: Head, batch: Examples, validation: Examples | None) ->
     )
 
 
+def _check_class_ids(training: Examples, class_count: int) -> None:
+    counts = np.bincount(training[1], minlength=class_count)
+    if len(counts) != class_count or not counts.all():
+        raise ValueError(f"expected training examples of {class_count} classes, got {counts}")
+
+
+def _initial_head(width: int, class_count: int, rng: np.random.Generator) -> Head:
+    """Returns weights from a truncated normal distribution, and a bias of zeros."""
+    values = rng.standard_normal((width, class_count), np.float32)
+    while (too_large := np.abs(values) > 2).any():
+        values[too_large] = rng.standard_normal(np.count_nonzero(too_large), np.float32)
+    return Head(values * np.float32(_INITIAL_STDDEV), np.zeros(class_count, np.float32))
+
+
+def _take(examples: Examples, rows: np.ndarray) -> Examples:
+    features, class_ids = examples
+    return features[rows].astype(np.float32, copy=False), class_ids[rows]
+
+
+def _sample_batches(
+    class_ids: np.ndarray,
+    size: int,
+    rng: np.random.Generator,
+    class_shares: np.ndarray | None = None,
+) -> Iterator[np.ndarray]:
+    """Yields the row numbers of batches without end, or nothing if there are no rows.
+
+    For each row a class is sampled first, then one of the rows of that class. So small classes
+    count as much as large ones, unless `class_shares` differ. A size of -1 means all rows.
+    """
+    if not len(class_ids):
+        return
+    if size == -1:
+        yield from itertools.repeat(np.arange(len(class_ids)))
+    sorted_rows = np.argsort(class_ids, kind="stable")
+    _, begins, counts = np.unique(class_ids[sorted_rows], return_index=True, return_counts=True)
+    shape = (max(_ROWS_SAMPLED_AT_ONCE // size, 1), size)
+    while True:
+        if class_shares is None:
+            sampled = rng.integers(len(counts), size=shape)
+        else:
+            sampled = rng.choice(len(counts), size=shape, p=class_shares)
+        yield from sorted_rows[begins[sampled] + rng.integers(counts[sampled])]
+
+
 @_WITHOUT_WARNINGS
-def _measures(head: Head, examples: Examples) -> tuple[float, float]:
-    """Returns the accuracy and the mean cross entropy."""
+def _descend(head: Head, batch: Examples, learning_rate: float) -> Head:
+    """Returns the head after one step of gradient descent."""
+    features, class_ids = batch
+    # Gradient of the cross entropy with respect to the logits: probabilities minus one-hot classes.
+    gradient = head.probabilities(features)
+    gradient[np.arange(len(class_ids)), class_ids] -= 1
+    gradient *= np.float32(learning_rate / len(class_ids))
+    return Head(head.weights - features.T @ gradient, head.bias - gradient.sum(axis=0))
+
+
+@_WITHOUT_WARNINGS
+def _accuracy_and_cross_entropy(head: Head, examples: Examples) -> tuple[float, float]:
     features, class_ids = examples
     logits = head.logits(features)
     accuracy = np.mean(logits.argmax(axis=1) == class_ids)
-    # From the logits, because the logarithm of a probability that was rounded to 0 is infinite.
+    # From logits: the logarithm of a probability that was rounded to 0 would be infinite.
     logits -= logits.max(axis=1, keepdims=True)
     log_sums = np.log(np.exp(logits).sum(axis=1))
     cross_entropy = np.mean(log_sums - logits[np.arange(len(class_ids)), class_ids])
     return float(accuracy), float(cross_entropy)
 
 
-def _check_finite(progress: Progress, learning_rate: float) -> None:
-    if not np.isfinite(progress.train_cross_entropy):
+def _check_finite(metrics: StepMetrics, learning_rate: float) -> None:
+    if not np.isfinite(metrics.train_cross_entropy):
         raise UserError(
-            f"training came to numbers without bounds by step {progress.step} with "
-            f"--learning_rate={learning_rate}; give a smaller one, such as "
-            f"{HeadOptions.learning_rate}"
+            f"training diverged by step {metrics.step} with --learning_rate={learning_rate}; use "
+            f"a smaller learning rate, such as {HeadOptions.learning_rate}"
         )

@@ -1,6 +1,6 @@
-"""The numbers of a training to event files, which TensorBoard shows.
+"""Writes metrics and plots to event files for TensorBoard.
 
-They are written with TensorBoard's own library, which does not need TensorFlow for it.
+TensorBoard's own library writes them; it does not need TensorFlow for this.
 """
 
 import io
@@ -16,39 +16,39 @@ from typing import Any
 from retrain.errors import UserError
 from retrain.runtimes.head import Head
 from retrain.training.history import TrainingHistory
-from retrain.training.sgd import Progress
+from retrain.training.sgd import StepMetrics
 
-# So that TensorBoard can follow a training that takes long.
+# TensorBoard follows a long training run if its files are flushed regularly.
 _SECONDS_BETWEEN_FLUSHES = 5.0
 
-# What readers look for in the first record of a file.
+# Readers expect this in the first record of a file.
 _FILE_VERSION = "brain.Event:2"
 
-# Of this process, so that no two have the same name.
+# Numbers the files of this process, so that each has a name of its own.
 _FILE_NUMBERS = itertools.count()
 
 
 class RunSummaries:
-    """Writes the summaries of one run in a folder of its own. A context manager.
+    """Writes the summaries of one run to a new folder. A context manager.
 
-    TensorBoard shows them as the runs `train` and `validation`, which have the scalars `accuracy`
-    and `cross_entropy` and the histograms `final_layer/weights` and `final_layer/biases`; those of
-    a whole course, such as `by_strength/accuracy`, are named after it. What other runs wrote is
-    left alone.
+    TensorBoard shows the runs `train` and `validation`, with the scalars `accuracy` and
+    `cross_entropy` and the histograms `final_layer/weights` and `final_layer/biases`. The scalars
+    of a whole history have a prefix, as in `by_strength/accuracy`. Summaries of other runs are not
+    touched.
 
     Attributes:
-        folder: of the run, made within the folder that was given.
+        folder: Folder of the run, within the folder of all runs.
     """
 
     def __init__(self, summaries_dir: Path, name: str = "") -> None:
-        """Makes a folder for the run, named after the time.
+        """Creates a folder for the run, named after the current time.
 
         Args:
-            summaries_dir: holds the folders of all runs; made where it is missing.
-            name: what comes after the time, to tell runs apart.
+            summaries_dir: Folder of all runs. It is created if it does not exist.
+            name: Suffix of the folder's name, to tell runs apart.
 
         Raises:
-            UserError: the folder cannot be written.
+            UserError: If the folder cannot be written.
         """
         self._summaries_dir = summaries_dir
         self._files: dict[str, _EventFile] = {}
@@ -57,52 +57,52 @@ class RunSummaries:
         except OSError as error:
             raise self._cannot_write(error) from error
 
-    def add(self, progress: Progress) -> None:
-        """Writes one evaluation.
+    def add(self, metrics: StepMetrics) -> None:
+        """Writes the metrics of one step.
 
         Raises:
-            UserError: the disk is full, or the folder cannot be written any more.
+            UserError: If the folder cannot be written, for example because the disk is full.
         """
-        histograms = _histograms(progress.head)
+        histograms = _histograms(metrics.head)
         try:
             self._file("train").add(
-                progress.step,
-                _scalars(progress.train_accuracy, progress.train_cross_entropy),
+                metrics.step,
+                _scalars(metrics.train_accuracy, metrics.train_cross_entropy),
                 histograms,
             )
-            if progress.validation_accuracy is not None:
+            if metrics.validation_accuracy is not None:
                 self._file("validation").add(
-                    progress.step,
-                    _scalars(progress.validation_accuracy, progress.validation_cross_entropy),
+                    metrics.step,
+                    _scalars(metrics.validation_accuracy, metrics.validation_cross_entropy),
                     histograms,
                 )
         except OSError as error:
             raise self._cannot_write(error) from error
 
     def add_history(self, history: TrainingHistory, name: str) -> None:
-        """Writes how good all heads of a course are, under its name; the first of them as step 1.
+        """Writes all metrics of a history with the prefix `name`, from step 1.
 
         Raises:
-            UserError: as of `add`.
+            UserError: As in `add`.
         """
-        runs = {"train": history.learned, "validation": history.others}
+        runs = {"train": history.train, "validation": history.validation}
         try:
-            for run, measures in runs.items():
-                for step, of_one in enumerate(zip(*measures, strict=True) if measures else (), 1):
-                    self._file(run).add(step, _scalars(*of_one, prefix=f"{name}/"))
+            for run, series in runs.items():
+                for step, metrics in enumerate(zip(*series, strict=True) if series else (), 1):
+                    self._file(run).add(step, _scalars(*metrics, prefix=f"{name}/"))
         except OSError as error:
             raise self._cannot_write(error) from error
 
     def _file(self, run: str) -> "_EventFile":
-        # TensorBoard would show a run without anything in it, so its file is made when needed.
+        # TensorBoard would also show an empty run, so files are created on first use.
         if run not in self._files:
             self._files[run] = _EventFile(self.folder / run)
         return self._files[run]
 
     def _cannot_write(self, error: OSError) -> UserError:
         return UserError(
-            f"--summaries_dir={self._summaries_dir} cannot be written: {error.strerror}; make room "
-            "or name another folder, or write no summaries with --summaries_dir="
+            f"--summaries_dir={self._summaries_dir} cannot be written: {error.strerror}; "
+            "free some space, choose another folder, or write no summaries with --summaries_dir="
         )
 
     def __enter__(self) -> "RunSummaries":
@@ -114,37 +114,46 @@ class RunSummaries:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Writes what is not on the disk yet; raises UserError where it is full."""
+        """Flushes and closes all files.
+
+        Raises:
+            UserError: If the disk is full.
+        """
         failure: OSError | None = None
         for file in self._files.values():
             try:
                 file.close()
             except OSError as cannot_close:
                 failure = cannot_close
-        # An error of the training says more than one that may only have followed from it.
+        # An error of the training itself is the more informative one.
         if failure and error is None:
             raise self._cannot_write(failure) from failure
 
 
-def add_drawings(folder: Path, drawings: Mapping[str, bytes], step: int = 0) -> None:
-    """Writes plots, by their names, for TensorBoard, which shows `folder` as a run.
+def add_plots(folder: Path, plots: Mapping[str, bytes], *, step: int = 0) -> None:
+    """Writes plots to event files in `folder`, which TensorBoard shows as a run.
+
+    Args:
+        folder: Folder of the run. It is created if it does not exist.
+        plots: PNG or JPEG files by their names.
+        step: Training step of the plots.
 
     Raises:
-        UserError: the folder cannot be written.
+        UserError: If the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = _EventFile(folder)
         try:
-            file.add(step, *(_image(name, drawing) for name, drawing in drawings.items()))
+            file.add(step, *(_image(name, plot) for name, plot in plots.items()))
         finally:
             file.close()
     except OSError as error:
-        raise UserError(f"{folder} cannot be written: {error.strerror}; make room") from error
+        raise UserError(f"{folder} cannot be written: {error.strerror}; free some space") from error
 
 
 class _EventFile:
-    """A file of TensorBoard's format: events in records with checksums."""
+    """An event file, in TensorBoard's record format with checksums."""
 
     def __init__(self, folder: Path) -> None:
         from tensorboard.compat.proto import event_pb2
@@ -152,7 +161,7 @@ class _EventFile:
 
         self._event = event_pb2.Event
         folder.mkdir(exist_ok=True)
-        # TensorBoard finds files by `tfevents` in their names, and reads them in their order.
+        # TensorBoard finds files by `tfevents` in their names, and reads them in that order.
         name = f"events.out.tfevents.{int(time.time()):010}.{socket.gethostname()}.{os.getpid()}"
         self._file = (folder / f"{name}.{next(_FILE_NUMBERS)}").open("xb")
         self._writer = RecordWriter(self._file)
@@ -160,7 +169,7 @@ class _EventFile:
         self._write(self._event(file_version=_FILE_VERSION))
 
     def add(self, step: int, *summaries: Any) -> None:
-        """Writes one event with all that is in the `summaries` (Summary messages)."""
+        """Writes one event that contains all `summaries`, which are Summary messages."""
         event = self._event(step=step)
         for summary in summaries:
             event.summary.MergeFrom(summary)
@@ -174,12 +183,12 @@ class _EventFile:
             self._flushed = event.wall_time
 
     def close(self) -> None:
-        """Writes what is not on the disk yet."""
+        """Flushes and closes the file."""
         self._writer.close()
 
 
 def _make_folder(parent: Path, suffix: str) -> Path:
-    """Makes a new folder in `parent`; no two runs get the same, also when they start at once."""
+    """Creates a new folder in `parent`. Runs that start at the same time get different ones."""
     parent.mkdir(parents=True, exist_ok=True)
     name = time.strftime("%Y-%m-%dT%H-%M-%S") + (f"-{suffix}" if suffix else "")
     for number in itertools.count(1):
@@ -189,7 +198,7 @@ def _make_folder(parent: Path, suffix: str) -> Path:
         except FileExistsError:
             continue
         return folder
-    raise AssertionError("there is no end of numbers")
+    raise AssertionError("unreachable")
 
 
 def _scalars(accuracy: float, cross_entropy: float | None, prefix: str = "") -> Any:
@@ -200,17 +209,17 @@ def _scalars(accuracy: float, cross_entropy: float | None, prefix: str = "") -> 
     return result
 
 
-def _image(tag: str, drawing: bytes) -> Any:
-    """Returns a PNG or JPEG file as a message `Summary`, which TensorBoard shows as `tag`."""
+def _image(tag: str, plot: bytes) -> Any:
+    """Returns a Summary message with a PNG or JPEG file, which TensorBoard shows as `tag`."""
     from PIL import Image
     from tensorboard.compat.proto import summary_pb2
 
-    header = Image.open(io.BytesIO(drawing))
+    header = Image.open(io.BytesIO(plot))
     image = summary_pb2.Summary.Image(
         height=header.height,
         width=header.width,
         colorspace=len(header.getbands()),
-        encoded_image_string=drawing,
+        encoded_image_string=plot,
     )
     return summary_pb2.Summary(value=[summary_pb2.Summary.Value(tag=tag, image=image)])
 

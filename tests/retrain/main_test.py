@@ -74,7 +74,7 @@ class RetrainMainTest(parameterized.TestCase):
         self.assertFalse((self.out / "labels.txt").exists())
 
     def test_no_image_dir(self):
-        self.assert_refused(programs.run("retrain"), "--image_dir is needed")
+        self.assert_refused(programs.run("retrain"), "--image_dir is required")
 
     def test_an_image_dir_that_is_missing_a_file_or_empty(self):
         self.assert_refused(self.train("--image_dir=/no/where"), "--image_dir=/no/where")
@@ -116,20 +116,20 @@ class RetrainMainTest(parameterized.TestCase):
         (["--learning_rate=0"], "--learning_rate", "0"),
         (["--learning_rate=nan"], "--learning_rate", "nan"),
         (["--how_many_training_steps=0"], "how_many_training_steps"),
-        (["--solver=logistic_regression"], "--how_many_training_steps is for --solver=sgd"),
+        (["--solver=logistic_regression"], "--how_many_training_steps needs --solver=sgd"),
         (["--solver=magic"], "solver", "magic"),
-        (["--class_weights=red"], "--class_weights=red cannot be read", "balanced, by_pictures"),
-        (["--class_weights=rde=2"], "names 'rde', which is no label", "blue, green, red"),
-        (["--class_weights=red=2,Red=3"], "--class_weights=red=2,Red=3 names 'red' twice"),
+        (["--class_weights=red"], "--class_weights=red cannot be parsed", "balanced, by_pictures"),
+        (["--class_weights=rde=2"], "contains 'rde', which is not a label", "blue, green, red"),
+        (["--class_weights=red=2,Red=3"], "--class_weights=red=2,Red=3 contains 'red' twice"),
         (["--class_weights=red=2", "--train_batch_size=-1"], "--train_batch_size=-1", "leave one"),
         (["--random_crop=-1"], "--random_crop must be a percentage from 0 to 100, not -1"),
         (["--random_scale=101"], "--random_scale must be a percentage from 0 to 100, not 101"),
         (["--random_brightness=nan"], "--random_brightness must be a percentage", "nan"),
-        (["--distortions_per_image=3"], "--distortions_per_image=3 needs to know how to distort"),
+        (["--distortions_per_image=3"], "--distortions_per_image=3 needs a distortion"),
         (["--flip_left_right", "--distortions_per_image=1001"], "distortions_per_image", "1000"),
         (
             ["--flip_left_right", "--distortions_per_image=0", "--engine=int8"],
-            "--distortions_per_image=0 cannot be had with --engine=int8",
+            "--distortions_per_image=0 cannot be combined with --engine=int8",
         ),
         (["--engine=int8"], "int8 needs 20 training images", "there are 12", "another --engine"),
         (["--split_by=luck"], "split_by", "luck"),

@@ -1,25 +1,29 @@
-"""Classifiers are written together or not at all, and only when they answer as they were tested."""
+"""Files are written together or not at all, and only if they agree with the tested classifier."""
 
 import dataclasses
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from absl.testing import absltest, parameterized
 
 from retrain.backbones import efficientnet_lite0
-from retrain.bottlenecks.compute import Bottlenecks, Part
+from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures
 from retrain.config import OutputOptions, SplitOptions, TFLiteOptions
 from retrain.data import splits
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.errors import UserError
-from retrain.export import outputs
+from retrain.export import coreml, outputs
+from retrain.export.coreml_reference.errors import UnsupportedOperationError
+from retrain.export.outputs import Classifiers, Exported
+from retrain.system.staging import Staging
 from retrain.training.evaluation import evaluate
-from retrain.training.results import Trained
+from retrain.training.results import HeadResult, Results
 from tests.support import sample_classifier
 
-_NONE = Part((), np.zeros((0, 1, 2), np.float16), np.zeros(0, np.int64))
+_NONE = SplitFeatures((), np.zeros((0, 1, 2), np.float16), np.zeros(0, np.int64))
 
 
 class OutputsTestCase(parameterized.TestCase):
@@ -39,7 +43,7 @@ class OutputsTestCase(parameterized.TestCase):
         return sorted(path.name for path in self.folder.iterdir())
 
 
-class WriteTest(OutputsTestCase):
+class StageClassifiersTest(OutputsTestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -52,41 +56,47 @@ class WriteTest(OutputsTestCase):
             for number, image in enumerate(sample_classifier.images(count))
         ]
         images = tuple(ImageFile(path, 0, TEST, None) for path in paths)
-        tested = Part(images, np.zeros((count, 1, 2), np.float16), np.zeros(count, np.int64))
+        tested = SplitFeatures(
+            images, np.zeros((count, 1, 2), np.float16), np.zeros(count, np.int64)
+        )
         dataset = Dataset(
             folder, ("a",), ("a",), (), splits.SplitPercentages.from_options(SplitOptions())
         )
-        parts = {TEST: tested, VALIDATION: _NONE, TRAINING: _NONE}
-        return Bottlenecks(dataset, "float32", parts, 0, {})
+        split_features = {TEST: tested, VALIDATION: _NONE, TRAINING: _NONE}
+        return Bottlenecks(dataset, "float32", split_features, 0, {})
 
-    def test_each_file_is_written_compared_and_listed(self):
+    def export(self, options: OutputOptions, count: int, classifier=None) -> Exported:
+        with Staging() as staging:
+            classifiers = Classifiers(classifier or self.classifier)
+            return outputs.stage_classifiers(staging, classifiers, options, self.features(count))
+
+    def test_each_file_is_written_checked_and_listed(self):
         options = self.options(
             saved_model_dir=self.folder / "saved",
             keras_file=self.folder / "k.keras",
             tflite_file=self.folder / "t.tflite",
         )
-        classifiers = {"float32": self.classifier}
-        written, checked, table = outputs.write_classifiers(classifiers, options, self.features(5))
+        exported = self.export(options, 5)
         expected = ["g.pb", "k.keras", "l.txt", "saved", "t.tflite"]
         self.assertEqual(self.names(), expected)
-        self.assertEqual(sorted(file.path.name for file in written), expected)
-        kinds = [file.kind for file in checked]
+        self.assertEqual(sorted(file.path.name for file in exported.files), expected)
+        kinds = [check.kind for check in exported.parity_checks]
         self.assertEqual(kinds, ["frozen graph", "SavedModel", "Keras", "TFLite, float32"])
-        for file in checked:
-            self.assertEqual((file.agreement, file.from_pixels.images), (1, 5))
-            self.assertLess(file.from_pixels.largest, 1e-4)
-        for file in checked[:2]:
-            self.assertEqual(file.from_files.images, 5)
-        self.assertIn("5 held-out images", table[0])
+        for check in exported.parity_checks:
+            self.assertEqual((check.agreement, check.from_pixels.images), (1, 5))
+            self.assertLess(check.from_pixels.largest, 1e-4)
+        for check in exported.parity_checks[:2]:
+            self.assertEqual(check.from_files.images, 5)
+        self.assertIn("5 held-out images", exported.parity_table[0])
         self.assertTrue((self.folder / "saved" / "saved_model.pb").is_file())
         labels = (self.folder / "l.txt").read_text("utf-8")
         self.assertEqual(labels, "red\ngrün\nblue sky\n")
 
-    def test_where_one_file_answers_otherwise_nothing_is_replaced(self):
+    def test_if_one_file_disagrees_no_file_is_replaced(self):
         for name in ("g.pb", "l.txt", "t.tflite"):
             (self.folder / name).write_text("of an earlier run")
         head = self.classifier.head
-        # What every image has in common is taken away, so that little decides its label.
+        # Without what all images have in common, small differences decide the label.
         features = sample_classifier.features(sample_classifier.images(40))
         bias = -features.mean(0) @ head.weights
         classifier = dataclasses.replace(
@@ -99,30 +109,48 @@ class WriteTest(OutputsTestCase):
         )
         with (
             self.assertRaisesRegex(
-                UserError, r"--tflite_file=.* 9\d\.\d%.*--min_agreement=1; no file"
+                UserError, r"--tflite_file=.* only 9\d\.\d%.*--min_agreement=1; no file"
             ),
             self.assertLogs(level="INFO") as logs,
         ):
-            outputs.write_classifiers({"float32": classifier}, options, self.features(40))
+            self.export(options, 40, classifier)
         self.assertIn("TFLite, dynamic", "\n".join(logs.output))
         self.assertEqual(self.names(), ["g.pb", "l.txt", "t.tflite"])
         for path in self.folder.iterdir():
             self.assertEqual(path.read_text(), "of an earlier run")
 
-    def test_another_head_than_the_tested_one_is_a_defect(self):
-        class Stubborn(type(self.classifier.head)):
+    def test_a_head_with_other_probabilities_is_a_defect(self):
+        class OtherHead(type(self.classifier.head)):
             """Claims probabilities that are not those of its weights."""
 
             def probabilities(self, features):
                 return super().probabilities(features) + np.float32([0.01, -0.01, 0])
 
-        head = Stubborn(self.classifier.head.weights, self.classifier.head.bias)
+        head = OtherHead(self.classifier.head.weights, self.classifier.head.bias)
         classifier = dataclasses.replace(self.classifier, head=head)
         with self.assertRaisesRegex(
-            outputs.DisagreementError, "frozen graph: scores differ by 0.0"
+            outputs.ParityError, "frozen graph: probabilities differ by 0.0"
         ):
-            outputs.write_classifiers({"float32": classifier}, self.options(), self.features(5))
+            self.export(self.options(), 5, classifier)
         self.assertEqual(self.names(), [])
+
+    def test_a_file_that_cannot_be_verified_is_written_with_a_warning(self):
+        def write(path: Path, classifier, options) -> None:
+            path.write_bytes(b"model")
+
+        error = UnsupportedOperationError("the operation x")
+        options = self.options(coreml_file=self.folder / "c.mlmodel")
+        with (
+            mock.patch.object(coreml, "write", write),
+            mock.patch.object(coreml, "load", side_effect=error),
+            self.assertLogs(level="WARNING") as logs,
+        ):
+            exported = self.export(options, 5)
+        self.assertRegex(
+            logs.output[0], "--coreml_file=.* without .*does not support the operation"
+        )
+        self.assertEqual(self.names(), ["c.mlmodel", "g.pb", "l.txt"])
+        self.assertEqual([check.kind for check in exported.parity_checks], ["frozen graph"])
 
 
 class CheckTest(OutputsTestCase):
@@ -130,7 +158,7 @@ class CheckTest(OutputsTestCase):
         with self.assertRaisesRegex(UserError, message):
             outputs.check(self.options(**changes), efficientnet_lite0.load())
 
-    def test_what_can_be_written_leaves_no_trace(self):
+    def test_the_check_creates_nothing(self):
         options = self.options(
             saved_model_dir=self.folder / "a" / "saved",
             keras_file=self.folder / "k.keras",
@@ -139,34 +167,34 @@ class CheckTest(OutputsTestCase):
         outputs.check(options, efficientnet_lite0.load())
         self.assertEqual(self.names(), [])
 
-    def test_a_folder_where_a_file_should_be(self):
+    def test_a_folder_in_place_of_a_file_is_refused(self):
         self.assert_refused(f"--tflite_file={self.folder} is a folder", tflite_file=self.folder)
         folder = self.folder / "k.keras"
         folder.mkdir()
         self.assert_refused(f"--keras_file={folder} is a folder", keras_file=folder)
 
-    def test_a_folder_of_other_things_is_not_replaced(self):
+    def test_a_folder_with_other_files_is_not_replaced(self):
         (self.folder / "holidays.jpg").touch()
         self.assert_refused(f"--saved_model_dir={self.folder} ", saved_model_dir=self.folder)
 
-    def test_a_name_that_keras_does_not_open(self):
+    def test_a_keras_file_needs_its_suffix(self):
         self.assert_refused("must end in .keras", keras_file=self.folder / "model.h5")
 
-    def test_a_kind_of_tflite_file_that_there_is_not(self):
+    def test_an_unknown_quantization_is_refused(self):
         self.assert_refused(
             "--tflite_quantization=int2",
             tflite_file=self.folder / "t",
             tflite=TFLiteOptions("int2"),
         )
 
-    def test_a_network_that_tflite_does_not_run(self):
+    def test_a_network_that_tflite_does_not_support_is_refused(self):
         backbone = dataclasses.replace(efficientnet_lite0.load(), tflite_file=None)
         with self.assertRaisesRegex(
-            UserError, "TFLite has not all operations of efficientnet_lite0"
+            UserError, "efficientnet_lite0 has operations that TFLite does not support"
         ):
             outputs.check(self.options(tflite_file=self.folder / "t"), backbone)
 
-    def test_two_files_of_one_name(self):
+    def test_two_flags_with_the_same_path_are_refused(self):
         path = self.folder / "g.pb"
         self.assert_refused(f"--output_graph and --tflite_file are both {path}", tflite_file=path)
         self.assert_refused(
@@ -175,36 +203,36 @@ class CheckTest(OutputsTestCase):
 
 
 class AccuracyTest(OutputsTestCase):
-    def trained(self, right, count):
+    def result(self, right: int, count: int) -> HeadResult:
         scores = np.eye(2, dtype=np.float32)[[0] * right + [1] * (count - right)]
         evaluation = evaluate(scores.reshape(-1, 2), np.zeros(count, np.int64))
-        return Trained(None, None, _NONE, {TEST: evaluation})
+        return HeadResult(None, None, _NONE, {TEST: evaluation})
 
-    def test_what_is_good_enough_passes(self):
+    def test_a_sufficient_accuracy_passes(self):
         options = self.options(assert_accuracy_at_least=0.9)
-        outputs.check_accuracy({"float32": self.trained(9, 10)}, options)
-        outputs.check_accuracy({"float32": self.trained(0, 0)}, self.options())
+        outputs.require_accuracy(Results(self.result(9, 10)), options)
+        outputs.require_accuracy(Results(self.result(0, 0)), self.options())
 
-    def test_what_is_not_good_enough_is_refused(self):
+    def test_an_insufficient_accuracy_is_refused(self):
         options = self.options(assert_accuracy_at_least=0.9)
         message = "0.8000 on 10 test images, less than --assert_accuracy_at_least=0.9"
         with self.assertRaisesRegex(UserError, message):
-            outputs.check_accuracy({"float32": self.trained(8, 10)}, options)
+            outputs.require_accuracy(Results(self.result(8, 10)), options)
 
-    def test_an_accuracy_that_nobody_knows_is_refused(self):
+    def test_an_unknown_accuracy_is_refused(self):
         options = self.options(assert_accuracy_at_least=0.0)
         with self.assertRaisesRegex(UserError, "no images were held out"):
-            outputs.check_accuracy({"float32": self.trained(0, 0)}, options)
+            outputs.require_accuracy(Results(self.result(0, 0)), options)
 
-    def test_in_int8_only_where_that_is_written(self):
+    def test_the_int8_accuracy_counts_only_if_an_int8_file_is_written(self):
         options = self.options(assert_accuracy_at_least=0.9)
-        trained = {"int8": self.trained(8, 10), "float32": self.trained(9, 10)}
-        outputs.check_accuracy(trained, options)
+        results = Results(primary=self.result(9, 10), int8=self.result(8, 10))
+        outputs.require_accuracy(results, options)
         options = dataclasses.replace(
             options, tflite_file=self.folder / "t", tflite=TFLiteOptions("int8")
         )
         with self.assertRaisesRegex(UserError, "the accuracy in int8 is 0.8000"):
-            outputs.check_accuracy(trained, options)
+            outputs.require_accuracy(results, options)
 
 
 if __name__ == "__main__":

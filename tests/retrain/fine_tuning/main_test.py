@@ -15,7 +15,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tests.support import programs, tiny_modules, tunable_backbone
 
 _FLAGS = ("--fine_tune_epochs=2", "--fine_tune_layers=12")
-# Quick ones, and none that decides which parts the images are in.
 _SPLIT = ("--validation_percentage=20", "--testing_percentage=20")
 
 
@@ -25,7 +24,7 @@ class FineTuningTest(parameterized.TestCase):
         super().setUpClass()
         cls.folder = Path(tempfile.mkdtemp())
         cls.addClassCleanup(shutil.rmtree, cls.folder)
-        cls.images = tunable_backbone.draw_stripes(cls.folder / "pictures", 30, 230)
+        cls.images = tunable_backbone.draw_stripes(cls.folder / "pictures", count=30, noise=230)
         cls.module = tiny_modules.write(cls.folder / "module", (16, 16))
 
     def setUp(self):
@@ -43,61 +42,59 @@ class FineTuningTest(parameterized.TestCase):
             *flags,
         )
 
-    def trained(self, *flags: str) -> tuple[dict, str]:
-        """Returns the numbers of a run, and what it said."""
+    def train(self, *flags: str) -> tuple[dict, str]:
+        """Returns the metrics of a run, and its log."""
         metrics = self.output / "metrics.json"
         done = programs.run("retrain", *self.command(f"--metrics_json={metrics}", *flags))
         self.assertEqual(done.returncode, 0, done.stderr)
         return json.loads(metrics.read_text()), done.stderr
 
-    def test_what_is_better_for_the_validation_part_is_exported_and_kept(self):
+    def test_the_backbone_that_is_better_on_the_validation_split_is_exported(self):
         keras = f"--keras_file={self.output}/classifier.keras"
-        plain, _ = self.trained()
+        plain, _ = self.train()
         self.assertNotIn("fine_tuning", plain["training"])
         plots = self.output / "plots"
         logs = self.output / "logs"
-        numbers, said = self.trained(
-            *_FLAGS, keras, f"--plots_dir={plots}", f"--summaries_dir={logs}"
-        )
+        metrics, log = self.train(*_FLAGS, keras, f"--plots_dir={plots}", f"--summaries_dir={logs}")
         for name in ("curves", "pictures", "confusion", "fine_tuning"):
             Image.open(plots / f"{name}.png").load()
-        for part in ("train", "validation"):
-            (events,) = logs.glob(f"*-fine_tuning/{part}")
+        for split in ("train", "validation"):
+            (events,) = logs.glob(f"*-fine_tuning/{split}")
             scalars = EventAccumulator(str(events)).Reload().Tensors("by_epoch/cross_entropy")
             self.assertEqual([event.step for event in scalars], [1, 2])
-        accuracies = re.findall(r"Fine-tuning, epoch \d of 2: train accuracy = ([\d.]+)%", said)
+        accuracies = re.findall(r"Fine-tuning, epoch \d of 2: train accuracy = ([\d.]+)%", log)
         self.assertLen(accuracies, 2)
-        # A third would be right without looking.
+        # A third is the accuracy of random guesses.
         self.assertGreater(float(accuracies[0]), 10)
-        (better,) = re.findall(r"Fine-tuning (helps|does not help) (?:for certain )?and is ", said)
+        (verdict,) = re.findall(r"Fine-tuning (helps|does not clearly help) and is ", log)
         errors = [
-            int(number) for number in re.findall(r", (\d+) get a wrong .* (\d+) without", said)[0]
+            int(number) for number in re.findall(r", (\d+) get a wrong .* (\d+) without", log)[0]
         ]
-        told = numbers["fine_tuning"]
-        self.assertEqual(told["kept"], better == "helps")
-        self.assertEqual(told["course"]["at"], [1, 2])
-        for when, wrong in zip(("with_it", "without"), errors, strict=True):
-            of_one = told[when]
-            self.assertEqual(round((1 - of_one["accuracy"]) * of_one["count"]), wrong)
-        if better == "helps":
+        outcome = metrics["fine_tuning"]
+        self.assertEqual(outcome["kept"], verdict == "helps")
+        self.assertEqual(outcome["history"]["at"], [1, 2])
+        for name, wrong in zip(("tuned", "baseline"), errors, strict=True):
+            evaluation = outcome[name]
+            self.assertEqual(round((1 - evaluation["accuracy"]) * evaluation["count"]), wrong)
+        if verdict == "helps":
             self.assertLessEqual(*errors)
-            options = numbers["training"]["fine_tuning"]
+            options = metrics["training"]["fine_tuning"]
             self.assertEqual((options["epochs"], options["layers"]), (2, 12))
             self.assertFalse(options["distortions"]["flip_left_right"])
-            self.assertGreater(told["gain"], told["standard_error"])
+            self.assertGreater(outcome["gain"], outcome["standard_error"])
         else:
-            self.assertTrue(told["gain"] <= told["standard_error"] or errors[0] > errors[1])
-            self.assertEqual(numbers["training"], plain["training"])
-            self.assertEqual(numbers["test"], plain["test"])
-        self.assertEqual(numbers["exports"][1]["from_pixels"]["agreement"], 1)
+            self.assertTrue(outcome["gain"] <= outcome["standard_error"] or errors[0] > errors[1])
+            self.assertEqual(metrics["training"], plain["training"])
+            self.assertEqual(metrics["test"], plain["test"])
+        self.assertEqual(metrics["exports"][1]["from_pixels"]["agreement"], 1)
 
-        again, said = self.trained(*_FLAGS, keras)
-        self.assertNotIn("epoch", said)
-        for part in ("training", "validation", "test"):
-            self.assertEqual(again[part], numbers[part])
+        again, log = self.train(*_FLAGS, keras)
+        self.assertNotIn("epoch", log)
+        for key in ("training", "validation", "test"):
+            self.assertEqual(again[key], metrics[key])
 
     @parameterized.parameters(signal.SIGINT, signal.SIGKILL)
-    def test_a_stopped_run_leaves_no_network(self, number: int):
+    def test_a_stopped_run_leaves_a_checkpoint_and_no_backbone(self, number: int):
         cache = self.output / "cache"
         flags = ("--fine_tune_epochs=1000", "--fine_tune_layers=1")
         (self.output / "graph.pb").write_text("of the last run")
@@ -107,20 +104,20 @@ class FineTuningTest(parameterized.TestCase):
             stderr=subprocess.PIPE,
             text=True,
         )
-        said = ""
+        log = ""
         assert process.stderr
         for line in process.stderr:
-            said += line
+            log += line
             if "epoch 1 of 1000" in line:
                 process.send_signal(number)
         status = process.wait()
-        self.assertIn("epoch 1 of 1000", said)
+        self.assertIn("epoch 1 of 1000", log)
         self.assertEqual((self.output / "graph.pb").read_text(), "of the last run")
         kept = [path.name for path in (cache / "backbones").iterdir() if path.name[0] != "."]
         self.assertEmpty(kept)
         if number == signal.SIGINT:
-            self.assertEqual(status, 1, said)
-            self.assertIn("interrupted", said.splitlines()[-1])
+            self.assertEqual(status, 1, log)
+            self.assertIn("interrupted", log.splitlines()[-1])
             self.assertEmpty(list((cache / "backbones").iterdir()))
         (unfinished,) = (cache / "fine_tuning").glob("[!.]*")
         self.assertGreater(unfinished.stat().st_size, 0)
@@ -144,13 +141,15 @@ class FineTuningTest(parameterized.TestCase):
         (("--fine_tune_epochs=1", "--tfhub_module={module}"), ("--fine_tune_epochs", "Keras")),
         (("--fine_tune_epochs=1", "--validation_percentage=0"), ("validation images",)),
     )
-    def test_what_cannot_be_is_one_line(self, flags: tuple[str, ...], said: tuple[str, ...]):
+    def test_invalid_flags_are_refused_in_one_line(
+        self, flags: tuple[str, ...], parts: tuple[str, ...]
+    ):
         (self.output / "graph.pb").write_text("of the last run")
         flags = tuple(flag.format(module=self.module) for flag in flags)
         done = programs.run("retrain", *self.command(*flags))
         self.assertEqual(done.returncode, 1, done.stderr)
         (line,) = (line for line in done.stderr.splitlines() if line.startswith("Error: "))
-        for text in said:
+        for text in parts:
             self.assertIn(text, line)
         self.assertNotIn("Traceback", done.stderr)
         self.assertEqual((self.output / "graph.pb").read_text(), "of the last run")

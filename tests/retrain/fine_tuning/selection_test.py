@@ -1,4 +1,4 @@
-"""Fine-tuning is kept where it helps, made once, and whole or not there."""
+"""Fine-tuning is kept if it helps, computed once, and continued after an interruption."""
 
 import dataclasses
 import logging
@@ -23,13 +23,16 @@ from retrain.data.pixels import normalise
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.errors import UserError
 from retrain.export import outputs
-from retrain.export.assemble import assemble
 from retrain.fine_tuning import selection
-from retrain.fine_tuning.variants import undistorted
+from retrain.fine_tuning.variants import decode_undistorted
 from retrain.system.phase_timer import PhaseTimer
-from retrain.training.train import train_and_test
+from retrain.system.staging import Staging
+from retrain.training.engine_plan import EnginePlan
+from retrain.training.results import Results
+from retrain.training.train import train_and_evaluate
 from tests.support import tiny_backbone, tunable_backbone
 
+_PLAN = EnginePlan(FLOAT32)
 _GOOD = FineTuningOptions(epochs=12, learning_rate=0.01, batch_size=16)
 _BAD = FineTuningOptions(epochs=2, learning_rate=10, batch_size=16)
 
@@ -40,7 +43,7 @@ class _Interrupting(logging.Handler):
             raise KeyboardInterrupt
 
 
-class ChoiceTest(absltest.TestCase):
+class SelectionTest(absltest.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -48,7 +51,7 @@ class ChoiceTest(absltest.TestCase):
         cls.addClassCleanup(shutil.rmtree, cls.folder)
         cls.cache = cls.folder / "cache"
         cls.backbone = tunable_backbone.make(cls.cache)
-        cls.images = tunable_backbone.draw_stripes(cls.folder / "pictures", 40, 150)
+        cls.images = tunable_backbone.draw_stripes(cls.folder / "pictures", count=40, noise=150)
 
     def config(self, options: FineTuningOptions, **changes) -> TrainingConfig:
         return TrainingConfig(
@@ -64,52 +67,55 @@ class ChoiceTest(absltest.TestCase):
             },
         )
 
-    def before(self, config: TrainingConfig):
+    def train(self, config: TrainingConfig) -> Results:
         dataset = scan_dataset(config.image_dir, config.split)
-        return train_and_test(config, self.backbone, dataset, [FLOAT32], PhaseTimer())
+        return train_and_evaluate(config, self.backbone, dataset, _PLAN, timer=PhaseTimer())
 
-    def better(self, config: TrainingConfig):
-        """Returns the choice, what was there before, and what was told of the choice."""
-        before = self.before(config)
+    def select(self, config: TrainingConfig) -> tuple[selection.Selection, Results, list[str]]:
+        """Returns the selection, the results before fine-tuning, and the log lines."""
+        pretrained = self.train(config)
         with self.assertLogs(level="INFO") as logs:
-            chosen = selection.better(config, self.backbone, before, PhaseTimer())
-        return chosen, before, logs.output
+            selected = selection.select_fine_tuned(
+                config, self.backbone, pretrained, plan=_PLAN, timer=PhaseTimer()
+            )
+        return selected, pretrained, logs.output
 
-    def kept(self) -> list[str]:
+    def cached_backbones(self) -> list[str]:
         return sorted(path.name for path in (self.cache / "backbones").iterdir())
 
-    def test_what_helps_is_kept_with_features_of_its_own(self):
+    def test_a_better_backbone_is_selected_with_features_of_its_own(self):
         config = self.config(_GOOD)
-        chosen, before, lines = self.better(config)
-        self.assertIs(chosen.config, config)
-        self.assertNotEqual(chosen.backbone.fingerprint, self.backbone.fingerprint)
-        (old,), (new,) = before.values(), chosen.trained.values()
-        errors = [len(it.evaluations[VALIDATION].misclassified) for it in (new, old)]
+        selected, pretrained, lines = self.select(config)
+        self.assertIs(selected.config, config)
+        self.assertNotEqual(selected.backbone.fingerprint, self.backbone.fingerprint)
+        old, new = pretrained.primary, selected.results.primary
+        errors = [len(result.validation.misclassified) for result in (new, old)]
         self.assertLessEqual(*errors)
-        outcome = chosen.outcome
+        outcome = selected.fine_tuning
         self.assertGreater(outcome.gain, outcome.standard_error)
-        entropies = [it.cross_entropy for it in (outcome.without, outcome.with_it)]
+        entropies = [it.cross_entropy for it in (outcome.baseline, outcome.tuned)]
         self.assertAlmostEqual(entropies[0] - entropies[1], outcome.gain, places=5)
-        self.assertEqual(outcome.test_with, new.test.accuracy)
-        self.assertEqual(outcome.test_without, old.test.accuracy)
-        self.assertTrue(chosen.outcome.kept)
-        self.assertEqual(chosen.outcome.with_it, new.evaluations[VALIDATION])
-        self.assertLen(chosen.outcome.history.at, _GOOD.epochs)
+        self.assertEqual(outcome.test_tuned, new.test.accuracy)
+        self.assertEqual(outcome.test_baseline, old.test.accuracy)
+        self.assertTrue(selected.fine_tuning.kept)
+        self.assertEqual(selected.fine_tuning.tuned, new.validation)
+        self.assertLen(selected.fine_tuning.history.at, _GOOD.epochs)
         said = rf"of 24 validation images, {errors[0]} get a wrong label with it and \d+ without"
         self.assertRegex(lines[-1], said)
         self.assertIn("is kept", lines[-1])
 
         from tensorflow import keras
 
-        network = keras.models.load_model(chosen.backbone.keras_file, compile=False)
-        for part in (TRAINING, VALIDATION, TEST):
+        network = keras.models.load_model(selected.backbone.keras_file, compile=False)
+        for split in (TRAINING, VALIDATION, TEST):
             shown = [
-                undistorted(p, *[tiny_backbone.SIDE] * 2) for p in new.features.part(part).images
+                decode_undistorted(image, *[tiny_backbone.SIDE] * 2)
+                for image in new.features.split(split).images
             ]
             pixels = normalise(np.stack(shown), tiny_backbone.MEAN, tiny_backbone.STD)
             expected = np.asarray(network(pixels, training=False))
             np.testing.assert_allclose(
-                new.features.part(part).vectors, expected, rtol=2e-3, atol=1e-3
+                new.features.split(split).vectors, expected, rtol=2e-3, atol=1e-3
             )
 
         options = OutputOptions(
@@ -119,61 +125,64 @@ class ChoiceTest(absltest.TestCase):
             keras_file=self.folder / "classifier.keras",
             tflite_file=self.folder / "classifier.tflite",
         )
-        classifier = assemble(config, chosen.backbone, new.features, new.head, new.test.accuracy)
-        self.assertTrue(classifier.metadata.training["fine_tuned"])
-        _, checked, _ = outputs.write_classifiers({FLOAT32: classifier}, options, new.features)
-        self.assertEqual([it.agreement for it in checked], [1.0] * 4)
+        with Staging() as staging:
+            classifiers = outputs.assemble_classifiers(config, selected.backbone, selected.results)
+            exported = outputs.stage_classifiers(staging, classifiers, options, new.features)
+        self.assertEqual([check.agreement for check in exported.parity_checks], [1.0] * 4)
+        self.assertTrue(classifiers.primary.metadata.training["fine_tuned"])
 
-    def test_what_does_not_help_is_left_out(self):
-        chosen, before, lines = self.better(self.config(_BAD))
-        self.assertIs(chosen.backbone, self.backbone)
-        self.assertIs(chosen.trained, before)
-        self.assertEqual(chosen.config.fine_tuning, FineTuningOptions())
-        self.assertNotIn("fine_tuning", chosen.config.used())
-        self.assertIn("is left out", lines[-1])
-        self.assertFalse(chosen.outcome.kept)
+    def test_a_worse_backbone_is_discarded(self):
+        selected, pretrained, lines = self.select(self.config(_BAD))
+        self.assertIs(selected.backbone, self.backbone)
+        self.assertIs(selected.results, pretrained)
+        self.assertEqual(selected.config.fine_tuning, FineTuningOptions())
+        self.assertNotIn("fine_tuning", selected.config.provenance())
+        self.assertIn("is discarded", lines[-1])
+        self.assertFalse(selected.fine_tuning.kept)
 
-    def test_a_network_that_learned_nothing_is_left_out(self):
+    def test_an_unchanged_backbone_is_discarded(self):
         nothing = FineTuningOptions(epochs=1, learning_rate=0, weight_decay=0, batch_size=16)
-        chosen, before, lines = self.better(self.config(nothing))
-        self.assertIs(chosen.trained, before)
+        selected, pretrained, lines = self.select(self.config(nothing))
+        self.assertIs(selected.results, pretrained)
         numbers = re.search(r"(\d+) get a wrong label with it and (\d+) without", lines[-1])
         self.assertEqual(*numbers.groups())
 
-    def test_the_same_is_taken_from_the_cache_also_from_elsewhere(self):
+    def test_the_same_images_in_another_folder_reuse_the_cached_backbone(self):
         config = self.config(dataclasses.replace(_GOOD, epochs=1))
-        first, _, lines = self.better(config)
+        first, _, lines = self.select(config)
         self.assertTrue(any("epoch 1 of 1" in line for line in lines))
         moved = Path(shutil.copytree(self.images, self.folder / "moved"))
         for again in (config, dataclasses.replace(config, image_dir=moved)):
-            second, _, lines = self.better(again)
+            second, _, lines = self.select(again)
             self.assertFalse(any("epoch" in line for line in lines), lines)
             self.assertEqual(second.backbone, first.backbone)
-            self.assertEqual(second.outcome.history, first.outcome.history)
+            self.assertEqual(second.fine_tuning.history, first.fine_tuning.history)
         other = dataclasses.replace(config, head=dataclasses.replace(config.head, seed=1))
-        self.assertTrue(any("epoch 1 of 1" in line for line in self.better(other)[2]))
+        self.assertTrue(any("epoch 1 of 1" in line for line in self.select(other)[2]))
 
-    def test_an_interrupted_one_is_gone_on_with(self):
+    def test_an_interrupted_training_continues(self):
         config = self.config(dataclasses.replace(_GOOD, epochs=3))
-        plain = self.before(config)
-        kept = self.kept()
+        pretrained = self.train(config)
+        cached = self.cached_backbones()
         handler = _Interrupting()
         logging.getLogger().addHandler(handler)
         try:
             with self.assertRaises(KeyboardInterrupt):
-                selection.better(config, self.backbone, plain, PhaseTimer())
+                selection.select_fine_tuned(
+                    config, self.backbone, pretrained, plan=_PLAN, timer=PhaseTimer()
+                )
         finally:
             logging.getLogger().removeHandler(handler)
-        self.assertEqual(self.kept(), kept)
+        self.assertEqual(self.cached_backbones(), cached)
         self.assertLen(list((self.cache / "fine_tuning").iterdir()), 1)
-        _, _, lines = self.better(config)
-        self.assertTrue(any("goes on after epoch 2 of 3" in line for line in lines), lines)
+        _, _, lines = self.select(config)
+        self.assertTrue(any("continues after epoch 2 of 3" in line for line in lines), lines)
         self.assertEmpty(list((self.cache / "fine_tuning").iterdir()))
 
-    def test_without_validation_images_nobody_could_tell(self):
+    def test_fine_tuning_needs_validation_images(self):
         config = self.config(_GOOD, split=SplitOptions(validation_percentage=0))
         with self.assertRaisesRegex(UserError, "--fine_tune_epochs needs validation images"):
-            self.better(config)
+            self.select(config)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Variants of training images are the same whether the images are in memory or on disk."""
+"""Variants are the same whether the images are in memory or on disk."""
 
 from pathlib import Path
 
@@ -9,17 +9,17 @@ from PIL import Image
 from retrain.config import DistortionOptions
 from retrain.data import distortions, pixels
 from retrain.data.dataset import ImageFile
-from retrain.data.distortions import Draw
+from retrain.data.distortions import Distortion
 from retrain.data.splits import TRAINING
 from retrain.errors import UserError
-from retrain.fine_tuning.variants import Images, undistorted
+from retrain.fine_tuning.variants import VariantSource, decode_undistorted
 
 _OPTIONS = DistortionOptions(random_crop=20, random_scale=50, random_brightness=30)
-_DRAW = Draw(scale=0.5, left=0.1, top=0.9, brightness=0.7, mirrored=False)
+_DISTORTION = Distortion(scale=0.5, left=0.1, top=0.9, brightness=0.7, mirrored=False)
 _SIZE = 40, 32
 
 
-class ImagesTest(parameterized.TestCase):
+class VariantSourceTest(parameterized.TestCase):
     def setUp(self):
         super().setUp()
         self.folder = Path(self.create_tempdir().full_path)
@@ -31,52 +31,58 @@ class ImagesTest(parameterized.TestCase):
             scene.resize((300 + number, 200), Image.Resampling.BICUBIC).save(path)
             self.files.append(ImageFile(path, 0, TRAINING, 0.5))
 
-    def images(self, most_bytes: int) -> Images:
-        return Images(self.files, *_SIZE, _OPTIONS, most_bytes)
+    def source(self, max_bytes: int) -> VariantSource:
+        return VariantSource(self.files, *_SIZE, _OPTIONS, max_bytes=max_bytes)
 
     @parameterized.parameters(0, 50_000, 10**9)
-    def test_are_those_of_the_file(self, most_bytes: int):
-        images = self.images(most_bytes)
+    def test_variants_are_those_of_the_file(self, max_bytes: int):
+        source = self.source(max_bytes)
         for _ in range(2):
             for row, file in enumerate(self.files):
-                large = distortions.roomy(file.path.read_bytes(), *_SIZE, _OPTIONS)
-                wanted = distortions.distort(large, *_SIZE, _OPTIONS, _DRAW)
-                np.testing.assert_array_equal(images.variant(row, _DRAW), wanted)
+                large = distortions.decode_for_cropping(
+                    file.path.read_bytes(), _OPTIONS, height=_SIZE[0], width=_SIZE[1]
+                )
+                expected = distortions.distort(
+                    large, _DISTORTION, _OPTIONS, height=_SIZE[0], width=_SIZE[1]
+                )
+                np.testing.assert_array_equal(source.variant(row, _DISTORTION), expected)
 
-    def test_what_fits_into_memory_needs_no_file_any_more(self):
-        # Of an image of at least 72 x 57.6 pixels, and less than twice as many of each side.
-        images = self.images(3 * 4 * 72 * 58)
-        first = images.variant(0, _DRAW)
+    def test_an_image_in_memory_is_not_read_again(self):
+        # Room for one image of 72 x 58 to 144 x 116 pixels.
+        source = self.source(3 * 4 * 72 * 58)
+        first = source.variant(0, _DISTORTION)
         for row in (1, 2):
-            images.variant(row, _DRAW)
+            source.variant(row, _DISTORTION)
         for file in self.files:
             file.path.unlink()
-        np.testing.assert_array_equal(images.variant(0, _DRAW), first)
-        with self.assertRaisesRegex(UserError, "c.png cannot be read any more: No such file"):
-            images.variant(2, _DRAW)
+        np.testing.assert_array_equal(source.variant(0, _DISTORTION), first)
+        with self.assertRaisesRegex(UserError, "c.png can no longer be read: No such file"):
+            source.variant(2, _DISTORTION)
 
     def test_large_images_are_kept_small(self):
         path = self.folder / "large.png"
         Image.new("RGB", (3000, 2000)).save(path)
-        large = distortions.roomy(path.read_bytes(), *_SIZE, _OPTIONS)
+        large = distortions.decode_for_cropping(
+            path.read_bytes(), _OPTIONS, height=_SIZE[0], width=_SIZE[1]
+        )
         self.assertLess(large.width * large.height, 100_000)
-        # No crop has to be enlarged.
+        # No crop is enlarged.
         self.assertGreaterEqual(large.width, 1.2 * 1.5 * _SIZE[1])
         self.assertGreaterEqual(large.height, 1.2 * 1.5 * _SIZE[0])
 
-    def test_a_damaged_one_is_named(self):
+    def test_a_damaged_image_is_named(self):
         self.files[1].path.write_bytes(b"nothing")
         for read in (
-            lambda: self.images(0).variant(1, _DRAW),
-            lambda: undistorted(self.files[1], *_SIZE),
+            lambda: self.source(0).variant(1, _DISTORTION),
+            lambda: decode_undistorted(self.files[1], *_SIZE),
         ):
-            with self.assertRaisesRegex(UserError, "b.jpg cannot be read any more: it is not a"):
+            with self.assertRaisesRegex(UserError, "b.jpg can no longer be read: it is not a"):
                 read()
 
-    def test_undistorted_is_what_the_network_sees(self):
+    def test_undistorted_images_are_the_input_of_the_network(self):
         for file in self.files:
-            wanted = pixels.decode(file.path.read_bytes(), *_SIZE)
-            np.testing.assert_array_equal(undistorted(file, *_SIZE), wanted)
+            expected = pixels.decode(file.path.read_bytes(), *_SIZE)
+            np.testing.assert_array_equal(decode_undistorted(file, *_SIZE), expected)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A run draws its numbers and images, in files where they are asked for, and for TensorBoard."""
+"""A run draws its metrics and images to files, if a folder is given, and for TensorBoard."""
 
 import dataclasses
 import hashlib
@@ -14,7 +14,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from retrain.backbones import efficientnet_lite0
-from retrain.bottlenecks.compute import Bottlenecks, Part
+from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures
 from retrain.config import (
     DistortionOptions,
     FineTuningOptions,
@@ -25,21 +25,21 @@ from retrain.config import (
 from retrain.data import distortions, pixels, splits
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING
+from retrain.export.formats import WrittenFile
 from retrain.report import run_plots
 from retrain.runtimes.head import Head
-from retrain.training import logistic_regression
+from retrain.system.staging import Staging
 from retrain.training.evaluation import evaluate
-from retrain.training.history import Measures, Recorder, TrainingHistory, from_json
-from retrain.training.results import FineTuned, Trained
-from retrain.training.sgd import Progress
+from retrain.training.history import MetricSeries, TrainingHistory
+from retrain.training.results import FineTuningResult, HeadResult, Results
 from tests.support import privileges, programs
 
 _SIDE = 112
 _LABELS = ("blue", "green", "red")
 
 
-class DrawnRunTest(absltest.TestCase):
-    """With the numbers of a training that did not take place."""
+class StagePlotsTest(absltest.TestCase):
+    """Draws the results of a training that did not take place."""
 
     @classmethod
     def setUpClass(cls):
@@ -55,13 +55,13 @@ class DrawnRunTest(absltest.TestCase):
             ImageFile(path, number // 4, TRAINING, 50.0) for number, path in enumerate(paths)
         )
 
-    def trained(self, **changes) -> Trained:
-        part = Part(
+    def result(self, **changes) -> HeadResult:
+        training = SplitFeatures(
             self.images,
             np.zeros((len(self.images), 1, 2), np.float16),
             np.array([image.class_id for image in self.images]),
         )
-        nothing = Part((), np.zeros((0, 1, 2), np.float16), np.zeros(0, np.int64))
+        nothing = SplitFeatures((), np.zeros((0, 1, 2), np.float16), np.zeros(0, np.int64))
         dataset = Dataset(
             self.folder,
             _LABELS,
@@ -69,11 +69,11 @@ class DrawnRunTest(absltest.TestCase):
             self.images,
             splits.SplitPercentages.from_options(SplitOptions()),
         )
-        measures = Measures((0.5, 0.75, 0.7), (1.0, 0.5, 0.8))
-        changes.setdefault("course", TrainingHistory((0.01, 0.1, 1), measures, measures, 0.1))
+        series = MetricSeries((0.5, 0.75, 0.7), (1.0, 0.5, 0.8))
+        changes.setdefault("history", TrainingHistory((0.01, 0.1, 1), series, series, 0.1))
         right = np.eye(3, dtype=np.float32)
-        return Trained(
-            Bottlenecks(dataset, "float32", {TRAINING: part, TEST: nothing}, 0, {}),
+        return HeadResult(
+            Bottlenecks(dataset, "float32", {TRAINING: training, TEST: nothing}, 0, {}),
             Head(np.zeros((2, 3), np.float32), np.zeros(3, np.float32)),
             nothing,
             {TEST: evaluate(right, np.array([0, 1, 1]))},
@@ -89,18 +89,25 @@ class DrawnRunTest(absltest.TestCase):
     def drawn(self, name: str = "pictures") -> np.ndarray:
         return np.asarray(Image.open(self.folder / "plots" / f"{name}.png").convert("RGB"))
 
+    def stage(self, config: TrainingConfig, fine_tuning=None, **changes) -> list[WrittenFile]:
+        with Staging() as staging:
+            results = Results(self.result(**changes))
+            return run_plots.stage_plots(
+                staging, config, self.backbone, results, fine_tuning=fine_tuning
+            )
+
     def draw(self, config: TrainingConfig, **changes) -> list[str]:
-        written = run_plots.write(config, self.backbone, {"float32": self.trained(**changes)})
+        written = self.stage(config, **changes)
         self.assertEqual(
             [file.path.parent for file in written], [self.folder / "plots"] * len(written)
         )
         return [file.path.name for file in written]
 
-    def assert_shows(self, drawing: np.ndarray, cell: np.ndarray) -> None:
+    def assert_shows(self, plot: np.ndarray, cell: np.ndarray) -> None:
         height, width, _ = cell.shape
-        corners = np.argwhere((drawing == cell[0, 0]).all(axis=2))
+        corners = np.argwhere((plot == cell[0, 0]).all(axis=2))
         found = any(
-            np.array_equal(drawing[row : row + height, column : column + width], cell)
+            np.array_equal(plot[row : row + height, column : column + width], cell)
             for row, column in corners
         )
         self.assertTrue(found)
@@ -110,7 +117,7 @@ class DrawnRunTest(absltest.TestCase):
         for image in self.images:
             self.assert_shows(self.drawn(), pixels.decode(image.path.read_bytes(), _SIDE, _SIDE))
 
-    def test_variants_are_those_that_are_learned_from(self):
+    def test_variants_are_those_of_the_training(self):
         config = self.config(random_crop=30, random_brightness=50, per_image=1, seed=3)
         self.draw(config)
         for image in self.images:
@@ -121,7 +128,7 @@ class DrawnRunTest(absltest.TestCase):
             ):
                 self.assert_shows(self.drawn(), variant)
 
-    def test_a_network_that_learned_shows_what_it_learned_from(self):
+    def test_fine_tuning_shows_the_images_that_it_trains_on(self):
         config = self.config()
         self.draw(dataclasses.replace(config, fine_tuning=FineTuningOptions(epochs=1)))
         fresh = dataclasses.replace(FineTuningOptions().distortions, per_image=0)
@@ -133,20 +140,18 @@ class DrawnRunTest(absltest.TestCase):
             )
             self.assert_shows(self.drawn(), variant)
 
-    def test_how_the_network_learned_is_drawn_also_where_it_was_left_out(self):
-        measures = Measures((0.5, 0.75, 0.7), (1.0, 0.5, 0.8))
+    def test_fine_tuning_is_drawn_even_if_it_was_discarded(self):
+        series = MetricSeries((0.5, 0.75, 0.7), (1.0, 0.5, 0.8))
         right = evaluate(np.eye(3, dtype=np.float32), np.array([0, 1, 1]))
         for kept in (True, False):
-            history = TrainingHistory((1, 2, 3), measures, measures)
-            tuned = FineTuned(kept, history, right, right, 0.1, 0.05, 1.0, 1.0)
-            written = run_plots.write(
-                self.config(), self.backbone, {"float32": self.trained()}, tuned
-            )
-            (drawing,) = (file for file in written if file.path.name == "fine_tuning.png")
-            self.assertEqual("left out" in drawing.what, not kept)
+            history = TrainingHistory((1, 2, 3), series, series)
+            outcome = FineTuningResult(kept, history, right, right, 0.1, 0.05, 1.0, 1.0)
+            written = self.stage(self.config(), outcome)
+            (plot,) = (file for file in written if file.path.name == "fine_tuning.png")
+            self.assertEqual("discarded" in plot.description, not kept)
             self.assertGreater(self.drawn("fine_tuning").std(), 0)
 
-    def test_images_that_vanished_are_left_out(self):
+    def test_images_that_are_gone_are_left_out(self):
         self.images[0].path.unlink()
         self.images[1].path.write_bytes(b"no image any more")
         self.draw(self.config())
@@ -158,15 +163,17 @@ class DrawnRunTest(absltest.TestCase):
 
     def test_curves_without_validation_images(self):
         self.draw(self.config())
-        with_others = self.drawn("curves")
-        self.draw(self.config(), history=TrainingHistory((0, 10), Measures((0.5, 1), (1, 0)), None))
-        self.assertFalse(np.array_equal(self.drawn("curves"), with_others))
+        with_validation = self.drawn("curves")
+        self.draw(
+            self.config(), history=TrainingHistory((0, 10), MetricSeries((0.5, 1), (1, 0)), None)
+        )
+        self.assertFalse(np.array_equal(self.drawn("curves"), with_validation))
 
-    def test_nothing_is_drawn_for_nobody(self):
+    def test_nothing_is_drawn_without_a_folder_or_summaries(self):
         self.assertEqual(self.draw(self.config(plots=False)), [])
         self.assertFalse((self.folder / "plots").exists())
 
-    def test_tensorboard_gets_the_images_alone_where_there_are_no_files(self):
+    def test_tensorboard_gets_the_images_only_if_there_is_no_folder(self):
         self.draw(self.config(plots=False), summaries=self.folder / "logs")
         self.assertEqual(list(_shown(self.folder / "logs")), ["pictures"])
         self.draw(self.config(), summaries=self.folder / "more")
@@ -174,56 +181,6 @@ class DrawnRunTest(absltest.TestCase):
         self.assertEqual(set(shown), {"pictures", "curves", "confusion"})
         for name, png in shown.items():
             self.assertEqual(png, (self.folder / "plots" / f"{name}.png").read_bytes())
-
-
-class CourseTest(absltest.TestCase):
-    def test_one_is_read_back_as_it_was(self):
-        measures = Measures((0.5, 0.1), (1 / 3, 2.0))
-        for history in (
-            TrainingHistory((1, 2), measures, None),
-            TrainingHistory(
-                (0.1, 1.0), measures, Measures((0.0, 1.0), (5.0, 0.0)), 0.1, "left out"
-            ),
-        ):
-            self.assertEqual(from_json(history.to_json()), history)
-
-    def test_of_strengths(self):
-        rng = np.random.default_rng(0)
-        class_ids = rng.integers(0, 3, 200)
-        features = (np.eye(3)[class_ids] + rng.normal(0, 1, (200, 3))).astype(np.float32)
-        noise = rng.normal(0, 1, (200, 40)).astype(np.float32)
-        examples = np.concatenate([features, noise], axis=1), class_ids
-        nothing = (np.zeros((0, 43), np.float32), np.zeros(0, np.int64))
-        fitted = logistic_regression.train(examples, nothing, 3)
-        history = fitted.history
-        self.assertEqual(history.chosen, fitted.strength)
-        chosen = history.at.index(fitted.strength)
-        right = np.mean(fitted.unseen.argmax(axis=1) == fitted.truth)
-        self.assertAlmostEqual(history.others.accuracy[chosen], right)
-        self.assertEqual(max(history.others.accuracy), history.others.accuracy[chosen])
-        # The stronger, the better on what is learned from, and not on the rest.
-        losses = history.learned.cross_entropy
-        self.assertEqual(list(losses), sorted(losses, reverse=True))
-        self.assertGreater(history.others.cross_entropy[-1], 1.2 * losses[-1])
-        self.assertGreater(history.learned.accuracy[-1], history.others.accuracy[-1])
-
-    def test_of_strengths_where_nothing_can_be_left_out(self):
-        examples = np.eye(3, dtype=np.float32), np.arange(3)
-        nothing = (np.zeros((0, 3), np.float32), np.zeros(0, np.int64))
-        history = logistic_regression.train(examples, nothing, 3).history
-        self.assertIsNone(history.others)
-        self.assertEqual(history.learned.accuracy[-1], 1)
-
-    def test_of_steps(self):
-        recorder = Recorder()
-        head = Head(np.zeros((1, 2), np.float32), np.zeros(2, np.float32))
-        for step in (0, 10):
-            recorder.add(Progress(step, 0.5 + step / 100, 2.0, 0.25, 3.0 - step / 10, head))
-        history = recorder.history()
-        self.assertEqual(history.at, (0, 10))
-        self.assertEqual(history.learned, Measures((0.5, 0.6), (2.0, 2.0)))
-        self.assertEqual(history.others, Measures((0.25, 0.25), (3.0, 2.0)))
-        self.assertIsNone(history.chosen)
 
 
 def _shown(run: Path) -> dict[str, bytes]:
@@ -255,7 +212,7 @@ class RunPlotsMainTest(parameterized.TestCase):
     def new_folder(self) -> Path:
         return Path(self.create_tempdir().full_path)
 
-    def test_files_are_written_named_and_shown(self):
+    def test_files_are_written_and_listed_and_shown_in_tensorboard(self):
         out = self.new_folder()
         done = self.train(out, f"--plots_dir={out}/new/plots")
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -266,11 +223,11 @@ class RunPlotsMainTest(parameterized.TestCase):
             Image.open(out / "new/plots" / name).load()
         (run,) = (out / "logs").iterdir()
         self.assertLen(_shown(run), 3)
-        for part in ("train", "validation"):
-            scalars = EventAccumulator(str(run / part)).Reload().Tensors("by_strength/accuracy")
+        for split in ("train", "validation"):
+            scalars = EventAccumulator(str(run / split)).Reload().Tensors("by_strength/accuracy")
             self.assertEqual([event.step for event in scalars], [1, 2, 3, 4, 5])
 
-    def test_by_default_nothing_slow_is_loaded_for_it(self):
+    def test_matplotlib_is_not_imported_by_default(self):
         out = self.new_folder()
         done = self.train(out, env=programs.environment(PYTHONPROFILEIMPORTTIME="1"))
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -282,7 +239,7 @@ class RunPlotsMainTest(parameterized.TestCase):
         self.assertEqual(name, "pictures")
         Image.open(io.BytesIO(png)).load()
 
-    def test_two_heads_by_steps_get_drawings_each(self):
+    def test_each_of_two_heads_gets_its_plots(self):
         out = self.new_folder()
         done = self.train(
             out, f"--plots_dir={out}", "--engine=int8", "--how_many_training_steps=50"
@@ -297,13 +254,13 @@ class RunPlotsMainTest(parameterized.TestCase):
     @parameterized.parameters(
         ("{f}/file", "it is not a folder"),
         ("{f}/file/plots", "it is not a folder"),
-        ("{p}", "lies in --image_dir={p}"),
-        ("{p}/plots", "lies in --image_dir={p}"),
-        ("{f}/validation/plots", "lies in --validation_dir={f}/validation"),
-        ("{f}/saved", "lies in --saved_model_dir={f}/saved"),
+        ("{p}", "is inside --image_dir={p}"),
+        ("{p}/plots", "is inside --image_dir={p}"),
+        ("{f}/validation/plots", "is inside --validation_dir={f}/validation"),
+        ("{f}/saved", "is inside --saved_model_dir={f}/saved"),
         ("{f}/locked/plots", "Permission denied"),
     )
-    def test_where_they_cannot_be_is_said_first(self, where: str, expected: str):
+    def test_an_unusable_folder_is_refused_before_training(self, where: str, expected: str):
         out = self.new_folder()
         names = {"f": out, "p": self.images}
         (out / "file").write_text("mine")

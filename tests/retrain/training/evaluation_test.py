@@ -1,4 +1,4 @@
-"""Each number is what its definition says, worked out by hand."""
+"""Metrics equal their definitions, computed by hand."""
 
 import json
 import math
@@ -43,7 +43,7 @@ class EvaluateTest(absltest.TestCase):
     def test_balanced_accuracy_is_of_the_classes_that_occur(self):
         self.assertAlmostEqual(self.result.balanced_accuracy, (3 / 4 + 1 / 2) / 2)
 
-    def test_baseline_is_the_share_of_the_commonest_class(self):
+    def test_baseline_is_the_fraction_of_the_majority_class(self):
         self.assertAlmostEqual(self.result.baseline, 4 / 6)
 
     def test_cross_entropy(self):
@@ -62,30 +62,30 @@ class EvaluateTest(absltest.TestCase):
         result = evaluate([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]], [0, 1, 0, 0])
         self.assertAlmostEqual(result.expected_calibration_error, (0.4 + 0.4) / 2, places=6)
 
-    def test_confusion_has_the_truth_in_its_rows(self):
+    def test_rows_of_the_confusion_matrix_are_true_classes(self):
         self.assertEqual(self.result.confusion, ((3, 1, 0), (0, 1, 1), (0, 0, 0)))
 
-    def test_scores_of_each_class(self):
+    def test_metrics_of_each_class(self):
         zero, one, two = self.result.classes
         self.assertEqual(zero, ClassScores(count=4, precision=1, recall=3 / 4, f1=6 / 7))
         self.assertEqual(one, ClassScores(count=2, precision=1 / 2, recall=1 / 2, f1=1 / 2))
         self.assertEqual(two, ClassScores(count=0, precision=0, recall=None, f1=0))
 
-    def test_precision_is_unknown_of_a_label_that_was_never_given(self):
+    def test_precision_is_none_if_the_label_is_never_predicted(self):
         result = evaluate([[0.9, 0.1, 0], [0.8, 0.2, 0]], [0, 1])
         self.assertEqual(result.classes[1], ClassScores(count=1, precision=None, recall=0, f1=0))
         self.assertEqual(
             result.classes[2], ClassScores(count=0, precision=None, recall=None, f1=None)
         )
 
-    def test_misclassified_images_are_named(self):
+    def test_misclassified_images_are_listed(self):
         self.assertEqual(self.result.misclassified, (Mistake(3, 0, 1, 0.75), Mistake(5, 1, 2, 0.5)))
 
     def test_a_certain_mistake_has_a_finite_cross_entropy(self):
         result = evaluate([[1, 0]], [1])
         self.assertBetween(result.cross_entropy, 80, 100)
 
-    def test_all_right(self):
+    def test_all_images_with_the_right_label(self):
         result = evaluate(np.eye(3), np.arange(3))
         self.assertEqual((result.accuracy, result.balanced_accuracy), (1, 1))
         self.assertEqual((result.cross_entropy, result.expected_calibration_error), (0, 0))
@@ -96,14 +96,14 @@ class IntervalTest(absltest.TestCase):
     def interval(self, right: int, count: int) -> tuple[float, float]:
         return evaluate([[1, 0]] * count, [0] * right + [1] * (count - right)).interval
 
-    def test_ends_where_the_score_test_rejects(self):
+    def test_interval_ends_where_the_score_test_rejects(self):
         # By definition an end p is where |share - p| is 1.96 standard errors of p.
         for right, count in ((15, 20), (1, 8), (190, 200)):
             for end in self.interval(right, count):
                 error = math.sqrt(end * (1 - end) / count)
                 self.assertAlmostEqual(abs(right / count - end) / error, 1.959964, places=5)
 
-    def test_stays_between_0_and_1_and_is_never_certain(self):
+    def test_interval_stays_between_0_and_1_and_is_never_empty(self):
         low, high = self.interval(0, 10)
         self.assertAlmostEqual(low, 0)
         self.assertGreaterEqual(low, 0)
@@ -115,7 +115,7 @@ class IntervalTest(absltest.TestCase):
 
 
 class NoImagesTest(absltest.TestCase):
-    def test_gives_no_shares(self):
+    def test_fractions_are_none_without_images(self):
         result = evaluation.evaluate(np.zeros((0, 2), np.float32), np.zeros(0, np.int64))
         self.assertEqual(result.count, 0)
         for share in (
@@ -133,7 +133,7 @@ class NoImagesTest(absltest.TestCase):
 
 
 class JsonTest(absltest.TestCase):
-    def test_comes_back_the_same(self):
+    def test_json_is_lossless(self):
         result = evaluate(_PROBABILITIES, _CATEGORIES)
         content = json.loads(json.dumps(result.as_json(["a", "b", "c"]), allow_nan=False))
         self.assertEqual(content["count"], 6)
@@ -145,19 +145,19 @@ class JsonTest(absltest.TestCase):
         )
         self.assertIsNone(content["classes"]["c"]["recall"])
 
-    def test_takes_a_label_for_each_class(self):
+    def test_each_class_needs_a_label(self):
         with self.assertRaises(ValueError):
             evaluation.evaluate(_PROBABILITIES, _CATEGORIES).as_json(["a", "b"])
 
 
 class WrongArgumentsTest(absltest.TestCase):
-    def test_shapes_that_do_not_fit_are_refused(self):
+    def test_mismatched_shapes_are_refused(self):
         with self.assertRaisesRegex(ValueError, r"\(6, 3\) and \(5,\)"):
             evaluation.evaluate(_PROBABILITIES, _CATEGORIES[:5])
 
     def test_unknown_classes_are_refused(self):
         for wrong in (-1, 3):
-            with self.assertRaisesRegex(ValueError, f"from 0 to 2, but got .*{wrong}"):
+            with self.assertRaisesRegex(ValueError, f"from 0 to 2, got .*{wrong}"):
                 evaluation.evaluate(_PROBABILITIES, np.array([0, 0, 0, 1, 1, wrong]))
 
 

@@ -1,4 +1,4 @@
-"""The head learns, as gradient descent on the cross entropy does, and always the same."""
+"""Stochastic gradient descent trains a head, and always the same one for the same arguments."""
 
 import dataclasses
 import os
@@ -14,7 +14,7 @@ from retrain.config import HeadOptions
 from retrain.errors import UserError
 from retrain.runtimes.head import Head
 from retrain.training import sgd
-from retrain.training.sgd import Progress
+from retrain.training.sgd import StepMetrics
 
 _WIDTH = 8
 _NO_EXAMPLES = (np.zeros((0, _WIDTH), np.float32), np.zeros(0, np.int64))
@@ -22,18 +22,18 @@ _NO_EXAMPLES = (np.zeros((0, _WIDTH), np.float32), np.zeros(0, np.int64))
 _HASH_OF_A_HEAD = """
 import hashlib
 import numpy as np
-from retrain import head
+from retrain.training import sgd
 from retrain.config import HeadOptions
 
 rng = np.random.default_rng(3)
 examples = rng.random((500, 1280), np.float32), np.arange(500) % 7
-trained = head.train(examples, examples, 7, HeadOptions(steps=200))
+trained = sgd.train(examples, examples, 7, HeadOptions(steps=200))
 print(hashlib.sha256(trained.weights.tobytes() + trained.bias.tobytes()).hexdigest())
 """
 
 
 def examples(counts: list[int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Returns as many examples of each class as told, which a linear layer can tell apart."""
+    """Returns `counts` examples of each class, which a linear layer can separate."""
     class_ids = np.repeat(np.arange(len(counts)), counts)
     noise = np.random.default_rng(seed).normal(0, 0.1, (len(class_ids), _WIDTH))
     return (noise + np.eye(_WIDTH)[class_ids]).astype(np.float32), class_ids
@@ -45,30 +45,8 @@ def whole(steps: int, learning_rate: float = 0.5) -> HeadOptions:
     )
 
 
-class HeadTest(absltest.TestCase):
-    def test_probabilities_are_the_softmax_of_the_logits(self):
-        weights = np.array([[1, 2], [3, 4]], np.float32)
-        layer = Head(weights, np.array([0.5, -0.5], np.float32))
-        features = np.array([[1, 0], [0, 1], [2, -1]], np.float32)
-        logits = features @ weights + [0.5, -0.5]
-        np.testing.assert_allclose(layer.logits(features), logits)
-        expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-        np.testing.assert_allclose(layer.probabilities(features), expected, rtol=1e-6)
-        self.assertEqual(layer.probabilities(features).dtype, np.float32)
-
-    def test_probabilities_of_huge_logits_are_finite(self):
-        layer = Head(np.array([[1e30, -1e30, 0]], np.float32), np.zeros(3, np.float32))
-        np.testing.assert_array_equal(
-            layer.probabilities(np.array([[1], [-1]], np.float32)), [[1, 0, 0], [0, 1, 0]]
-        )
-
-    def test_no_features_give_no_probabilities(self):
-        layer = Head(np.ones((_WIDTH, 3), np.float32), np.zeros(3, np.float32))
-        self.assertEqual(layer.probabilities(_NO_EXAMPLES[0]).shape, (0, 3))
-
-
 class TrainTest(parameterized.TestCase):
-    def test_learns_to_tell_classes_apart(self):
+    def test_learns_to_separate_classes(self):
         options = HeadOptions(steps=500, learning_rate=0.5)
         trained = sgd.train(examples([50, 50, 50]), _NO_EXAMPLES, 3, options)
         features, class_ids = examples([20, 20, 20], seed=1)
@@ -77,7 +55,7 @@ class TrainTest(parameterized.TestCase):
         self.assertEqual(trained.bias.dtype, np.float32)
         np.testing.assert_array_equal(trained.probabilities(features).argmax(axis=1), class_ids)
 
-    def test_a_step_goes_down_the_gradient_of_the_cross_entropy(self):
+    def test_a_step_descends_the_gradient_of_the_cross_entropy(self):
         features, class_ids = examples([4, 3, 2])
         before = sgd.train((features, class_ids), _NO_EXAMPLES, 3, whole(1, learning_rate=0))
         after = sgd.train((features, class_ids), _NO_EXAMPLES, 3, whole(1, learning_rate=0.5))
@@ -101,16 +79,16 @@ class TrainTest(parameterized.TestCase):
             moved = after.bias[index] - before.bias[index]
             self.assertAlmostEqual(moved, -0.5 * slope(1, index), places=5)
 
-    def test_starts_from_small_random_weights_and_no_bias(self):
+    def test_initial_weights_are_small_and_random_and_the_bias_is_zero(self):
         features, class_ids = np.zeros((2, 5000), np.float32), np.array([0, 1])
         start = sgd.train((features, class_ids), _NO_EXAMPLES, 2, whole(1, learning_rate=0))
         self.assertLessEqual(np.abs(start.weights).max(), 0.002)
-        # 0.88 is the standard deviation of a normal distribution that is cut off at two of its own.
+        # 0.88 is the standard deviation of a standard normal distribution truncated at 2.
         self.assertAlmostEqual(start.weights.std(), 0.00088, places=5)
         np.testing.assert_array_equal(start.bias, [0, 0])
 
-    def test_every_class_counts_the_same_however_few_its_images(self):
-        # Nothing but the bias can learn here, and it learns how often each class was drawn.
+    def test_small_classes_count_as_much_as_large_ones(self):
+        # Only the bias can learn here: it learns how often each class was sampled.
         class_ids = np.repeat([0, 1], [990, 10])
         features = np.zeros((1000, _WIDTH), np.float32)
         options = HeadOptions(steps=300, learning_rate=0.1, train_batch_size=1000)
@@ -119,14 +97,14 @@ class TrainTest(parameterized.TestCase):
         self.assertBetween(drawn.probabilities(features[:1])[0, 1], 0.48, 0.52)
         self.assertLess(everything.probabilities(features[:1])[0, 1], 0.03)
 
-    def test_draws_every_image_of_a_class(self):
+    def test_every_image_of_a_class_is_sampled(self):
         features, class_ids = np.eye(20, dtype=np.float32), np.arange(20) % 2
         options = HeadOptions(steps=200, train_batch_size=10)
         trained = sgd.train((features, class_ids), (features, class_ids), 2, options)
         right = trained.probabilities(features)[np.arange(20), class_ids]
         self.assertGreater(right.min(), 0.5)
 
-    def test_a_batch_may_be_larger_than_the_part(self):
+    def test_a_batch_can_be_larger_than_the_split(self):
         options = HeadOptions(steps=3, train_batch_size=100_000, validation_batch_size=100_000)
         few = examples([2, 1])
         self.assertEqual(sgd.train(few, few, 2, options).weights.shape, (_WIDTH, 2))
@@ -139,13 +117,13 @@ class TrainTest(parameterized.TestCase):
             sgd.train((features, class_ids), _NO_EXAMPLES, 3 if absent != 3 else 2, whole(1))
 
     @parameterized.parameters(1e40, 1e300, float("inf"), float("nan"))
-    def test_a_learning_rate_that_is_too_large_is_named(self, rate: float) -> None:
+    def test_a_learning_rate_that_is_too_large_is_refused(self, rate: float) -> None:
         named = self.assertRaisesRegex(UserError, re.escape(f"--learning_rate={rate};"))
         with named, warnings.catch_warnings():
             warnings.simplefilter("error")
             sgd.train(examples([5, 5]), _NO_EXAMPLES, 2, whole(50, learning_rate=rate))
 
-    def test_large_steps_that_stay_finite_are_no_error(self):
+    def test_large_steps_that_stay_finite_are_accepted(self):
         trained = sgd.train(examples([5, 5]), _NO_EXAMPLES, 2, whole(50, learning_rate=1e6))
         self.assertTrue(np.isfinite(trained.weights).all())
 
@@ -155,7 +133,7 @@ class RepeatTest(absltest.TestCase):
         options = dataclasses.replace(HeadOptions(steps=50, learning_rate=0.1), **changes)
         return sgd.train(examples([30, 20, 10]), examples([5, 5, 5], seed=1), 3, options)
 
-    def test_the_same_program_twice_gives_the_same_bits(self):
+    def test_the_same_arguments_give_the_same_bits_in_every_process(self):
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         command = [sys.executable, "-c", _HASH_OF_A_HEAD]
         hashes = {subprocess.check_output(command, env=environment) for _ in range(3)}
@@ -164,69 +142,71 @@ class RepeatTest(absltest.TestCase):
     def test_another_seed_gives_another_head(self):
         self.assertFalse(np.array_equal(self.train().weights, self.train(seed=1).weights))
 
-    def test_looking_more_often_does_not_change_the_head(self):
-        # With batches as large as these, each is a draw of its own.
+    def test_more_frequent_evaluation_does_not_change_the_head(self):
+        # Batches of this size are sampled one by one.
         large = {"steps": 20, "train_batch_size": 70_000, "validation_batch_size": 70_000}
-        seldom, often = (self.train(eval_step_interval=steps, **large) for steps in (10, 1))
-        np.testing.assert_array_equal(seldom.weights, often.weights)
+        rare, frequent = (self.train(eval_step_interval=steps, **large) for steps in (10, 1))
+        np.testing.assert_array_equal(rare.weights, frequent.weights)
 
 
-class ProgressTest(absltest.TestCase):
+class MetricsTest(absltest.TestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.progress: list[Progress] = []
+        self.metrics: list[StepMetrics] = []
 
     def train(self, validation: tuple[np.ndarray, np.ndarray], options: HeadOptions) -> Head:
         return sgd.train(
-            examples([9, 9]), validation, 2, options, on_evaluation=self.progress.append
+            examples([9, 9]), validation, 2, options, on_evaluation=self.metrics.append
         )
 
-    def test_is_given_after_every_interval_and_the_last_step(self):
+    def test_metrics_are_reported_after_every_interval_and_the_last_step(self):
         last = self.train(examples([3, 3]), HeadOptions(steps=35, eval_step_interval=10))
-        self.assertEqual([progress.step for progress in self.progress], [0, 10, 20, 30, 34])
-        self.assertIs(self.progress[-1].head, last)
+        self.assertEqual([metrics.step for metrics in self.metrics], [0, 10, 20, 30, 34])
+        self.assertIs(self.metrics[-1].head, last)
 
-    def test_measures_the_head_after_the_step(self):
+    def test_metrics_are_those_of_the_head_after_the_step(self):
         validation = examples([3, 5], seed=1)
         trained = self.train(validation, whole(40))
-        for part, accuracy, cross_entropy in (
+        for split, accuracy, cross_entropy in (
             (examples([9, 9]), "train_accuracy", "train_cross_entropy"),
             (validation, "validation_accuracy", "validation_cross_entropy"),
         ):
-            features, class_ids = part
+            features, class_ids = split
             probabilities = trained.probabilities(features)
             right = (probabilities.argmax(axis=1) == class_ids).mean()
-            of_truth = probabilities[np.arange(len(class_ids)), class_ids]
-            self.assertEqual(getattr(self.progress[-1], accuracy), right)
+            true_probabilities = probabilities[np.arange(len(class_ids)), class_ids]
+            self.assertEqual(getattr(self.metrics[-1], accuracy), right)
             self.assertAlmostEqual(
-                getattr(self.progress[-1], cross_entropy), -np.log(of_truth).mean(), places=5
+                getattr(self.metrics[-1], cross_entropy),
+                -np.log(true_probabilities).mean(),
+                places=5,
             )
 
     def test_cross_entropy_falls(self):
         self.train(examples([3, 3]), whole(100))
-        of_training = [progress.train_cross_entropy for progress in self.progress]
-        self.assertAlmostEqual(of_training[0], np.log(2), delta=0.2)
-        self.assertEqual(of_training, sorted(of_training, reverse=True))
+        train_losses = [metrics.train_cross_entropy for metrics in self.metrics]
+        self.assertAlmostEqual(train_losses[0], np.log(2), delta=0.2)
+        self.assertEqual(train_losses, sorted(train_losses, reverse=True))
 
-    def test_validation_numbers_are_none_without_validation_images(self):
+    def test_validation_metrics_are_none_without_validation_images(self):
         for size in (-1, 100):
             self.train(_NO_EXAMPLES, HeadOptions(steps=5, validation_batch_size=size))
-        for progress in self.progress:
-            self.assertIsNone(progress.validation_accuracy)
-            self.assertIsNone(progress.validation_cross_entropy)
+        for metrics in self.metrics:
+            self.assertIsNone(metrics.validation_accuracy)
+            self.assertIsNone(metrics.validation_cross_entropy)
 
-    def test_a_class_may_be_absent_from_the_validation_part(self):
+    def test_a_class_can_be_absent_from_the_validation_split(self):
         self.train(examples([0, 4]), HeadOptions(steps=200, learning_rate=0.5))
-        self.assertEqual(self.progress[-1].validation_accuracy, 1)
+        self.assertEqual(self.metrics[-1].validation_accuracy, 1)
 
-    def test_validation_batches_are_drawn_anew(self):
+    def test_each_evaluation_samples_other_validation_images(self):
         features, class_ids = examples([50, 50], seed=1)
         options = HeadOptions(steps=6, eval_step_interval=1, learning_rate=0)
         self.train((features, class_ids), dataclasses.replace(options, validation_batch_size=5))
-        drawn = {progress.validation_cross_entropy for progress in self.progress}
+        drawn = {metrics.validation_cross_entropy for metrics in self.metrics}
         self.assertLen(drawn, 6)
 
-    def test_on_step_is_given_every_step_and_heads_that_stay_as_they_were(self) -> None:
+    def test_on_step_receives_every_step_and_heads_that_do_not_change_later(self) -> None:
         given: list[tuple[int, Head, np.ndarray]] = []
         sgd.train(
             examples([9, 9]),

@@ -1,0 +1,100 @@
+"""The flags that choose the pretrained network and the engine that runs it."""
+
+import math
+
+from absl import flags
+
+from retrain.backbones import engines, registry
+from retrain.config import BackboneOptions, TrainingConfig
+from retrain.flags import values
+
+_DEFAULTS = BackboneOptions()
+
+_ARCHITECTURE = flags.DEFINE_string(
+    "architecture",
+    _DEFAULTS.architecture,
+    f"Name of the pretrained network: {', '.join(registry.architecture_names())}. The first one "
+    "comes with the program; the weights of the others are downloaded once.",
+)
+_WEIGHTS = flags.DEFINE_string(
+    "weights", None, "File with Keras weights for --architecture, to use instead of a download."
+)
+_TFHUB_MODULE = flags.DEFINE_string(
+    "tfhub_module",
+    None,
+    "TensorFlow Hub module to use instead of --architecture: an address, a Kaggle handle, a folder "
+    "or a .tar.gz file.",
+)
+_MODEL_DIR = flags.DEFINE_string(
+    "model_dir",
+    None,
+    "Frozen graph to use instead of --architecture, or a folder that contains one, such as the "
+    "Inception archive of 2015. Its nodes keep their names.",
+)
+_INPUT_LAYER = flags.DEFINE_string(
+    "input_layer",
+    None,
+    "Tensor in the graph that takes normalised pixels. Required if the program does not recognise "
+    "the graph.",
+)
+_BOTTLENECK_LAYER = flags.DEFINE_string(
+    "bottleneck_layer",
+    None,
+    "Tensor in the graph to use as bottleneck. Required if the program does not recognise the "
+    "graph.",
+)
+_INPUT_HEIGHT = flags.DEFINE_integer(
+    "input_height",
+    None,
+    "Height of the network's input in pixels. Required if the file does not state it.",
+    lower_bound=1,
+)
+_INPUT_WIDTH = flags.DEFINE_integer(
+    "input_width",
+    None,
+    "Width of the network's input in pixels. Required if the file does not state it.",
+    lower_bound=1,
+)
+_INPUT_MEAN = flags.DEFINE_string(
+    "input_mean",
+    None,
+    "Number from 0 to 255 to subtract from pixels, or three numbers for red, green and blue.",
+)
+_INPUT_STD = flags.DEFINE_string(
+    "input_std",
+    None,
+    "Number to divide pixels by after the subtraction, or three numbers for red, green and blue.",
+)
+_ENGINE = flags.DEFINE_string(
+    "engine",
+    TrainingConfig.engine,
+    f"Engine that runs the network: {', '.join(engines.NAMES)}. auto uses bfloat16 if the "
+    "processor supports it, else float32, which runs everywhere. tensorflow uses a GPU if the "
+    "installed TensorFlow supports it. int8 also computes 8-bit features and trains a last layer "
+    "for them, to show the accuracy of a TFLite file with --tflite_quantization=int8.",
+)
+
+
+def parse_options() -> BackboneOptions:
+    """Returns which pretrained network to use.
+
+    Raises:
+        UserError: If a value is out of range.
+    """
+    return BackboneOptions(
+        architecture=_ARCHITECTURE.value,
+        weights=values.optional_path(_WEIGHTS),
+        tfhub_module=_TFHUB_MODULE.value,
+        model_dir=values.optional_path(_MODEL_DIR),
+        input_layer=_INPUT_LAYER.value,
+        bottleneck_layer=_BOTTLENECK_LAYER.value,
+        input_height=_INPUT_HEIGHT.value,
+        input_width=_INPUT_WIDTH.value,
+        input_mean=values.channel_values(_INPUT_MEAN, minimum=0),
+        input_std=values.channel_values(_INPUT_STD, minimum=math.ulp(0)),
+    )
+
+
+def engine() -> str:
+    """Returns the name of the requested engine."""
+    return _ENGINE.value

@@ -1,0 +1,89 @@
+"""The flags that name the images and split them."""
+
+from pathlib import Path
+
+from absl import flags
+
+from retrain.config import SplitOptions, TrainingConfig
+from retrain.errors import UserError
+from retrain.flags import values
+from retrain.system.files import user_path
+
+_DEFAULTS = SplitOptions()
+
+_IMAGE_DIR = flags.DEFINE_string(
+    "image_dir", None, "Folder with a sub-folder of images for each class. Required."
+)
+_VALIDATION_PERCENTAGE = flags.DEFINE_float(
+    "validation_percentage",
+    _DEFAULTS.validation_percentage,
+    "Percentage of the images to use for validation.",
+)
+_TESTING_PERCENTAGE = flags.DEFINE_float(
+    "testing_percentage",
+    _DEFAULTS.testing_percentage,
+    "Percentage of the images to hold out for the final test.",
+)
+_VALIDATION_DIR = flags.DEFINE_string(
+    "validation_dir",
+    None,
+    "Folder with validation images in the same sub-folders. By default, validation images are "
+    "taken from --image_dir.",
+)
+_TEST_DIR = flags.DEFINE_string(
+    "test_dir",
+    None,
+    "Folder with test images in the same sub-folders. By default, test images are taken from "
+    "--image_dir.",
+)
+_SPLIT_BY = flags.DEFINE_enum(
+    "split_by",
+    _DEFAULTS.split_by,
+    ["name", "path"],
+    "What the split of an image depends on: its folder and file name, which stay the same if "
+    "--image_dir moves, or its whole path, as in TensorFlow's retrain.py.",
+)
+_STRICT = flags.DEFINE_boolean(
+    "strict",
+    TrainingConfig.strict,
+    "Whether to stop at an unreadable image. By default, such images are skipped.",
+)
+_BOTTLENECK_DIR = flags.DEFINE_string(
+    "bottleneck_dir",
+    str(TrainingConfig.bottleneck_dir),
+    "Folder for the cache of bottlenecks. Later runs on the same images reuse it, even if the "
+    "images were renamed or moved.",
+)
+
+
+def image_dir() -> Path:
+    """Returns the image folder.
+
+    Raises:
+        UserError: If the flag is missing.
+    """
+    if not _IMAGE_DIR.value:
+        raise UserError("--image_dir is required: a folder with a sub-folder of images per class")
+    return user_path(_IMAGE_DIR.value)
+
+
+def parse_split_options() -> SplitOptions:
+    """Returns how to split the images."""
+    return SplitOptions(
+        validation_percentage=_VALIDATION_PERCENTAGE.value,
+        testing_percentage=_TESTING_PERCENTAGE.value,
+        split_by=_SPLIT_BY.value,
+        typed_image_dir=_IMAGE_DIR.value or "",
+        validation_dir=values.optional_path(_VALIDATION_DIR),
+        test_dir=values.optional_path(_TEST_DIR),
+    )
+
+
+def strict() -> bool:
+    """Returns whether an unreadable image ends the run."""
+    return _STRICT.value
+
+
+def bottleneck_dir() -> Path:
+    """Returns the folder of the cache."""
+    return user_path(_BOTTLENECK_DIR.value)

@@ -1,0 +1,136 @@
+"""The flags that name the files to write."""
+
+from absl import flags
+
+from retrain.config import OutputOptions, TFLiteOptions, TrainingConfig
+from retrain.errors import UserError
+from retrain.export import coreml_flags
+from retrain.flags import values
+from retrain.system.files import user_path
+
+_DEFAULTS = OutputOptions()
+
+_OUTPUT_GRAPH = flags.DEFINE_string(
+    "output_graph",
+    str(_DEFAULTS.output_graph),
+    "File for the classifier as a frozen TensorFlow graph.",
+)
+_OUTPUT_LABELS = flags.DEFINE_string(
+    "output_labels", str(_DEFAULTS.output_labels), "File for the labels, one per line."
+)
+_SAVED_MODEL_DIR = flags.DEFINE_string(
+    "saved_model_dir",
+    None,
+    "Folder for the classifier as a SavedModel, for TensorFlow Serving: a new folder, or one that "
+    "an earlier run wrote.",
+)
+_KERAS_FILE = flags.DEFINE_string(
+    "keras_file", None, "File for the classifier as a Keras model, with a name that ends in .keras."
+)
+_TFLITE_FILE = flags.DEFINE_string(
+    "tflite_file",
+    None,
+    "File for the classifier as a TFLite model, with the metadata that mobile apps read.",
+)
+_TFLITE_QUANTIZATION = flags.DEFINE_string(
+    "tflite_quantization",
+    _DEFAULTS.tflite.quantization,
+    "Quantisation of the TFLite model: none; float16, half the size; dynamic, a third of the size "
+    "but less exact; int8, a third of the size and twice as fast, with a last layer that is "
+    "trained for it.",
+)
+_TFLITE_INPUT = flags.DEFINE_string(
+    "tflite_input",
+    _DEFAULTS.tflite.input_type,
+    "Type of the TFLite model's input: uint8 for RGB pixels, or float32 for normalised ones.",
+)
+_MIN_AGREEMENT = flags.DEFINE_float(
+    "min_agreement",
+    _DEFAULTS.min_agreement,
+    "Minimum fraction, 0 to 1, of 50 to 500 images that each exported model must label like the "
+    "tested classifier. If one of them does not, no file is written.",
+)
+_ASSERT_ACCURACY_AT_LEAST = flags.DEFINE_float(
+    "assert_accuracy_at_least",
+    _DEFAULTS.assert_accuracy_at_least,
+    "Minimum test accuracy, 0 to 1. If the classifier does not reach it, the run fails and no file "
+    "is written.",
+)
+_METRICS_JSON = flags.DEFINE_string("metrics_json", None, "JSON file for all metrics of the run.")
+_PRINT_MISCLASSIFIED = flags.DEFINE_boolean(
+    "print_misclassified_test_images",
+    TrainingConfig.print_misclassified_test_images,
+    "Whether to list the test images that get a wrong label.",
+)
+_SUMMARIES_DIR = flags.DEFINE_string(
+    "summaries_dir",
+    str(_DEFAULTS.summaries_dir),
+    "Folder for TensorBoard, in which each run creates its own folder. An empty value writes no "
+    "summaries.",
+)
+_PLOTS_DIR = flags.DEFINE_string(
+    "plots_dir",
+    None,
+    "Folder for plots: curves.png, the training curves; pictures.png, some training images as the "
+    "network sees them; confusion.png, the confusion matrix; and with --fine_tune_epochs "
+    "fine_tuning.png. TensorBoard shows them as well.",
+)
+_FINAL_TENSOR_NAME = flags.DEFINE_string(
+    "final_tensor_name", _DEFAULTS.final_tensor_name, "Name of the output tensor in the graph."
+)
+_INTERMEDIATE_STORE_FREQUENCY = flags.DEFINE_integer(
+    "intermediate_store_frequency",
+    _DEFAULTS.intermediate_store_frequency,
+    "Number of gradient descent steps between two intermediate classifiers; 0 writes none.",
+    lower_bound=0,
+)
+_INTERMEDIATE_OUTPUT_GRAPHS_DIR = flags.DEFINE_string(
+    "intermediate_output_graphs_dir",
+    str(_DEFAULTS.intermediate_output_graphs_dir),
+    "Folder for the intermediate classifiers.",
+)
+
+
+def parse_options() -> OutputOptions:
+    """Returns the files to write.
+
+    Raises:
+        UserError: If a value is out of range, or flags contradict each other.
+    """
+    return OutputOptions(
+        output_graph=user_path(_OUTPUT_GRAPH.value),
+        output_labels=user_path(_OUTPUT_LABELS.value),
+        saved_model_dir=values.optional_path(_SAVED_MODEL_DIR),
+        keras_file=values.optional_path(_KERAS_FILE),
+        tflite_file=values.optional_path(_TFLITE_FILE),
+        tflite=_tflite_options(),
+        coreml_file=coreml_flags.parse_path(),
+        coreml=coreml_flags.parse_options(),
+        min_agreement=values.fraction(_MIN_AGREEMENT),
+        assert_accuracy_at_least=values.optional_fraction(_ASSERT_ACCURACY_AT_LEAST),
+        metrics_json=values.optional_path(_METRICS_JSON),
+        summaries_dir=values.optional_path(_SUMMARIES_DIR),
+        plots_dir=values.optional_path(_PLOTS_DIR),
+        intermediate_output_graphs_dir=user_path(_INTERMEDIATE_OUTPUT_GRAPHS_DIR.value),
+        intermediate_store_frequency=_INTERMEDIATE_STORE_FREQUENCY.value,
+        final_tensor_name=_FINAL_TENSOR_NAME.value,
+    )
+
+
+def print_misclassified_test_images() -> bool:
+    """Returns whether to list the test images that get a wrong label."""
+    return _PRINT_MISCLASSIFIED.value
+
+
+def sgd_flags() -> list[str]:
+    """Returns the names of flags that are set, and need gradient descent."""
+    flag = _INTERMEDIATE_STORE_FREQUENCY
+    return [flag.name] if flag.present else []
+
+
+def _tflite_options() -> TFLiteOptions:
+    if not _TFLITE_FILE.value:
+        for flag in (_TFLITE_QUANTIZATION, _TFLITE_INPUT):
+            if flag.present:
+                raise UserError(f"--{flag.name}={flag.value} needs --tflite_file; add it")
+    return TFLiteOptions(_TFLITE_QUANTIZATION.value, _TFLITE_INPUT.value)

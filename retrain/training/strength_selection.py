@@ -1,0 +1,227 @@
+"""Fits a logistic regression whose strength cross-validation selects.
+
+The strength with the fewest errors on held-out images is selected. The logits of these images also
+serve to calibrate the head: the folds' heads were not trained on them.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from retrain.runtimes.head import Head
+from retrain.system.processors import processor_count
+from retrain.system.threads import parallel_map
+from retrain.training.history import MetricSeries, TrainingHistory
+from retrain.training.logistic_regression import (
+    STRENGTHS,
+    TrainingSet,
+    cross_entropy,
+    fit_path,
+    refine,
+)
+from retrain.training.sgd import Examples
+
+_FOLDS = 4
+# The strength when no image can be held out, as with one image of each class.
+_DEFAULT_STRENGTH = 1e-1
+# More rows do not change the selected strength; they only make the selection slower.
+_MAX_ROWS_TO_SELECT_BY = 20_000
+# Iterations of the last fit, to all rows. It starts near its optimum.
+_MAX_LAST_ITERATIONS = 10
+
+
+class SelectedHead(NamedTuple):
+    """A head with the selected strength, and the held-out predictions at that strength.
+
+    Attributes:
+        head: The head, fitted to all training images.
+        strength: The selected inverse regularisation strength.
+        held_out_logits: Logits of images by heads not fitted to them, float32 [M, classes].
+        held_out_class_ids: True classes of these images, int [M].
+        history: Metrics of all strengths, on training and on held-out images.
+    """
+
+    head: Head
+    strength: float
+    held_out_logits: np.ndarray
+    held_out_class_ids: np.ndarray
+    history: TrainingHistory
+
+
+class _FoldResult(NamedTuple):
+    """Heads of all strengths, fitted without the images of one fold.
+
+    Attributes:
+        held_out_logits: Logits of the held-out images at each strength, float32 [M, classes].
+        held_out_class_ids: True classes of these images, int [M].
+        train_correct: Number of training images with the right label at each strength.
+        train_losses: Sum of the cross entropies of the training images at each strength.
+        train_count: Number of training images.
+    """
+
+    held_out_logits: list[np.ndarray]
+    held_out_class_ids: np.ndarray
+    train_correct: list[int]
+    train_losses: list[float]
+    train_count: int
+
+
+class _Candidate(NamedTuple):
+    """One strength, and how well it does on all held-out images."""
+
+    errors: int
+    loss: float
+    strength: float
+    held_out_logits: np.ndarray
+
+
+def fit_with_selected_strength(
+    training: TrainingSet, validation: Examples, *, seed: int = 0, validation_only: bool = False
+) -> SelectedHead:
+    """Fits a head with the strength that makes the fewest errors on held-out images.
+
+    Among strengths with equally few errors, the one with the smallest cross entropy is selected.
+
+    Args:
+        training: Training images. Each is held out of one fold, unless it is the only image of its
+            class.
+        validation: Further held-out images; may be empty.
+        seed: Random seed of the folds.
+        validation_only: Whether to hold out only the validation images, which must not be empty
+            then. This is for backbones that were fine-tuned on the training images.
+    """
+    # SciPy loads its own BLAS, whose threads can only be limited once it is loaded.
+    import scipy.optimize  # noqa: F401
+
+    subset = _subset_to_select_by(training, seed)
+    # One product on several threads would mostly wait; the folds keep all processors busy.
+    with threadpool_limits(1, "blas"):
+        folds = _fit_folds(subset, validation, seed, validation_only=validation_only)
+        class_ids = np.concatenate([fold.held_out_class_ids for fold in folds])
+        candidates = _evaluate_strengths(folds, class_ids)
+        best = _select(candidates, len(class_ids), validation_only=validation_only)
+        *_, (_, head) = fit_path(subset, [s for s in STRENGTHS if s <= best.strength])
+        if subset is not training:
+            head = refine(training, head, best.strength, max_iterations=_MAX_LAST_ITERATIONS)
+    history = _history(folds, candidates, best.strength, validation_only=validation_only)
+    return SelectedHead(head, best.strength, best.held_out_logits, class_ids, history)
+
+
+def _fit_folds(
+    training: TrainingSet, validation: Examples, seed: int, *, validation_only: bool
+) -> list[_FoldResult]:
+    if validation_only:
+        return [_fit_fold(training, np.zeros(len(training.image_class_ids), bool), validation)]
+    ranks = _rank_within_class(training.image_class_ids, seed)
+    counts = np.bincount(training.class_ids, minlength=training.class_count)
+    # The only image of a class stays in every fold's training images.
+    single = counts[training.image_class_ids] == training.variants
+
+    def fit(fold: int) -> _FoldResult:
+        held_out = (ranks % _FOLDS == fold) & ~single
+        features, class_ids = (array[fold::_FOLDS] for array in validation)
+        return _fit_fold(training, held_out, (features, class_ids))
+
+    return list(parallel_map(fit, range(_FOLDS), min(processor_count(), _FOLDS)))
+
+
+def _fit_fold(training: TrainingSet, held_out: np.ndarray, validation: Examples) -> _FoldResult:
+    """Fits heads of all strengths to the training images that are not held out.
+
+    Args:
+        training: All training images.
+        held_out: Mask of the held-out images, bool [images].
+        validation: Further held-out images.
+    """
+    features = np.concatenate([training.undistorted_features[held_out], validation[0]])
+    class_ids = np.concatenate([training.image_class_ids[held_out], validation[1]])
+    fitted_to = training.select_images(~held_out)
+    result = _FoldResult([], class_ids, [], [], len(fitted_to.image_class_ids))
+    for _, head in fit_path(fitted_to):
+        result.held_out_logits.append(head.logits(features))
+        train_logits = head.logits(fitted_to.undistorted_features)
+        result.train_correct.append(
+            int((train_logits.argmax(axis=1) == fitted_to.image_class_ids).sum())
+        )
+        result.train_losses.append(
+            float(cross_entropy(train_logits, fitted_to.image_class_ids).sum())
+        )
+    return result
+
+
+def _evaluate_strengths(folds: Sequence[_FoldResult], class_ids: np.ndarray) -> list[_Candidate]:
+    candidates = []
+    for number, strength in enumerate(STRENGTHS):
+        logits = np.concatenate([fold.held_out_logits[number] for fold in folds])
+        errors = int((logits.argmax(axis=1) != class_ids).sum())
+        loss = float(cross_entropy(logits, class_ids).sum())
+        candidates.append(_Candidate(errors, loss, strength, logits))
+    return candidates
+
+
+def _select(candidates: Sequence[_Candidate], count: int, *, validation_only: bool) -> _Candidate:
+    if not count:
+        logging.warning(
+            "No image could be held out to select the regularisation strength: each class has a "
+            "single training image, and there are no validation images. C = %g is used.",
+            _DEFAULT_STRENGTH,
+        )
+        return next(c for c in candidates if c.strength == _DEFAULT_STRENGTH)
+    best = min(candidates, key=lambda candidate: (candidate.errors, candidate.loss))
+    logging.info(
+        "%s: %d of %d images get the right label (C = %g).",
+        "Validation" if validation_only else "Cross-validation",
+        *(count - best.errors, count, best.strength),
+    )
+    return best
+
+
+def _history(
+    folds: Sequence[_FoldResult],
+    candidates: Sequence[_Candidate],
+    strength: float,
+    *,
+    validation_only: bool,
+) -> TrainingHistory:
+    held_out_count = sum(len(fold.held_out_class_ids) for fold in folds)
+    train_count = sum(fold.train_count for fold in folds)
+    train_correct = np.sum([fold.train_correct for fold in folds], axis=0)
+    train_losses = np.sum([fold.train_losses for fold in folds], axis=0)
+    validation = None
+    if held_out_count:
+        validation = MetricSeries(
+            tuple((held_out_count - c.errors) / held_out_count for c in candidates),
+            tuple(c.loss / held_out_count for c in candidates),
+        )
+    return TrainingHistory(
+        STRENGTHS,
+        MetricSeries(
+            tuple((train_correct / train_count).tolist()),
+            tuple((train_losses / train_count).tolist()),
+        ),
+        validation,
+        strength,
+        "validation" if validation_only else "held-out folds",
+    )
+
+
+def _subset_to_select_by(training: TrainingSet, seed: int) -> TrainingSet:
+    """Returns the training set, or a subset of its images with images of every class."""
+    most = max(1, _MAX_ROWS_TO_SELECT_BY // training.variants)
+    if len(training.image_class_ids) <= most:
+        return training
+    ranks = _rank_within_class(training.image_class_ids, seed)
+    return training.select_images(np.sort(np.argsort(ranks, kind="stable")[:most]))
+
+
+def _rank_within_class(class_ids: np.ndarray, seed: int) -> np.ndarray:
+    """Returns the position of each image in a random order of its class, int64 [images]."""
+    order = np.random.default_rng(seed).permutation(len(class_ids))
+    ranks = np.empty(len(class_ids), np.int64)
+    for class_id in np.unique(class_ids):
+        members = order[class_ids[order] == class_id]
+        ranks[members] = np.arange(len(members))
+    return ranks

@@ -1,0 +1,135 @@
+"""The metrics of a run have every number, also under the keys of version 1.0."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from absl.testing import absltest
+
+from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures
+from retrain.config import OutputOptions, TrainingConfig
+from retrain.data.dataset import Dataset, ImageFile
+from retrain.data.splits import TEST, TRAINING, VALIDATION, SplitPercentages
+from retrain.export.parity import Difference, ParityCheck
+from retrain.report.metrics import collect_metrics, stage_metrics
+from retrain.runtimes.head import Head
+from retrain.system.phase_timer import PhaseTimer
+from retrain.system.staging import Staging
+from retrain.training.evaluation import Evaluation, evaluate
+from retrain.training.history import MetricSeries, TrainingHistory
+from retrain.training.results import FineTuningResult, HeadResult, Results
+
+_SERIES = MetricSeries((0.5, 1.0), (2.0, 0.25))
+
+
+def _evaluation(right: int, wrong: int) -> Evaluation:
+    count = right + wrong
+    class_ids = np.arange(count) % 2
+    predicted = np.where(np.arange(count) < right, class_ids, 1 - class_ids)
+    return evaluate(np.where(np.eye(2, dtype=bool)[predicted], 0.75, 0.25), class_ids)
+
+
+def _results() -> Results:
+    images = tuple(
+        ImageFile(Path(f"/p/{i % 2}/{i}.jpg"), i % 2, (TRAINING, VALIDATION, TEST)[i % 3], 0.0)
+        for i in range(9)
+    )
+    dataset = Dataset(Path("/p"), ("cat", "dog"), ("Cat", "Dog"), images, SplitPercentages(10, 10))
+    nothing = SplitFeatures((), np.zeros((0, 1, 4), np.float16), np.zeros(0, np.int64))
+    head = Head(np.zeros((4, 2), np.float32), np.zeros(2, np.float32))
+    int8 = Bottlenecks(dataset, "int8", {TEST: nothing}, 5, {Path("/bad"): "empty"})
+    # The second engine does not try to read the unreadable image again.
+    float32 = Bottlenecks(dataset, "float32", {TEST: nothing}, 5, {})
+    return Results(
+        primary=HeadResult(float32, head, nothing, {TEST: _evaluation(3, 1)}),
+        int8=HeadResult(int8, head, nothing, {TEST: _evaluation(1, 1)}),
+    )
+
+
+def _fine_tuning() -> FineTuningResult:
+    return FineTuningResult(
+        kept=False,
+        history=TrainingHistory((1, 2), _SERIES, _SERIES),
+        tuned=_evaluation(2, 2),
+        baseline=_evaluation(3, 1),
+        gain=-0.25,
+        standard_error=0.125,
+        test_tuned=0.5,
+        test_baseline=0.75,
+    )
+
+
+def _parity_check() -> ParityCheck:
+    same = Difference(50, 1.0, 0.001, 0.0001)
+    return ParityCheck("Keras", 9000, 5.5, from_pixels=same, from_files=None)
+
+
+class MetricsTest(absltest.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.timer = PhaseTimer()
+        with self.timer.phase("training"), self.timer.phase("plots"):
+            pass
+
+    def collect(self) -> dict:
+        metrics = collect_metrics(
+            TrainingConfig(Path("/p")),
+            _results(),
+            _fine_tuning(),
+            parity_checks=[_parity_check()],
+            timer=self.timer,
+        )
+        return json.loads(json.dumps(metrics))
+
+    def test_every_number_is_there(self):
+        metrics = self.collect()
+        self.assertEqual(metrics["test"]["accuracy"], 0.75)
+        self.assertEqual(metrics["test"]["confusion"], [[2, 0], [1, 1]])
+        self.assertEqual(metrics["engine"], "float32")
+        self.assertEqual(metrics["in_int8"]["test"]["accuracy"], 0.5)
+        self.assertEqual(metrics["images"]["training"], 3)
+        self.assertEqual(metrics["images"]["bottlenecks_computed"], 10)
+        self.assertEqual(metrics["images"]["unreadable"], {"/bad": "empty"})
+        self.assertEqual(metrics["training"]["solver"], "logistic_regression")
+        fine_tuning = metrics["fine_tuning"]
+        self.assertIs(fine_tuning["kept"], False)
+        self.assertEqual(fine_tuning["history"]["train"], [[0.5, 1.0], [2.0, 0.25]])
+        self.assertEqual(fine_tuning["tuned"]["accuracy"], 0.5)
+        self.assertEqual(fine_tuning["baseline"]["accuracy"], 0.75)
+        self.assertEqual((fine_tuning["gain"], fine_tuning["test_baseline"]), (-0.25, 0.75))
+        (export,) = metrics["exports"]
+        self.assertEqual((export["kind"], export["size"]), ("Keras", 9000))
+        self.assertEqual(export["from_pixels"]["largest"], 0.001)
+        self.assertEqual(export["from_pixels"]["images"], 50)
+        self.assertContainsSubset({"training", "plots"}, metrics["seconds"])
+
+    def test_the_keys_of_version_1_0_are_there(self):
+        metrics = self.collect()
+        self.assertEqual(metrics["pictures"], metrics["images"])
+        fine_tuning = metrics["fine_tuning"]
+        self.assertEqual(fine_tuning["course"], fine_tuning["history"])
+        self.assertEqual(fine_tuning["course"]["learned"], [[0.5, 1.0], [2.0, 0.25]])
+        self.assertContainsSubset({"at", "others", "chosen", "name"}, fine_tuning["course"])
+        self.assertEqual(fine_tuning["with_it"], fine_tuning["tuned"])
+        self.assertEqual(fine_tuning["without"], fine_tuning["baseline"])
+        self.assertEqual((fine_tuning["test_with"], fine_tuning["test_without"]), (0.5, 0.75))
+        self.assertEqual(metrics["exports"][0]["from_pixels"]["pictures"], 50)
+        self.assertContainsSubset({"drawings"}, metrics["seconds"])
+
+    def test_the_file_is_written_when_the_run_succeeds(self):
+        path = Path(self.create_tempdir().full_path) / "metrics.json"
+        for file in (path, None):
+            config = TrainingConfig(Path("/p"), output=OutputOptions(metrics_json=file))
+            with Staging() as staging:
+                written = stage_metrics(
+                    staging, config, _results(), None, parity_checks=[], timer=self.timer
+                )
+                self.assertFalse(path.exists() and file)
+            if file:
+                self.assertEqual(json.loads(path.read_text())["engine"], "float32")
+                path.unlink()
+            self.assertEqual([entry.path for entry in written], [file] if file else [])
+
+
+if __name__ == "__main__":
+    absltest.main()
