@@ -1,13 +1,13 @@
-"""Serves a classifier that retrain made: a page for people, JSON for programs.
+"""Serves a classifier: a web page for people, JSON for programs.
 
     bazel run //tools:serve -- --graph=/tmp/output_graph.pb --port=5000
 
 Open http://127.0.0.1:5000/ in a browser, or send images:
 
-    curl -F image=@picture.jpg http://127.0.0.1:5000/
+    curl -F image=@photo.jpg http://127.0.0.1:5000/
 
-The server ends on SIGTERM or Ctrl-C, after it has answered what it has begun. When the file of the
-classifier is replaced, the new one is served.
+The server ends on SIGTERM or Ctrl-C after it has answered the requests in progress. When the file
+of the classifier is replaced, the server loads the new one.
 """
 
 import logging
@@ -19,70 +19,75 @@ from absl import flags
 
 from retrain.system import command_line
 from retrain.system.files import user_path
-from retrain.system.threads import processors
-from tools.server import http_server, memory
+from retrain.system.processors import processor_count
+from tools.server import http_server
+from tools.server.memory import limit_malloc_caches
 
 _GRAPH = flags.DEFINE_string(
-    "graph", "/tmp/output_graph.pb", "The classifier, as retrain writes it."
+    "graph", "/tmp/output_graph.pb", "Classifier to serve: a frozen graph or TFLite file."
 )
 _LABELS = flags.DEFINE_string(
     "labels",
     None,
-    "A file with one label a line. Needed only for a graph that does not carry its labels.",
+    "File with one label per line. Required only if the graph does not contain its labels.",
 )
 _HOST = flags.DEFINE_string(
-    "host", "127.0.0.1", "The address to serve at; 0.0.0.0 lets other machines in."
+    "host", "127.0.0.1", "Address to listen on. 0.0.0.0 accepts requests from other machines."
 )
-_PORT = flags.DEFINE_integer("port", 5000, "The port to serve at; 0 takes a free one.", 0, 65535)
+_PORT = flags.DEFINE_integer(
+    "port", 5000, "Port to listen on. 0 selects a free port.", lower_bound=0, upper_bound=65535
+)
 _NUM_TOP_PREDICTIONS = flags.DEFINE_integer(
-    "num_top_predictions", 5, "How many labels the page shows for an image.", lower_bound=1
+    "num_top_predictions", 5, "Number of labels that the page shows for an image.", lower_bound=1
 )
 _MAX_MEGABYTES = flags.DEFINE_float(
-    "max_megabytes", 20, "The most that a request may have, in millions of bytes.", 0.001
+    "max_megabytes", 20, "Maximum size of a request in millions of bytes.", lower_bound=0.001
 )
 _MAX_MEGAPIXELS = flags.DEFINE_float(
     "max_megapixels",
     50,
-    "The most that an image may have, in millions of pixels; more is refused before decoding.",
-    0.001,
+    "Maximum size of an image in millions of pixels. Larger images are refused before they are "
+    "decoded.",
+    lower_bound=0.001,
 )
 _TIMEOUT = flags.DEFINE_float(
     "timeout",
     20,
-    "Seconds that a request may take to arrive, and that it may wait for its turn.",
-    0.1,
+    "Maximum number of seconds that a request can take to arrive, and that it can wait for a "
+    "worker.",
+    lower_bound=0.1,
 )
 _QUEUE = flags.DEFINE_integer(
     "queue",
     32,
-    "How many requests may wait beside those that are worked on; others are told to come back.",
-    0,
-    1000,
+    "Maximum number of requests that wait for a worker. Further requests get status 503.",
+    lower_bound=0,
+    upper_bound=1000,
 )
 _PROCESSORS = flags.DEFINE_integer(
     "processors",
     None,
-    "How many processors to keep busy; by default all that the process may use. In a container "
-    "whose share of them is limited, say how many that is.",
-    1,
+    "Number of processors to use. By default, all that are available to the process.",
+    lower_bound=1,
 )
 _RELOAD_SECONDS = flags.DEFINE_float(
-    "reload_seconds", 2, "How often to look whether there is a new classifier.", 0.01
+    "reload_seconds", 2, "Seconds between two checks for a new classifier file.", lower_bound=0.01
 )
 
-# One labels while the other reads its image, writes its answer, or waits to be woken.
+# While one worker labels an image, the other reads a request, writes a response, or wakes up.
 _WORKERS_PER_PROCESSOR = 2
-# Threads for the requests that are not images, and to send the others away.
+# Threads for requests without images, and for refusing requests when the queue is full.
 _SPARE_THREADS = 4
 
 
 def main(_: list[str]) -> None:
-    """Serves until it is told to end."""
-    # Until the server says what is to happen. The first process of a container would ignore it.
-    signal.signal(signal.SIGTERM, _end_at_once)
-    memory.give_back_early()
-    bound = http_server.listen(_HOST.value, _PORT.value)
-    # They take a second to load, which a port in use need not wait for.
+    """Serves until the process gets SIGTERM or SIGINT."""
+    # Process 1 of a container ignores SIGTERM unless it has a handler. The server installs its own
+    # when it starts.
+    signal.signal(signal.SIGTERM, _exit_at_once)
+    limit_malloc_caches()
+    bound = http_server.bind(_HOST.value, _PORT.value)
+    # Loading these takes a second, which an error message about the port does not have to wait for.
     from tools.server.app import Limits, create_app
     from tools.server.served_model import ServedModel
     from tools.server.work_queue import WorkQueue
@@ -90,25 +95,29 @@ def main(_: list[str]) -> None:
     model = ServedModel(
         user_path(_GRAPH.value), user_path(_LABELS.value) if _LABELS.value else None
     )
-    workers = _WORKERS_PER_PROCESSOR * (_PROCESSORS.value or processors())
-    queue = WorkQueue(workers, _QUEUE.value, _TIMEOUT.value)
+    workers = _WORKERS_PER_PROCESSOR * (_PROCESSORS.value or processor_count())
+    queue = WorkQueue(workers, max_waiting=_QUEUE.value, timeout=_TIMEOUT.value)
     limits = Limits(
-        body_bytes=int(_MAX_MEGABYTES.value * 1e6),
-        pixels=int(_MAX_MEGAPIXELS.value * 1e6),
+        max_body_bytes=int(_MAX_MEGABYTES.value * 1e6),
+        max_pixels=int(_MAX_MEGAPIXELS.value * 1e6),
         top=_NUM_TOP_PREDICTIONS.value,
     )
-    app = create_app(model, queue, limits)
-    threads = workers + _QUEUE.value + _SPARE_THREADS
-    server = http_server.Server(app, bound, threads, limits.body_bytes, _TIMEOUT.value)
+    server = http_server.Server(
+        create_app(model, queue, limits),
+        bound,
+        threads=workers + _QUEUE.value + _SPARE_THREADS,
+        max_body_bytes=limits.max_body_bytes,
+        timeout=_TIMEOUT.value,
+    )
     model.watch(_RELOAD_SECONDS.value)
     host, port = bound.getsockname()[:2]
     address = f"[{host}]" if ":" in host else host
     server.run(f"Serving {model.graph} at http://{address}:{port}/")
     model.stop()
-    logging.info("Ended; all that was begun is answered")
+    logging.info("Stopped after answering all requests in progress")
 
 
-def _end_at_once(number: int, _: FrameType | None) -> None:
+def _exit_at_once(number: int, _: FrameType | None) -> None:
     sys.exit(128 + number)
 
 

@@ -1,4 +1,4 @@
-"""TensorBoard, as it comes with the program, with its own flags.
+"""Runs the TensorBoard that is installed with retrain. All flags are TensorBoard's own.
 
 bazel run //tools:tensorboard -- --logdir=/tmp/retrain_logs
 """
@@ -7,8 +7,8 @@ import os
 
 
 def main() -> None:
-    """Runs it until it is stopped."""
-    # Paths are relative to the folder in which the user typed the command.
+    """Runs TensorBoard until it is stopped."""
+    # Paths are relative to the folder where the user typed the command.
     os.chdir(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
     from tensorboard.main import run_main
 

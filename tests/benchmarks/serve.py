@@ -1,10 +1,10 @@
-"""Images a second through the server against the classifier alone, over the same files.
+"""Compares the speed of the server with that of the classifier alone, for the same images.
 
     bazel run //tests/benchmarks:serve -- --graph=/tmp/output_graph.pb --image_dir=DIR
 
-Rounds of both take turns, on connections of this machine only. Then the server gets half of the
-load that it carried, evenly spread, and the times of the answers are printed; they count from
-when a request was due, not from when a client came round to sending it.
+Measures both in turns, with clients on the same machine. Then sends requests at half of the
+measured rate and prints percentiles of the response time. The response time starts when a request
+is due, even if no client is free to send it yet.
 """
 
 import itertools
@@ -25,11 +25,11 @@ from retrain.system import command_line
 from retrain.system.files import user_path
 from tests.support import programs
 
-_GRAPH = flags.DEFINE_string("graph", "/tmp/output_graph.pb", "The classifier.")
+_GRAPH = flags.DEFINE_string("graph", "/tmp/output_graph.pb", "Classifier to serve.")
 _IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder with images.", required=True)
-_IMAGES = flags.DEFINE_integer("images", 600, "How many a round has.", 16, 100_000)
-_ROUNDS = flags.DEFINE_integer("rounds", 3, "How many rounds to measure.", 1, 100)
-_CLIENTS = flags.DEFINE_integer("clients", 16, "How many send at the same time.", 1, 256)
+_IMAGES = flags.DEFINE_integer("images", 600, "Number of images per round.", lower_bound=16)
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "Number of rounds.", lower_bound=1)
+_CLIENTS = flags.DEFINE_integer("clients", 16, "Number of parallel clients.", lower_bound=1)
 
 _HEAD = (
     "POST /?top=1 HTTP/1.1\r\nHost: here\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
@@ -37,38 +37,41 @@ _HEAD = (
 
 
 def main(_: list[str]) -> None:
-    """Prints a table."""
+    """Prints the speeds, their ratio and the response times."""
     images = _read_images(user_path(_IMAGE_DIR.value), _IMAGES.value)
     classifier = Classifier(user_path(_GRAPH.value))
-    server, port = _start()
+    server, port = _start_server()
     try:
-        _load(port, images[:50])
-        alone, served = [], []
+        _send_all(port, images[:50])
+        direct_rates, served = [], []
         for _round in range(_ROUNDS.value):
-            alone.append(len(images) / _seconds(lambda: _classify(classifier, images)))
-            served.append(len(images) / _seconds(lambda: _load(port, images)))
+            direct_rates.append(len(images) / _seconds(lambda: _classify(classifier, images)))
+            served.append(len(images) / _seconds(lambda: _send_all(port, images)))
         rate = statistics.median(served)
-        delays = sorted(_load(port, images, rate / 2))
+        response_times = sorted(_send_all(port, images, rate=rate / 2))
     finally:
         server.terminate()
         server.wait()
-    ratios = [one / other for one, other in zip(served, alone, strict=True)]
-    print(f"classifier alone         {statistics.median(alone):7.1f} images/s")
+    ratios = [
+        rate_served / rate_direct
+        for rate_served, rate_direct in zip(served, direct_rates, strict=True)
+    ]
+    print(f"classifier alone         {statistics.median(direct_rates):7.1f} images/s")
     print(f"server, {_CLIENTS.value:3} clients      {rate:7.1f} images/s")
     print(f"ratio                    {statistics.median(ratios):7.2f}")
     for percent in (50, 90, 99):
-        delay = delays[min(len(delays) - 1, len(delays) * percent // 100)]
-        print(f"p{percent} at {rate / 2:5.0f} images/s   {1000 * delay:7.1f} ms")
+        seconds = response_times[len(response_times) * percent // 100]
+        print(f"p{percent} at {rate / 2:5.0f} images/s   {1000 * seconds:7.1f} ms")
 
 
 def _read_images(folder: Path, count: int) -> list[bytes]:
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
     if not files:
-        raise UserError(f"--image_dir={folder} has no .jpg files; name a folder with some")
+        raise UserError(f"--image_dir={folder} contains no .jpg files; choose a folder with some")
     return [path.read_bytes() for path in itertools.islice(itertools.cycle(files), count)]
 
 
-def _start() -> tuple[subprocess.Popen, int]:
+def _start_server() -> tuple[subprocess.Popen, int]:
     server = subprocess.Popen(
         programs.command("serve", f"--graph={user_path(_GRAPH.value)}", "--port=0"),
         env=programs.environment(),
@@ -78,29 +81,29 @@ def _start() -> tuple[subprocess.Popen, int]:
     assert server.stderr
     for line in server.stderr:
         if found := re.match(r"Serving .*:(\d+)/$", line):
-            # Its access log must be read, or it would wait for us.
+            # The server would block if nothing read its access log.
             threading.Thread(target=server.stderr.read, daemon=True).start()
             return server, int(found[1])
     raise RuntimeError("the server did not start")
 
 
 def _classify(classifier: Classifier, images: list[bytes]) -> None:
-    for answer in classifier.classify(images):
-        assert isinstance(answer, Prediction), answer
+    for result in classifier.classify(images):
+        assert isinstance(result, Prediction), result
 
 
 def _seconds(function: Callable[[], object]) -> float:
-    begun = time.monotonic()
+    start = time.monotonic()
     function()
-    return time.monotonic() - begun
+    return time.monotonic() - start
 
 
-def _load(port: int, images: list[bytes], rate: float | None = None) -> list[float]:
-    """Sends all images, as fast as answers come or `rate` a second; returns seconds each."""
+def _send_all(port: int, images: list[bytes], *, rate: float | None = None) -> list[float]:
+    """Sends all images, as fast as possible or at `rate` per second; returns response times."""
     numbered = enumerate(images)
     lock = threading.Lock()
-    delays: list[float] = []
-    begun = time.monotonic()
+    response_times: list[float] = []
+    start = time.monotonic()
 
     def client() -> None:
         with socket.create_connection(("127.0.0.1", port)) as connection:
@@ -110,31 +113,31 @@ def _load(port: int, images: list[bytes], rate: float | None = None) -> list[flo
                     number, image = next(numbered, (0, None))
                 if image is None:
                     return
-                due = begun + number / rate if rate else time.monotonic()
+                due = start + number / rate if rate else time.monotonic()
                 time.sleep(max(0.0, due - time.monotonic()))
-                _ask(connection, image)
-                delays.append(time.monotonic() - due)
+                _send(connection, image)
+                response_times.append(time.monotonic() - due)
 
     clients = [threading.Thread(target=client) for _ in range(_CLIENTS.value)]
     for thread in clients:
         thread.start()
     for thread in clients:
         thread.join()
-    if len(delays) != len(images):
-        raise RuntimeError(f"only {len(delays)} of {len(images)} images were answered")
-    return delays
+    if len(response_times) != len(images):
+        raise RuntimeError(f"only {len(response_times)} of {len(images)} images were answered")
+    return response_times
 
 
-def _ask(connection: socket.socket, image: bytes) -> None:
+def _send(connection: socket.socket, image: bytes) -> None:
     connection.sendall((_HEAD % len(image)).encode() + image)
-    answer = connection.recv(65536)
-    while b"\r\n\r\n" not in answer or not answer.rstrip().endswith(b"}"):
+    response = connection.recv(65536)
+    while b"\r\n\r\n" not in response or not response.rstrip().endswith(b"}"):
         received = connection.recv(65536)
         if not received:
             break
-        answer += received
-    if not answer.startswith(b"HTTP/1.1 200 "):
-        raise RuntimeError(f"the server answered {answer[:300]!r}")
+        response += received
+    if not response.startswith(b"HTTP/1.1 200 "):
+        raise RuntimeError(f"the server answered {response[:300]!r}")
 
 
 if __name__ == "__main__":

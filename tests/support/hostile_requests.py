@@ -1,4 +1,4 @@
-"""Requests that no well-meaning client sends: broken, oversized, or made to cost much."""
+"""Generates requests of hostile clients: malformed, oversized, or expensive to answer."""
 
 import io
 import random
@@ -29,7 +29,7 @@ _TYPES = (
 )
 _LINES = (
     "GET /../../etc/passwd HTTP/1.1",
-    "GET /static/../../server_app.py HTTP/1.1",
+    "GET /static/../../app.py HTTP/1.1",
     "GET /static/%2e%2e/%2e%2e/serve.py HTTP/1.1",
     "GET /%00 HTTP/1.1",
     "GET /%ff%fe HTTP/1.1",
@@ -69,7 +69,7 @@ _HEADERS = (
 
 
 def requests(seed: int) -> Iterator[bytes]:
-    """Yields without end what to send on a connection each, before its sending side is closed."""
+    """Yields requests without end. Each is meant for a connection of its own."""
     rng = random.Random(seed)
     makers = _makers(rng)
     while True:
@@ -79,35 +79,35 @@ def requests(seed: int) -> Iterator[bytes]:
 def _makers(rng: random.Random) -> list[Callable[[], bytes]]:
     images, bombs = _images(), _bombs()
 
-    def noise(most: int) -> bytes:
-        return rng.randbytes(rng.randrange(most))
+    def noise(max_size: int) -> bytes:
+        return rng.randbytes(rng.randrange(max_size))
 
-    def damaged(data: bytes) -> bytes:
+    def damage(data: bytes) -> bytes:
         changed = bytearray(data)
         for _ in range(rng.randrange(1, 20)):
             changed[rng.randrange(len(changed))] = rng.randrange(256)
         return bytes(changed[: rng.randrange(len(changed))] if rng.random() < 0.3 else changed)
 
     def damaged_image() -> bytes:
-        return damaged(rng.choice(images))
+        return damage(rng.choice(images))
 
     def image_request(data: bytes) -> bytes:
         return _post(data, "image/png")
 
-    def line_and_header() -> bytes:
+    def odd_head() -> bytes:
         lines = [rng.choice(_LINES), "Host: x", "Connection: close", rng.choice(_HEADERS)]
         return "\r\n".join([*lines, "", ""]).encode() + noise(50)
 
-    def truncated() -> bytes:
+    def truncated_request() -> bytes:
         whole = image_request(rng.choice(images))
         return whole[: rng.randrange(1, len(whole))]
 
-    def chunks() -> bytes:
+    def odd_chunks() -> bytes:
         head = _HEAD.format("image/png", "Transfer-Encoding: chunked").encode()
         size = rng.choice([b"5", b"-5", b"FFFFFFFFFFFF", b"5;x=" + b"y" * 999, b"", b"zz"])
         return head + size + b"\r\n" + noise(99) + rng.choice([b"\r\n0\r\n\r\n", b""])
 
-    def form() -> bytes:
+    def odd_form() -> bytes:
         name = rng.choice(["image", "", "image\0", "x" * 5000, '"; name="', "é\udcff", "../../a"])
         part = (
             f'--b\r\nContent-Disposition: form-data; name="{rng.choice(["image", "x", name])}"; '
@@ -115,7 +115,7 @@ def _makers(rng: random.Random) -> list[Callable[[], bytes]]:
         ).encode(errors="surrogateescape")
         body = (part + damaged_image() + b"\r\n") * rng.choice([1, 2, 130]) + b"--b--\r\n"
         return _post(
-            damaged(body) if rng.random() < 0.5 else body, "multipart/form-data; boundary=b"
+            damage(body) if rng.random() < 0.5 else body, "multipart/form-data; boundary=b"
         )
 
     return [
@@ -124,26 +124,27 @@ def _makers(rng: random.Random) -> list[Callable[[], bytes]]:
         lambda: image_request(damaged_image()),
         lambda: image_request(rng.choice(bombs)),
         lambda: _post(damaged_image(), rng.choice(_TYPES)),
-        lambda: damaged(image_request(rng.choice(images))),
-        truncated,
-        line_and_header,
-        chunks,
-        form,
+        lambda: damage(image_request(rng.choice(images))),
+        truncated_request,
+        odd_head,
+        odd_chunks,
+        odd_form,
     ]
 
 
-def _post(body: bytes, kind: str) -> bytes:
+def _post(body: bytes, content_type: str) -> bytes:
     return (
-        _HEAD.format(kind, f"Content-Length: {len(body)}").encode(errors="surrogateescape") + body
+        _HEAD.format(content_type, f"Content-Length: {len(body)}").encode(errors="surrogateescape")
+        + body
     )
 
 
 def _images() -> list[bytes]:
     noisy = Image.frombytes("RGB", (64, 48), random.Random(0).randbytes(64 * 48 * 3))
-    turned = Image.Exif()
-    turned[0x0112] = 6
+    rotated = Image.Exif()
+    rotated[0x0112] = 6
     options: list[dict[str, Any]] = [
-        {"format": "JPEG", "exif": turned},
+        {"format": "JPEG", "exif": rotated},
         {"format": "JPEG", "progressive": True},
         {"format": "PNG"},
         {"format": "BMP"},
@@ -162,11 +163,11 @@ def _images() -> list[bytes]:
 
 
 def _bombs() -> list[bytes]:
-    """Returns small files that would unpack to gigabytes, or be decoded for hours."""
+    """Returns small files that would unpack to gigabytes or take hours to decode."""
     progressive = _images()[1]
     last = progressive.rindex(b"\xff\xda")
     flat = io.BytesIO()
-    Image.new("1", (6_000, 6_000)).save(flat, "PNG")  # As large as is allowed, nearly.
+    Image.new("1", (6_000, 6_000)).save(flat, "PNG")  # Slightly below the limit of the server.
     return [
         flat.getvalue(),
         _png(60_000, 60_000, _chunk(b"IDAT", zlib.compress(bytes(10_000_000), 9))),

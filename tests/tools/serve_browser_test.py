@@ -1,4 +1,4 @@
-"""People see the right label: by drop, choice, paste and keyboard, without script, on a phone."""
+"""The page shows the right label, however an image gets there: drop, choice, paste, no script."""
 
 import os
 import shutil
@@ -7,10 +7,10 @@ from pathlib import Path
 
 from absl.testing import absltest
 
-from tests.support import chromium, served
+from tests.support import chromium, server_process
 
 _PROGRAM = chromium.find()
-_VERDICTS = "[...document.querySelectorAll('.card .verdict')].map((e) => e.textContent).join()"
+_TOP_LABELS = "[...document.querySelectorAll('.card .top-label')].map((e) => e.textContent).join()"
 _PASTE = """
 fetch("{icon}").then((response) => response.blob()).then((blob) => {{
   const data = new DataTransfer();
@@ -27,9 +27,9 @@ class ServeBrowserTest(absltest.TestCase):
         super().setUpClass()
         folder = Path(tempfile.mkdtemp())
         cls.addClassCleanup(shutil.rmtree, folder)
-        graph, cls.images = served.train_colours(folder)
-        cls.server = cls.enter_context(served.Served(graph))
-        cls.address = f"http://127.0.0.1:{cls.server.port}/"
+        graph, cls.images = server_process.train_colours(folder)
+        cls.server = cls.enter_context(server_process.ServerProcess(graph))
+        cls.url = f"http://127.0.0.1:{cls.server.port}/"
         cls.browser = cls.enter_context(chromium.Chromium(_PROGRAM))
         cls.notes = folder / "notes.txt"
         cls.notes.write_text("not an image")
@@ -37,26 +37,26 @@ class ServeBrowserTest(absltest.TestCase):
     def image(self, colour: str) -> Path:
         return self.images / colour / "1.png"
 
-    def keep_screenshot(self, name: str) -> None:
-        """Leaves an image for people where Bazel collects such things."""
+    def save_screenshot(self, name: str) -> None:
+        """Saves a screenshot among the undeclared outputs of the Bazel test."""
         if folder := os.environ.get("TEST_UNDECLARED_OUTPUTS_DIR"):
             Path(folder, name).write_bytes(self.browser.screenshot())
 
-    def assert_no_complaints(self) -> None:
-        """The page asked no other host for anything, and broke no rule of its own."""
+    def assert_no_violations(self) -> None:
+        """Fails if the page contacted other hosts, raised exceptions or violated its policy."""
         for event in self.browser.events:
             if event["method"] == "Network.requestWillBeSent":
-                address = event["params"]["request"]["url"]
-                if not address.startswith("data:"):
-                    self.assertStartsWith(address.removeprefix("blob:"), self.address)
+                url = event["params"]["request"]["url"]
+                if not url.startswith("data:"):
+                    self.assertStartsWith(url.removeprefix("blob:"), self.url)
             self.assertNotEqual(event["method"], "Runtime.exceptionThrown", event)
             if event["method"] == "Log.entryAdded":
                 self.assertNotEqual(event["params"]["entry"]["source"], "security", event)
 
     def test_a_dropped_image_gets_its_label(self):
-        self.browser.open(self.address)
+        self.browser.open(self.url)
         self.browser.drop(self.image("Red"))
-        self.browser.wait_until(f"{_VERDICTS} == 'red'")
+        self.browser.wait_until(f"{_TOP_LABELS} == 'red'")
         bars = self.browser.evaluate("document.querySelector('.card .bars').innerText").split()
         self.assertEqual(bars[0], "red")
         self.assertGreater(float(bars[1]), 80)
@@ -66,31 +66,31 @@ class ServeBrowserTest(absltest.TestCase):
         self.browser.wait_until("document.querySelector('.card img').naturalWidth == 64")
         status = self.browser.evaluate("document.getElementById('status').textContent")
         self.assertRegex(status, r"^1\.png: red [0-9.]+ %$")
-        self.keep_screenshot("page.png")
-        self.assert_no_complaints()
+        self.save_screenshot("page.png")
+        self.assert_no_violations()
 
-    def test_several_are_chosen_and_one_cannot_be_read(self):
-        self.browser.open(self.address)
+    def test_several_images_are_chosen_and_one_is_unreadable(self):
+        self.browser.open(self.url)
         self.browser.choose("#choose", self.image("Green"), self.notes, self.image("Blue"))
-        self.browser.wait_until(f"{_VERDICTS}.split(',').sort() == 'No answer,blue,green'")
+        self.browser.wait_until(f"{_TOP_LABELS}.split(',').sort() == 'No label,blue,green'")
         error = self.browser.evaluate(
             "document.querySelector('.card .error:not([hidden])').innerText"
         )
         self.assertIn("not a JPEG", error)
         self.browser.choose("#choose", self.image("Red"))
-        self.browser.wait_until(f"{_VERDICTS}.startsWith('red,')")
-        self.assert_no_complaints()
+        self.browser.wait_until(f"{_TOP_LABELS}.startsWith('red,')")
+        self.assert_no_violations()
 
-    def test_what_is_pasted_is_sent(self):
-        self.browser.open(self.address)
+    def test_a_pasted_file_is_sent(self):
+        self.browser.open(self.url)
         self.browser.evaluate(_PASTE.format(icon="/favicon.ico"))
-        self.browser.wait_until(f"{_VERDICTS} == 'No answer'")
+        self.browser.wait_until(f"{_TOP_LABELS} == 'No label'")
         self.assertIn("pasted.svg", self.browser.evaluate("document.body.innerText"))
 
-    def test_a_keyboard_reaches_the_choice(self):
-        self.browser.open(self.address)
-        self.browser.ask("Page.setInterceptFileChooserDialog", enabled=True)
-        self.addCleanup(self.browser.ask, "Page.setInterceptFileChooserDialog", enabled=False)
+    def test_the_file_input_can_be_opened_with_the_keyboard(self):
+        self.browser.open(self.url)
+        self.browser.call("Page.setInterceptFileChooserDialog", enabled=True)
+        self.addCleanup(self.browser.call, "Page.setInterceptFileChooserDialog", enabled=False)
         for _ in range(5):
             self.browser.press("Tab", 9)
             if self.browser.evaluate("document.activeElement.id") == "choose":
@@ -100,11 +100,11 @@ class ServeBrowserTest(absltest.TestCase):
         opened = self.browser.wait_for_event("Page.fileChooserOpened")
         self.assertEqual(opened["mode"], "selectMultiple")
 
-    def test_a_screen_reader_finds_names_for_all(self):
-        self.browser.open(self.address)
+    def test_all_controls_have_names_for_screen_readers(self):
+        self.browser.open(self.url)
         self.browser.drop(self.image("Red"))
-        self.browser.wait_until(f"{_VERDICTS} == 'red'")
-        nodes = self.browser.ask("Accessibility.getFullAXTree")["nodes"]
+        self.browser.wait_until(f"{_TOP_LABELS} == 'red'")
+        nodes = self.browser.call("Accessibility.getFullAXTree")["nodes"]
         named = {
             (node["role"]["value"], node.get("name", {}).get("value", ""))
             for node in nodes
@@ -118,38 +118,38 @@ class ServeBrowserTest(absltest.TestCase):
             if role in ("button", "link", "textbox", "image"):
                 self.assertTrue(name, f"a {role} has no name")
 
-    def test_without_script_the_form_is_sent_and_a_page_comes_back(self):
-        self.browser.ask("Emulation.setScriptExecutionDisabled", value=True)
-        self.addCleanup(self.browser.ask, "Emulation.setScriptExecutionDisabled", value=False)
-        self.browser.open(self.address)
+    def test_the_form_works_without_javascript(self):
+        self.browser.call("Emulation.setScriptExecutionDisabled", value=True)
+        self.addCleanup(self.browser.call, "Emulation.setScriptExecutionDisabled", value=False)
+        self.browser.open(self.url)
         self.browser.choose("#choose", self.image("Blue"), self.notes)
         self.browser.events.clear()
         self.browser.evaluate("document.querySelector('button').focus()")
         self.browser.press("Enter", 13)
         self.browser.wait_for_event("Page.loadEventFired")
-        self.assertEqual(self.browser.evaluate(_VERDICTS), "blue,No answer")
+        self.assertEqual(self.browser.evaluate(_TOP_LABELS), "blue,No label")
         self.assertStartsWith(self.browser.evaluate("document.title"), "blue – ")
         self.assertGreater(
             self.browser.evaluate("document.querySelector('img.preview').naturalWidth"), 0
         )
         self.assertEqual(self.browser.evaluate("document.documentElement.className"), "")
-        self.keep_screenshot("without_script.png")
-        self.assert_no_complaints()
+        self.save_screenshot("without_script.png")
+        self.assert_no_violations()
 
-    def test_a_phone_shows_all_within_its_width(self):
-        self.browser.open(self.address, 360, 740, phone=True)
+    def test_the_page_fits_a_phone(self):
+        self.browser.open(self.url, width=360, height=740, phone=True)
         self.addCleanup(self.browser.open, "about:blank")
         long_name = self.images / f"{'x' * 120}.png"
         shutil.copy(self.image("Green"), long_name)
         self.browser.choose("#camera", long_name)
-        self.browser.wait_until(f"{_VERDICTS} == 'green'")
+        self.browser.wait_until(f"{_TOP_LABELS} == 'green'")
         self.assertEqual(self.browser.evaluate("document.documentElement.scrollWidth"), 360)
         for label in ("choose", "camera"):
             height = self.browser.evaluate(
                 f"document.querySelector('label[for={label}]').getBoundingClientRect().height"
             )
-            self.assertGreaterEqual(height, 44, "a finger needs that much")
-        self.keep_screenshot("phone.png")
+            self.assertGreaterEqual(height, 44, "too small for a finger")
+        self.save_screenshot("phone.png")
 
 
 if __name__ == "__main__":

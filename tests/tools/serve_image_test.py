@@ -1,4 +1,4 @@
-"""What the image for serving installs is enough to serve a TFLite file, and as locked elsewhere."""
+"""The packages of the Docker image for serving suffice, and have the versions tested elsewhere."""
 
 import re
 import shutil
@@ -14,14 +14,14 @@ from tests.support import programs
 
 _PINNED = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
 
-# Starts a program that finds only the packages that its first argument lists.
-_WITH_FEW_PACKAGES = """
+# Runs a program that can import only the packages listed in the first argument.
+_WITH_ALLOWED_PACKAGES = """
 import importlib.machinery, importlib.metadata, re, runpy, sys
 
 allowed = set(sys.argv.pop(1).split(","))
 packages = importlib.metadata.packages_distributions()
 
-class Few:
+class AllowedFinder:
     def find_spec(self, name, path=None, target=None):
         owners = packages.get(name.partition(".")[0], [])
         names = {re.sub("[-_.]+", "-", owner).lower() for owner in owners}
@@ -29,7 +29,7 @@ class Few:
             return None
         return importlib.machinery.PathFinder.find_spec(name, path, target)
 
-sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = Few()
+sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = AllowedFinder()
 sys.argv.pop(0)
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
@@ -50,7 +50,7 @@ class ServeImageTest(absltest.TestCase):
         self.pins = _pins("docker/serve_requirements.txt")
 
     def start(self, graph: Path) -> subprocess.Popen:
-        code = [sys.executable, "-c", _WITH_FEW_PACKAGES, ",".join(self.pins)]
+        code = [sys.executable, "-c", _WITH_ALLOWED_PACKAGES, ",".join(self.pins)]
         command = programs.command("serve", f"--graph={graph}", "--port=0")
         started = subprocess.Popen(
             code + command[1:], env=programs.environment(), stderr=subprocess.PIPE, text=True
@@ -66,21 +66,21 @@ class ServeImageTest(absltest.TestCase):
         shutil.copy("retrain/backbones/efficientnet_lite0.tflite", graph)
         with zipfile.ZipFile(graph, "a") as archive:
             archive.writestr("labels.txt", "".join(f"feature {i}\n" for i in range(1280)))
-        # It labels an image before it says so.
+        # The server labels an image before it logs this line.
         self.assertRegex(self.start(graph).stderr.readline(), r"^Serving .*classifier.tflite")
 
-    def test_a_frozen_graph_is_refused_in_one_line(self):
+    def test_a_frozen_graph_is_refused_with_one_line(self):
         graph = self.folder / "graph.pb"
         graph.write_bytes(b"\x0a\x03\x0a\x01a")
         server = self.start(graph)
-        self.assertRegex(server.stderr.read(), r"^Error: --graph=.*give the \.tflite file.*\n$")
+        self.assertRegex(server.stderr.read(), r"^Error: --graph=.*use the \.tflite file.*\n$")
         self.assertEqual(server.wait(60), 1)
 
-    def test_versions_are_those_that_all_else_is_tested_with(self):
-        everywhere = _pins("requirements_lock.txt")
+    def test_versions_are_the_same_as_in_requirements_lock(self):
+        locked = _pins("requirements_lock.txt")
         self.assertContainsSubset({"flask", "waitress", "prometheus-client"}, self.pins)
-        for name in self.pins.keys() & everywhere.keys():
-            self.assertContainsSubset(self.pins[name], everywhere[name], name)
+        for name in self.pins.keys() & locked.keys():
+            self.assertContainsSubset(self.pins[name], locked[name], name)
 
 
 if __name__ == "__main__":

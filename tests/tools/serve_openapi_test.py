@@ -1,4 +1,4 @@
-"""The server does what its /openapi.json says, whatever schemathesis makes of that."""
+"""Responses to the requests that schemathesis generates conform to /openapi.json."""
 
 import importlib.util
 import shutil
@@ -10,26 +10,26 @@ from pathlib import Path
 from absl import flags
 from absl.testing import absltest
 
-from tests.support import served
+from tests.support import server_process
 
-_SECONDS = flags.DEFINE_integer("seconds", 15, "How long to try.", 1)
+_SECONDS = flags.DEFINE_integer("seconds", 15, "Seconds for which to send requests.", 1)
 
 _RUN = "from schemathesis.cli import schemathesis; schemathesis()"
 
 
 @absltest.skipUnless(importlib.util.find_spec("schemathesis"), "schemathesis is not installed")
 class ServeOpenapiTest(absltest.TestCase):
-    def test_answers_are_as_described(self):
+    def test_responses_conform_to_the_description(self):
         folder = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, folder)
-        graph, _ = served.train_colours(folder)
-        server = self.enter_context(served.Served(graph))
+        graph, _ = server_process.train_colours(folder)
+        server = self.enter_context(server_process.ServerProcess(graph))
         done = subprocess.run(
             [
                 *[sys.executable, "-c", _RUN, "run"],
                 f"http://127.0.0.1:{server.port}/openapi.json",
                 f"--max-time={_SECONDS.value}",
-                # Bytes that fit the schema are seldom an image.
+                # Bytes that conform to the schema are rarely an image.
                 "--exclude-checks=positive_data_acceptance",
                 *["--seed=1", "--no-color"],
             ],

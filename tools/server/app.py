@@ -1,10 +1,11 @@
-"""The web application: the page, the answers for programs, and what operators ask."""
+"""Builds the web application: the page, the JSON interface, health checks and metrics."""
 
 import dataclasses
 import logging
 import time
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from flask import Flask, Response, g, json, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
@@ -12,11 +13,11 @@ from werkzeug.exceptions import BadRequest, HTTPException
 
 from label_image.classifier import Classifier, UnreadableImage
 from tools.server import http_errors, request_images
-from tools.server.answers import Answer, answer
+from tools.server.image_result import image_result
 from tools.server.metrics import CONTENT_TYPE, ServerMetrics
 from tools.server.request_images import Upload
 from tools.server.served_model import ServedModel
-from tools.server.work_queue import Place, WorkQueue
+from tools.server.work_queue import Ticket, WorkQueue
 
 _FILES = Path(__file__).with_name("files")
 _HEADERS = {
@@ -31,43 +32,40 @@ _HEADERS = {
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What a request may have.
+    """Limits of a request and its response.
 
     Attributes:
-        body_bytes: of the whole request.
-        pixels: of an image, before it is resized.
-        top: how many labels the page shows.
+        max_body_bytes: Maximum size of a request body in bytes.
+        max_pixels: Maximum number of pixels of an image before it is resized.
+        top: Number of labels that the page shows for an image.
     """
 
-    body_bytes: int = 20_000_000
-    pixels: int = 50_000_000
+    max_body_bytes: int = 20_000_000
+    max_pixels: int = 50_000_000
     top: int = 5
 
 
 def create_app(model: ServedModel, queue: WorkQueue, limits: Limits) -> Flask:
-    """Returns the application, which any number of threads may call."""
+    """Returns the application. It is thread-safe."""
     app = Flask(__name__, template_folder=_FILES / "templates", static_folder=_FILES / "static")
-    app.config["MAX_CONTENT_LENGTH"] = limits.body_bytes
-    app.config["MAX_FORM_PARTS"] = request_images.MOST_PARTS
+    app.config["MAX_CONTENT_LENGTH"] = limits.max_body_bytes
+    app.config["MAX_FORM_PARTS"] = request_images.MAX_FORM_PARTS
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.merge_slashes = False
     metrics = ServerMetrics(model, queue)
-    _Routes(app, model, queue, limits, metrics)
+    _Routes(model, queue, limits, metrics).add_to(app)
     _watch_requests(app, metrics)
     return app
 
 
 class _Routes:
     def __init__(
-        self,
-        app: Flask,
-        model: ServedModel,
-        queue: WorkQueue,
-        limits: Limits,
-        metrics: ServerMetrics,
+        self, model: ServedModel, queue: WorkQueue, limits: Limits, metrics: ServerMetrics
     ) -> None:
         self._model, self._queue, self._limits, self._metrics = model, queue, limits, metrics
         self._description = json.loads((_FILES / "openapi.json").read_bytes())
+
+    def add_to(self, app: Flask) -> None:
         http_errors.handle_errors(app, self._error_page)
         app.add_url_rule("/", "page", self._page)
         app.add_url_rule("/", "label", self._label, methods=["POST"])
@@ -82,47 +80,52 @@ class _Routes:
         return self._render()
 
     def _label(self) -> ResponseReturnValue:
-        top = _top()
-        with self._queue.place() as place:
-            uploads = request_images.uploads(request)
-            if http_errors.wants_page():
-                return self._label_for_people(uploads, place)
-            answers = self._answers(uploads, place, top)
-        if any("labels" in found for found in answers):
-            return jsonify(images=answers)
+        top = _parse_top()
+        with self._queue.admit() as ticket:
+            uploads = request_images.read_uploads(request)
+            if http_errors.prefers_html():
+                return self._label_on_page(uploads, ticket)
+            results = self._classify_all(uploads, ticket, top)
+        # `pictures` is an older name of `images`.
+        lists = {"images": results, "pictures": results}
+        if any("labels" in result for result in results):
+            return jsonify(lists)
         status = HTTPStatus.UNPROCESSABLE_ENTITY
-        return jsonify(status=status, error=_no_image(answers), images=answers), status
+        return jsonify(status=status, error=_summarize_errors(results), **lists), status
 
-    def _label_for_people(self, uploads: list[Upload], place: Place) -> ResponseReturnValue:
-        answers = self._answers(uploads, place, self._limits.top)
+    def _label_on_page(self, uploads: list[Upload], ticket: Ticket) -> ResponseReturnValue:
+        results = self._classify_all(uploads, ticket, self._limits.top)
         cards = [
-            {**found, "thumbnail": _thumbnail(upload, place) if "labels" in found else None}
-            for upload, found in zip(uploads, answers, strict=True)
+            {**result, "thumbnail": _thumbnail(upload, ticket) if "labels" in result else None}
+            for upload, result in zip(uploads, results, strict=True)
         ]
-        some = any("labels" in found for found in answers)
-        return self._render(cards=cards), 200 if some else HTTPStatus.UNPROCESSABLE_ENTITY
+        any_labelled = any("labels" in result for result in results)
+        status = HTTPStatus.OK if any_labelled else HTTPStatus.UNPROCESSABLE_ENTITY
+        return self._render(cards=cards), status
 
-    def _answers(self, uploads: list[Upload], place: Place, top: int | None) -> list[Answer]:
-        # One for all of them, whatever happens to the file meanwhile.
+    def _classify_all(
+        self, uploads: list[Upload], ticket: Ticket, top: int | None
+    ) -> list[dict[str, Any]]:
+        # A reload during the request does not change its classifier.
         classifier = self._model.classifier
-        return [self._answer(classifier, upload, place, top) for upload in uploads]
+        return [self._classify(classifier, upload, ticket, top) for upload in uploads]
 
-    def _answer(
-        self, classifier: Classifier, upload: Upload, place: Place, top: int | None
-    ) -> Answer:
-        with place.turn():
-            begun = time.perf_counter()
-            refusal = request_images.refusal(upload.data, self._limits.pixels)
-            classified = (
+    def _classify(
+        self, classifier: Classifier, upload: Upload, ticket: Ticket, top: int | None
+    ) -> dict[str, Any]:
+        with ticket.worker():
+            started = time.perf_counter()
+            refusal = request_images.reason_to_refuse(upload.data, self._limits.max_pixels)
+            result = (
                 UnreadableImage(upload.data, refusal)
                 if refusal
                 else classifier.classify_one(upload.data)
             )
-            milliseconds = 1000 * (time.perf_counter() - begun)
-        result = "unreadable" if isinstance(classified, UnreadableImage) else "labelled"
-        self._metrics.count_image(result)
-        g.images = g.get("pictures", 0) + 1
-        return answer(upload.name, classified, milliseconds, top)
+            milliseconds = 1000 * (time.perf_counter() - started)
+        is_readable = not isinstance(result, UnreadableImage)
+        self._metrics.count_image("labelled" if is_readable else "unreadable")
+        g.images = g.get("images", 0) + 1
+        return image_result(upload.name, result, milliseconds=milliseconds, top=top)
 
     def _error_page(self, error: HTTPException) -> str:
         return self._render(error=error)
@@ -132,7 +135,7 @@ class _Routes:
             "page.html",
             labels=self._model.labels,
             top=self._limits.top,
-            body_bytes=self._limits.body_bytes,
+            max_body_bytes=self._limits.max_body_bytes,
             **values,
         )
 
@@ -143,7 +146,7 @@ class _Routes:
         return jsonify(status="ok")
 
     def _readyz(self) -> ResponseReturnValue:
-        """Ready is who has a classifier, and this one always has; the rest is for people."""
+        """Reports the state. The server is always ready, because it starts with a classifier."""
         return jsonify(
             status="ready",
             graph=str(self._model.graph),
@@ -159,40 +162,40 @@ class _Routes:
         return jsonify(self._description)
 
 
-def _top() -> int | None:
+def _parse_top() -> int | None:
     text = request.args.get("top")
     if text is None:
         return None
     if not (text.isascii() and text.isdecimal() and int(text[:9]) >= 1 and len(text) < 9):
-        raise BadRequest("top is how many labels to tell: expected a whole number from 1 on")
+        raise BadRequest("top must be a number of labels: a whole number from 1 to 99999999")
     return int(text)
 
 
-def _no_image(answers: list[Answer]) -> str:
-    if len(answers) == 1:
-        return f"the image cannot be labelled: {answers[0]['error']}"
-    return f"none of the {len(answers)} images can be labelled; each says why"
+def _summarize_errors(results: list[dict[str, Any]]) -> str:
+    if len(results) == 1:
+        return f"the image cannot be labelled: {results[0]['error']}"
+    return f"none of the {len(results)} images can be labelled; each has its own error"
 
 
-def _thumbnail(upload: Upload, place: Place) -> str:
-    with place.turn():
+def _thumbnail(upload: Upload, ticket: Ticket) -> str:
+    with ticket.worker():
         return request_images.thumbnail(upload.data)
 
 
 def _watch_requests(app: Flask, metrics: ServerMetrics) -> None:
-    """Adds the headers that every answer has, and counts and logs every request."""
+    """Adds the common headers to every response, and counts and logs every request."""
 
     @app.before_request
-    def begin() -> None:
-        g.begun = time.perf_counter()
+    def start() -> None:
+        g.started = time.perf_counter()
 
     @app.after_request
-    def end(response: Response) -> Response:
+    def finish(response: Response) -> Response:
         response.headers.update(_HEADERS)
         response.vary.add("Accept")
-        seconds = time.perf_counter() - g.begun
+        seconds = time.perf_counter() - g.started
         route = request.url_rule.rule if request.url_rule else "none"
-        metrics.count_request(request.method, route, response.status_code, seconds)
+        metrics.count_request(request.method, route, response.status_code, seconds=seconds)
         logging.info(
             '%s "%s %s" %d %s bytes, %.1f ms, images: %d',
             request.remote_addr,
@@ -201,6 +204,6 @@ def _watch_requests(app: Flask, metrics: ServerMetrics) -> None:
             response.status_code,
             response.content_length,
             1000 * seconds,
-            g.get("pictures", 0),
+            g.get("images", 0),
         )
         return response

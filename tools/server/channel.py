@@ -1,7 +1,7 @@
-"""A connection of waitress: errors in JSON, limits on what arrives, and an end.
+"""Extends waitress: JSON errors, limits on incoming data, and a graceful shutdown.
 
-Waitress reads and writes all connections in one thread and calls the application in others. What
-it has no setting for is added in subclasses of its channel, parser and tasks.
+Waitress reads and writes all connections in one thread and calls the application in others. This
+module subclasses its channel, parser and tasks to add what waitress has no setting for.
 """
 
 import contextlib
@@ -14,86 +14,88 @@ from waitress import channel, parser, task, utilities
 
 from tools.server import http_errors
 
-# How long what a refused client still sends is read and dropped, so that it gets to read why.
+# Seconds during which the server reads and drops what a refused client still sends, so that the
+# client can read the response.
 _LINGER_SECONDS = 2.0
 
-# Requests that arrive are held in memory or in temporary files; together they may be as long as
-# this many of the longest.
-_LONGEST_AT_A_TIME = 16
+# Incoming requests are held in memory or in temporary files. Their total size is limited to this
+# many requests of the maximum size.
+_MAX_REQUESTS_HELD = 16
 
 
 class Channel(channel.HTTPChannel):
     """A connection.
 
     Attributes:
-        request_begun: when the first byte of the request came that is being received.
-        lingers: whether what comes is read and dropped before the connection is closed. Closing
-            with bytes unread would reset it, and the client might never see its answer.
+        request_started: Time of `time.monotonic` at which the current request began to arrive.
+        lingers: Whether to read and drop incoming data before the connection is closed. Closing it
+            with unread data would reset it, and the client might never see the response.
     """
 
-    request_begun = 0.0
+    request_started = 0.0
     lingers = False
-    _lingers_until = 0.0
+    _linger_deadline = 0.0
 
     def parser_class(self, adj: Any) -> "_Parser":
-        """Returns what receives the next request; waitress calls it as it would a class."""
+        """Returns the parser for the next request. Waitress calls this like a class."""
         return _Parser(adj, self.server)
 
     @property
     def task_class(self) -> "type[_Task]":
-        """What answers a request."""
+        """Class that answers a request."""
         return _Task
 
     @property
     def error_task_class(self) -> "type[_ErrorTask]":
-        """What answers a request that is refused before the application sees it."""
+        """Class that answers a request that is refused before the application gets it."""
         return _ErrorTask
 
     @property
     def bytes_held(self) -> int:
-        """How many bytes of bodies it holds, or was told to expect."""
-        # Without the lock, which the thread that asks holds already.
+        """Number of bytes of request bodies that the channel holds or expects."""
+        # The calling thread already holds the lock.
         held = [*self.requests, *([self.request] if self.request else [])]
         return sum(request.body_bytes for request in held)
 
     def received(self, data: bytes) -> bool:
-        """Takes what the client sent."""
+        """Parses data from the client."""
         if self.request is None:
-            self.request_begun = time.monotonic()
+            self.request_started = time.monotonic()
         return super().received(data)
 
     def close_if_idle(self) -> None:
-        """Closes it where nothing was begun."""
+        """Closes the connection if no request is in progress."""
         if not (self.requests or self.request or self.total_outbufs_len):
             self.will_close = True
 
-    def close_if_slow(self, begun_before: float) -> None:
-        """Closes it where a request has been arriving since then."""
-        if self.request is not None and self.request_begun < begun_before and not self.will_close:
+    def close_if_slow(self, earliest_start: float) -> None:
+        """Closes the connection if its current request began to arrive before `earliest_start`."""
+        is_slow = self.request is not None and self.request_started < earliest_start
+        if is_slow and not self.will_close:
             logging.info("%s cut off: it took too long to send a request", self.addr[0])
             self.will_close = True
 
     def readable(self) -> bool:
-        """Tells whether to wait for more from the client."""
-        return self._lingers_until > 0 or super().readable()
+        """Returns whether to wait for data from the client."""
+        return self._linger_deadline > 0 or super().readable()
 
     def writable(self) -> bool:
-        """Tells whether there is something to send, or to close."""
-        if self._lingers_until:
-            return time.monotonic() > self._lingers_until
+        """Returns whether there is data to send or a connection to close."""
+        if self._linger_deadline:
+            return time.monotonic() > self._linger_deadline
         return super().writable()
 
     def handle_read(self) -> None:
         """Reads from the client."""
-        if self._lingers_until:
+        if self._linger_deadline:
             self.recv(self.adj.recv_bytes)
         else:
             super().handle_read()
 
     def handle_close(self) -> None:
-        """Closes the connection, or begins to linger."""
-        if self.lingers and self.connected and not self._lingers_until:
-            self._lingers_until = time.monotonic() + _LINGER_SECONDS
+        """Closes the connection, or starts to linger."""
+        if self.lingers and self.connected and not self._linger_deadline:
+            self._linger_deadline = time.monotonic() + _LINGER_SECONDS
             with contextlib.suppress(OSError):
                 self.socket.shutdown(socket.SHUT_WR)
             return
@@ -101,7 +103,7 @@ class Channel(channel.HTTPChannel):
 
 
 class _Parser(parser.HTTPRequestParser):
-    """A request that arrives, unless too much is arriving already."""
+    """Parses a request, and refuses it if the server already holds too much data."""
 
     completed = False
 
@@ -111,30 +113,30 @@ class _Parser(parser.HTTPRequestParser):
 
     @property
     def body_bytes(self) -> int:
-        # How long a body in chunks will be is not known.
+        # The length of a chunked body is not known in advance.
         return self.adj.max_request_body_size if self.chunked else self.content_length
 
     def received(self, data: bytes) -> int:
-        began = not self.headers_finished
+        in_headers = not self.headers_finished
         consumed = super().received(data)
-        if began and self.headers_finished and not self.completed and not self._has_room():
-            self.error = _Busy("too much is being received already; come back")
+        if in_headers and self.headers_finished and not self.completed and not self._has_room():
+            self.error = _TooMuchHeld("the server is receiving too much data; try again later")
             self.completed = True
         return consumed
 
     def _has_room(self) -> bool:
-        # This one is among the channels' already.
+        # The channels' total includes this request.
         held = sum(other.bytes_held for other in list(self._server.active_channels.values()))
-        return held <= _LONGEST_AT_A_TIME * self.adj.max_request_body_size
+        return held <= _MAX_REQUESTS_HELD * self.adj.max_request_body_size
 
 
-class _Busy(utilities.Error):
+class _TooMuchHeld(utilities.Error):
     code = 503
     reason = "Service Unavailable"
 
 
 class _Task(task.WSGITask):
-    """Has the application answer, and at the end of the program tells the client to go."""
+    """Calls the application, and closes the connection afterwards if the server is stopping."""
 
     def start(self) -> None:
         super().start()
@@ -143,7 +145,7 @@ class _Task(task.WSGITask):
 
 
 class _ErrorTask(task.ErrorTask):
-    """Answers what waitress refuses before the application sees it."""
+    """Answers a request that waitress refuses before the application gets it."""
 
     def execute(self) -> None:
         error = self.request.error
@@ -151,7 +153,7 @@ class _ErrorTask(task.ErrorTask):
         body = http_errors.as_json(error.code, message)
         self.status = f"{error.code} {error.reason}"
         self.response_headers.append(("Content-Type", "application/json"))
-        if error.code == _Busy.code:
+        if error.code == _TooMuchHeld.code:
             self.response_headers.append(("Retry-After", str(http_errors.RETRY_AFTER)))
         self.set_close_on_finish()
         self.channel.lingers = True

@@ -1,4 +1,4 @@
-"""Errors with the right status: JSON for programs, the page with a sentence for browsers."""
+"""Answers errors with the right status: JSON for programs, a page for browsers."""
 
 import logging
 import traceback
@@ -9,48 +9,48 @@ from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnava
 
 from tools.server.work_queue import BusyError
 
-# Seconds after which a client that was sent away may try again.
+# Seconds after which a client can repeat a request that was refused because the server was busy.
 RETRY_AFTER = 1
 
-Page = Callable[[HTTPException], str]
+ErrorPage = Callable[[HTTPException], str]
 
 
-def wants_page() -> bool:
-    """Tells whether the client would rather read HTML than JSON: a browser that sends a form."""
+def prefers_html() -> bool:
+    """Returns whether the client prefers HTML to JSON, as a browser that submits a form does."""
     return request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
 
 
-def handle_errors(app: Flask, page: Page) -> None:
-    """Makes `app` answer errors as this module says.
+def handle_errors(app: Flask, error_page: ErrorPage) -> None:
+    """Registers error handlers.
 
     Args:
-        app: to add handlers to.
-        page: returns the HTML that tells a person of the error.
+        app: Application to add the handlers to.
+        error_page: Function that returns the HTML page for an error.
     """
 
-    def answer(error: HTTPException) -> Response:
-        # Its headers, such as Allow and Retry-After, stay.
+    def respond(error: HTTPException) -> Response:
+        # Keeps the headers of the error, such as Allow and Retry-After.
         response = Response(status=error.code, headers=dict(error.get_headers()))
-        if wants_page():
-            response.data = page(error)
+        if prefers_html():
+            response.data = error_page(error)
             response.content_type = "text/html; charset=utf-8"
         else:
             response.data = as_json(error.code or 500, error.description or error.name)
             response.content_type = "application/json"
         return response
 
-    def busy(error: BusyError) -> Response:
-        return answer(ServiceUnavailable(f"the server is busy: {error}", retry_after=RETRY_AFTER))
+    def respond_busy(error: BusyError) -> Response:
+        return respond(ServiceUnavailable(f"the server is busy: {error}", retry_after=RETRY_AFTER))
 
-    def defect(error: Exception) -> Response:
+    def respond_defect(error: Exception) -> Response:
         logging.error("a defect of the server: %s", "".join(traceback.format_exception(error)))
-        return answer(InternalServerError("the server has a defect; its log says more"))
+        return respond(InternalServerError("the server has a defect; see its log for details"))
 
-    app.register_error_handler(HTTPException, answer)
-    app.register_error_handler(BusyError, busy)
-    app.register_error_handler(Exception, defect)
+    app.register_error_handler(HTTPException, respond)
+    app.register_error_handler(BusyError, respond_busy)
+    app.register_error_handler(Exception, respond_defect)
 
 
 def as_json(status: int, message: str) -> bytes:
-    """Returns the body of an error."""
+    """Returns the body of an error response."""
     return json.dumps({"status": status, "error": message}).encode() + b"\n"

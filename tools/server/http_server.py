@@ -1,4 +1,4 @@
-"""Requests in, answers out: waitress, with a limit on slow senders, and an end that is no cut."""
+"""Runs the web application in waitress, and shuts down without dropping requests."""
 
 import contextlib
 import logging
@@ -16,16 +16,16 @@ from waitress.server import TcpWSGIServer
 from retrain.errors import UserError
 from tools.server.channel import Channel
 
-_MOST_CONNECTIONS = 500
-# How often to look for clients that take too long; each look goes through all connections.
-_LOOK_SECONDS = 0.5
+_MAX_CONNECTIONS = 500
+# Seconds between two checks for slow clients. Each check visits all connections.
+_CHECK_SECONDS = 0.5
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Returns a socket that is bound to the address, port 0 being any that is free.
+def bind(host: str, port: int) -> socket.socket:
+    """Returns a socket that is bound to the address. Port 0 selects a free port.
 
     Raises:
-        UserError: the address is in use, not of this machine, or not allowed.
+        UserError: If the address is in use, not one of this machine, or not allowed.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -39,36 +39,36 @@ def listen(host: str, port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind(address)
-        # Waitress listens later: without this, two programs could bind to the same port.
+        # Waitress listens later. Without this, two programs could bind to the same port.
         bound.listen()
     except OSError as error:
         bound.close()
         raise UserError(
             f"cannot serve at --host={host} --port={port}: {error.strerror}; "
-            "choose another --port, or end the program that has it"
+            "choose another --port, or stop the program that uses it"
         ) from error
     return bound
 
 
 class Server:
-    """An application that is being served."""
+    """Serves an application."""
 
     def __init__(
-        self, app: Flask, bound: socket.socket, threads: int, body_bytes: int, seconds: float
+        self, app: Flask, bound: socket.socket, *, threads: int, max_body_bytes: int, timeout: float
     ) -> None:
-        """Makes a server that `run` starts.
+        """Creates a server. `run` starts it.
 
         Args:
-            app: the application.
-            bound: where to serve.
-            threads: how many requests the application gets at the same time.
-            body_bytes: the most that a request may have.
-            seconds: that a request may take to arrive, an idle connection may stay open, and what
-                was begun may take when the server is told to end.
+            app: Application to serve.
+            bound: Socket to accept connections on.
+            threads: Maximum number of requests that the application handles at the same time.
+            max_body_bytes: Maximum size of a request body in bytes.
+            timeout: Seconds that a request can take to arrive, that an idle connection stays open,
+                and that requests in progress get at shutdown.
         """
-        self._seconds = seconds
-        self._ending = False
-        self._next_look = 0.0
+        self._timeout = timeout
+        self._stopping = False
+        self._next_check = 0.0
         self._map: dict[int, Any] = {}
         self._server: TcpWSGIServer = create_server(
             app,
@@ -76,12 +76,12 @@ class Server:
             _start=False,
             sockets=[bound],
             threads=threads,
-            # It refuses what has as many bytes; the limit itself is to be allowed.
-            max_request_body_size=body_bytes + 1,
+            # Waitress refuses a body of exactly this size, which is allowed here.
+            max_request_body_size=max_body_bytes + 1,
             max_request_header_size=32_768,
-            connection_limit=_MOST_CONNECTIONS,
+            connection_limit=_MAX_CONNECTIONS,
             recv_bytes=65_536,
-            channel_timeout=seconds,
+            channel_timeout=timeout,
             cleanup_interval=1,
             asyncore_use_poll=True,
             ident=None,
@@ -90,61 +90,61 @@ class Server:
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 
     def run(self, greeting: str) -> None:
-        """Serves until SIGTERM or SIGINT, then answers what has begun and returns.
+        """Serves until SIGTERM or SIGINT, then answers the requests in progress and returns.
 
         Args:
-            greeting: what to log as soon as both requests and signals are heeded.
+            greeting: Message to log when the server accepts requests and handles the signals.
         """
-        with self._ended_by(signal.SIGTERM, signal.SIGINT):
+        with self._stopped_by(signal.SIGTERM, signal.SIGINT):
             logging.info("%s", greeting)
             self._server.accept_connections()
-            while not self._ending:
+            while not self._stopping:
                 wasyncore.loop(timeout=1, use_poll=True, map=self._map, count=1)
-                self._close_slow_senders()
+                self._close_slow_connections()
         self._drain()
 
     @contextlib.contextmanager
-    def _ended_by(self, *signals: int) -> Iterator[None]:
-        def end(_number: int, _frame: FrameType | None) -> None:
-            self._ending = True
+    def _stopped_by(self, *signals: int) -> Iterator[None]:
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            self._stopping = True
             self._server.pull_trigger()
 
-        before = {number: signal.signal(number, end) for number in signals}
+        previous = {number: signal.signal(number, stop) for number in signals}
         try:
             yield
         finally:
-            # A second one ends the program at once.
-            for number, handler in before.items():
+            # With these handlers, a second signal ends the program at once.
+            for number, handler in previous.items():
                 signal.signal(number, handler)
 
-    def _close_slow_senders(self) -> None:
+    def _close_slow_connections(self) -> None:
         now = time.monotonic()
-        if now < self._next_look:
+        if now < self._next_check:
             return
-        self._next_look = now + _LOOK_SECONDS
+        self._next_check = now + _CHECK_SECONDS
         for connection in self._connections():
-            connection.close_if_slow(now - self._seconds)
+            connection.close_if_slow(now - self._timeout)
 
     def _drain(self) -> None:
-        self._accept_who_waits()
+        self._accept_pending_connections()
         self._server.accepting = False
         self._server.del_channel(self._map)
         self._server.socket.close()
-        until = time.monotonic() + self._seconds
-        while self._connections() and time.monotonic() < until:
-            # First, so that what clients have sent by now is read before they count as idle.
+        deadline = time.monotonic() + self._timeout
+        while self._connections() and time.monotonic() < deadline:
+            # Reads what clients have sent by now before their connections count as idle.
             wasyncore.loop(timeout=0.1, use_poll=True, map=self._map, count=1)
             for connection in self._connections():
                 connection.close_if_idle()
-        if left := len(self._connections()):
-            logging.warning("%d connections were cut off", left)
+        if remaining := len(self._connections()):
+            logging.warning("%d connections were cut off", remaining)
         self._server.task_dispatcher.shutdown(timeout=1)
         wasyncore.close_all(self._map)
 
-    def _accept_who_waits(self) -> None:
-        known = -1
-        while known < len(self._connections()):
-            known = len(self._connections())
+    def _accept_pending_connections(self) -> None:
+        count = -1
+        while count < len(self._connections()):
+            count = len(self._connections())
             self._server.handle_accept()
 
     def _connections(self) -> list[Channel]:

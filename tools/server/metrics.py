@@ -1,4 +1,4 @@
-"""The server's numbers, as Prometheus reads them."""
+"""Counts requests and images, and exports the counts in the Prometheus text format."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -11,30 +11,32 @@ from tools.server.work_queue import WorkQueue
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
+# Upper bounds of the histogram's buckets.
 _SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0)
 _METHODS = {"GET", "HEAD", "POST", "OPTIONS", "PUT", "DELETE", "PATCH"}
 
 
 class ServerMetrics:
-    """Counts what a server does."""
+    """The metrics of one server. Thread-safe."""
 
     def __init__(self, model: ServedModel, queue: WorkQueue) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "serve_requests",
-            "Requests answered.",
+            "Answered requests.",
             ["method", "route", "status"],
             registry=self._registry,
         )
         self._seconds = Histogram(
             "serve_request_seconds",
-            "Time from the whole request received to its answer.",
+            "Time from the complete request to its response.",
             ["route"],
             buckets=_SECONDS,
             registry=self._registry,
         )
+        # Dashboards rely on the metric's name, which says "pictures".
         self._images = Counter(
-            "serve_pictures", "Images seen.", ["result"], registry=self._registry
+            "serve_pictures", "Received images.", ["result"], registry=self._registry
         )
         waiting = Gauge(
             "serve_waiting_requests", "Requests that wait for a worker.", registry=self._registry
@@ -47,18 +49,26 @@ class ServerMetrics:
         self._registry.register(_ModelCollector(model))
         ProcessCollector(registry=self._registry)
 
-    def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Counts a request; `route` is one of the server's own, or "none"."""
+    def count_request(self, method: str, route: str, status: int, *, seconds: float) -> None:
+        """Counts a request.
+
+        Args:
+            method: HTTP method.
+            route: URL rule that matched, or "none".
+            status: Status code of the response.
+            seconds: Time that the response took.
+        """
+        # An unlimited number of label values would use up memory.
         method = method if method in _METHODS else "other"
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
     def count_image(self, result: str) -> None:
-        """Counts an image, `labelled` or `unreadable`."""
+        """Counts an image with the result `labelled` or `unreadable`."""
         self._images.labels(result).inc()
 
     def text(self) -> bytes:
-        """Returns all numbers in Prometheus' text format."""
+        """Returns all metrics in the Prometheus text format."""
         return generate_latest(self._registry)
 
 
@@ -69,12 +79,12 @@ class _ModelCollector(Collector):
     def collect(self) -> list[Metric]:
         loaded = GaugeMetricFamily(
             "serve_model_loaded_timestamp_seconds",
-            "When the model that answers was loaded.",
+            "Time at which the current model was loaded.",
             value=self._model.loaded_at.timestamp(),
         )
         failed = CounterMetricFamily(
             "serve_model_failed_reloads",
-            "New files that could not be used.",
+            "New model files that could not be loaded.",
             value=self._model.failed_reloads,
         )
         return [loaded, failed]

@@ -1,4 +1,4 @@
-"""The classifier that is served: a new one takes its place when its file is replaced."""
+"""Holds the classifier that the server uses and reloads it when its file changes."""
 
 import datetime
 import importlib.util
@@ -12,86 +12,87 @@ from PIL import Image
 from label_image.classifier import Classifier, Overrides
 from retrain.errors import UserError
 
-# What tells that a file was replaced or written to; empty where there is none.
-_Stamp = tuple[tuple[int, int, int], ...]
+# Inode, modification time and size of each file of the model. Empty if a file is missing.
+_FileStates = tuple[tuple[int, int, int], ...]
 
 
 class ServedModel:
-    """The classifier in a file, which any number of threads may ask.
+    """The classifier in a file. Thread-safe.
 
     Attributes:
-        graph: the file.
-        loaded_at: when the classifier that answers now was loaded.
-        reload_error: why the file as it is now cannot be used, "" where it is the one that answers.
-        failed_reloads: how often a new file could not be used.
+        graph: Path of the classifier.
+        loaded_at: Time at which the current classifier was loaded.
+        reload_error: Why the latest file cannot be used, "" if it is the current classifier.
+        failed_reloads: Number of new files that could not be used.
     """
 
     def __init__(self, graph: Path, labels_file: Path | None = None) -> None:
-        """Loads the classifier and lets it label an image, so that the first request is quick.
+        """Loads the classifier and labels one image, so that the first request is quick.
 
         Raises:
-            UserError: the file, or its labels, cannot be used.
+            UserError: If the classifier or its labels cannot be used.
         """
         self.graph = graph
         self.reload_error = ""
         self.failed_reloads = 0
         self._overrides = Overrides(labels_file=labels_file)
-        self._files = [graph, *([labels_file] if labels_file else [])]
+        self._paths = [graph, *([labels_file] if labels_file else [])]
         self._stopped = threading.Event()
         self._watcher: threading.Thread | None = None
-        self._tried = self._stamp()
+        self._tried_states = self._file_states()
         self._use(self._load())
 
     @property
     def classifier(self) -> Classifier:
-        """The classifier as of now; who keeps it is not touched by a new one."""
+        """The current classifier. A reload does not affect callers that hold it."""
         return self._classifier
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels, in the order of the network's outputs."""
+        """Labels in the order of the network's outputs."""
         return self._classifier.labels
 
     def watch(self, seconds: float) -> None:
-        """Looks every so many seconds, in a thread, whether there is a new file, and loads it.
+        """Starts a thread that checks at this interval for a new file, and loads it.
 
-        Requests that have begun are answered by the classifier that they began with. A file that
-        cannot be used changes nothing but `reload_error`.
+        Requests in progress keep the classifier that they started with. If a new file cannot be
+        used, the old classifier stays and `reload_error` says why.
         """
         self._watcher = threading.Thread(target=self._watch, args=(seconds,), daemon=True)
         self._watcher.start()
 
     def stop(self) -> None:
-        """Ends the watching; waits for a classifier that is being loaded."""
+        """Stops watching, and waits until a reload in progress has ended."""
         self._stopped.set()
         if self._watcher:
             self._watcher.join()
 
     def _watch(self, seconds: float) -> None:
-        seen = self._tried
+        current = self._tried_states
         while not self._stopped.wait(seconds):
-            before, seen = seen, self._stamp()
-            # One that still changes is being written.
-            if seen not in (before, self._tried):
+            previous, current = current, self._file_states()
+            # A file that changed since the last check is probably still being written.
+            if current not in (previous, self._tried_states):
                 continue
-            if seen != self._tried:
-                self._tried = seen
+            if current != self._tried_states:
+                self._tried_states = current
                 self._reload()
 
     def _reload(self) -> None:
         try:
             self._use(self._load())
         except UserError as error:
-            self._keep(str(error))
-        except Exception as error:  # Whatever is in the file, the old classifier goes on.
-            self._keep(f"--graph={self.graph} cannot be loaded: {type(error).__name__}: {error}")
+            self._keep_old(str(error))
+        except Exception as error:  # No file, however broken, can stop the server.
+            reason = f"--graph={self.graph} cannot be loaded: {type(error).__name__}: {error}"
+            self._keep_old(reason)
         else:
             logging.info("Serving the new %s with %d labels", self.graph, len(self.labels))
 
-    def _keep(self, reason: str) -> None:
+    def _keep_old(self, reason: str) -> None:
         self.reload_error = reason
         self.failed_reloads += 1
-        logging.warning("the new model is not used, the old one goes on: %s", reason)
+        logging.warning("The new model is not used; still serving the old one: %s", reason)
 
     def _load(self) -> Classifier:
         try:
@@ -100,8 +101,8 @@ class ServedModel:
             if importlib.util.find_spec("tensorflow"):
                 raise
             raise UserError(
-                f"--graph={self.graph} is no TFLite file, and others need TensorFlow, which is not "
-                "installed here; give the .tflite file of the classifier"
+                f"--graph={self.graph} is not a TFLite file, and other files need TensorFlow, "
+                "which is not installed; use the .tflite file of the classifier"
             ) from error
         classifier.classify_one(_grey_image())
         return classifier
@@ -111,19 +112,19 @@ class ServedModel:
         self.loaded_at = datetime.datetime.now(datetime.timezone.utc)
         self.reload_error = ""
 
-    def _stamp(self) -> _Stamp:
+    def _file_states(self) -> _FileStates:
         try:
-            return tuple(_stamp(file) for path in self._files for file in _files_in(path))
+            return tuple(_state(file) for path in self._paths for file in _files_in(path))
         except OSError:
             return ()
 
 
 def _files_in(path: Path) -> list[Path]:
-    """Returns the file, or the files of a model that is a folder."""
+    """Returns the file itself, or all files of a model that is a folder."""
     return [path, *sorted(path.rglob("*"))] if path.is_dir() else [path]
 
 
-def _stamp(file: Path) -> tuple[int, int, int]:
+def _state(file: Path) -> tuple[int, int, int]:
     status = file.stat()
     return status.st_ino, status.st_mtime_ns, status.st_size
 

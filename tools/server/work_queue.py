@@ -1,4 +1,4 @@
-"""Who waits and who works: so many requests at a time, so many more that wait, the others go."""
+"""Limits how many requests the server works on at once and how many wait for a worker."""
 
 import contextlib
 import threading
@@ -7,66 +7,66 @@ from collections.abc import Iterator
 
 
 class BusyError(Exception):
-    """The request cannot be served now; the message says why."""
+    """The server cannot take the request now. The message says why."""
 
 
 class WorkQueue:
-    """Lets requests wait for one of the workers, but not too many, and not for ever.
+    """Admits a limited number of requests and lends them workers. Thread-safe."""
 
-    Any number of threads may use it.
-    """
-
-    def __init__(self, workers: int, length: int, seconds: float) -> None:
-        """Makes an empty queue.
+    def __init__(self, workers: int, *, max_waiting: int, timeout: float) -> None:
+        """Creates an empty queue.
 
         Args:
-            workers: how many images are labelled at the same time.
-            length: how many requests may wait beside those that are served.
-            seconds: how long after it came a request may still be given a worker.
+            workers: Maximum number of images to label at the same time.
+            max_waiting: Maximum number of admitted requests without a worker.
+            timeout: Seconds after its admission until which a request can get a worker.
         """
-        self.seconds = seconds
-        self._places = workers + length
-        self._idle = threading.Semaphore(workers)
+        self.timeout = timeout
+        self._max_admitted = workers + max_waiting
+        self._idle_workers = threading.Semaphore(workers)
         self._lock = threading.Lock()
-        self._present = 0
+        self._admitted = 0
         self._working = 0
 
     @property
     def waiting(self) -> int:
-        """How many requests wait for a worker."""
-        return max(0, self._present - self._working)
+        """Number of requests that wait for a worker."""
+        return max(0, self._admitted - self._working)
 
     @property
     def working(self) -> int:
-        """How many workers label an image."""
+        """Number of workers that label an image."""
         return self._working
 
     @contextlib.contextmanager
-    def place(self) -> Iterator["Place"]:
-        """Yields the place of a request, which is free again after the block.
+    def admit(self) -> Iterator["Ticket"]:
+        """Admits a request until the end of the block.
 
         Raises:
-            BusyError: all places are taken.
+            BusyError: If too many requests are waiting.
         """
         with self._lock:
-            if self._present >= self._places:
-                raise BusyError(f"{self._present} requests are waiting already")
-            self._present += 1
+            if self._admitted >= self._max_admitted:
+                raise BusyError(f"{self._admitted} requests are already waiting")
+            self._admitted += 1
         try:
-            yield Place(self, time.monotonic() + self.seconds)
+            yield Ticket(self, time.monotonic() + self.timeout)
         finally:
             with self._lock:
-                self._present -= 1
+                self._admitted -= 1
 
     @contextlib.contextmanager
-    def worker(self, until: float) -> Iterator[None]:
-        """Gives the block one of the workers, before the clock `time.monotonic` says `until`.
+    def worker(self, deadline: float) -> Iterator[None]:
+        """Occupies a worker until the end of the block.
+
+        Args:
+            deadline: Time of `time.monotonic` until which to wait for a worker.
 
         Raises:
-            BusyError: none became free in time.
+            BusyError: If no worker becomes free in time.
         """
-        if not self._idle.acquire(timeout=max(0.0, until - time.monotonic())):
-            raise BusyError(f"no worker became free in {self.seconds:g} seconds")
+        if not self._idle_workers.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise BusyError(f"no worker became free in {self.timeout:g} seconds")
         with self._lock:
             self._working += 1
         try:
@@ -74,20 +74,22 @@ class WorkQueue:
         finally:
             with self._lock:
                 self._working -= 1
-            self._idle.release()
+            self._idle_workers.release()
 
 
-class Place:
-    """The place of one request, which may have several images."""
+class Ticket:
+    """The admission of one request, which can have several images."""
 
-    def __init__(self, queue: WorkQueue, until: float) -> None:
+    def __init__(self, queue: WorkQueue, deadline: float) -> None:
         self._queue = queue
-        self._until = until
+        self._deadline = deadline
 
-    def turn(self) -> contextlib.AbstractContextManager[None]:
-        """Returns what gives a block a worker, for one image, so that others have their turn.
+    def worker(self) -> contextlib.AbstractContextManager[None]:
+        """Returns a context manager that occupies a worker for one image.
+
+        A request takes a worker for each of its images anew, so that other requests get a turn.
 
         Raises:
-            BusyError: on entering, none became free in time.
+            BusyError: On entry, if no worker becomes free in time.
         """
-        return self._queue.worker(self._until)
+        return self._queue.worker(self._deadline)

@@ -1,4 +1,4 @@
-"""Every request gets the answer and the status that /openapi.json promises."""
+"""Every request gets the result and the status that /openapi.json documents."""
 
 import io
 import shutil
@@ -9,7 +9,7 @@ from absl.testing import absltest, parameterized
 from PIL import Image
 from pillow_heif import register_heif_opener
 
-from tests.support import served
+from tests.support import server_process
 from tools.server import app
 from tools.server.served_model import ServedModel
 from tools.server.work_queue import WorkQueue
@@ -26,14 +26,14 @@ def _image(colour: str = "red", size: tuple[int, int] = (40, 30), kind: str = "P
 
 
 def _bomb() -> bytes:
-    """Returns 20,000 x 20,000 pixels in 50 kB."""
+    """Returns a PNG file of 50 kB with 20,000 x 20,000 pixels."""
     file = io.BytesIO()
     Image.new("1", (20_000, 20_000)).save(file, "PNG")
     return file.getvalue()
 
 
 def _many_scans() -> bytes:
-    """Returns a JPEG whose last scan comes 200 times."""
+    """Returns a JPEG file in which the last scan is repeated 200 times."""
     file = io.BytesIO()
     Image.new("RGB", (40, 30)).save(file, "JPEG", progressive=True)
     whole = file.getvalue()
@@ -41,19 +41,19 @@ def _many_scans() -> bytes:
     return whole[:last] + 200 * whole[last:-2] + whole[-2:]
 
 
-class ServerAppTest(parameterized.TestCase):
+class AppTest(parameterized.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         folder = Path(tempfile.mkdtemp())
         cls.addClassCleanup(shutil.rmtree, folder)
-        graph, _ = served.train_colours(folder)
+        graph, _ = server_process.train_colours(folder)
         cls.model = ServedModel(graph)
 
     def setUp(self):
         super().setUp()
-        self.queue = WorkQueue(workers=1, length=1, seconds=5)
-        limits = app.Limits(body_bytes=100_000, pixels=1_000_000, top=2)
+        self.queue = WorkQueue(workers=1, max_waiting=1, timeout=5)
+        limits = app.Limits(max_body_bytes=100_000, max_pixels=1_000_000, top=2)
         self.client = app.create_app(self.model, self.queue, limits).test_client()
 
     def send(self, *files: tuple[str, bytes], path: str = "/", field: str = "image", **options):
@@ -65,46 +65,57 @@ class ServerAppTest(parameterized.TestCase):
         self.assertEqual(response.json["status"], status)
         self.assertIn(part, response.json["error"])
 
-    def test_images_in_a_form(self):
+    def test_all_images_of_a_form_are_labelled(self):
         response = self.send(("a.png", _image()), ("b.jpg", _image("blue", kind="JPEG")))
         self.assertEqual(response.status_code, 200)
-        first, second = response.json["pictures"]
+        first, second = response.json["images"]
         self.assertEqual((first["name"], second["name"]), ("a.png", "b.jpg"))
         self.assertEqual(first["labels"][0]["label"], "red")
         self.assertEqual(second["labels"][0]["label"], "blue")
         self.assertLen(first["labels"], 3)
-        self.assertAlmostEqual(sum(one["percentage"] for one in first["labels"]), 100, places=1)
+        self.assertAlmostEqual(sum(label["score"] for label in first["labels"]), 1, places=4)
         self.assertGreater(first["milliseconds"], 0)
 
-    def test_an_image_as_the_body(self):
+    def test_older_keys_of_the_json_hold_the_same_values(self):
+        response = self.send(("a.png", _image()), ("notes.txt", b"hello"))
+        self.assertEqual(response.json["pictures"], response.json["images"])
+        for result in response.json["images"]:
+            self.assertEqual(result["name"], result["image"])
+        good, bad = response.json["images"]
+        self.assertEqual(good["predictions"], good["labels"])
+        for label in good["labels"]:
+            self.assertAlmostEqual(label["percentage"], 100 * label["score"], places=2)
+        self.assertEqual(set(bad), {"image", "name", "error"})
+
+    def test_a_request_body_can_be_an_image(self):
         for kind in ("PNG", "JPEG", "BMP", "GIF", "WEBP", "HEIF", "AVIF"):
             image = _image("green", kind=kind)
             response = self.client.post("/?top=1", data=image, content_type="image/x-any")
-            (found,) = response.json["pictures"]
-            self.assertEqual([one["label"] for one in found["labels"]], ["green"], kind)
+            (found,) = response.json["images"]
+            self.assertEqual([label["label"] for label in found["labels"]], ["green"], kind)
 
-    def test_one_bad_image_does_not_spoil_the_others(self):
+    def test_one_unreadable_image_does_not_affect_the_others(self):
         response = self.send(("notes.txt", b"hello"), ("a.png", _image()), ("none.png", b""))
         self.assertEqual(response.status_code, 200)
-        bad, good, empty = response.json["pictures"]
+        bad, good, empty = response.json["images"]
         self.assertIn("not a JPEG", bad["error"])
         self.assertEqual(good["labels"][0]["label"], "red")
         self.assertIn("error", empty)
 
     @parameterized.named_parameters(
-        ("head", b"GIF89a", "damaged"),
-        ("text", b"no image", "not a JPEG"),
-        ("truncated", _image()[:60], "damaged"),
-        ("bomb", _bomb(), "20000 x 20000 pixels, more than 1,000,000"),
-        ("large", _image(size=(1001, 1000)), "1001 x 1000 pixels"),
-        ("scans", _many_scans(), "more than 100 scans"),
+        ("head", lambda: b"GIF89a", "damaged"),
+        ("text", lambda: b"no image", "not a JPEG"),
+        ("truncated", lambda: _image()[:60], "damaged"),
+        ("bomb", _bomb, "20000 x 20000 pixels, more than the maximum of 1,000,000"),
+        ("large", lambda: _image(size=(1001, 1000)), "1001 x 1000 pixels"),
+        ("scans", _many_scans, "more than 100 scans"),
     )
-    def test_what_cannot_be_labelled(self, data: bytes, part: str):
-        response = self.client.post("/", data=data, content_type="image/png")
+    def test_unreadable_and_dangerous_images_get_status_422(self, make_data, part: str):
+        response = self.client.post("/", data=make_data(), content_type="image/png")
         self.assert_error(response, 422, part)
-        self.assertNotIn("labels", response.json["pictures"][0])
+        self.assertNotIn("labels", response.json["images"][0])
 
-    def test_as_many_pixels_as_allowed(self):
+    def test_the_maximum_number_of_pixels_is_allowed(self):
         response = self.send(("a.png", _image(size=(1000, 1000))))
         self.assertEqual(response.status_code, 200)
 
@@ -124,21 +135,23 @@ class ServerAppTest(parameterized.TestCase):
         ("POST", "/?top=²", b"x", "image/png", 400, "top"),
         ("POST", "/?top=", b"x", "image/png", 400, "top"),
     )
-    def test_errors(self, method, path, data, content_type, status, part):
+    def test_bad_requests_get_their_status_and_a_reason(
+        self, method, path, data, content_type, status, part
+    ):
         response = self.client.open(path, method=method, data=data, content_type=content_type)
         self.assert_error(response, status, part)
 
-    def test_the_wrong_field_and_too_many_files(self):
+    def test_wrong_fields_and_too_many_files_are_refused(self):
         self.assert_error(self.send(("a.png", _image()), field="file"), 400, "named image")
         many = [(f"{i}.png", b"x") for i in range(121)]
         self.assert_error(self.send(*many), 413, "more than 120 parts")
         self.assert_error(self.send(*many[:101]), 413, "more than 100")
 
-    def test_a_method_that_is_not_allowed_names_those_that_are(self):
+    def test_a_response_to_a_wrong_method_lists_the_allowed_methods(self):
         self.assertIn("POST", self.client.delete("/").headers["Allow"])
 
-    def test_a_full_queue_sends_away_but_tells_how_it_is(self):
-        with self.queue.place(), self.queue.place():
+    def test_a_full_queue_refuses_images_but_reports_its_state(self):
+        with self.queue.admit(), self.queue.admit():
             response = self.send(("a.png", _image()))
             self.assert_error(response, 503, "busy")
             self.assertGreaterEqual(int(response.headers["Retry-After"]), 1)
@@ -146,7 +159,7 @@ class ServerAppTest(parameterized.TestCase):
             self.assertIn("serve_waiting_requests 2.0", self.client.get("/metrics").text)
         self.assertEqual(self.send(("a.png", _image())).status_code, 200)
 
-    def test_a_browser_without_script_gets_a_page(self):
+    def test_a_browser_without_javascript_gets_a_page(self):
         response = self.send(("<b>&.png", _image()), ("x.txt", b"x"), headers=_BROWSER)
         self.assertEqual(response.mimetype, "text/html")
         self.assertIn("<title>red –", response.text)
@@ -156,12 +169,12 @@ class ServerAppTest(parameterized.TestCase):
         self.assertIn("not a JPEG", response.text)
         self.assertEqual(response.text.count("<meter"), 2 + 1 + 1)
 
-    def test_a_browser_that_chose_nothing_is_told_so(self):
+    def test_a_browser_that_sends_no_file_gets_an_error_page(self):
         response = self.send(("", b""), headers=_BROWSER)
         self.assertEqual((response.status_code, response.mimetype), (400, "text/html"))
         self.assertIn("there is no image", response.text)
 
-    def test_the_page_needs_no_other_host_and_no_inline_code(self):
+    def test_the_page_uses_no_other_host_and_no_inline_code(self):
         response = self.client.get("/")
         policy = response.headers["Content-Security-Policy"]
         self.assertIn("default-src 'none'", policy)
@@ -172,25 +185,25 @@ class ServerAppTest(parameterized.TestCase):
         ):
             self.assertNotRegex(text, r"(?i)https?://|<script>|<style| style=| on[a-z]+=|@import")
 
-    def test_what_operators_ask(self):
+    def test_labels_readiness_and_metrics_are_reported(self):
         self.assertEqual(self.client.get("/labels").json, {"labels": ["blue", "green", "red"]})
         ready = self.client.get("/readyz").json
         self.assertEqual((ready["status"], ready["reload_error"]), ("ready", ""))
         self.send(("a.png", _image()), ("b.png", b"x"))
         self.client.get("/no/such/place")
-        numbers = self.client.get("/metrics").text
-        self.assertIn('serve_pictures_total{result="labelled"} 1.0', numbers)
-        self.assertIn('serve_pictures_total{result="unreadable"} 1.0', numbers)
-        self.assertIn('serve_requests_total{method="POST",route="/",status="200"} 1.0', numbers)
-        self.assertIn('route="none",status="404"', numbers)
-        self.assertIn("serve_model_loaded_timestamp_seconds", numbers)
+        metrics = self.client.get("/metrics").text
+        self.assertIn('serve_pictures_total{result="labelled"} 1.0', metrics)
+        self.assertIn('serve_pictures_total{result="unreadable"} 1.0', metrics)
+        self.assertIn('serve_requests_total{method="POST",route="/",status="200"} 1.0', metrics)
+        self.assertIn('route="none",status="404"', metrics)
+        self.assertIn("serve_model_loaded_timestamp_seconds", metrics)
 
-    def test_every_path_is_described(self):
+    def test_the_description_lists_every_path(self):
         described = self.client.get("/openapi.json").json["paths"]
         rules = {rule.rule for rule in self.client.application.url_map.iter_rules()}
         self.assertEqual(set(described), rules - {"/static/<path:filename>", "/favicon.ico"})
 
-    def test_a_line_of_log_for_each_request(self):
+    def test_each_request_is_logged_in_one_line(self):
         with self.assertLogs(level="INFO") as logs:
             self.send(("a.png", _image()))
             self.client.get("/nothing?a=b")

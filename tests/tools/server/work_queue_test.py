@@ -1,4 +1,4 @@
-"""So many work, so many wait, and the others are sent away."""
+"""The queue limits running and waiting requests and refuses the others."""
 
 import threading
 
@@ -8,54 +8,54 @@ from tools.server.work_queue import BusyError, WorkQueue
 
 
 class WorkQueueTest(absltest.TestCase):
-    def test_who_finds_all_places_taken_is_sent_away_and_the_place_is_free_again(self):
-        queue = WorkQueue(workers=1, length=1, seconds=60)
-        with queue.place():
-            second = queue.place()
+    def test_a_full_queue_refuses_requests_until_one_leaves(self):
+        queue = WorkQueue(workers=1, max_waiting=1, timeout=60)
+        with queue.admit():
+            second = queue.admit()
             second.__enter__()
-            with self.assertRaisesRegex(BusyError, "2 requests"), queue.place():
-                self.fail("there were only two places")
+            with self.assertRaisesRegex(BusyError, "2 requests"), queue.admit():
+                self.fail("the queue admitted three requests")
             second.__exit__(None, None, None)
-            with queue.place():
+            with queue.admit():
                 pass
 
-    def test_no_more_work_than_there_are_workers(self):
-        queue = WorkQueue(workers=2, length=10, seconds=60)
-        both_work, go_on = threading.Barrier(3), threading.Event()
+    def test_no_more_requests_run_than_there_are_workers(self):
+        queue = WorkQueue(workers=2, max_waiting=10, timeout=60)
+        both_run, finish = threading.Barrier(3), threading.Event()
 
         def request():
-            with queue.place() as place, place.turn():
-                both_work.wait(60)
-                go_on.wait(60)
+            with queue.admit() as ticket, ticket.worker():
+                both_run.wait(60)
+                finish.wait(60)
 
         threads = [threading.Thread(target=request) for _ in range(2)]
         for thread in threads:
             thread.start()
-        both_work.wait(60)
+        both_run.wait(60)
         self.assertEqual((queue.working, queue.waiting), (2, 0))
-        with queue.place():
+        with queue.admit():
             self.assertEqual(queue.waiting, 1)
-        go_on.set()
+        finish.set()
         for thread in threads:
             thread.join()
         self.assertEqual((queue.working, queue.waiting), (0, 0))
 
-    def test_who_waited_too_long_is_sent_away(self):
-        queue = WorkQueue(workers=1, length=1, seconds=0.01)
+    def test_a_request_that_waits_too_long_is_refused(self):
+        queue = WorkQueue(workers=1, max_waiting=1, timeout=0.01)
         with (
-            queue.place() as first,
-            first.turn(),
-            queue.place() as second,
+            queue.admit() as first,
+            first.worker(),
+            queue.admit() as second,
             self.assertRaisesRegex(BusyError, "0.01 seconds"),
-            second.turn(),
+            second.worker(),
         ):
-            self.fail("there was only one worker")
+            self.fail("two requests got the only worker")
         self.assertEqual((queue.working, queue.waiting), (0, 0))
 
-    def test_a_failure_frees_worker_and_place(self):
-        queue = WorkQueue(workers=1, length=0, seconds=60)
+    def test_an_exception_frees_the_worker_and_the_place(self):
+        queue = WorkQueue(workers=1, max_waiting=0, timeout=60)
         for _ in range(2):
-            with self.assertRaises(ZeroDivisionError), queue.place() as place, place.turn():
+            with self.assertRaises(ZeroDivisionError), queue.admit() as ticket, ticket.worker():
                 _ = 1 / 0
 
 

@@ -1,113 +1,113 @@
-// Sends pictures as they are dropped, chosen, pasted or taken, and shows each answer as it comes.
+// Sends images that are dropped, chosen, pasted or taken, and shows each result as it arrives.
 "use strict";
 
 const form = document.getElementById("form");
 const cards = document.getElementById("cards");
-const answers = document.getElementById("answers");
-const announced = document.getElementById("status");
+const results = document.getElementById("results");
+const announcement = document.getElementById("status");
 const template = document.getElementById("card");
 
-// More would only wait in the server's queue.
-const AT_A_TIME = 2;
-const TRIES = 8;
+// More parallel requests would only wait in the server's queue.
+const MAX_REQUESTS = 2;
+const MAX_TRIES = 8;
 
 const waiting = [];
 let running = 0;
-let asked = 0;
-let answered = 0;
+let total = 0;
+let finished = 0;
 
-function addPictures(files) {
-  const shown = [...files].map((file) => ({ file, card: addCard(file) }));
-  if (!shown.length) return;
-  asked += shown.length;
-  waiting.push(...shown);
-  announce(`Labelling ${shown.length === 1 ? shown[0].file.name : `${shown.length} pictures`} …`);
-  for (let i = running; i < AT_A_TIME; i++) work();
+function addImages(files) {
+  const added = [...files].map((file) => ({ file, card: addCard(file) }));
+  if (!added.length) return;
+  total += added.length;
+  waiting.push(...added);
+  announce(`Labelling ${added.length === 1 ? added[0].file.name : `${added.length} images`} …`);
+  for (let i = running; i < MAX_REQUESTS; i++) labelNext();
 }
 
-async function work() {
+async function labelNext() {
   const next = waiting.shift();
   if (!next) return;
   running++;
   try {
-    showAnswer(next.card, await label(next.file));
+    showResult(next.card, await label(next.file));
   } catch (error) {
     showError(next.card, error.message);
   }
   next.card.removeAttribute("aria-busy");
-  answered++;
+  finished++;
   running--;
-  tell(next.file.name, next.card);
-  work();
+  announceResult(next.file.name, next.card);
+  labelNext();
 }
 
 async function label(file) {
-  if (file.size > Number(form.dataset.bodyBytes) - 1000) {
-    throw new Error(`the file has ${megabytes(file.size)}, more than ${megabytes(form.dataset.bodyBytes)}`);
+  if (file.size > Number(form.dataset.maxBodyBytes) - 1000) {
+    throw new Error(`the file has ${megabytes(file.size)}, more than ${megabytes(form.dataset.maxBodyBytes)}`);
   }
-  for (let tried = 1; ; tried++) {
+  for (let attempt = 1; ; attempt++) {
     const body = new FormData();
     body.append("image", file, file.name);
-    const address = `${form.action}?top=${form.dataset.top}`;
-    const response = await fetch(address, { method: "POST", body, headers: { Accept: "application/json" } })
+    const url = `${form.action}?top=${form.dataset.top}`;
+    const response = await fetch(url, { method: "POST", body, headers: { Accept: "application/json" } })
       .catch(() => { throw new Error("the server cannot be reached"); });
-    if (response.status === 503 && tried < TRIES) {
-      await seconds(Number(response.headers.get("Retry-After")) || 1);
+    if (response.status === 503 && attempt < MAX_TRIES) {
+      await sleep(Number(response.headers.get("Retry-After")) || 1);
       continue;
     }
-    const found = await response.json().catch(() => ({ error: `the server answered ${response.status}` }));
-    if (!response.ok) throw new Error(found.error);
-    return found.pictures[0];
+    const answer = await response.json().catch(() => ({ error: `the server answered ${response.status}` }));
+    if (!response.ok) throw new Error(answer.error);
+    return answer.images[0];
   }
 }
 
 function addCard(file) {
   const card = template.content.firstElementChild.cloneNode(true);
   card.setAttribute("aria-busy", "true");
-  text(card, ".name", file.name);
-  text(card, ".verdict", "…");
+  setText(card, ".name", file.name);
+  setText(card, ".top-label", "…");
   const preview = card.querySelector(".preview");
   preview.src = URL.createObjectURL(file);
   preview.onload = () => { preview.hidden = false; URL.revokeObjectURL(preview.src); };
   preview.onerror = () => URL.revokeObjectURL(preview.src);
   cards.prepend(card);
-  answers.hidden = false;
+  results.hidden = false;
   return card;
 }
 
-function showAnswer(card, found) {
+function showResult(card, result) {
   const bars = card.querySelector(".bars");
-  const row = bars.firstElementChild;
-  bars.replaceChildren(...found.labels.map((one) => {
-    const bar = row.cloneNode(true);
-    text(bar, ".label", one.label);
-    text(bar, ".percentage", `${one.percentage.toFixed(1)} %`);
-    bar.querySelector("meter").value = one.percentage;
+  const template = bars.firstElementChild;
+  bars.replaceChildren(...result.labels.map(({ label, score }) => {
+    const bar = template.cloneNode(true);
+    setText(bar, ".label", label);
+    setText(bar, ".percentage", `${(100 * score).toFixed(1)} %`);
+    bar.querySelector("meter").value = score;
     return bar;
   }));
   bars.hidden = false;
-  text(card, ".verdict", found.labels[0].label);
-  text(card, ".time", `${found.milliseconds.toFixed(0)} ms`);
+  setText(card, ".top-label", result.labels[0].label);
+  setText(card, ".time", `${result.milliseconds.toFixed(0)} ms`);
 }
 
 function showError(card, message) {
-  text(card, ".verdict", "No answer");
-  text(card, ".error", message);
+  setText(card, ".top-label", "No label");
+  setText(card, ".error", message);
   card.querySelector(".error").hidden = false;
 }
 
-function tell(name, card) {
-  const label = card.querySelector(".verdict").textContent;
+function announceResult(name, card) {
+  const label = card.querySelector(".top-label").textContent;
   const percentage = card.querySelector(".error").hidden ? card.querySelector(".percentage").textContent : "";
-  const count = asked > 1 ? ` (${answered} of ${asked})` : "";
+  const count = total > 1 ? ` (${finished} of ${total})` : "";
   announce(`${name}: ${label} ${percentage}${count}`);
 }
 
 function announce(message) {
-  announced.textContent = message;
+  announcement.textContent = message;
 }
 
-function text(parent, selector, content) {
+function setText(parent, selector, content) {
   parent.querySelector(selector).textContent = content;
 }
 
@@ -115,28 +115,28 @@ function megabytes(bytes) {
   return `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
-function seconds(count) {
-  return new Promise((resolve) => setTimeout(resolve, 1000 * count));
+function sleep(seconds) {
+  return new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
 }
 
-function pick(event) {
-  addPictures(event.target.files);
-  // So that the same file can be chosen again.
+function addChosen(event) {
+  addImages(event.target.files);
+  // Lets the user choose the same file again.
   event.target.value = "";
 }
 
-function drag(event) {
+function showDrag(event) {
   event.preventDefault();
   document.documentElement.classList.toggle("dragging", event.type === "dragover");
 }
 
 document.documentElement.classList.add("js");
-document.getElementById("choose").addEventListener("change", pick);
-document.getElementById("camera").addEventListener("change", pick);
-document.addEventListener("dragover", drag);
-document.addEventListener("dragleave", drag);
+document.getElementById("choose").addEventListener("change", addChosen);
+document.getElementById("camera").addEventListener("change", addChosen);
+document.addEventListener("dragover", showDrag);
+document.addEventListener("dragleave", showDrag);
 document.addEventListener("drop", (event) => {
-  drag(event);
-  addPictures(event.dataTransfer.files);
+  showDrag(event);
+  addImages(event.dataTransfer.files);
 });
-document.addEventListener("paste", (event) => addPictures(event.clipboardData.files));
+document.addEventListener("paste", (event) => addImages(event.clipboardData.files));

@@ -1,4 +1,4 @@
-"""Starts the server on a free port of this machine, and talks with it as clients do."""
+"""Runs //tools:serve on a free local port and sends requests to it."""
 
 import http.client
 import json
@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from tests.support import programs
 
 
-class Answer(NamedTuple):
-    """What the server answered."""
+class Response(NamedTuple):
+    """A response of the server."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -20,16 +20,16 @@ class Answer(NamedTuple):
 
     @property
     def json(self) -> Any:
-        """The body, read as JSON."""
+        """The parsed JSON body."""
         return json.loads(self.body)
 
 
-class Served:
-    """A server that runs until the block ends.
+class ServerProcess:
+    """A server that runs until the end of the block. A context manager.
 
     Attributes:
-        process: its process.
-        port: where it serves.
+        process: The running process.
+        port: Port on which the server listens.
     """
 
     def __init__(self, graph: Path, *flags: object) -> None:
@@ -40,12 +40,12 @@ class Served:
             text=True,
         )
         self._lines: list[str] = []
-        self._more = threading.Condition()
+        self._log_changed = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self.port = int(self.wait_for_line(r"Serving .*:(\d+)/$")[1])
 
-    def __enter__(self) -> "Served":
+    def __enter__(self) -> "ServerProcess":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -56,49 +56,49 @@ class Served:
         self.process.stderr.close()
 
     def wait_for_line(self, pattern: str) -> re.Match[str]:
-        """Returns the first match in what the server logged, or logs within a minute."""
+        """Returns the first match in the log. Waits up to a minute for it."""
 
-        def found() -> re.Match[str] | None:
+        def find() -> re.Match[str] | None:
             return next(filter(None, (re.search(pattern, line) for line in self._lines)), None)
 
-        with self._more:
-            self._more.wait_for(lambda: found() or not self._reader.is_alive(), 60)
-            match = found()
+        with self._log_changed:
+            self._log_changed.wait_for(lambda: find() or not self._reader.is_alive(), 60)
+            match = find()
         if match is None:
             raise AssertionError(f"no line matches {pattern}: {self.log}")
         return match
 
     @property
     def log(self) -> str:
-        """What it logged until now."""
+        """Everything that the server has logged so far."""
         return "".join(self._lines)
 
     def end(self, signal: int) -> tuple[int, str]:
-        """Sends the signal; returns the exit status and the whole log."""
+        """Sends a signal, and returns the exit status and the complete log."""
         self.process.send_signal(signal)
         status = self.process.wait(60)
         self._reader.join()
         return status, self.log
 
     def connect(self) -> http.client.HTTPConnection:
-        """Returns a connection to it."""
+        """Returns a new connection to the server."""
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
 
-    def ask(
+    def request(
         self, method: str = "GET", path: str = "/", body: bytes | None = None, **headers: str
-    ) -> Answer:
-        """Returns its answer; headers' names have _ for -."""
+    ) -> Response:
+        """Returns the response to a request. Names of headers have _ instead of -."""
         connection = self.connect()
         try:
             names = {name.replace("_", "-"): value for name, value in headers.items()}
             connection.request(method, path, body, names)
             response = connection.getresponse()
-            return Answer(response.status, response.headers, response.read())
+            return Response(response.status, response.headers, response.read())
         finally:
             connection.close()
 
     def resident_megabytes(self) -> float:
-        """Returns how much memory it has."""
+        """Returns the resident memory of the process in megabytes."""
         text = Path(f"/proc/{self.process.pid}/status").read_text()
         match = re.search(r"VmRSS:\s+(\d+) kB", text)
         assert match
@@ -107,24 +107,24 @@ class Served:
     def _read(self) -> None:
         assert self.process.stderr
         for line in self.process.stderr:
-            with self._more:
+            with self._log_changed:
                 self._lines.append(line)
-                self._more.notify_all()
-        with self._more:
-            self._more.notify_all()
+                self._log_changed.notify_all()
+        with self._log_changed:
+            self._log_changed.notify_all()
 
 
 def train_colours(folder: Path) -> tuple[Path, Path]:
-    """Trains a classifier that tells red, green and blue; returns its graph and the images."""
-    images = programs.draw_colours(folder / "pictures")
+    """Trains a classifier of red, green and blue images; returns its graph and the image folder."""
+    images = programs.draw_colours(folder / "images")
     done = programs.run("retrain", f"--image_dir={images}", *programs.outputs(folder))
     assert done.returncode == 0, done.stderr
     return folder / "graph.pb", images
 
 
 def form(*files: tuple[str, bytes], field: str = "image") -> tuple[bytes, str]:
-    """Returns the body and the content type of a form with files."""
-    boundary = "a-line-that-no-picture-has"
+    """Returns the body and the content type of a form with the files."""
+    boundary = "a-line-that-no-image-contains"
     parts = [
         f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n'
         f"Content-Type: application/octet-stream\r\n\r\n".encode()
