@@ -1,12 +1,11 @@
-"""Sorts the images of a folder with a classifier that retrain made.
+"""Sorts the images of a folder with a classifier.
 
     bazel run //tools:guess_dir -- --graph=/tmp/output_graph.pb SRC DEST
 
-Each image in SRC is copied to DEST under a name that says what it shows and how sure that is,
-such as elsa-0.99636.jpg. No file is ever written over: a second one gets -2. A run that was stopped
-goes on when the same command is started again; one that has ended begins anew. A table of the
-classes goes to standard output. The exit status is 1 where an image could not be read or filed;
-it is named, and stays where it is.
+Copies each image in SRC to DEST under a name that consists of the predicted label and its score,
+such as elsa-0.99636.jpg. No file is ever overwritten: a second one gets a number, such as -2. An
+interrupted run continues when the same command is run again. A table of the classes is printed to
+standard output. The exit status is 1 if an image could not be read or sorted; a warning names it.
 """
 
 import logging
@@ -17,122 +16,119 @@ from absl import flags
 from retrain.errors import UserError
 from retrain.system import command_line
 from retrain.system.files import user_path
-from tools.guess import placing
+from tools.guess import transfer
+from tools.guess.errors import UnwritableError
 from tools.guess.options import Options, check
-from tools.guess.placing import FullError
+from tools.guess.results_file import ACTIONS
 from tools.guess.summary import Summary
 
 _GRAPH = flags.DEFINE_string(
-    "graph", "/tmp/output_graph.pb", "The classifier: a frozen graph or TFLite file."
+    "graph", "/tmp/output_graph.pb", "Classifier to use: a frozen graph or TFLite file."
 )
 _LABELS = flags.DEFINE_string(
     "labels",
     None,
-    "A file with one label a line. Needed only for a graph that does not carry its labels.",
+    "File with one label per line. Required only if the graph does not contain its labels.",
 )
 _RECURSIVE = flags.DEFINE_boolean(
-    "recursive", False, "Look for images in the folders in SRC, too; not in DEST, if it is there."
+    "recursive", False, "Whether to search the subfolders of SRC, too. DEST is never searched."
 )
 _BY_FOLDER = flags.DEFINE_boolean(
-    "by_folder", False, "File an image under its own name, in DEST/<class>."
+    "by_folder", False, "Whether to keep the names of the images and sort them into DEST/<label>."
 )
-_MOVE = flags.DEFINE_boolean("move", False, "Move the images instead of copying them.")
+_MOVE = flags.DEFINE_boolean("move", False, "Whether to move the images instead of copying them.")
 _LINK = flags.DEFINE_enum(
     "link",
     None,
-    [placing.HARD, placing.SYMBOLIC],
-    "Make links to the images instead of copies of them.",
+    [transfer.HARD_LINK, transfer.SYMBOLIC_LINK],
+    "Kind of links to create instead of copies.",
 )
 _UNSURE_BELOW = flags.DEFINE_float(
     "unsure_below",
     0,
-    "File what has a lower score, from 0 to 1, in DEST/unsure, under the same name.",
-    *(0, 1),
+    "Score from 0 to 1 below which images go to DEST/unsure.",
+    lower_bound=0,
+    upper_bound=1,
 )
 _DRY_RUN = flags.DEFINE_boolean(
-    "dry_run", False, "Change nothing, and say what would be filed where."
+    "dry_run", False, "Whether to print the new paths only and change nothing."
 )
 _RESULTS = flags.DEFINE_string(
     "results",
     None,
-    "A file for what became of each image, with the scores of all labels, which --undo takes; "
-    "its name ends with .json, .csv or .jsonl. A new one for each run: that of an earlier run is "
-    "written over only after --undo or --dry_run.",
+    "File for the new path and the scores of each image. The name ends with .json, .csv or .jsonl. "
+    "The file can be used with --undo, and is overwritten only after --undo or --dry_run.",
 )
 _UNDO = flags.DEFINE_string(
     "undo",
     None,
-    "Put everything back, instead of filing: a file of --results, or the .guess_dir.journal that a "
-    "run leaves in DEST when it is stopped.",
+    "File that records a run to undo: its --results, or the .guess_dir.journal that an interrupted "
+    "run leaves in DEST. Restores the images and does nothing else.",
 )
-
-_DONE = {
-    placing.COPY: "Copied",
-    placing.MOVE: "Moved",
-    placing.HARD: "Hard-linked",
-    placing.SYMBOLIC: "Linked",
-}
 
 
 def main(arguments: list[str]) -> int:
-    """Files images, or puts them back; returns the exit status."""
+    """Sorts or restores images; returns the exit status."""
     if _UNDO.value is not None:
         return _undo(user_path(_UNDO.value), arguments)
     options = _options(arguments)
     check(options)
-    # They take a moment to load, which a mistake need not wait for.
+    # Loading these takes time, which an error message about the options does not have to wait for.
     from label_image.classifier import Classifier, Overrides
-    from tools.guess import guessing
+    from tools.guess.sort_images import sort_images
 
     graph = user_path(_GRAPH.value)
     overrides = Overrides(labels_file=user_path(_LABELS.value) if _LABELS.value else None)
-    summary = guessing.guess(options, graph, Classifier(graph, overrides))
-    _tell(summary, options)
-    return int(summary.left > 0)
+    summary = sort_images(options, graph, Classifier(graph, overrides))
+    _report(summary, options)
+    return int(summary.num_failed > 0)
 
 
 def _options(arguments: list[str]) -> Options:
     if len(arguments) != 2:
         raise UserError(
-            f"two folders are needed, the one of the images and the one to file them in; "
+            "expected two folders, one with images and one for the sorted images; "
             f"received: {' '.join(arguments) or 'none'}"
         )
     if _MOVE.value and _LINK.value:
-        raise UserError(f"--move and --link={_LINK.value} exclude each other; leave one out")
+        raise UserError(f"--move and --link={_LINK.value} cannot be combined; omit one of them")
     return Options(
         source=user_path(arguments[0]),
         target=user_path(arguments[1]),
         recursive=_RECURSIVE.value,
         by_folder=_BY_FOLDER.value,
-        how=_LINK.value or (placing.MOVE if _MOVE.value else placing.COPY),
+        operation=_LINK.value or (transfer.MOVE if _MOVE.value else transfer.COPY),
         unsure_below=_UNSURE_BELOW.value,
         dry_run=_DRY_RUN.value,
         results=user_path(_RESULTS.value) if _RESULTS.value else None,
     )
 
 
-def _tell(summary: Summary, options: Options) -> None:
+def _report(summary: Summary, options: Options) -> None:
     print(summary.table())
-    done = "Would file" if options.dry_run else _DONE[options.how]
-    logging.info("%s %d images to %s", done, summary.filed, options.target)
+    action = ACTIONS[options.operation]
+    action = f"Would have {action}" if options.dry_run else action.capitalize()
+    logging.info("%s %d images to %s", action, summary.num_sorted, options.target)
     if options.results:
-        logging.info("Wrote what became of each to %s", options.results)
-    if summary.left:
-        logging.warning("%d images stay where they are, as said above", summary.left)
+        logging.info("Wrote the results to %s", options.results)
+    if summary.num_failed:
+        logging.warning("%d images were not sorted; the warnings above say why", summary.num_failed)
 
 
 def _undo(path: Path, arguments: list[str]) -> int:
     if arguments:
-        raise UserError(f"--undo takes no folders; received: {' '.join(arguments)}")
-    from tools.guess import undoing
+        raise UserError(f"--undo does not take folders; received: {' '.join(arguments)}")
+    from tools.guess.undo import undo
 
     try:
-        undone = undoing.undo(path)
-    except FullError as error:
-        raise UserError(f"{error}; make room and start the same command again") from error
-    logging.info("%d images are as they were before", undone.back)
-    return int(undone.failed > 0)
+        counts = undo(path)
+    except UnwritableError as error:
+        raise UserError(f"{error}; solve the problem and run the same command again") from error
+    logging.info("Restored %d images", counts.restored)
+    return int(counts.failed > 0)
 
 
 if __name__ == "__main__":
-    command_line.run(main, __doc__, when_interrupted="interrupted; start again to do the rest")
+    command_line.run(
+        main, __doc__, when_interrupted="interrupted; run the same command again to continue"
+    )

@@ -1,20 +1,20 @@
-"""guess_dir against the features that it needs, in one run.
+"""Compares the speed of guess_dir with that of computing features.
 
     bazel run //tests/benchmarks:guess_dir -- --graph=FILE --image_dir=DIR --count=2000
 
-Features are images decoded and computed in float32, as for training, with nothing done to them.
-`classified` is the classifier alone. With --count there are as many links to the images; memory
-should hardly depend on it. Compare the seconds of processors where the machine has other work.
+`features` decodes the images and computes their features in float32, as for training. `classified`
+runs the classifier and does nothing with the results. With --count, there are as many links to the
+images; the peak memory should hardly depend on their number. On a busy machine, compare the
+processor time, not the images per second.
 """
 
-import dataclasses
-import resource
 import statistics
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from absl import flags
@@ -25,87 +25,87 @@ from retrain.data import pixels
 from retrain.system import command_line
 from retrain.system.files import user_path
 from retrain.system.threads import parallel_map
-from tools.guess import guessing, placing
-from tools.guess.find_images import LeftOut, find
+from tests.benchmarks import peak_memory
+from tools.guess import transfer
+from tools.guess.find_images import find_images
 from tools.guess.options import Options
+from tools.guess.sort_images import sort_images
 
-_GRAPH = flags.DEFINE_string("graph", "/tmp/output_graph.pb", "The classifier.")
+_GRAPH = flags.DEFINE_string("graph", "/tmp/output_graph.pb", "Classifier to use.")
 _IMAGE_DIR = flags.DEFINE_string(
-    "image_dir", None, "Folder with images, also in folders.", required=True
+    "image_dir", None, "Folder with images, possibly in subfolders.", required=True
 )
-_COUNT = flags.DEFINE_integer("count", None, "How many images; by default all.", 1)
-_ROUNDS = flags.DEFINE_integer("rounds", 3, "How often to measure each.", 1)
+_COUNT = flags.DEFINE_integer("count", None, "Number of images. By default, all.", lower_bound=1)
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "Number of measurements of each task.", lower_bound=1)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Spent:
-    wall: float
+class _Seconds(NamedTuple):
+    elapsed: float
     processor: float
 
 
 def main(_: list[str]) -> None:
-    """Prints images a second, seconds of processors and memory."""
+    """Prints the speed and the processor time of each task, and the peak memory."""
     with tempfile.TemporaryDirectory(prefix="guess_dir_benchmark-") as folder:
-        source, target = Path(folder, "source"), Path(folder, "target")
+        source, copies, moved = (Path(folder, name) for name in ("source", "copies", "moved"))
         source.mkdir()
-        count = _link(source)
+        count = _create_links(source)
         graph = user_path(_GRAPH.value)
         classifier = Classifier(graph)
         images = sorted(source.iterdir())
-        copying = Options(source, target)
-        moving = Options(target, Path(folder, "moved"), how=placing.MOVE)
-        steps: dict[str, Callable[[], object]] = {
+        copying = Options(source=source, target=copies)
+        moving = Options(source=copies, target=moved, operation=transfer.MOVE)
+        tasks: dict[str, Callable[[], object]] = {
             "features": lambda: _compute_features(images),
             "classified": lambda: sum(1 for _ in classifier.classify(images)),
-            "copied": lambda: guessing.guess(copying, graph, classifier),
-            "moved": lambda: guessing.guess(moving, graph, classifier),
+            "copied": lambda: sort_images(copying, graph, classifier),
+            "moved": lambda: sort_images(moving, graph, classifier),
         }
-        spent: dict[str, list[_Spent]] = defaultdict(list)
+        measurements: dict[str, list[_Seconds]] = defaultdict(list)
         for _round in range(_ROUNDS.value):
-            for name, step in steps.items():
-                spent[name].append(_measure(step))
-            for path in moving.target.iterdir():
+            for name, task in tasks.items():
+                measurements[name].append(_measure(task))
+            for path in moved.iterdir():
                 path.unlink()
-    for name, all_spent in spent.items():
-        _print(name, count, all_spent)
-    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"at most {megabytes:.0f} MB of memory")
+    for name, seconds in measurements.items():
+        _print_row(name, count, seconds)
+    print(f"peak memory {peak_memory.of_this_process() / 2**20:.0f} MB")
 
 
-def _link(source: Path) -> int:
-    """Makes links to the images in a folder, to each as often as it takes; returns how many."""
+def _create_links(source: Path) -> int:
+    """Fills a folder with links to the images, repeatedly if necessary; returns their number."""
     folder = user_path(_IMAGE_DIR.value)
-    found = [folder / name for name in find(folder, True, source, LeftOut())]
-    count = _COUNT.value or len(found)
+    images = [folder / name for name in find_images(folder, recursive=True, exclude=source)]
+    count = _COUNT.value or len(images)
     for number in range(count):
-        image = found[number % len(found)]
+        image = images[number % len(images)]
         (source / f"{number:07}{image.suffix}").symlink_to(image)
     return count
 
 
 def _compute_features(images: Sequence[Path]) -> None:
     backbone = registry.load(registry.DEFAULT)
-    runner = engines.engine(engines.FLOAT32, backbone).load()
+    runtime = engines.create(engines.FLOAT32, backbone).load()
 
     def features(image: Path) -> np.ndarray:
         decoded = pixels.decode(image.read_bytes(), backbone.height, backbone.width)
-        return runner.features(decoded[np.newaxis])
+        return runtime.run(decoded[np.newaxis])
 
-    for _ in parallel_map(features, images, runner.workers):
+    for _ in parallel_map(features, images, runtime.workers):
         pass
 
 
-def _measure(step: Callable[[], object]) -> _Spent:
-    wall, processor = time.monotonic(), time.process_time()
-    step()
-    return _Spent(time.monotonic() - wall, time.process_time() - processor)
+def _measure(task: Callable[[], object]) -> _Seconds:
+    elapsed, processor = time.monotonic(), time.process_time()
+    task()
+    return _Seconds(time.monotonic() - elapsed, time.process_time() - processor)
 
 
-def _print(name: str, count: int, all_spent: Sequence[_Spent]) -> None:
-    wall = statistics.median(spent.wall for spent in all_spent)
-    processor = statistics.median(spent.processor for spent in all_spent)
+def _print_row(name: str, count: int, seconds: Sequence[_Seconds]) -> None:
+    elapsed = statistics.median(each.elapsed for each in seconds)
+    processor = statistics.median(each.processor for each in seconds)
     milliseconds = 1000 * processor / count
-    print(f"{name:10} {count / wall:6.0f} images/s  {milliseconds:6.2f} ms of a processor for each")
+    print(f"{name:10} {count / elapsed:6.0f} images/s  {milliseconds:6.2f} ms processor time/image")
 
 
 if __name__ == "__main__":

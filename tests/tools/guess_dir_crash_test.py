@@ -1,6 +1,6 @@
-"""No image is lost or cut wherever guess_dir is killed, and it goes on or back from there.
+"""A run of guess_dir that is killed anywhere loses no image, and can be continued or undone.
 
-The program is killed at each of its calls to do with files, one after the other.
+The test kills the program before each of its file operations in turn.
 """
 
 import os
@@ -15,16 +15,26 @@ from absl.testing import absltest, parameterized
 
 from label_image.classifier import Prediction
 from retrain.errors import UserError
-from tools.guess import guessing, journal, results_file, undoing
+from tools.guess import batch_sorter, journal, results_file, transfer
 from tools.guess.options import Options
 from tools.guess.results_file import Result
+from tools.guess.sort_images import sort_images
+from tools.guess.undo import undo
 
-_WATCHED = {"open", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink"}
+_FILE_OPERATIONS = {
+    "open",
+    "os.link",
+    "os.mkdir",
+    "os.remove",
+    "os.rename",
+    "os.rmdir",
+    "os.symlink",
+}
 _OTHER_FILE_SYSTEM = Path("/dev/shm")
 
 
-class _BySize:
-    """Takes images with an even number of bytes for one thing, others for another."""
+class _SizeClassifier:
+    """Labels files by whether their size is even or odd."""
 
     labels = ("even", "odd")
 
@@ -42,7 +52,7 @@ class CrashTest(parameterized.TestCase):
         self.addCleanup(shutil.rmtree, self.folder)
         self.graph = self.folder / "graph"
         self.graph.touch()
-        self.enter_context(absltest.mock.patch.object(guessing, "_BATCH", 3))
+        self.enter_context(absltest.mock.patch.object(batch_sorter, "_BATCH_SIZE", 3))
 
     def new_options(self, root: Path, number: int, **changes) -> Options:
         source = self.folder / f"{number}" / "source"
@@ -51,82 +61,88 @@ class CrashTest(parameterized.TestCase):
             (source / f"{len(list(source.iterdir()))}.jpg").write_bytes(os.urandom(size))
         target = root / f"{number}" / "target"
         results = self.folder / f"{number}.csv"
-        # An earlier run was undone, whose record may be written over, also while this run files
-        # images in the same places.
+        # The record of an earlier run that was undone. It can be overwritten, even while this run
+        # puts images at the same paths.
         undone = [
             Result(str(source / "0.jpg"), str(target / name), "copied")
             for name in ("even/0.jpg", "even-0.90000.jpg")
         ]
-        results_file.write(results, ".csv", undone, ())
-        return Options(source, target, unsure_below=0.5, results=results, **changes)
+        results_file.write(results, undone, format_=".csv", labels=())
+        return Options(source=source, target=target, unsure_below=0.5, results=results, **changes)
 
-    def act(self, options, kill_at=None, undo=None):
-        """Files or undoes in a child, which dies before the call with the number `kill_at`."""
+    def run_child(self, options, *, kill_at=None, undo_file=None):
+        """Sorts or undoes in a child process, and kills it before file operation `kill_at`."""
         child = os.fork()
         if not child:
             _kill_self_at(kill_at)
             status = 1
             try:
-                if undo:
-                    status = undoing.undo(undo).failed
+                if undo_file:
+                    status = undo(undo_file).failed
                 else:
-                    status = guessing.guess(options, self.graph, _BySize()).left
+                    status = sort_images(options, self.graph, _SizeClassifier()).num_failed
             except UserError as error:
                 print(error, file=sys.stderr)
             finally:
                 os._exit(status)
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
-    @parameterized.product(how=("copy", "move", "hard", "symbolic"), then=("go on", "undo"))
-    def test_killed_anywhere(self, how: str, then: str):
-        self.assertGreater(self.kill_everywhere(self.folder, how, then), 20)
+    @parameterized.product(
+        operation=(transfer.COPY, transfer.MOVE, transfer.HARD_LINK, transfer.SYMBOLIC_LINK),
+        then=("continue", "undo"),
+    )
+    def test_a_run_killed_anywhere_can_be_continued_and_undone(self, operation: str, then: str):
+        self.assertGreater(self.kill_everywhere(self.folder, operation, then), 20)
 
-    @parameterized.parameters("go on", "undo")
-    def test_killed_anywhere_between_file_systems(self, then: str):
+    @parameterized.parameters("continue", "undo")
+    def test_a_move_between_file_systems_can_be_killed_anywhere(self, then: str):
         if not os.access(_OTHER_FILE_SYSTEM, os.W_OK):
-            self.skipTest(f"{_OTHER_FILE_SYSTEM} is not there")
+            self.skipTest(f"{_OTHER_FILE_SYSTEM} does not exist")
         other = Path(tempfile.mkdtemp(dir=_OTHER_FILE_SYSTEM))
         self.addCleanup(shutil.rmtree, other)
-        self.assertGreater(self.kill_everywhere(other, "move", then), 40)
+        self.assertGreater(self.kill_everywhere(other, transfer.MOVE, then), 40)
 
-    def kill_everywhere(self, root: Path, how: str, then: str) -> int:
-        """Returns how many places there were to kill at."""
+    def kill_everywhere(self, root: Path, operation: str, then: str) -> int:
+        """Returns the number of file operations before which the program was killed."""
         for kill_at in range(1000):
-            options = self.new_options(root, kill_at, how=how, by_folder=kill_at % 2 == 0)
+            options = self.new_options(
+                root, kill_at, operation=operation, by_folder=kill_at % 2 == 0
+            )
             before = _contents(options.source)
-            status = self.act(options, kill_at)
+            status = self.run_child(options, kill_at=kill_at)
             self.assert_nothing_lost(options, before)
             if status == 0:
                 return kill_at
             self.assertEqual(status, -signal.SIGKILL)
             if _contents(options.target) == before and not _journal(options).exists():
-                pass  # It was about to end.
-            elif then == "go on":
-                self.assert_goes_on(options, before)
+                pass  # The run was complete.
+            elif then == "continue":
+                self.assert_run_continues(options, before)
             else:
-                self.assert_goes_back(options, before, kill_at)
+                self.assert_undo_restores(options, before, kill_at)
             shutil.rmtree(options.source.parent)
             shutil.rmtree(options.target.parent, ignore_errors=True)
-        raise AssertionError("it did not end")
+        raise AssertionError("the program was killed 1000 times")
 
     def assert_nothing_lost(self, options: Options, before: Counter) -> None:
-        filed = _contents(options.target)
-        self.assertContainsSubset(set(filed), set(before), "a file is cut")
-        self.assertContainsSubset(set(before), {*filed, *_contents(options.source)}, "one is lost")
+        after = _contents(options.target)
+        self.assertContainsSubset(set(after), set(before), "an image is truncated")
+        after += _contents(options.source)
+        self.assertContainsSubset(set(before), set(after), "an image is lost")
 
-    def assert_goes_on(self, options: Options, before: Counter) -> None:
-        self.assertEqual(self.act(options), 0)
+    def assert_run_continues(self, options: Options, before: Counter) -> None:
+        self.assertEqual(self.run_child(options), 0)
         self.assertEqual(_contents(options.target), before)
-        left = Counter() if options.how == "move" else before
-        self.assertEqual(_contents(options.source), left)
-        self.assertEmpty([*options.target.rglob(".*")], "something is left over")
+        remaining = Counter() if options.operation == transfer.MOVE else before
+        self.assertEqual(_contents(options.source), remaining)
+        self.assertEmpty([*options.target.rglob(".*")], "a hidden file is left")
         assert options.results
         self.assertLen(list(results_file.read(options.results)), 5)
 
-    def assert_goes_back(self, options: Options, before: Counter, kill_at: int) -> None:
+    def assert_undo_restores(self, options: Options, before: Counter, kill_at: int) -> None:
         while _journal(options).exists():
-            # It is killed, too, ever later.
-            status = self.act(options, kill_at, undo=_journal(options))
+            # The undo is killed, too, a bit later each time.
+            status = self.run_child(options, kill_at=kill_at, undo_file=_journal(options))
             self.assertIn(status, (0, -signal.SIGKILL))
             self.assert_nothing_lost(options, before)
             kill_at += 10
@@ -136,11 +152,11 @@ class CrashTest(parameterized.TestCase):
 
 
 def _kill_self_at(number: int | None) -> None:
-    """Kills this process, leaving it no time, before a call to do with files."""
-    calls = iter(range(number)) if number is not None else None
+    """Kills this process with SIGKILL before its file operation `number`."""
+    remaining = iter(range(number)) if number is not None else None
 
     def hook(event: str, _: tuple) -> None:
-        if calls is not None and event in _WATCHED and next(calls, None) is None:
+        if remaining and event in _FILE_OPERATIONS and next(remaining, None) is None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(hook)
@@ -151,7 +167,7 @@ def _journal(options: Options) -> Path:
 
 
 def _contents(folder: Path) -> Counter:
-    """Counts what the files in a folder have in them, but for those that the program hides."""
+    """Counts the contents of the files in a folder, except for the program's own hidden files."""
     return Counter(
         path.read_bytes()
         for path in folder.rglob("*")

@@ -1,4 +1,4 @@
-"""Finds the images in a folder that nobody has sorted yet; reads names only, never contents."""
+"""Finds images by their file names. Does not open them."""
 
 import logging
 import os
@@ -12,118 +12,119 @@ from retrain.data.folders import EXTENSIONS
 from retrain.errors import UserError
 from retrain.system.text import name_some
 
-_ENDINGS = tuple(f".{extension}" for extension in EXTENSIONS)
-_NAMED_AT_MOST = 5
+_SUFFIXES = tuple(f".{extension}" for extension in EXTENSIONS)
+_MAX_LISTED = 5
 
 
 @dataclass
-class Names:
-    """The first few names of some files, and how many there are.
+class NameList:
+    """The number of names, and the first few of them.
 
     Attributes:
-        first: those that are named.
-        count: of all.
+        first: The first names.
+        count: Number of all names.
     """
 
     first: list[str] = field(default_factory=list)
     count: int = 0
 
     def add(self, name: str) -> None:
-        """Counts one more."""
+        """Adds a name."""
         self.count += 1
-        if len(self.first) < _NAMED_AT_MOST:
+        if len(self.first) < _MAX_LISTED:
             self.first.append(name)
 
     def __str__(self) -> str:
-        return name_some(self.first, most=_NAMED_AT_MOST, count=self.count)
+        return name_some(self.first, most=_MAX_LISTED, count=self.count)
 
 
 @dataclass
-class LeftOut:
-    """What is not taken for an image; paths are relative to the folder.
+class SkippedFiles:
+    """What a search skipped. Paths are relative to the folder that was searched.
 
     Attributes:
-        hidden: files and folders whose names begin with a dot.
-        others: how many files of each kind are no images by their names (".txt").
-        folder_links: links to folders, which may lead anywhere.
-        unreadable: folders that cannot be listed, each with the reason.
+        hidden: Files and folders with names that begin with a dot.
+        other_suffixes: Number of other files by their suffix, such as ".txt".
+        folder_links: Symbolic links to folders, which could lead anywhere.
+        unreadable: Folders that cannot be listed, with the reason.
     """
 
-    hidden: Names = field(default_factory=Names)
-    others: Counter[str] = field(default_factory=Counter)
-    folder_links: Names = field(default_factory=Names)
-    unreadable: Names = field(default_factory=Names)
+    hidden: NameList = field(default_factory=NameList)
+    other_suffixes: Counter[str] = field(default_factory=Counter)
+    folder_links: NameList = field(default_factory=NameList)
+    unreadable: NameList = field(default_factory=NameList)
 
-    def kinds(self) -> str:
-        """Returns the commonest kinds of files that are no images, each with its number."""
-        return ", ".join(
-            f"{count:,} {kind}" for kind, count in self.others.most_common(_NAMED_AT_MOST)
-        )
+    def most_common_suffixes(self) -> str:
+        """Returns the most common suffixes of other files, with their numbers."""
+        common = self.other_suffixes.most_common(_MAX_LISTED)
+        return ", ".join(f"{count:,} {suffix}" for suffix, count in common)
 
 
-def all_in(folder: Path, recursive: bool, passed_over: Path) -> Iterator[str]:
-    """Yields the images as `find` does, and then tells the user what was left out.
+def find_images(folder: Path, *, recursive: bool, exclude: Path) -> Iterator[str]:
+    """Returns the images like `iter_images`. Logs what was skipped after the last one.
 
     Raises:
-        UserError: there is none, or the folder cannot be listed.
+        UserError: If the folder cannot be listed or contains no images.
     """
-    left_out = LeftOut()
-    found = find(folder, recursive, passed_over, left_out)
-    first = next(found, None)
+    skipped = SkippedFiles()
+    images = iter_images(folder, recursive=recursive, exclude=exclude, skipped=skipped)
+    first = next(images, None)
     if first is None:
-        only = f", only {left_out.kinds()}" if left_out.others else ""
-        advice = "" if recursive else ", or look into the folders in it with --recursive"
+        only = f", only {skipped.most_common_suffixes()}" if skipped.other_suffixes else ""
+        advice = "" if recursive else ", or add --recursive to search its subfolders"
         raise UserError(
-            f"{folder} has no images ({', '.join(EXTENSIONS)}){only}; name a folder that has"
-            f"{advice}"
+            f"{folder} contains no images ({', '.join(EXTENSIONS)}){only}; "
+            f"choose a folder with images{advice}"
         )
-    return _telling(chain([first], found), left_out)
+    return _log_skipped_after(chain([first], images), skipped)
 
 
-def _telling(images: Iterable[str], left_out: LeftOut) -> Iterator[str]:
+def _log_skipped_after(images: Iterable[str], skipped: SkippedFiles) -> Iterator[str]:
     yield from images
-    if left_out.hidden.count:
-        logging.info("Left out what is hidden: %s", left_out.hidden)
-    if left_out.others:
-        logging.info("Left out what is no image by its name: %s", left_out.kinds())
-    if left_out.folder_links.count:
-        logging.warning("Left out links to folders: %s", left_out.folder_links)
-    if left_out.unreadable.count:
-        logging.warning("Left out folders that cannot be read: %s", left_out.unreadable)
+    if skipped.hidden.count:
+        logging.info("Skipped hidden files and folders: %s", skipped.hidden)
+    if skipped.other_suffixes:
+        logging.info("Skipped files that are not images: %s", skipped.most_common_suffixes())
+    if skipped.folder_links.count:
+        logging.warning("Skipped links to folders: %s", skipped.folder_links)
+    if skipped.unreadable.count:
+        logging.warning("Skipped unreadable folders: %s", skipped.unreadable)
 
 
-def find(folder: Path, recursive: bool, passed_over: Path, left_out: LeftOut) -> Iterator[str]:
-    """Yields the paths of the images, relative to `folder`, a folder's files before its folders'.
+def iter_images(
+    folder: Path, *, recursive: bool, exclude: Path, skipped: SkippedFiles
+) -> Iterator[str]:
+    """Yields the paths of images relative to `folder`, sorted, and files before subfolders.
 
     Args:
-        folder: to look in.
-        recursive: whether to look in the folders in it, too.
-        passed_over: a folder that is not looked into, should it be in there.
-        left_out: gets all that is not yielded.
+        folder: Folder to search.
+        recursive: Whether to search its subfolders, too.
+        exclude: Folder to exclude from the search. It does not have to exist.
+        skipped: Receives what the search skips.
 
     Raises:
-        UserError: the folder cannot be listed.
+        UserError: If `folder` cannot be listed.
     """
     try:
         entries = _sorted_entries(folder)
     except OSError as error:
         raise UserError(
-            f"the folder {folder} cannot be read: {error.strerror}; name one with images"
+            f"the folder {folder} cannot be read: {error.strerror}; choose a folder with images"
         ) from error
-    yield from _images(entries, "", left_out)
-    waiting = _folders(entries, "") if recursive else []
-    while waiting:
-        inner = waiting.pop()
-        path = folder / inner
+    yield from _images(entries, "", skipped)
+    remaining = _subfolders(entries, "") if recursive else []
+    while remaining:
+        subfolder = remaining.pop()
+        path = folder / subfolder
         try:
-            if passed_over.exists() and path.samefile(passed_over):
+            if exclude.exists() and path.samefile(exclude):
                 continue
             entries = _sorted_entries(path)
         except OSError as error:
-            left_out.unreadable.add(f"{inner} ({error.strerror})")
+            skipped.unreadable.add(f"{subfolder} ({error.strerror})")
             continue
-        yield from _images(entries, f"{inner}/", left_out)
-        waiting += _folders(entries, f"{inner}/")
+        yield from _images(entries, f"{subfolder}/", skipped)
+        remaining += _subfolders(entries, f"{subfolder}/")
 
 
 def _sorted_entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -131,32 +132,32 @@ def _sorted_entries(folder: Path) -> list[os.DirEntry[str]]:
         return sorted(entries, key=lambda entry: entry.name)
 
 
-def _images(entries: list[os.DirEntry[str]], inside: str, left_out: LeftOut) -> Iterator[str]:
+def _images(entries: list[os.DirEntry[str]], prefix: str, skipped: SkippedFiles) -> Iterator[str]:
     for entry in entries:
-        name = inside + entry.name
+        name = prefix + entry.name
         if entry.name.startswith("."):
-            left_out.hidden.add(name)
+            skipped.hidden.add(name)
         elif entry.is_dir(follow_symlinks=False):
             continue
-        elif _leads_to_folder(entry):
-            left_out.folder_links.add(name)
-        elif entry.name.lower().endswith(_ENDINGS):
+        elif _links_to_folder(entry):
+            skipped.folder_links.add(name)
+        elif entry.name.lower().endswith(_SUFFIXES):
             yield name
         else:
-            left_out.others[Path(name).suffix.lower() or "without an extension"] += 1
+            skipped.other_suffixes[Path(name).suffix.lower() or "without an extension"] += 1
 
 
-def _folders(entries: list[os.DirEntry[str]], inside: str) -> list[str]:
-    """Returns the folders, the last one first, as they are taken from the end."""
+def _subfolders(entries: list[os.DirEntry[str]], prefix: str) -> list[str]:
+    """Returns the subfolders in reverse order, because the caller takes them from the end."""
     return [
-        inside + entry.name
+        prefix + entry.name
         for entry in reversed(entries)
         if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
     ]
 
 
-def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
+def _links_to_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # A link to itself; reading it will say so.
+    except OSError:  # A link to itself. Reading it later produces a better message.
         return False

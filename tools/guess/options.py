@@ -1,4 +1,4 @@
-"""What guess_dir is to do, and whether it can be done at all."""
+"""Holds the options of guess_dir and checks that the folders allow them."""
 
 import os
 from dataclasses import dataclass
@@ -6,30 +6,30 @@ from pathlib import Path
 
 from retrain.errors import UserError
 from retrain.system.files import check_writable
-from tools.guess import placing, results_file
+from tools.guess import results_file, transfer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
-    """How the images of a folder are filed.
+    """Options for sorting the images of a folder.
 
     Attributes:
-        source: the folder with the images, absolute.
-        target: the folder to file them in, absolute; it need not exist.
-        recursive: whether those in the folders of `source` are filed, too.
-        by_folder: whether an image keeps its name, in a folder of its class; otherwise its new
-            name says class and score.
-        how: `placing.COPY`, `MOVE`, `HARD` or `SYMBOLIC`.
-        unsure_below: the score below which an image is filed as an unsure one, 0 to 1.
-        dry_run: whether nothing is filed, only said where.
-        results: where to write what became of each image.
+        source: Absolute path of the folder with the images.
+        target: Absolute path of the folder for the sorted images. It is created if necessary.
+        recursive: Whether to search the subfolders of `source`, too.
+        by_folder: Whether an image keeps its name, in a subfolder for its label. Otherwise its new
+            name consists of label and score.
+        operation: `transfer.COPY`, `MOVE`, `HARD_LINK` or `SYMBOLIC_LINK`.
+        unsure_below: Score, 0 to 1, below which an image goes to the subfolder `unsure`.
+        dry_run: Whether to print the new paths only and change nothing.
+        results: Path of the results file, None for no file.
     """
 
     source: Path
     target: Path
     recursive: bool = False
     by_folder: bool = False
-    how: str = placing.COPY
+    operation: str = transfer.COPY
     unsure_below: float = 0.0
     dry_run: bool = False
     results: Path | None = None
@@ -41,26 +41,27 @@ class Options:
 
 
 def check(options: Options) -> None:
-    """Raises UserError where the folders do not allow what is to be done."""
-    if not options.source.exists():
-        raise UserError(f"the folder {options.source} is not there; name one with images")
-    if not options.source.is_dir():
+    """Raises UserError if the folders do not allow the options."""
+    source, target = options.source, options.target
+    if not source.exists():
+        raise UserError(f"the folder {source} does not exist; choose a folder with images")
+    if not source.is_dir():
         raise UserError(
-            f"{options.source} is a file; name a folder, or label one image with label_image"
+            f"{source} is a file; choose a folder, or use label_image for a single image"
         )
-    if options.target.exists() and not options.target.is_dir():
-        raise UserError(f"{options.target} is a file; name a folder for the images")
+    if target.exists() and not target.is_dir():
+        raise UserError(f"{target} is a file; choose a folder for the images")
     if options.in_place:
         _check_in_place(options)
-    if options.how == placing.HARD and _device(options.source) != _device(options.target):
+    if options.operation == transfer.HARD_LINK and _device(source) != _device(target):
         raise UserError(
-            f"--link=hard does not lead from {options.target} to another file system, where "
-            f"{options.source} is; use --link=symbolic, or copy"
+            f"--link=hard cannot link from {target} to {source}, which is on another file system; "
+            "use --link=symbolic, or copy the images"
         )
-    if options.how == placing.MOVE and not os.access(options.source, os.W_OK | os.X_OK):
+    if options.operation == transfer.MOVE and not os.access(source, os.W_OK | os.X_OK):
         raise UserError(
-            f"--move cannot take images out of {options.source}, where you may not write; "
-            "leave the flag out to copy them"
+            f"--move cannot move images out of {source}, which is not writable; "
+            "omit --move to copy them"
         )
     if options.results is not None:
         results_file.check_format(options.results)
@@ -70,13 +71,13 @@ def check(options: Options) -> None:
 def _check_in_place(options: Options) -> None:
     if options.recursive:
         raise UserError(
-            f"{options.target} is the folder of the images itself, whose folders --recursive "
-            "would file again; name another folder"
+            f"{options.target} is also the folder of the images, where --recursive would sort the "
+            "same images again; choose another folder"
         )
-    if options.how != placing.MOVE and not options.by_folder:
+    if options.operation != transfer.MOVE and not options.by_folder:
         raise UserError(
-            f"{options.target} is the folder of the images itself; name another one, or use "
-            "--move to rename them there or --by_folder to sort them into folders in it"
+            f"{options.target} is also the folder of the images; choose another folder, add --move "
+            "to rename the images, or add --by_folder to sort them into subfolders"
         )
 
 

@@ -1,4 +1,4 @@
-"""How many images went where, as a table."""
+"""Counts the results of a run and formats them as a table."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -6,41 +6,41 @@ from collections.abc import Iterable, Iterator
 from retrain.system.text import one_line
 from tools.guess.results_file import Result
 
-_HEADINGS = ("category", "pictures", "mean score")
+_HEADINGS = ("class", "images", "mean score")
 
 
 class Summary:
-    """Counts results.
+    """Counts of results.
 
     Attributes:
-        filed: how many images are where they should be.
-        left: how many are where they were.
+        num_sorted: Number of images that were sorted.
+        num_failed: Number of images that were not sorted.
     """
 
     def __init__(self) -> None:
-        self.filed = 0
-        self.left = 0
-        self._images: Counter[str] = Counter()
-        self._scores: defaultdict[str, float] = defaultdict(float)
+        self.num_sorted = 0
+        self.num_failed = 0
+        self._counts: Counter[str] = Counter()
+        self._score_sums: defaultdict[str, float] = defaultdict(float)
 
     def counting(self, results: Iterable[Result]) -> Iterator[Result]:
-        """Yields the results, counted."""
+        """Yields the results and counts them."""
         for result in results:
-            if result.filed is None or result.label is None or result.score is None:
-                self.left += 1
+            if result.target is None or result.label is None or result.score is None:
+                self.num_failed += 1
             else:
-                self.filed += 1
-                self._images[result.label] += 1
-                self._scores[result.label] += result.score
+                self.num_sorted += 1
+                self._counts[result.label] += 1
+                self._score_sums[result.label] += result.score
             yield result
 
     def table(self) -> str:
-        """Returns a line for each class that got images, the largest first."""
+        """Returns a table with a row for each class that has images, most images first."""
         rows = [
-            (one_line(label), f"{count:,}", f"{self._scores[label] / count:.3f}")
-            for label, count in self._images.most_common()
+            (one_line(label), f"{count:,}", f"{self._score_sums[label] / count:.3f}")
+            for label, count in self._counts.most_common()
         ]
-        rows = [_HEADINGS, *rows, ("in all", f"{self.filed:,}", "")]
+        rows = [_HEADINGS, *rows, ("total", f"{self.num_sorted:,}", "")]
         widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
         return "\n".join(
             f"{name:{widths[0]}}  {count:>{widths[1]}}  {score:>{widths[2]}}".rstrip()

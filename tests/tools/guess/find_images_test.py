@@ -1,4 +1,4 @@
-"""Images are found by their names, and what is left out is named."""
+"""Images are found by their file names, and skipped files are reported."""
 
 import os
 import shutil
@@ -8,10 +8,10 @@ from pathlib import Path
 from absl.testing import absltest
 
 from retrain.errors import UserError
-from tools.guess.find_images import LeftOut, find
+from tools.guess.find_images import SkippedFiles, find_images, iter_images
 
 
-class FindTest(absltest.TestCase):
+class FindImagesTest(absltest.TestCase):
     def setUp(self):
         super().setUp()
         self.folder = Path(tempfile.mkdtemp())
@@ -22,19 +22,21 @@ class FindTest(absltest.TestCase):
             (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / name).touch()
 
-    def find(self, recursive=True, passed_over="none"):
-        left_out = LeftOut()
-        found = list(find(self.folder, recursive, self.folder / passed_over, left_out))
-        return found, left_out
+    def find(self, recursive=True, exclude="none"):
+        skipped = SkippedFiles()
+        images = iter_images(
+            self.folder, recursive=recursive, exclude=self.folder / exclude, skipped=skipped
+        )
+        return list(images), skipped
 
-    def test_order_and_kinds(self):
+    def test_images_are_sorted_and_other_files_are_counted(self):
         self.touch("b.jpg", "a.PNG", "c.webp", "d.txt", "e", "y/2.gif", "y/1.jpeg", "x/z/1.bmp")
-        found, left_out = self.find()
-        self.assertEqual(found, ["a.PNG", "b.jpg", "c.webp", "x/z/1.bmp", "y/1.jpeg", "y/2.gif"])
-        self.assertEqual(left_out.others, {".txt": 1, "without an extension": 1})
+        images, skipped = self.find()
+        self.assertEqual(images, ["a.PNG", "b.jpg", "c.webp", "x/z/1.bmp", "y/1.jpeg", "y/2.gif"])
+        self.assertEqual(skipped.other_suffixes, {".txt": 1, "without an extension": 1})
         self.assertEqual(self.find(recursive=False)[0], ["a.PNG", "b.jpg", "c.webp"])
 
-    def test_odd_names(self):
+    def test_unusual_names_are_found(self):
         names = [
             "-rf.jpg",
             "new\nline.jpg",
@@ -45,29 +47,44 @@ class FindTest(absltest.TestCase):
         self.touch(*names)
         self.assertCountEqual(self.find()[0], names)
 
-    def test_hidden_ones_are_named_up_to_a_number(self):
+    def test_the_first_hidden_files_are_listed_and_the_others_counted(self):
         self.touch(*(f".{number}.jpg" for number in range(7)), ".hidden/a.jpg", "in/.b.jpg")
-        found, left_out = self.find()
-        self.assertEmpty(found)
-        self.assertEqual(left_out.hidden.count, 9)
-        self.assertEqual(str(left_out.hidden), ".0.jpg, .1.jpg, .2.jpg, .3.jpg, .4.jpg and 4 more")
+        images, skipped = self.find()
+        self.assertEmpty(images)
+        self.assertEqual(skipped.hidden.count, 9)
+        self.assertEqual(str(skipped.hidden), ".0.jpg, .1.jpg, .2.jpg, .3.jpg, .4.jpg and 4 more")
 
-    def test_links_to_folders_are_not_followed_those_to_files_are(self):
+    def test_links_to_files_are_followed_and_links_to_folders_are_not(self):
         self.touch("in/a.jpg")
         (self.folder / "in/around").symlink_to(self.folder)
         (self.folder / "b.jpg").symlink_to("in/a.jpg")
         (self.folder / "c.jpg").symlink_to("c.jpg")
-        found, left_out = self.find()
-        self.assertEqual(found, ["b.jpg", "c.jpg", "in/a.jpg"])
-        self.assertEqual(left_out.folder_links.first, ["in/around"])
+        images, skipped = self.find()
+        self.assertEqual(images, ["b.jpg", "c.jpg", "in/a.jpg"])
+        self.assertEqual(skipped.folder_links.first, ["in/around"])
 
-    def test_the_other_folder_is_passed_over(self):
+    def test_the_excluded_folder_is_not_searched(self):
         self.touch("a.jpg", "out/b.jpg", "in/c.jpg")
-        self.assertEqual(self.find(passed_over="out")[0], ["a.jpg", "in/c.jpg"])
+        self.assertEqual(self.find(exclude="out")[0], ["a.jpg", "in/c.jpg"])
 
-    def test_a_missing_folder(self):
+    def test_a_missing_folder_is_refused(self):
         with self.assertRaisesRegex(UserError, "none cannot be read: No such file"):
-            list(find(self.folder / "none", False, self.folder, LeftOut()))
+            find_images(self.folder / "none", recursive=False, exclude=self.folder)
+
+    def test_a_folder_without_images_is_refused(self):
+        self.touch("a.txt", "b.txt", "in/c.jpg")
+        with self.assertRaisesRegex(UserError, "no images .*, only 2 .txt; .* add --recursive to"):
+            find_images(self.folder, recursive=False, exclude=self.folder / "out")
+
+    def test_skipped_files_are_logged_after_the_last_image(self):
+        self.touch("a.jpg", "b.txt", ".c")
+        images = find_images(self.folder, recursive=True, exclude=self.folder / "out")
+        with self.assertLogs(level="INFO") as logs:
+            self.assertEqual(list(images), ["a.jpg"])
+        self.assertEqual(
+            [record.getMessage() for record in logs.records],
+            ["Skipped hidden files and folders: .c", "Skipped files that are not images: 1 .txt"],
+        )
 
 
 if __name__ == "__main__":

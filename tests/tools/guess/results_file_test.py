@@ -1,4 +1,4 @@
-"""Results are written in three formats, and read again from each."""
+"""Results are written in three formats and read from each of them."""
 
 import csv
 import json
@@ -10,8 +10,8 @@ from absl.testing import absltest, parameterized
 
 from retrain.errors import UserError
 from tools.guess import results_file
+from tools.guess.journal import Plan
 from tools.guess.results_file import Result
-from tools.guess.summary import Summary
 
 _LABELS = ("a", 'b, "c"\n', "語")
 _RESULTS = (
@@ -22,7 +22,7 @@ _RESULTS = (
 )
 
 
-class ResultsTest(parameterized.TestCase):
+class ResultsFileTest(parameterized.TestCase):
     def setUp(self):
         super().setUp()
         self.folder = Path(tempfile.mkdtemp())
@@ -30,40 +30,45 @@ class ResultsTest(parameterized.TestCase):
 
     def write(self, format_: str, results=_RESULTS) -> Path:
         path = self.folder / f"results{format_}"
-        results_file.write(path, format_, iter(results), _LABELS)
+        results_file.write(path, iter(results), format_=format_, labels=_LABELS)
         return path
 
     @parameterized.parameters(*results_file.FORMATS)
-    def test_paths_are_read_as_they_were_written(self, format_: str):
+    def test_paths_and_actions_are_read_as_they_were_written(self, format_: str):
         read = list(results_file.read(self.write(format_)))
         self.assertEqual(
-            [(r.image, r.filed, r.action) for r in read],
-            [(r.image, r.filed, r.action) for r in _RESULTS],
+            [(r.image, r.target, r.action) for r in read],
+            [(r.image, r.target, r.action) for r in _RESULTS],
         )
         self.assertEmpty(list(results_file.read(self.write(format_, results=()))))
 
-    def test_json_has_the_scores_of_all_labels(self):
+    def test_json_contains_the_scores_of_all_labels(self):
         by_json = json.loads(self.write(".json").read_text(encoding="utf-8"))
         lines = self.write(".jsonl").read_text(encoding="utf-8").splitlines()
         self.assertEqual([json.loads(line) for line in lines], by_json)
         self.assertEqual(by_json[0]["scores"], dict.fromkeys(_LABELS, 1 / 3))
         self.assertEqual(by_json[1]["label"], "語")
-        self.assertEqual(by_json[3], {"picture": "/s/bad.jpg", "error": "it is damaged"})
+        self.assertEqual(
+            by_json[3],
+            {"image": "/s/bad.jpg", "picture": "/s/bad.jpg", "error": "it is damaged"},
+        )
 
-    def test_csv_has_a_column_for_each_label(self):
+    def test_csv_has_a_score_column_for_each_label(self):
         with self.write(".csv").open(encoding="utf-8", errors="replace", newline="") as file:
-            heads, first, *_, last = csv.reader(file)
-        self.assertEqual(heads[6:], [f"score of {label}" for label in _LABELS])
+            header, first, *_, last = csv.reader(file)
+        self.assertEqual(header[:6], ["picture", "filed", "action", "label", "score", "error"])
+        self.assertEqual(header[6:], [f"score of {label}" for label in _LABELS])
         self.assertEqual([float(score) for score in first[6:]], [1 / 3] * 3)
         self.assertEqual(last[:6], ["/s/bad.jpg", "", "", "", "", "it is damaged"])
 
     @parameterized.parameters(
         (".json", "{}"),
         (".json", '{"image": 1}'),
+        (".json", '[{"picture": 1}]'),
         (".json", "[1]"),
         (".json", '[{"image": "a", "filed": 3, "action": "moved"}]'),
         (".jsonl", "text"),
-        (".jsonl", '{"image": "a", "filed": "b", "action": "burnt"}'),
+        (".jsonl", '{"picture": "a", "filed": "b", "action": "burnt"}'),
         (".csv", "a,b\n1,2\n"),
         (".csv", "a,b\n"),
         (".csv", "picture,filed,action\na,,moved\n"),
@@ -72,22 +77,22 @@ class ResultsTest(parameterized.TestCase):
         path = self.folder / f"other{format_}"
         path.write_text(text)
         with self.assertRaisesRegex(
-            UserError, f"^--undo={path} is not a file that --results wrote; name one that is$"
+            UserError, f"^--undo={path} was not written by --results; choose a file that was$"
         ):
             list(results_file.read(path))
         with self.assertRaisesRegex(
             UserError,
-            f"^--results={path} is there already, is none that guess_dir wrote, and is not "
-            "written over; name another file$",
+            f"^--results={path} already exists and was not written by guess_dir, so it is not "
+            "overwritten; choose another file$",
         ):
             results_file.check_replaceable(path, ())
 
-    def test_a_missing_file(self):
+    def test_a_missing_file_is_refused(self):
         with self.assertRaisesRegex(UserError, "cannot be read: No such file"):
-            list(results_file.read(self.folder / "none.csv"))
+            list(results_file.read(self.folder / "missing.csv"))
 
     @parameterized.parameters(*results_file.FORMATS)
-    def test_only_the_run_that_wrote_them_may_write_them_again(self, format_: str):
+    def test_only_the_run_that_wrote_a_file_can_replace_it(self, format_: str):
         path = self.write(format_)
         results_file.check_replaceable(path, iter(_RESULTS))
         for others in ((), _RESULTS[1:], _RESULTS[:-1], (*_RESULTS, *_RESULTS)):
@@ -95,7 +100,7 @@ class ResultsTest(parameterized.TestCase):
                 results_file.check_replaceable(path, iter(others))
 
     @parameterized.parameters(*results_file.FORMATS)
-    def test_what_says_of_no_filed_image_may_be_written_over(self, format_: str):
+    def test_files_without_transferred_images_can_be_replaced(self, format_: str):
         path = self.folder / f"new{format_}"
         results_file.check_replaceable(path, ())
         path.touch()
@@ -103,23 +108,28 @@ class ResultsTest(parameterized.TestCase):
         planned = Result("/s/1.jpg", "/t/a.jpg", "planned", "a", 0.5)
         results_file.check_replaceable(self.write(format_, (planned, _RESULTS[-1])), ())
 
-    def test_the_format_is_told_by_the_name(self):
+    def test_the_suffix_selects_the_format(self):
         for name in ("results", "results.txt", "json"):
-            with self.assertRaisesRegex(UserError, "name end with .json, .csv or .jsonl"):
+            with self.assertRaisesRegex(UserError, "a name that ends with .json, .csv or .jsonl"):
                 results_file.check_format(Path(name))
         results_file.check_format(Path("results.JSON"))
 
-    def test_the_summary_counts_what_passes_through(self):
-        summary = Summary()
-        self.assertEqual(list(summary.counting(_RESULTS)), list(_RESULTS))
-        self.assertEqual((summary.filed, summary.left), (3, 1))
-        self.assertEqual(
-            summary.table(),
-            "class  images  mean score\n"
-            "a                2       0.375\n"
-            f"{'語':8}         1       1.000\n"
-            "in all           3",
-        )
+    def test_a_json_file_of_an_earlier_version_is_read(self):
+        path = self.folder / "old.json"
+        path.write_text('[{"picture": "/s/1.jpg", "filed": "/t/a.jpg", "action": "moved"}]')
+        expected = [Result("/s/1.jpg", "/t/a.jpg", "moved")]
+        self.assertEqual(list(results_file.read(path)), expected)
+
+    def test_plans_become_results_with_absolute_paths(self):
+        plans = [Plan("a.jpg", "x.jpg", "x", 0.5, None, [0.5, 0.25]), Plan("b.jpg", error="bad")]
+        settings = {"source": "/s", "target": "/t", "how": "copy", "dry_run": False}
+        first, second = results_file.results_of(plans, settings, ["x", "y"])
+        scores = {"x": 0.5, "y": 0.25}
+        expected = Result("/s/a.jpg", "/t/x.jpg", "copied", "x", 0.5, None, scores)
+        self.assertEqual(first, expected)
+        self.assertEqual(second, Result("/s/b.jpg", error="bad"))
+        planned = results_file.results_of(plans, settings | {"dry_run": True}, ["x", "y"])
+        self.assertEqual([result.action for result in planned], ["planned", None])
 
 
 if __name__ == "__main__":

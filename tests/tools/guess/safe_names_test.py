@@ -1,4 +1,4 @@
-"""Every class gets a name that every file system takes, and no name is given twice."""
+"""Every class gets a name that all file systems allow, and no name is reserved twice."""
 
 import shutil
 import tempfile
@@ -6,10 +6,10 @@ from pathlib import Path
 
 from absl.testing import absltest, parameterized
 
-from tools.guess.safe_names import FreeNames, safe, safe_and_distinct
+from tools.guess.safe_names import UnusedNames, distinct_safe_names, safe_name
 
 
-class SafeTest(parameterized.TestCase):
+class SafeNameTest(parameterized.TestCase):
     @parameterized.parameters(
         ("elsa", "elsa"),
         ("darth vader", "darth vader"),
@@ -38,56 +38,58 @@ class SafeTest(parameterized.TestCase):
         ("console", "console"),
         ("\ud800", "_"),
     )
-    def test_names(self, label: str, name: str):
-        self.assertEqual(safe(label), name)
+    def test_unsafe_parts_are_replaced(self, label: str, name: str):
+        self.assertEqual(safe_name(label), name)
 
     @parameterized.parameters("x" * 5000, "語" * 5000, "👩\u200d🚒" * 300, " ." * 200 + "x" * 300)
-    def test_long_ones_leave_room_for_score_and_number(self, label: str):
-        self.assertBetween(len(safe(label).encode()), 100, 120)
+    def test_long_names_leave_room_for_score_and_number(self, label: str):
+        self.assertBetween(len(safe_name(label).encode()), 100, 120)
 
-    def test_labels_stay_apart(self):
+    def test_labels_get_different_names(self):
         labels = ["a/b", "a:b", "A?B", "unsure", "", "unnamed", "x" * 200, "x" * 201]
-        names = safe_and_distinct(labels, reserved=["unsure"])
+        names = distinct_safe_names(labels, reserved=["unsure"])
         self.assertEqual(list(names), labels)
         self.assertLen({name.casefold() for name in names.values()} | {"unsure"}, 9)
         self.assertEqual([names["a/b"], names["a:b"], names["A?B"]], ["a_b", "a_b-2", "A_B-3"])
 
 
-class FreeNamesTest(absltest.TestCase):
+class UnusedNamesTest(absltest.TestCase):
     def setUp(self):
         super().setUp()
         self.folder = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.folder)
-        self.names = FreeNames(self.folder)
+        self.names = UnusedNames(self.folder)
 
     def test_numbers_go_before_the_extension(self):
-        given = [self.names.take("in/a.tar.JPG") for _ in range(3)]
-        self.assertEqual(given, ["in/a.tar.JPG", "in/a.tar-2.JPG", "in/a.tar-3.JPG"])
+        reserved = [self.names.reserve("in/a.tar.JPG") for _ in range(3)]
+        self.assertEqual(reserved, ["in/a.tar.JPG", "in/a.tar-2.JPG", "in/a.tar-3.JPG"])
 
-    def test_what_is_in_the_folder_is_taken_even_a_broken_link(self):
+    def test_existing_files_and_broken_links_are_not_reused(self):
         (self.folder / "a.jpg").touch()
         (self.folder / "a-2.jpg").symlink_to("nowhere")
-        self.assertEqual(self.names.take("a.jpg"), "a-3.jpg")
+        self.assertEqual(self.names.reserve("a.jpg"), "a-3.jpg")
 
-    def test_case_does_not_make_names_differ(self):
-        self.assertEqual([self.names.take("A.jpg"), self.names.take("a.JPG")], ["A.jpg", "a-2.JPG"])
+    def test_names_that_differ_only_in_case_are_the_same(self):
+        self.assertEqual(
+            [self.names.reserve("A.jpg"), self.names.reserve("a.JPG")], ["A.jpg", "a-2.JPG"]
+        )
 
-    def test_given_names_may_be_forgotten_when_they_are_used(self):
-        (self.folder / self.names.take("a.jpg")).touch()
-        self.names.forget_given()
-        self.assertEqual(self.names.take("a.jpg"), "a-2.jpg")
+    def test_released_names_are_not_reserved_if_their_file_exists(self):
+        (self.folder / self.names.reserve("a.jpg")).touch()
+        self.names.release_all()
+        self.assertEqual(self.names.reserve("a.jpg"), "a-2.jpg")
 
-    def test_numbers_do_not_make_names_too_long(self):
+    def test_numbers_do_not_exceed_the_maximum_length(self):
         for letter in ("x", "é", "語"):
             name = letter * (251 // len(letter.encode())) + ".jpg"
             for _ in range(12):
-                (self.folder / self.names.take(name)).touch()
-                self.names.forget_given()
+                (self.folder / self.names.reserve(name)).touch()
+                self.names.release_all()
         self.assertLen(list(self.folder.iterdir()), 36)
 
-    def test_many_of_one_name_are_given_in_no_time(self):
-        given = {self.names.take("a.jpg") for _ in range(20_000)}
-        self.assertLen(given, 20_000)
+    def test_reserving_one_name_many_times_is_fast(self):
+        reserved = {self.names.reserve("a.jpg") for _ in range(20_000)}
+        self.assertLen(reserved, 20_000)
 
 
 if __name__ == "__main__":

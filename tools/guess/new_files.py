@@ -1,0 +1,217 @@
+"""Creates copies of files and links to files. Never replaces an existing file."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from tools.guess.errors import TransferError, UnwritableError
+
+_CHUNK_BYTES = 1 << 20
+
+# Errors of file systems without hard links, and of kernels that allow users to link only their own
+# files.
+_NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+# Errors of file systems for names that they do not support.
+_INVALID_NAME = {errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL}
+
+
+class FileState(NamedTuple):
+    """Values of `os.stat` that change when a file is replaced or written."""
+
+    device: int
+    inode: int
+    size: int
+    changed_ns: int
+
+
+def read_state(file: Path) -> FileState:
+    """Returns the state of a file. Does not follow a symbolic link.
+
+    Raises:
+        TransferError: If the file does not exist or cannot be read.
+    """
+    try:
+        return _state(file.lstat())
+    except OSError as error:
+        raise _unreadable(error) from error
+
+
+def create_folder(folder: Path) -> None:
+    """Creates a folder and its parents if they do not exist.
+
+    Raises:
+        UnwritableError: If the folder cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise UnwritableError(f"{folder} is a file, but must be a folder") from error
+    except OSError as error:
+        raise UnwritableError(f"{folder} cannot be created: {error.strerror}") from error
+
+
+def create_symbolic_link(source: Path, target: Path) -> None:
+    """Creates a symbolic link to `source` at `target`.
+
+    Raises:
+        TransferError: If the link is not possible.
+        UnwritableError: If the folder of `target` cannot be written.
+    """
+    with _translated_errors(target):
+        target.symlink_to(source)
+
+
+def create_hard_link(source: Path, target: Path) -> None:
+    """Creates a hard link to `source` at `target`.
+
+    Raises:
+        TransferError: If the link is not possible.
+        UnwritableError: If the folder of `target` cannot be written.
+    """
+    try:
+        os.link(source.resolve(), target)
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            raise TransferError(
+                f"no hard link to it is possible in {target.parent}, which is on another file "
+                "system; use --link=symbolic, or copy the images"
+            ) from error
+        if error.errno in _NO_HARD_LINKS:
+            raise TransferError(
+                f"no hard link to it is possible in {target.parent}: {error.strerror}; "
+                "use --link=symbolic, or copy the images"
+            ) from error
+        raise _translate(error, target) from error
+
+
+def try_hard_link(source: Path, target: Path) -> bool:
+    """Creates a hard link if the file systems allow it; returns whether they do.
+
+    Raises:
+        TransferError: If the link is not possible for another reason.
+        UnwritableError: If the folder of `target` cannot be written.
+    """
+    with _translated_errors(target):
+        try:
+            os.link(source, target)
+        except OSError as error:
+            if error.errno in _NO_HARD_LINKS or error.errno == errno.EXDEV:
+                return False
+            raise
+    return True
+
+
+def copy(source: Path, target: Path) -> FileState:
+    """Copies a file with its metadata. `target` appears only when its content is on the disk.
+
+    Returns:
+        The state of `source` before it was copied.
+
+    Raises:
+        TransferError: If `source` cannot be read or the name of `target` is not possible.
+        UnwritableError: If the folder of `target` cannot be written.
+    """
+    temporary = temporary_path(target)
+    try:
+        with source.open("rb") as original:
+            status = os.fstat(original.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise TransferError("it is no longer a regular file")
+            with _translated_errors(target):
+                temporary.unlink(missing_ok=True)
+                with temporary.open("xb") as copied:
+                    for chunk in _chunks(original):
+                        copied.write(chunk)
+                    copied.flush()
+                    # Some file systems do not support all metadata.
+                    with contextlib.suppress(OSError):
+                        shutil.copystat(source, temporary)
+                    os.fsync(copied.fileno())
+        with _translated_errors(target):
+            _rename_without_replacing(temporary, target)
+    except OSError as error:
+        raise _unreadable(error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return _state(status)
+
+
+def temporary_path(target: Path) -> Path:
+    """Returns the path of the incomplete copy that becomes `target`."""
+    digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
+    return target.parent / f".guess_dir-{digest}.part"
+
+
+def sync_folder(folder: Path) -> None:
+    """Waits until the entries of a folder are on the disk, if the file system supports this.
+
+    Raises:
+        UnwritableError: If the entries cannot be written.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno in (errno.EIO, errno.ENOSPC, errno.EDQUOT):
+            raise UnwritableError(f"{folder} cannot be written: {error.strerror}") from error
+
+
+def _state(status: os.stat_result) -> FileState:
+    return FileState(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    while True:
+        try:
+            chunk = file.read(_CHUNK_BYTES)
+        except OSError as error:
+            raise _unreadable(error) from error
+        if not chunk:
+            return
+        yield chunk
+
+
+def _rename_without_replacing(temporary: Path, target: Path) -> None:
+    try:
+        os.link(temporary, target)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        # Reserves the name, so that no other program can take it before the file is renamed.
+        target.open("xb").close()
+        temporary.replace(target)
+
+
+def _unreadable(error: OSError) -> TransferError:
+    if isinstance(error, FileNotFoundError):
+        return TransferError("it no longer exists")
+    return TransferError(f"it cannot be read: {error.strerror}")
+
+
+@contextlib.contextmanager
+def _translated_errors(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _translate(error, target) from error
+
+
+def _translate(error: OSError, target: Path) -> Exception:
+    """Returns the TransferError or UnwritableError for an error of writing `target`."""
+    if isinstance(error, FileNotFoundError) and target.parent.is_dir():
+        return TransferError("it no longer exists")
+    if isinstance(error, FileExistsError):
+        return TransferError(f"{target} already exists")
+    if error.errno in _INVALID_NAME:
+        return TransferError(f"{target} is not a valid name there: {error.strerror}")
+    return UnwritableError(f"{target.parent} cannot be written: {error.strerror}")
