@@ -5,18 +5,19 @@ from typing import Any
 
 from retrain.config import CoreMLOptions
 from retrain.export import coreml_conversion, tensorflow_functions
-from retrain.export.answers import Answers
-from retrain.export.assemble import Classifier
+from retrain.export.assemble import TrainedClassifier
 from retrain.export.coreml_conversion import GRAYSCALE, TensorFlowClassifier
 from retrain.export.coreml_options import CLASS_LABEL, FLOAT16, ML_PROGRAM_SUFFIX
 from retrain.export.coreml_reference import model as reference
 from retrain.export.coremltools_import import load_coremltools
 from retrain.metadata import COREML_FIELD, Metadata
+from retrain.runtimes.function_runtime import FunctionRuntime
+from retrain.runtimes.runtime import Runtime
 
 _MAX_LISTED_LABELS = 10
 
 
-def write(path: Path, classifier: Classifier, options: CoreMLOptions) -> None:
+def write(path: Path, classifier: TrainedClassifier, options: CoreMLOptions) -> None:
     """Writes a classifier that this program trained.
 
     Args:
@@ -66,14 +67,14 @@ def write_from_tensorflow(
     model.save(path)
 
 
-def load(path: Path) -> Answers:
+def load(path: Path) -> Runtime:
     """Loads the classifier in a file into the reference implementation of Core ML.
 
     Raises:
         UnsupportedOperationError: If the reference implementation does not support the model.
     """
     load_coremltools()
-    return Answers(reference.load(path))
+    return FunctionRuntime(reference.load(path))
 
 
 def describe(labels: tuple[str, ...], metadata: Metadata | None) -> str:

@@ -7,18 +7,11 @@ from typing import Any
 import numpy as np
 
 from retrain.backbones import freeze
-from retrain.data.pixels import normalise
 from retrain.errors import UserError
-from retrain.export.answers import Answers, UndecodedError
-from retrain.export.assemble import Classifier
-from retrain.metadata import (
-    GRAPH_BOTTLENECK,
-    GRAPH_FILE_INPUT,
-    GRAPH_NODE,
-    GRAPH_PIXELS_INPUT,
-    from_json,
-)
-from retrain.runtimes.graph_session import GraphError, GraphSession, parse_graph, tensorflow_session
+from retrain.export.assemble import TrainedClassifier
+from retrain.metadata import GRAPH_BOTTLENECK, GRAPH_NODE
+from retrain.runtimes.graph_def import parse_graph
+from retrain.runtimes.tensorflow_import import import_session_modules
 
 # Names in TensorFlow's examples/image_retraining.
 _WEIGHTS = "final_training_ops/weights/final_weights"
@@ -45,7 +38,7 @@ def check_output_name(name: str) -> None:
         )
 
 
-def to_bytes(classifier: Classifier) -> bytes:
+def to_bytes(classifier: TrainedClassifier) -> bytes:
     """Returns the GraphDef of the backbone with the head and the metadata appended.
 
     In addition to the backbone's tensors (see `backbones.freeze.to_graph`), the graph has the
@@ -73,39 +66,17 @@ def to_bytes(classifier: Classifier) -> bytes:
 
 def _add(graph: Any, operation: str, name: str, inputs: list[str]) -> Any:
     node = graph.node.add(op=operation, name=name, input=inputs)
-    node.attr["T"].type = tensorflow_session().types_pb2.DT_FLOAT
+    node.attr["T"].type = import_session_modules().types_pb2.DT_FLOAT
     return node
 
 
 def _add_constant(graph: Any, name: str, value: np.ndarray) -> None:
-    tensor = tensorflow_session().tensor_util.make_tensor_proto(value)
+    tensor = import_session_modules().tensor_util.make_tensor_proto(value)
     node = graph.node.add(op="Const", name=name)
     node.attr["dtype"].type = tensor.dtype
     node.attr["value"].tensor.CopyFrom(tensor)
 
 
-def write(path: Path, classifier: Classifier) -> None:
+def write(path: Path, classifier: TrainedClassifier) -> None:
     """Writes the graph that `to_bytes` returns."""
     path.write_bytes(to_bytes(classifier))
-
-
-def load(path: Path) -> Answers:
-    """Returns the classifier in a file that `write` wrote."""
-    graph = parse_graph(path.read_bytes())
-    (described,) = (node for node in graph.node if node.name == GRAPH_NODE)
-    metadata = from_json(described.attr["value"].tensor.string_val[0])
-    session = GraphSession(graph)
-    output = f"{metadata.output}:0"
-
-    def from_pixels(pixels: np.ndarray) -> np.ndarray:
-        channels = pixels[..., ::-1] if metadata.channel_order == "BGR" else pixels
-        feeds = {f"{GRAPH_PIXELS_INPUT}:0": normalise(channels, metadata.mean, metadata.std)}
-        return session.run(output, feeds)
-
-    def from_file(data: bytes) -> np.ndarray:
-        try:
-            return session.run(output, {f"{GRAPH_FILE_INPUT}:0": data})[0]
-        except GraphError as error:
-            raise UndecodedError(str(error)) from error
-
-    return Answers(from_pixels, from_file)

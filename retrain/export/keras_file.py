@@ -10,9 +10,10 @@ import numpy as np
 
 from retrain.errors import UserError
 from retrain.export import archive
-from retrain.export.answers import Answers
-from retrain.export.assemble import Classifier
+from retrain.export.assemble import TrainedClassifier
 from retrain.metadata import OUTPUT, PIXELS_INPUT
+from retrain.runtimes.function_runtime import FunctionRuntime
+from retrain.runtimes.runtime import Runtime
 from retrain.system.console import quiet_libraries
 
 SUFFIX = ".keras"
@@ -40,7 +41,7 @@ def check(path: Path, architecture: str, *, has_keras_network: bool) -> None:
         )
 
 
-def write(path: Path, classifier: Classifier) -> None:
+def write(path: Path, classifier: TrainedClassifier) -> None:
     """Writes the classifier as a model of standard Keras layers.
 
     The model takes `image`, float32 [N, height, width, 3], RGB, 0 to 255, and returns
@@ -57,18 +58,18 @@ def write(path: Path, classifier: Classifier) -> None:
             archive.add_description(target, classifier.metadata)
 
 
-def load(path: Path) -> Answers:
-    """Returns the classifier in a file that `write` wrote, as anybody with Keras would."""
+def load(path: Path) -> Runtime:
+    """Loads the classifier in a file that `write` wrote, as any Keras program does."""
     with quiet_libraries():
         import tensorflow as tf
 
         model = tf.keras.models.load_model(path, compile=False)
     shape = model.input_shape
     run = tf.function(lambda pixels: model(pixels, training=False), [tf.TensorSpec(shape)])
-    return Answers(lambda pixels: run(tf.constant(pixels, tf.float32)).numpy())
+    return FunctionRuntime(lambda pixels: run(tf.constant(pixels, tf.float32)).numpy())
 
 
-def _model(classifier: Classifier) -> Any:
+def _model(classifier: TrainedClassifier) -> Any:
     # Imported through TensorFlow, since Keras cannot be the first to import it after
     # `tensorflow_session`.
     from tensorflow import keras

@@ -1,55 +1,37 @@
-"""The proof that a file answers as the classifier that was tested: on real images, one by one."""
+"""Compares the probabilities of an exported file with those of the classifier that was tested."""
 
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from retrain.backbones import engines
-from retrain.bottlenecks.compute import Bottlenecks
-from retrain.data import pixels
-from retrain.data.splits import TEST, TRAINING, VALIDATION
-from retrain.export.answers import Answers, UndecodedError
-from retrain.export.assemble import Classifier
-from retrain.system.threads import parallel_map, processors
+from retrain.export.assemble import TrainedClassifier
+from retrain.export.parity_sample import Sample
+from retrain.runtimes.runtime import ModelError, Runtime
+from retrain.system.batches import batches
+from retrain.system.processors import processor_count
+from retrain.system.threads import parallel_map
 
-# How many held-out images a file is asked about. A run with fewer takes others for the rest.
-FEWEST, MOST = 50, 500
+_BATCH_SIZE = 4
+_TIMED_IMAGES = 10
 
-_AT_A_TIME = 4
-_TIMED = 10
-
-# From here on a score from a file is so far from that of the same image's pixels that it is told.
-_TOLD_DIFFERENCE = 5e-2
-
-
-@dataclasses.dataclass(frozen=True)
-class Sample:
-    """What files are asked about.
-
-    Attributes:
-        paths: of N images.
-        pixels: uint8 [N, height, width, 3], RGB: these images.
-        held_out: how many of them nothing was learned from.
-    """
-
-    paths: tuple[Path, ...]
-    pixels: np.ndarray
-    held_out: int
+# Largest difference between a probability of a file and one of its pixels that needs no warning.
+_DECODING_TOLERANCE = 5e-2
 
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """How far answers are from those that were expected.
+    """Difference between two sets of probabilities of the same images.
 
     Attributes:
-        images: how many.
-        agreement: which part of them has the same best label, 0 to 1.
-        largest: of all differences between two probabilities of a label.
-        mean: of them.
+        images: Number of images.
+        agreement: Fraction of the images with the same best label, 0 to 1.
+        largest: Largest absolute difference between two probabilities of a label.
+        mean: Mean absolute difference between two probabilities of a label.
     """
 
     images: int
@@ -59,17 +41,19 @@ class Difference:
 
 
 @dataclasses.dataclass(frozen=True)
-class Checked:
-    """What was found out of a file.
+class ParityCheck:
+    """How an exported file compares with the classifier that was tested.
+
+    If there are several ways to run a file, each number is that of the worst one.
 
     Attributes:
-        kind: of file.
-        size: of it, or of all files in the folder that it is, in bytes.
-        milliseconds: that it takes for the pixels of one image, on this machine; None where it
-            runs elsewhere, and a reference answered for it.
-        from_pixels: where it is fed with the pixels that were learned from.
-        from_files: where it decodes the images itself; None where it cannot. Images that its
-            decoder does not know are not among them.
+        kind: Name of the format.
+        size: Size of the file, or of all files in the folder, in bytes.
+        milliseconds: Time for the pixels of one image on this machine; None if this machine runs a
+            reference instead.
+        from_pixels: Difference if the file gets the pixels that the features were computed from.
+        from_files: Difference if the file decodes images itself; None if it cannot. Images that its
+            decoder does not support are left out.
     """
 
     kind: str
@@ -80,162 +64,139 @@ class Checked:
 
     @property
     def agreement(self) -> float:
-        """The lower of the agreements of the two, 0 to 1."""
+        """The lower one of the agreements from pixels and from files, 0 to 1."""
         files = self.from_files
         return min(self.from_pixels.agreement, files.agreement if files else 1.0)
 
 
-def draw(features: Bottlenecks, height: int, width: int, most: int = MOST) -> Sample:
-    """Returns images of the test part, from all over it.
+def expected_probabilities(
+    classifier: TrainedClassifier, engine: str, sample: Sample
+) -> np.ndarray:
+    """Returns the probabilities of the classifier that was tested, float32 [N, classes].
 
-    Where these are fewer than FEWEST, those of the validation part and then of the training part
-    fill up the number.
+    The features are computed again, since those in the cache are rounded to 16 bits.
 
     Args:
-        features: of all images that can be read.
-        height: that the network takes.
-        width: that the network takes.
-        most: how many to return at most.
+        classifier: The classifier that was tested.
+        engine: Name of the engine that computed the features for its head.
+        sample: The images.
     """
-    paths = _spread(_paths(features, TEST), most)
-    held_out = len(paths)
-    for part in (VALIDATION, TRAINING):
-        paths += _spread(_paths(features, part), FEWEST - len(paths))
+    name = engines.for_testing(engine)
+    backbone, int8_network = classifier.backbone, classifier.int8_network
+    with engines.create(name, backbone, int8_network=int8_network) as exact:
+        return classifier.head.probabilities(_run_all(exact.load(), sample))
 
-    def decode(path: Path) -> np.ndarray | None:
-        try:
-            return pixels.decode(path.read_bytes(), height, width)
-        except (OSError, pixels.UnreadableImageError):
-            return None  # It could be read a moment ago.
 
-    decoded = dict(enumerate(parallel_map(decode, paths, processors())))
-    read = {number: image for number, image in decoded.items() if image is not None}
-    return Sample(
-        tuple(paths[number] for number in read),
-        np.stack(list(read.values())),
-        sum(number < held_out for number in read),
+def check(
+    kind: str, path: Path, runtimes: Sequence[Runtime], *, sample: Sample, expected: np.ndarray
+) -> ParityCheck:
+    """Compares a file with the classifier that was tested. Logs which images it decodes otherwise.
+
+    Args:
+        kind: Name of the format.
+        path: The file or folder.
+        runtimes: The file, loaded in all ways that programs run it.
+        sample: Images to run.
+        expected: Probabilities of the classifier that was tested, float32 [N, classes].
+    """
+    from_pixels = [_compare(_run_all(runtime, sample), expected) for runtime in runtimes]
+    decoded = [_compare_files(kind, r, sample, expected) for r in runtimes if r.takes_files]
+    from_files = [difference for difference in decoded if difference]
+    return ParityCheck(
+        kind=kind,
+        size=_size(path),
+        milliseconds=max(_milliseconds(runtime, sample.pixels) for runtime in runtimes),
+        from_pixels=_worst(from_pixels),
+        from_files=_worst(from_files) if from_files else None,
     )
 
 
-def expected(classifier: Classifier, engine: str, sample: Sample) -> np.ndarray:
-    """Returns the probabilities, float32 [N, classes], of the classifier that was tested.
-
-    Features in the cache are rounded to 16 bits, so that they are calculated anew.
-
-    Args:
-        classifier: that was tested.
-        engine: name of the one whose features it was trained on.
-        sample: the images.
-    """
-    name = engines.exact(engine)
-    with engines.engine(name, classifier.backbone, classifier.int8_network) as exact:
-        return classifier.head.probabilities(_in_batches(exact.load().features, sample))
+def untimed(parity_check: ParityCheck) -> ParityCheck:
+    """Returns the same without the time, for a file that a reference ran."""
+    return dataclasses.replace(parity_check, milliseconds=None)
 
 
-def check(kind: str, path: Path, answers: Answers, sample: Sample, expected: np.ndarray) -> Checked:
-    """Returns how a file answers, and says which images it decodes otherwise.
+def _run_all(runtime: Runtime, sample: Sample) -> np.ndarray:
+    pieces = (np.stack(images) for images in batches(sample.pixels, _BATCH_SIZE))
+    return np.concatenate(list(parallel_map(runtime.run, pieces, processor_count())))
 
-    Args:
-        kind: of file.
-        path: of the file or folder.
-        answers: what is in it.
-        sample: the images to ask about.
-        expected: float32 [N, classes]: the probabilities of the classifier that was tested.
-    """
-    found = _in_batches(answers.from_pixels, sample)
-    return Checked(
-        kind,
-        _size(path),
-        _milliseconds(answers, sample.pixels),
-        _difference(found, expected),
-        _from_files(kind, answers, sample, expected),
+
+def _compare(found: np.ndarray, expected: np.ndarray) -> Difference:
+    same_label = (found.argmax(1) == expected.argmax(1)) & np.isfinite(found).all(1)
+    distances = np.abs(found - expected)
+    return Difference(
+        len(found), float(same_label.mean()), float(distances.max()), float(distances.mean())
     )
 
 
-def untimed(checked: Checked) -> Checked:
-    """Returns the same of a file for which a reference answered."""
-    return dataclasses.replace(checked, milliseconds=None)
+def _worst(differences: Sequence[Difference]) -> Difference:
+    return Difference(
+        images=min(difference.images for difference in differences),
+        agreement=min(difference.agreement for difference in differences),
+        largest=_largest([difference.largest for difference in differences]),
+        mean=_largest([difference.mean for difference in differences]),
+    )
 
 
-def _in_batches(function: Callable[[np.ndarray], np.ndarray], sample: Sample) -> np.ndarray:
-    count = len(sample.pixels)
-    batches = [sample.pixels[i : i + _AT_A_TIME] for i in range(0, count, _AT_A_TIME)]
-    return np.concatenate(list(parallel_map(function, batches, processors())))
+def _largest(numbers: Sequence[float]) -> float:
+    return float(np.max(numbers))  # Unlike Python's max, NaN if one of the numbers is NaN.
 
 
-def _paths(features: Bottlenecks, part: str) -> list[Path]:
-    return [image.path for image in features.part(part).images]
-
-
-def _spread(paths: list[Path], most: int) -> list[Path]:
-    if len(paths) <= most:
-        return paths
-    return [paths[number] for number in np.linspace(0, len(paths) - 1, max(most, 0)).astype(int)]
-
-
-def _difference(found: np.ndarray, expected: np.ndarray) -> Difference:
-    same = (found.argmax(1) == expected.argmax(1)) & np.isfinite(found).all(1)
-    apart = np.abs(found - expected)
-    return Difference(len(found), float(same.mean()), float(apart.max()), float(apart.mean()))
-
-
-def _from_files(
-    kind: str, answers: Answers, sample: Sample, expected: np.ndarray
+def _compare_files(
+    kind: str, runtime: Runtime, sample: Sample, expected: np.ndarray
 ) -> Difference | None:
-    found = dict(_decoded(kind, answers, sample.paths))
+    """Returns the difference for files that the network decodes; None if it can decode none."""
+    found = dict(_run_files(kind, runtime, sample.paths))
     if not found:
         return None
     rows = list(found)
-    scores = np.stack(list(found.values()))
-    apart = np.abs(scores - expected[rows]).max(1)
-    if (apart > _TOLD_DIFFERENCE).any():
+    probabilities = np.stack(list(found.values()))
+    distances = np.abs(probabilities - expected[rows]).max(1)
+    if (distances > _DECODING_TOLERANCE).any():
         logging.warning(
-            "%s: it decodes %d of %d images otherwise, %s most of all: a score differs by %.2g; "
-            "feed it with pixels for files of that kind.",
-            *(kind, (apart > _TOLD_DIFFERENCE).sum(), len(rows)),
-            *(sample.paths[rows[apart.argmax()]], apart.max()),
+            "%s: it decodes %d of %d images differently, most of all %s: a score differs by %.2g; "
+            "give it decoded pixels of such images.",
+            *(kind, (distances > _DECODING_TOLERANCE).sum(), len(rows)),
+            *(sample.paths[rows[distances.argmax()]], distances.max()),
         )
-    return _difference(scores, expected[rows])
+    return _compare(probabilities, expected[rows])
 
 
-def _decoded(
-    kind: str, answers: Answers, paths: Sequence[Path]
+def _run_files(
+    kind: str, runtime: Runtime, paths: Sequence[Path]
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yields the number and the scores of each image that the file can decode."""
-    if answers.from_file is None:
-        return
-    from_file = answers.from_file
+    """Yields the number and the probabilities of each image that the network can decode."""
 
-    def ask(path: Path) -> np.ndarray | UndecodedError | None:
+    def run(path: Path) -> np.ndarray | ModelError | None:
         try:
-            return from_file(path.read_bytes())
-        except UndecodedError as error:
+            return runtime.run_file(path.read_bytes())
+        except ModelError as error:
             return error
         except OSError:
-            return None  # It could be read a moment ago.
+            return None  # The file was removed during the run.
 
-    undecoded = []
-    for number, answer in enumerate(parallel_map(ask, paths, processors())):
-        if isinstance(answer, np.ndarray):
-            yield number, answer
-        elif answer is not None:
-            undecoded.append((paths[number], answer))
-    if undecoded:
+    unsupported = []
+    for number, result in enumerate(parallel_map(run, paths, processor_count())):
+        if isinstance(result, np.ndarray):
+            yield number, result
+        elif result is not None:
+            unsupported.append((paths[number], result))
+    if unsupported:
         logging.info(
-            "%s: %d of %d images are of a kind that only programs with Pillow read, such as %s "
-            "(%s).",
-            *(kind, len(undecoded), len(paths), *undecoded[0]),
+            "%s: its decoder does not support %d of %d images, such as %s (%s); programs that "
+            "decode with Pillow do.",
+            *(kind, len(unsupported), len(paths), *unsupported[0]),
         )
 
 
-def _milliseconds(answers: Answers, images: np.ndarray) -> float:
-    """Returns the median time; what the first call spends on getting ready was spent before."""
-    spent = []
-    for number in range(min(_TIMED, len(images))):
-        begin = time.perf_counter()
-        answers.from_pixels(images[number : number + 1])
-        spent.append(time.perf_counter() - begin)
-    return 1000 * float(np.median(spent))
+def _milliseconds(runtime: Runtime, images: np.ndarray) -> float:
+    """Returns the median time for one image of a runtime whose first run is over."""
+    seconds = []
+    for number in range(min(_TIMED_IMAGES, len(images))):
+        start = time.perf_counter()
+        runtime.run(images[number : number + 1])
+        seconds.append(time.perf_counter() - start)
+    return 1000 * float(np.median(seconds))
 
 
 def _size(path: Path) -> int:

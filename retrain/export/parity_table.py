@@ -1,30 +1,32 @@
-"""What the parity checks found, as a table for people."""
+"""Formats the results of parity checks as a table for people."""
 
 from collections.abc import Sequence
 
-from retrain.export.parity import Checked, Difference, Sample
+from retrain.export.parity import Difference, ParityCheck
+from retrain.export.parity_sample import Sample
 
 _DECODING = "  decoding itself"
 
 
-def exports_table(checked: Sequence[Checked], sample: Sample) -> list[str]:
-    """Returns lines that say of each file what was found out."""
+def format_table(checks: Sequence[ParityCheck], sample: Sample) -> list[str]:
+    """Returns the lines of a table with one or two rows per file."""
     others = len(sample.paths) - sample.held_out
-    which = f"{sample.held_out} held-out images" + (f" and {others} others" if others else "")
-    width = max(len(name) for name in (_DECODING, *(file.kind for file in checked)))
+    images = f"{sample.held_out} held-out images" + (f" and {others} others" if others else "")
+    width = max(len(name) for name in (_DECODING, *(check.kind for check in checks)))
     lines = [
-        f"Compared with the tested classifier on {which}:",
+        f"Compared with the tested classifier on {images}:",
         f"  {'':{width}}  same label  difference: largest  mean      size  an image",
     ]
-    for file in checked:
-        size, spent = f"{file.size / 1e6:.1f} MB", "elsewhere"
-        if file.milliseconds is not None:
-            spent = f"{file.milliseconds:.1f} ms"
-        lines.append(f"  {file.kind:{width}}  {_columns(file.from_pixels)}  {size:>8}  {spent:>9}")
-        if file.from_files:
-            lines.append(f"  {_DECODING:{width}}  {_columns(file.from_files)}")
-    if any(file.milliseconds is None for file in checked):
-        lines.append("  (elsewhere: this machine cannot run it, so that a reference answered)")
+    for check in checks:
+        size, duration = f"{check.size / 1e6:.1f} MB", "elsewhere"
+        if check.milliseconds is not None:
+            duration = f"{check.milliseconds:.1f} ms"
+        columns = _columns(check.from_pixels)
+        lines.append(f"  {check.kind:{width}}  {columns}  {size:>8}  {duration:>9}")
+        if check.from_files:
+            lines.append(f"  {_DECODING:{width}}  {_columns(check.from_files)}")
+    if any(check.milliseconds is None for check in checks):
+        lines.append("  (elsewhere: this machine cannot run the file, so a reference ran instead)")
     return lines
 
 

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from retrain.export import tensorflow_functions
-from retrain.export.answers import Answers, UndecodedError
-from retrain.export.assemble import Classifier
+from retrain.export.assemble import TrainedClassifier
 from retrain.metadata import (
     FILES_INPUT,
     FILES_SIGNATURE,
@@ -19,13 +18,15 @@ from retrain.metadata import (
     PIXELS_SIGNATURE,
     labels_text,
 )
+from retrain.runtimes.function_runtime import FunctionRuntime
+from retrain.runtimes.runtime import ModelError, Runtime
 from retrain.system.console import quiet_libraries, quiet_native_libraries
 
 # A folder with anything else in it is not replaced.
 CONTENTS = frozenset(("assets", "fingerprint.pb", "saved_model.pb", "variables"))
 
 
-def write(folder: Path, classifier: Classifier) -> None:
+def write(folder: Path, classifier: TrainedClassifier) -> None:
     """Writes the classifier with two signatures.
 
     `serving_default` classifies pixels: `image`, uint8 [N, height, width, 3], RGB. `serve_bytes`
@@ -52,8 +53,8 @@ def write(folder: Path, classifier: Classifier) -> None:
         tf.saved_model.save(module, str(folder), signatures)
 
 
-def load(folder: Path) -> Answers:
-    """Returns the classifier in a folder that `write` wrote."""
+def load(folder: Path) -> Runtime:
+    """Loads the classifier in a folder that `write` wrote, as any TensorFlow program does."""
     with quiet_libraries():
         import tensorflow as tf
 
@@ -61,19 +62,20 @@ def load(folder: Path) -> Answers:
     from_pixels = loaded.signatures[PIXELS_SIGNATURE]
     from_files = loaded.signatures[FILES_SIGNATURE]
 
-    def decode(data: bytes) -> np.ndarray:
+    def run(pixels: np.ndarray) -> np.ndarray:
+        return from_pixels(**{PIXELS_INPUT: tf.constant(pixels)})[OUTPUT].numpy()
+
+    def run_file(data: bytes) -> np.ndarray:
         try:
             with quiet_native_libraries():
                 return from_files(**{FILES_INPUT: tf.constant([data])})[OUTPUT].numpy()[0]
         except tf.errors.OpError as error:
-            raise UndecodedError(str(error.message).partition("\n")[0]) from error
+            raise ModelError(str(error.message).partition("\n")[0]) from error
 
-    return Answers(
-        lambda pixels: from_pixels(**{PIXELS_INPUT: tf.constant(pixels)})[OUTPUT].numpy(), decode
-    )
+    return FunctionRuntime(run, run_file=run_file)
 
 
-def _module(classifier: Classifier) -> Any:
+def _module(classifier: TrainedClassifier) -> Any:
     import tensorflow as tf
 
     metadata = classifier.metadata

@@ -7,17 +7,12 @@ features that the head was trained on, and TensorFlow's converter is not needed.
 import dataclasses
 from pathlib import Path
 
-import numpy as np
-
 from retrain.config import TFLiteOptions
-from retrain.data.pixels import normalise
 from retrain.errors import UserError
 from retrain.export import tflite_head, tflite_input, tflite_metadata
-from retrain.export.answers import Answers
-from retrain.export.assemble import Classifier
+from retrain.export.assemble import TrainedClassifier
 from retrain.export.tflite_editor import EditableModel
 from retrain.metadata import Metadata
-from retrain.runtimes.litert import LiteRTModel
 from retrain.system.console import quiet_libraries
 
 NONE = "none"
@@ -54,7 +49,7 @@ def check(options: TFLiteOptions) -> None:
         )
 
 
-def to_bytes(classifier: Classifier, options: TFLiteOptions) -> bytes:
+def to_bytes(classifier: TrainedClassifier, options: TFLiteOptions) -> bytes:
     """Returns the TFLite file, which classifies one image at a time.
 
     The input `image` is [1, height, width, 3], RGB: uint8 pixels, or normalised float32 pixels.
@@ -87,26 +82,9 @@ def to_bytes(classifier: Classifier, options: TFLiteOptions) -> bytes:
     return tflite_metadata.add(model, _input_metadata(metadata, options.input_type))
 
 
-def write(path: Path, classifier: Classifier, options: TFLiteOptions) -> None:
+def write(path: Path, classifier: TrainedClassifier, options: TFLiteOptions) -> None:
     """Writes the file that `to_bytes` returns."""
     path.write_bytes(to_bytes(classifier, options))
-
-
-def load(path: Path) -> Answers:
-    """Returns the classifier in a file that `write` wrote."""
-    flatbuffer = path.read_bytes()
-    model = LiteRTModel(flatbuffer)
-    metadata = tflite_metadata.read(flatbuffer)
-
-    def probabilities(image: np.ndarray) -> np.ndarray:
-        if model.input.dtype == np.float32:
-            image = normalise(image, metadata.mean, metadata.std)
-        numbers = model.run(image[np.newaxis])
-        if model.output.dtype == np.float32:
-            return numbers
-        return (numbers.astype(np.float32) - model.output.zero_point) * model.output.scale
-
-    return Answers(lambda pixels: np.concatenate([probabilities(image) for image in pixels]))
 
 
 def _quantise_weights(flatbuffer: bytes, quantization: str) -> bytes:

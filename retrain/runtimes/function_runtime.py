@@ -13,6 +13,7 @@ class FunctionRuntime(Runtime):
     def __init__(
         self,
         run: Callable[[np.ndarray], np.ndarray],
+        *,
         run_file: Callable[[bytes], np.ndarray] | None = None,
     ) -> None:
         """Takes the functions.

@@ -68,7 +68,7 @@ def write_coreml(path: Path, classifier: Complete, options: CoreMLOptions) -> No
     with (atomic_folder if path.suffix == ML_PROGRAM_SUFFIX else atomic_file)(path) as temporary:
         coreml.write_from_tensorflow(temporary, network, options, classifier.metadata())
         try:
-            answers = coreml.load(temporary).from_pixels
+            answers = coreml.load(temporary).run
         except UnsupportedOperationError as error:
             logging.warning("%s was not tried, as it has what is not known here: %s.", path, error)
         else:

@@ -13,9 +13,11 @@ from retrain.backbones.backbone import Backbone
 from retrain.config import CoreMLOptions, TFLiteOptions
 from retrain.data import pixels
 from retrain.export import coreml, coreml_options, frozen_graph, keras_file, saved_model, tflite
-from retrain.export.assemble import Classifier
+from retrain.export.assemble import TrainedClassifier
 from retrain.metadata import Metadata
+from retrain.runtimes import classifier_file
 from retrain.runtimes.head import Head
+from retrain.runtimes.runtime import Runtime
 
 _LABELS = ("a", "b", "c")
 _WIDTH = 20
@@ -47,6 +49,10 @@ def _network(size: tuple[int, int], std: float):
     kernel, bias = first.get_weights()
     first.set_weights([kernel * std / 60, bias + 0.3])
     return network
+
+
+def _load(path: Path) -> Runtime:
+    return classifier_file.load(path, lambda name: None)
 
 
 class BackboneExportsTest(parameterized.TestCase):
@@ -103,16 +109,15 @@ class BackboneExportsTest(parameterized.TestCase):
         quantised = quantise.to_int8(
             flatbuffer.read_bytes(), list(((values - mean) / std).astype(np.float32))
         )
-        classifier = Classifier(backbone, head, metadata, quantised)
+        classifier = TrainedClassifier(backbone, head, metadata, quantised)
         return classifier, images, files, head.probabilities(features)
 
-    def check(self, name, answers, tolerance):
+    def check(self, name, runtime, tolerance):
         _, images, files, expected = self.made[name]
         self.assertGreater(expected.std(0).min(), 0.1)
-        found = answers.from_pixels(images)
-        np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
-        if answers.from_file:
-            found = np.stack([answers.from_file(file.read_bytes()) for file in files])
+        np.testing.assert_allclose(runtime.run(images), expected, rtol=0, atol=tolerance)
+        if runtime.takes_files:
+            found = np.stack([runtime.run_file(file.read_bytes()) for file in files])
             np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
 
     @parameterized.product(name=[kind[0] for kind in _KINDS], engine=["float32", "tensorflow"])
@@ -125,18 +130,18 @@ class BackboneExportsTest(parameterized.TestCase):
     @parameterized.product(
         name=[kind[0] for kind in _KINDS],
         kind=[
-            (frozen_graph, "graph.pb"),
-            (saved_model, "saved"),
-            (keras_file, "model.keras"),
+            (frozen_graph.write, "graph.pb", _load),
+            (saved_model.write, "saved", saved_model.load),
+            (keras_file.write, "model.keras", keras_file.load),
         ],
     )
     def test_tensorflow_files(self, name, kind):
-        module, file = kind
+        write, file, load = kind
         path = Path(self.create_tempdir().full_path) / file
-        if module is saved_model:
+        if not path.suffix:
             path.mkdir()
-        module.write(path, self.made[name][0])
-        self.check(name, module.load(path), 1e-3)
+        write(path, self.made[name][0])
+        self.check(name, load(path), 1e-3)
 
     @parameterized.product(
         name=[kind[0] for kind in _KINDS],
@@ -152,7 +157,7 @@ class BackboneExportsTest(parameterized.TestCase):
         quantization, input_type, tolerance = kind
         path = Path(self.create_tempdir().full_path) / "model.tflite"
         tflite.write(path, self.made[name][0], TFLiteOptions(quantization, input_type))
-        self.check(name, tflite.load(path), tolerance)
+        self.check(name, _load(path), tolerance)
 
     @parameterized.product(
         name=[kind[0] for kind in _KINDS],

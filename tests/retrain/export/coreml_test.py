@@ -41,10 +41,10 @@ class ClassifierTest(parameterized.TestCase):
         precision=coreml_options.PRECISIONS,
     )
     def test_file_matches_head(self, suffix, precision):
-        answers = coreml.load(self.written[f"{precision}{suffix}"])
-        difference = np.abs(answers.from_pixels(self.images) - self.expected).max()
+        loaded = coreml.load(self.written[f"{precision}{suffix}"])
+        difference = np.abs(loaded.run(self.images) - self.expected).max()
         self.assertLess(difference, 1e-5 if precision == coreml_options.FLOAT32 else 1e-2)
-        self.assertIsNone(answers.from_file)
+        self.assertFalse(loaded.takes_files)
 
     @parameterized.parameters("float16.mlpackage", "float16.mlmodel")
     def test_descriptions(self, name):

@@ -13,10 +13,13 @@ from retrain.backbones import efficientnet_lite0, engines
 from retrain.data import pixels
 from retrain.errors import UserError
 from retrain.export import frozen_graph
-from retrain.export.answers import UndecodedError
-from retrain.export.assemble import Classifier
-from retrain.runtimes.graph_session import GraphError, GraphSession, parse_graph, tensorflow_session
+from retrain.export.assemble import TrainedClassifier
+from retrain.runtimes import session_graph
+from retrain.runtimes.graph_def import parse_graph
+from retrain.runtimes.graph_session import GraphSession
 from retrain.runtimes.head import Head
+from retrain.runtimes.runtime import ModelError, Runtime
+from retrain.runtimes.tensorflow_import import import_session_modules
 
 _LABELS = ("red", "grün", "blue sky")
 
@@ -34,6 +37,10 @@ def _description(backbone, **changes) -> metadata.Metadata:
     )
 
 
+def _load(path: Path) -> Runtime:
+    return session_graph.load(path, parse_graph(path.read_bytes()))
+
+
 class FrozenGraphTest(parameterized.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -43,7 +50,7 @@ class FrozenGraphTest(parameterized.TestCase):
         head = Head(
             rng.normal(0, 0.2, (1280, 3)).astype(np.float32), np.array([0, 1, -1], np.float32)
         )
-        cls.classifier = Classifier(backbone, head, _description(backbone))
+        cls.classifier = TrainedClassifier(backbone, head, _description(backbone))
         cls.image = rng.integers(0, 256, (1, 224, 224, 3), np.uint8)
         cls.features = engines.engine(engines.FLOAT32, backbone).load().features(cls.image)
 
@@ -79,7 +86,7 @@ class FrozenGraphTest(parameterized.TestCase):
     def test_metadata_is_a_constant(self):
         graph = parse_graph(frozen_graph.to_bytes(self.classifier))
         (node,) = (node for node in graph.node if node.name == "retrain_metadata")
-        text = tensorflow_session().tensor_util.MakeNdarray(node.attr["value"].tensor).item()
+        text = import_session_modules().tensor_util.MakeNdarray(node.attr["value"].tensor).item()
         self.assertEqual(metadata.from_json(text), self.classifier.metadata)
 
     def test_output_has_the_chosen_name(self):
@@ -94,22 +101,22 @@ class FrozenGraphTest(parameterized.TestCase):
 
     def test_load_matches_head(self):
         expected = self.classifier.head.probabilities(self.features)
-        answers = frozen_graph.load(self.write(frozen_graph.to_bytes(self.classifier)))
-        np.testing.assert_allclose(answers.from_pixels(self.image), expected, atol=1e-4)
+        loaded = _load(self.write(frozen_graph.to_bytes(self.classifier)))
+        np.testing.assert_allclose(loaded.run(self.image), expected, atol=1e-4)
         data = self.write_image().read_bytes()
-        np.testing.assert_allclose(answers.from_file(data), expected[0], atol=1e-4)
+        np.testing.assert_allclose(loaded.run_file(data), expected[0], atol=1e-4)
 
-    def test_undecodable_file_raises_undecoded_error(self):
-        answers = frozen_graph.load(self.write(frozen_graph.to_bytes(self.classifier)))
-        with self.assertRaisesRegex(UndecodedError, "^Unknown image file format"):
-            answers.from_file(b"not an image")
+    def test_undecodable_file_raises_model_error(self):
+        loaded = _load(self.write(frozen_graph.to_bytes(self.classifier)))
+        with self.assertRaisesRegex(ModelError, "^Unknown image file format"):
+            loaded.run_file(b"not an image")
 
     def test_bgr_network_accepts_rgb(self):
         expected = self.classifier.head.probabilities(self.features)
         swapped = dataclasses.replace(self.classifier.metadata, channel_order="BGR")
         classifier = dataclasses.replace(self.classifier, metadata=swapped)
-        answers = frozen_graph.load(self.write(frozen_graph.to_bytes(classifier)))
-        found = answers.from_pixels(self.image[..., ::-1])
+        loaded = _load(self.write(frozen_graph.to_bytes(classifier)))
+        found = loaded.run(self.image[..., ::-1])
         np.testing.assert_allclose(found, expected, atol=1e-4)
 
     @parameterized.parameters("a b", "", "a:0", "input", "Mul", "bottleneck", "decode/Equal", "-x")
@@ -129,7 +136,7 @@ class FrozenGraphTest(parameterized.TestCase):
 class SessionTest(parameterized.TestCase):
     @parameterized.parameters(b"", b"not a graph at all", b"\x00" * 100, b"\xff" * 100)
     def test_other_data_is_rejected(self, data: bytes):
-        with self.assertRaises(GraphError):
+        with self.assertRaises(ModelError):
             GraphSession(data)
 
 

@@ -61,9 +61,9 @@ class KerasFileTest(absltest.TestCase):
         np.testing.assert_allclose(np.load(probabilities), self.expected, atol=1e-4)
 
     def test_load_matches_head(self):
-        answers = keras_file.load(self.path)
-        np.testing.assert_allclose(answers.from_pixels(self.images), self.expected, atol=1e-4)
-        self.assertIsNone(answers.from_file)
+        loaded = keras_file.load(self.path)
+        np.testing.assert_allclose(loaded.run(self.images), self.expected, atol=1e-4)
+        self.assertFalse(loaded.takes_files)
 
     def test_archive_contains_labels_and_metadata(self):
         with zipfile.ZipFile(self.path) as archive:
@@ -80,7 +80,7 @@ class KerasFileTest(absltest.TestCase):
     def test_bgr_network_accepts_rgb(self):
         path = Path(self.create_tempdir().full_path) / "bgr.keras"
         keras_file.write(path, sample_classifier.classifier(channel_order="BGR"))
-        swapped = keras_file.load(path).from_pixels(self.images[..., ::-1])
+        swapped = keras_file.load(path).run(self.images[..., ::-1])
         np.testing.assert_allclose(swapped, self.expected, atol=1e-4)
 
     def test_other_suffixes_are_rejected(self):

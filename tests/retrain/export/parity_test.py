@@ -1,181 +1,129 @@
-"""Files are asked about held-out images, and what is wrong with their answers is found."""
+"""Tests that differences between an exported file and the tested classifier are found."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from absl.testing import absltest, parameterized
+from absl.testing import absltest
 
-from retrain.bottlenecks.compute import Bottlenecks, Part
-from retrain.config import SplitOptions
-from retrain.data import splits
-from retrain.data.dataset import Dataset, ImageFile
-from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.export import parity
-from retrain.export.answers import Answers, UndecodedError
-from retrain.report import text_report
+from retrain.export.parity_sample import Sample
+from retrain.runtimes.function_runtime import FunctionRuntime
+from retrain.runtimes.runtime import ModelError, Runtime
 from tests.support import sample_classifier
 
 
-def _part(paths: list[Path], split: str) -> Part:
-    images = tuple(ImageFile(path, 0, split, None) for path in paths)
-    return Part(images, np.zeros((len(paths), 1, 2), np.float16), np.zeros(len(paths), np.int64))
-
-
-class ParityTestCase(parameterized.TestCase):
+class CheckTest(absltest.TestCase):
     def setUp(self):
         super().setUp()
         self.folder = Path(self.create_tempdir().full_path)
-
-    def draw_images(self, count: int, prefix: str) -> list[Path]:
-        rng = np.random.default_rng(0)
-        noise = rng.integers(0, 256, (count, 8, 8, 3), np.uint8)
-        return [
-            sample_classifier.save(self.folder, image, f"{prefix}{n:03}.png", size=(8, 8))
-            for n, image in enumerate(noise)
+        noise = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), np.uint8)
+        paths = [
+            sample_classifier.save(self.folder, image, f"{number:03}.png", size=(8, 8))
+            for number, image in enumerate(noise)
         ]
-
-
-class DrawTest(ParityTestCase):
-    def features(self, **counts: int) -> Bottlenecks:
-        self.paths = {name: self.draw_images(count, name) for name, count in counts.items()}
-        parts = {split: _part(self.paths[split], split) for split in counts}
-        percentages = splits.SplitPercentages.from_options(SplitOptions())
-        dataset = Dataset(self.folder, ("a",), ("a",), (), percentages)
-        return Bottlenecks(dataset, "float32", parts, 0, {})
-
-    def test_it_takes_the_held_out_images_and_no_others_where_there_are_enough(self):
-        features = self.features(**{TEST: 55, VALIDATION: 5, TRAINING: 5})
-        sample = parity.draw(features, 8, 8)
-        self.assertEqual(list(sample.paths), self.paths[TEST])
-        self.assertEqual((sample.held_out, sample.pixels.shape), (55, (55, 8, 8, 3)))
-
-    def test_where_they_are_few_others_fill_up(self):
-        features = self.features(**{TEST: 10, VALIDATION: 15, TRAINING: 60})
-        sample = parity.draw(features, 8, 8)
-        self.assertEqual(sample.held_out, 10)
-        self.assertLen(sample.paths, parity.FEWEST)
-        self.assertEqual(list(sample.paths[:25]), self.paths[TEST] + self.paths[VALIDATION])
-        self.assertContainsSubset(sample.paths[25:], self.paths[TRAINING])
-
-    def test_there_may_be_fewer_in_all(self):
-        features = self.features(**{TEST: 0, VALIDATION: 3, TRAINING: 4})
-        sample = parity.draw(features, 8, 8)
-        self.assertEqual((len(sample.paths), sample.held_out), (7, 0))
-
-    def test_of_many_it_takes_some_from_everywhere(self):
-        features = self.features(**{TEST: 120, VALIDATION: 0, TRAINING: 1})
-        sample = parity.draw(features, 8, 8, most=60)
-        self.assertLen(set(sample.paths), 60)
-        self.assertEqual([sample.paths[0], sample.paths[-1]], self.paths[TEST][::119])
-
-    def test_an_image_that_vanished_is_left_out(self):
-        features = self.features(**{TEST: 5, VALIDATION: 0, TRAINING: 3})
-        self.paths[TEST][2].unlink()
-        sample = parity.draw(features, 8, 8)
-        self.assertEqual((len(sample.paths), sample.held_out), (7, 4))
-
-
-class CheckTest(ParityTestCase):
-    def setUp(self):
-        super().setUp()
-        self.sample = parity.Sample(
-            tuple(self.draw_images(40, "p")), sample_classifier.images(40), 40
-        )
+        self.sample = Sample(tuple(paths), sample_classifier.images(40), held_out=40)
+        self.rows = {path.read_bytes(): row for row, path in enumerate(paths)}
         rng = np.random.default_rng(0)
         self.expected = rng.dirichlet((1, 1, 1), 40).astype(np.float32)
 
-    def check(self, scores: np.ndarray, from_file=None) -> parity.Checked:
-        known = {image.tobytes(): row for row, image in enumerate(self.sample.pixels)}
+    def runtime(
+        self, probabilities: np.ndarray, run_file: Callable[[bytes], np.ndarray] | None = None
+    ) -> Runtime:
+        """Returns a runtime that computes given probabilities of the sample's images."""
+        rows = {image.tobytes(): row for row, image in enumerate(self.sample.pixels)}
+        return FunctionRuntime(
+            lambda pixels: probabilities[[rows[image.tobytes()] for image in pixels]],
+            run_file=run_file,
+        )
 
-        def from_pixels(images: np.ndarray) -> np.ndarray:
-            return scores[[known[image.tobytes()] for image in images]]
-
+    def check(self, *runtimes: Runtime) -> parity.ParityCheck:
         path = self.folder / "file"
         path.write_bytes(bytes(1234))
-        return parity.check(
-            "Kind", path, Answers(from_pixels, from_file), self.sample, self.expected
-        )
+        return parity.check("Kind", path, runtimes, sample=self.sample, expected=self.expected)
 
-    def test_the_same_answers_agree(self):
-        checked = self.check(self.expected)
-        self.assertEqual(checked.from_pixels, parity.Difference(40, 1.0, 0.0, 0.0))
-        self.assertIsNone(checked.from_files)
-        self.assertEqual((checked.agreement, checked.size), (1.0, 1234))
-        self.assertGreater(checked.milliseconds, 0)
+    def with_other_label(self, row: int) -> np.ndarray:
+        probabilities = self.expected.copy()
+        probabilities[row] = np.roll(probabilities[row], 1)
+        return probabilities
 
-    def test_another_best_label_is_counted_and_differences_are_measured(self):
-        scores = self.expected.copy()
-        scores[7] = np.roll(scores[7], 1)
-        checked = self.check(scores)
-        apart = np.abs(scores - self.expected)
-        self.assertAlmostEqual(checked.agreement, 39 / 40)
-        self.assertAlmostEqual(checked.from_pixels.largest, apart.max(), places=6)
-        self.assertAlmostEqual(checked.from_pixels.mean, apart.mean(), places=6)
+    def test_equal_probabilities_agree(self):
+        check = self.check(self.runtime(self.expected))
+        self.assertEqual(check.from_pixels, parity.Difference(40, 1.0, 0.0, 0.0))
+        self.assertIsNone(check.from_files)
+        self.assertEqual((check.kind, check.agreement, check.size), ("Kind", 1.0, 1234))
+        self.assertGreater(check.milliseconds, 0)
 
-    def test_what_is_no_number_never_agrees(self):
-        scores = self.expected.copy()
-        scores[3, scores[3].argmax()] = np.nan
-        self.assertAlmostEqual(self.check(scores).agreement, 39 / 40)
+    def test_other_labels_are_counted_and_differences_are_measured(self):
+        probabilities = self.with_other_label(7)
+        check = self.check(self.runtime(probabilities))
+        distances = np.abs(probabilities - self.expected)
+        self.assertAlmostEqual(check.agreement, 39 / 40)
+        self.assertAlmostEqual(check.from_pixels.largest, distances.max(), places=6)
+        self.assertAlmostEqual(check.from_pixels.mean, distances.mean(), places=6)
 
-    def test_a_decoder_of_its_own_is_checked_from_the_bytes_of_files(self):
-        contents = {path.read_bytes(): row for row, path in enumerate(self.sample.paths)}
-        wrong = 1 - self.expected
-        checked = self.check(
-            self.expected,
-            lambda data: (wrong if contents[data] < 4 else self.expected)[contents[data]],
-        )
-        self.assertEqual(checked.from_pixels.agreement, 1)
-        self.assertEqual(checked.from_files.images, 40)
-        self.assertAlmostEqual(checked.agreement, 36 / 40)
+    def test_nan_never_agrees(self):
+        probabilities = self.expected.copy()
+        probabilities[3, probabilities[3].argmax()] = np.nan
+        check = self.check(self.runtime(probabilities), self.runtime(self.expected))
+        self.assertAlmostEqual(check.agreement, 39 / 40)
+        self.assertTrue(np.isnan(check.from_pixels.largest))
 
-    def test_images_that_are_decoded_otherwise_are_told(self):
+    def test_the_worst_runtime_counts(self):
+        bad, good = self.runtime(self.with_other_label(7)), self.runtime(self.expected)
+        for runtimes in ((bad, good), (good, bad)):
+            check = self.check(*runtimes)
+            self.assertAlmostEqual(check.agreement, 39 / 40)
+            self.assertEqual(check.from_pixels, self.check(bad).from_pixels)
+
+    def test_the_networks_own_decoder_is_checked_with_encoded_files(self):
+        def run_file(data: bytes) -> np.ndarray:
+            row = self.rows[data]
+            return (1 - self.expected if row < 4 else self.expected)[row]
+
+        check = self.check(self.runtime(self.expected, run_file))
+        self.assertEqual(check.from_pixels.agreement, 1)
+        self.assertEqual(check.from_files.images, 40)
+        self.assertAlmostEqual(check.agreement, 36 / 40)
+
+    def test_images_that_are_decoded_differently_are_logged(self):
         odd = self.sample.paths[5].read_bytes()
-        contents = {path.read_bytes(): row for row, path in enumerate(self.sample.paths)}
 
-        def from_file(data: bytes) -> np.ndarray:
-            return self.expected[contents[data]] + np.float32(0.2 if data == odd else 0)
+        def run_file(data: bytes) -> np.ndarray:
+            return self.expected[self.rows[data]] + np.float32(0.2 if data == odd else 0)
 
         with self.assertLogs(level="WARNING") as logs:
-            self.check(self.expected, from_file)
-        self.assertRegex(logs.output[0], r"decodes 1 of 40 images otherwise, .*p005\.png most")
+            self.check(self.runtime(self.expected, run_file))
+        self.assertRegex(logs.output[0], r"decodes 1 of 40 images differently, .*005\.png: .* 0\.2")
 
-    def test_images_that_its_decoder_does_not_know_are_left_out_and_told(self):
+    def test_images_that_its_decoder_does_not_support_are_left_out_and_logged(self):
         odd = self.sample.paths[5].read_bytes()
-        contents = {path.read_bytes(): row for row, path in enumerate(self.sample.paths)}
 
-        def from_file(data: bytes) -> np.ndarray:
+        def run_file(data: bytes) -> np.ndarray:
             if data == odd:
-                raise UndecodedError("of an unknown kind")
-            return self.expected[contents[data]]
+                raise ModelError("of an unknown kind")
+            return self.expected[self.rows[data]]
 
         with self.assertLogs(level="INFO") as logs:
-            checked = self.check(self.expected, from_file)
-        self.assertEqual(checked.from_files.images, 39)
-        self.assertEqual(checked.agreement, 1)
-        self.assertRegex(logs.output[0], r"1 of 40 images .*p005\.png \(of an unknown kind\)")
+            check = self.check(self.runtime(self.expected, run_file))
+        self.assertEqual(check.from_files.images, 39)
+        self.assertEqual(check.agreement, 1)
+        self.assertRegex(logs.output[0], r" 1 of 40 images, .*005\.png \(of an unknown kind\)")
 
     def test_the_size_of_a_folder_is_that_of_its_files(self):
         folder = self.folder / "model"
         (folder / "variables").mkdir(parents=True)
         (folder / "graph").write_bytes(bytes(10))
         (folder / "variables" / "data").write_bytes(bytes(20))
-        answers = Answers(lambda images: self.expected[: len(images)])
-        checked = parity.check("Kind", folder, answers, self.sample, self.expected)
-        self.assertEqual(checked.size, 30)
+        runtimes = [self.runtime(self.expected)]
+        check = parity.check("Kind", folder, runtimes, sample=self.sample, expected=self.expected)
+        self.assertEqual(check.size, 30)
 
-    def test_the_table_names_the_kinds_and_what_they_were_asked_about(self):
-        sample = parity.Sample(self.sample.paths, self.sample.pixels, held_out=30)
-        lines = text_report.exports_table(
-            [self.check(self.expected, lambda data: self.expected[0])], sample
-        )
-        self.assertIn("30 held-out images and 10 others", lines[0])
-        self.assertRegex(lines[2], r"^  Kind +100\.0 % +0\.0e\+00  0e\+00 +0\.0 MB +[0-9.]+ ms$")
-        self.assertRegex(lines[3], r"^    decoding itself +[0-9.]+ % ")
-
-    def test_the_table_says_where_a_reference_answered(self):
-        lines = text_report.exports_table([parity.untimed(self.check(self.expected))], self.sample)
-        self.assertEndsWith(lines[2], " elsewhere")
-        self.assertIn("a reference answered", lines[-1])
+    def test_untimed_drops_only_the_time(self):
+        check = self.check(self.runtime(self.expected))
+        without = parity.untimed(check)
+        self.assertIsNone(without.milliseconds)
+        self.assertEqual((without.from_pixels, without.size), (check.from_pixels, check.size))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from absl.testing import absltest
 from retrain import metadata
 from retrain.data import pixels
 from retrain.export import saved_model
-from retrain.export.answers import UndecodedError
+from retrain.runtimes.runtime import ModelError
 from tests.support import sample_classifier
 
 
@@ -57,8 +57,8 @@ class SavedModelTest(absltest.TestCase):
         self.assertEqual(signature.method_name, "tensorflow/serving/predict")
 
     def test_load_matches_head(self):
-        answers = saved_model.load(self.folder)
-        np.testing.assert_allclose(answers.from_pixels(self.images), self.expected, atol=1e-4)
+        found = saved_model.load(self.folder).run(self.images)
+        np.testing.assert_allclose(found, self.expected, atol=1e-4)
 
     def test_a_batch_can_mix_formats_and_sizes(self):
         folder = Path(self.create_tempdir().full_path)
@@ -73,12 +73,12 @@ class SavedModelTest(absltest.TestCase):
         expected = self.classifier.head.probabilities(features)
         found = self.loaded.signatures["serve_bytes"](image_bytes=self.tf.constant(files))
         np.testing.assert_allclose(found["probabilities"].numpy(), expected, atol=2e-2)
-        one = saved_model.load(self.folder).from_file(files[1])
+        one = saved_model.load(self.folder).run_file(files[1])
         np.testing.assert_allclose(one, expected[1], atol=2e-2)
 
     def test_undecodable_file_raises_undecoded_error(self):
-        with self.assertRaises(UndecodedError):
-            saved_model.load(self.folder).from_file(b"not an image")
+        with self.assertRaises(ModelError):
+            saved_model.load(self.folder).run_file(b"not an image")
 
     def test_labels_and_metadata_are_assets(self):
         assets = self.folder / "assets"
@@ -89,7 +89,7 @@ class SavedModelTest(absltest.TestCase):
     def test_bgr_network_accepts_rgb(self):
         folder = Path(self.create_tempdir().full_path)
         saved_model.write(folder, sample_classifier.classifier(channel_order="BGR"))
-        swapped = saved_model.load(folder).from_pixels(self.images[..., ::-1])
+        swapped = saved_model.load(folder).run(self.images[..., ::-1])
         np.testing.assert_allclose(swapped, self.expected, atol=1e-4)
 
 

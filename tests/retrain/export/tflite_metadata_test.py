@@ -15,8 +15,8 @@ from flatbuffers.table import Table
 
 from retrain import metadata
 from retrain.config import TFLiteOptions
-from retrain.export import tflite, tflite_metadata
-from tests.support import sample_classifier
+from retrain.export import tflite
+from tests.support import sample_classifier, tflite_models
 
 
 class _Reader:
@@ -124,7 +124,7 @@ class TFLiteMetadataTest(parameterized.TestCase):
 
     def test_metadata_describes_the_input_of_the_file(self):
         for kind, mean, std in (("uint8", 0, 1), ("float32", 127, 128)):
-            described = tflite_metadata.read(self.files[kind])
+            described = tflite_models.read_metadata(self.files[kind])
             self.assertEqual((described.mean, described.std), ((mean,) * 3, (std,) * 3))
             plain = self.classifier.metadata
             self.assertEqual(described.fingerprint, plain.fingerprint)

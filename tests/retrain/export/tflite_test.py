@@ -12,7 +12,8 @@ from retrain.config import TFLiteOptions
 from retrain.data import pixels
 from retrain.errors import UserError
 from retrain.export import tflite
-from retrain.export.assemble import Classifier
+from retrain.export.assemble import TrainedClassifier
+from retrain.runtimes import tflite_file
 from retrain.runtimes.head import Head, softmax
 from retrain.runtimes.litert import LiteRTModel
 from tests.support import sample_classifier
@@ -40,7 +41,7 @@ class TFLiteExportTest(parameterized.TestCase):
         features = sample_classifier.features(cls.images)
         cls.expected = cls.classifier.head.probabilities(features)
 
-    def write(self, classifier: Classifier, options: TFLiteOptions) -> Path:
+    def write(self, classifier: TrainedClassifier, options: TFLiteOptions) -> Path:
         path = Path(self.create_tempdir().full_path) / "classifier.tflite"
         tflite.write(path, classifier, options)
         return path
@@ -50,7 +51,7 @@ class TFLiteExportTest(parameterized.TestCase):
     )
     def test_file_matches_head(self, quantization: str, input_type: str):
         path = self.write(self.classifier, TFLiteOptions(quantization, input_type))
-        found = tflite.load(path).from_pixels(self.images)
+        found = tflite_file.load(path.read_bytes()).run(self.images)
         np.testing.assert_allclose(found, self.expected, atol=_TOLERANCES[quantization])
         model = LiteRTModel(path.read_bytes())
         self.assertEqual((model.input.shape, model.input.dtype), ((1, 224, 224, 3), input_type))
@@ -67,7 +68,7 @@ class TFLiteExportTest(parameterized.TestCase):
         path = self.write(
             sample_classifier.classifier(channel_order="BGR"), TFLiteOptions("none", input_type)
         )
-        swapped = tflite.load(path).from_pixels(self.images[..., ::-1])
+        swapped = tflite_file.load(path.read_bytes()).run(self.images[..., ::-1])
         np.testing.assert_allclose(swapped, self.expected, atol=_EXACT)
 
     def test_each_channel_has_its_own_mean_and_std(self):
@@ -76,7 +77,7 @@ class TFLiteExportTest(parameterized.TestCase):
         network = LiteRTModel(self.classifier.backbone.read_tflite())
         normalised = pixels.normalise(self.images[:1], mean, std)
         expected = self.classifier.head.probabilities(network.run(normalised))
-        found = tflite.load(path).from_pixels(self.images[:1])
+        found = tflite_file.load(path.read_bytes()).run(self.images[:1])
         np.testing.assert_allclose(found, expected, atol=_EXACT)
 
     def test_quantised_weights_make_smaller_files(self):
@@ -127,7 +128,7 @@ class Int8Test(parameterized.TestCase):
         largest = float(np.abs(head.logits(self.features)).max())
         classifier = dataclasses.replace(self.classifier, head=head, largest_logit=largest)
         tflite.write(path, classifier, TFLiteOptions("int8"))
-        return tflite.load(path).from_pixels(self.images)
+        return tflite_file.load(path.read_bytes()).run(self.images)
 
     def test_int8_file_uses_integer_operators_only(self):
         data = tflite.to_bytes(self.classifier, TFLiteOptions("int8"))
@@ -167,7 +168,7 @@ class Int8Test(parameterized.TestCase):
         head = self.classifier.head
         path = Path(self.create_tempdir().full_path) / "classifier.tflite"
         tflite.write(path, self.classifier, TFLiteOptions("int8"))
-        found = tflite.load(path).from_pixels(self.images)
+        found = tflite_file.load(path.read_bytes()).run(self.images)
         np.testing.assert_allclose(found, head.probabilities(self.features), atol=2e-2)
 
     @parameterized.parameters(2, 300)

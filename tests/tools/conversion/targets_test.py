@@ -9,9 +9,9 @@ from absl.testing import absltest, parameterized
 from label_image.classifier import Classifier
 from retrain.config import CoreMLOptions
 from retrain.errors import UserError
-from retrain.export import coreml, tflite_metadata
+from retrain.export import coreml
 from retrain.export.coreml_reference import model as reference
-from tests.support import sample_classifier, small_keras
+from tests.support import sample_classifier, small_keras, tflite_models
 from tools.conversion import classifier, targets
 from tools.conversion.classifier import Complete
 from tools.conversion.source import Pixels, Source
@@ -26,7 +26,7 @@ _PIXELS = {
 def _complete(colours="RGB", softmax=False, labels=small_keras.LABELS, **changes):
     pixels = _PIXELS[colours]
     channels = len(pixels.mean)
-    model = small_keras.model(channels, None if softmax else "softmax")
+    model = small_keras.build_model(channels, activation=None if softmax else "softmax")
     scores = changes.get("scores", lambda image: model(image, training=False))
     source = Source(scores, 16, 16, channels, keras=changes.get("keras", model))
     return Complete(source, labels, pixels, softmax)
@@ -60,7 +60,7 @@ class TargetsTest(parameterized.TestCase):
         options = CoreMLOptions(precision="float32", author="Ada", description="Three colours.")
         targets.write_coreml(path, complete, options)
         self.assertEqual([p.name for p in self.folder.iterdir()], [name])
-        (answer,) = coreml.load(path).from_pixels(self.image[np.newaxis])
+        (answer,) = coreml.load(path).run(self.image[np.newaxis])
         np.testing.assert_allclose(answer, _expected(complete, self.image), atol=1e-5)
         loaded = reference.load(path)
         self.assertEqual(loaded.labels, small_keras.LABELS)
@@ -72,7 +72,7 @@ class TargetsTest(parameterized.TestCase):
         complete = _complete(colours)
         path = self.folder / "x.tflite"
         targets.write_tflite(path, complete, quantization)
-        metadata = tflite_metadata.read(path.read_bytes())
+        metadata = tflite_models.read_metadata(path.read_bytes())
         self.assertEqual(metadata.labels, small_keras.LABELS)
         file = sample_classifier.save(self.folder, self.image, "picture.png", size=(16, 16))
         prediction = Classifier(path).classify_one(file)
@@ -115,7 +115,7 @@ class TargetsTest(parameterized.TestCase):
         targets.write_coreml(path, complete, CoreMLOptions(precision="float32"))
         logits = _expected(complete, self.image)
         expected = np.exp(logits) / np.exp(logits).sum()
-        (answer,) = coreml.load(path).from_pixels(self.image[np.newaxis])
+        (answer,) = coreml.load(path).run(self.image[np.newaxis])
         np.testing.assert_allclose(answer, expected, atol=1e-5)
 
     def test_what_was_not_tried_is_said(self):
