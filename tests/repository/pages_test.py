@@ -95,7 +95,9 @@ class PagesTest(parameterized.TestCase):
 
     @parameterized.parameters(*_PAGES)
     def test_links_lead_somewhere(self, page: str):
-        for link in re.findall(r"\]\((?!https?://)([^)]+)\)", _text(page)):
+        text = _text(page)
+        links = re.findall(r"\]\((?!https?://)([^)]+)\)", text) + re.findall(r'src="(.*?)"', text)
+        for link in links:
             path, _, anchor = link.partition("#")
             linked = Path(page).parent / path if path else Path(page)
             self.assertTrue(linked.exists(), f"{page} links to {link}")
