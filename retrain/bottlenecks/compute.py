@@ -1,7 +1,6 @@
-"""The features of all images of a run: computed or from the cache, part by part."""
+"""Gets the bottlenecks of all images of a data set, from the cache or the network."""
 
 import logging
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,26 +11,26 @@ from retrain.backbones import engines
 from retrain.backbones.backbone import Backbone
 from retrain.backbones.engines import Engine
 from retrain.bottlenecks import int8_network
-from retrain.bottlenecks.job import Job
+from retrain.bottlenecks.duplicates import warn_of_duplicates
+from retrain.bottlenecks.split_vectors import compute_split
 from retrain.bottlenecks.store import open_store
+from retrain.bottlenecks.vector_table import Key, VectorTable
 from retrain.config import DistortionOptions
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION
-from retrain.system.text import name_some
 
 NO_DISTORTIONS = DistortionOptions()
 
-_NAMED_AT_MOST = 3
-
 
 @dataclass(frozen=True)
-class Part:
-    """Some of the images.
+class SplitFeatures:
+    """The bottlenecks of the images in a split, or of some of them.
 
     Attributes:
-        images: N of them.
-        variants: float16 [N, variants, feature_width]; the image itself is the first variant.
-        class_ids: int64 [N].
+        images: N images.
+        variants: Bottlenecks of each image and its distorted variants, float16 [N, variants,
+            feature_width]. Variant 0 is the image itself.
+        class_ids: Class of each image, int64 [N].
     """
 
     images: tuple[ImageFile, ...]
@@ -40,21 +39,25 @@ class Part:
 
     @property
     def vectors(self) -> np.ndarray:
-        """Float16 [N, feature_width], of the images as they are."""
+        """Bottlenecks of the undistorted images, float16 [N, feature_width]."""
         return self.variants[:, 0]
 
     def examples(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns all variants, float16 [N * variants, feature_width], and their classes."""
+        """Returns the bottlenecks of all variants, with the class of each.
+
+        Returns:
+            float16 [N * variants, feature_width] and int64 [N * variants].
+        """
         count, variants, width = self.variants.shape
         return self.variants.reshape(count * variants, width), self.class_ids.repeat(variants)
 
-    def take(self, rows: np.ndarray) -> "Part":
-        """Returns the images with the numbers `rows`, int [M]."""
+    def take(self, rows: np.ndarray) -> "SplitFeatures":
+        """Returns the features of the images with the indices `rows`, int [M]."""
         images = tuple(self.images[row] for row in rows)
-        return Part(images, self.variants[rows], self.class_ids[rows])
+        return SplitFeatures(images, self.variants[rows], self.class_ids[rows])
 
-    def sample(self, size: int, seed: int) -> "Part":
-        """Returns `size` of the images, drawn at random; all for -1, or where there are fewer."""
+    def sample(self, size: int, seed: int) -> "SplitFeatures":
+        """Returns the features of `size` random images; of all if `size` is -1 or too large."""
         count = len(self.images)
         if size == -1 or size >= count:
             return self
@@ -63,35 +66,38 @@ class Part:
 
 @dataclass(frozen=True)
 class Bottlenecks:
-    """The features of all images that can be read.
+    """The bottlenecks of all readable images of a data set.
 
     Attributes:
-        dataset: those images, split anew where others had to be left out.
-        engine: name of what computed them.
-        parts: TRAINING, VALIDATION and TEST.
-        computed: how many vectors were computed now, also those that turned out to be of no use
-            when other images could not be read.
-        unreadable: why each other image could not be read.
-        reused: how many of the vectors were in the cache before.
-        int8_network: as a TFLite file, where it computed them.
+        dataset: Readable images, split again if there were unreadable ones.
+        engine: Name of the engine that computed the bottlenecks.
+        splits: Features of the splits TRAINING, VALIDATION and TEST.
+        computed_count: Number of bottlenecks that were computed in this run. It includes those
+            that became useless when unreadable images changed the splits.
+        unreadable: Reason for each image that cannot be read.
+        reused_count: Number of bottlenecks that were in the cache before this run.
+        int8_network: Content of the TFLite file with the int8 backbone, if the engine is INT8.
     """
 
     dataset: Dataset
     engine: str
-    parts: Mapping[str, Part]
-    computed: int
+    splits: Mapping[str, SplitFeatures]
+    computed_count: int
     unreadable: Mapping[Path, str]
-    reused: int = 0
+    reused_count: int = 0
     int8_network: bytes | None = None
 
-    def part(self, split: str) -> Part:
-        """Returns one part: TRAINING, VALIDATION or TEST."""
-        return self.parts[split]
+    def split(self, split: str) -> SplitFeatures:
+        """Returns the features of a split: TRAINING, VALIDATION or TEST."""
+        return self.splits[split]
 
     def summary(self) -> str:
-        """Returns a line that says where the bottlenecks came from."""
-        by = f" by {self.engine}" if self.computed else ""
-        return f"Bottlenecks: {self.computed:,} computed{by}, {self.reused:,} from the cache."
+        """Returns a line with the number of computed and of cached bottlenecks."""
+        by = f" by {self.engine}" if self.computed_count else ""
+        return (
+            f"Bottlenecks: {self.computed_count:,} computed{by}, {self.reused_count:,} from the "
+            "cache."
+        )
 
 
 def compute_bottlenecks(
@@ -99,111 +105,112 @@ def compute_bottlenecks(
     backbone: Backbone,
     engine: str,
     cache_dir: Path,
+    *,
     strict: bool = False,
     distortions: DistortionOptions = NO_DISTORTIONS,
-    told: bool = False,
+    warn_duplicates: bool = True,
 ) -> Bottlenecks:
-    """Returns the bottlenecks of all images of `dataset`.
+    """Computes the bottlenecks of all images, except those that are in the cache.
 
-    Images are read, decoded and run through the network by a few threads, a batch at a time, and
-    stored as they come: memory holds the vectors and little else.
+    Several threads read and decode batches of images and run the network. The bottlenecks are
+    stored as they are computed. Memory holds all bottlenecks, but only a few images.
 
     Args:
-        dataset: the images.
-        backbone: the network.
-        engine: one of `engines.NAMES`.
-        cache_dir: the folder of the cache.
-        strict: whether an image that cannot be read is an error.
-        distortions: how training images are varied. Others never are.
-        told: whether the user knows already which images are odd.
+        dataset: Images to compute bottlenecks of.
+        backbone: Network that computes the bottlenecks.
+        engine: Name of the engine that runs the network, one of `engines.NAMES`.
+        cache_dir: Folder of the cache.
+        strict: Whether an unreadable image is an error.
+        distortions: Kinds, limits and number of the distortions of training images. Validation and
+            test images are never distorted.
+        warn_duplicates: Whether to warn of identical files in different classes or splits.
 
     Raises:
-        UserError: the cache cannot be used, the disk is full, or too few images can be read, or
-            the engine cannot be used.
+        UserError: If the engine or the cache cannot be used, the disk is full, or too few images
+            can be read.
     """
-    name = engines.chosen(engine)
+    name = engines.resolve(engine)
     network = None
     if name == engines.INT8:
-        network = int8_network.for_images(dataset, backbone, cache_dir)
-    fastest = exact = engines.engine(name, backbone, network)
-    if engines.exact(name) != name:
-        exact = engines.engine(engines.exact(name), backbone)
+        network = int8_network.load_or_quantise(dataset, backbone, cache_dir)
+    training_engine = evaluation_engine = engines.create(name, backbone, int8_network=network)
+    if engines.for_testing(name) != name:
+        evaluation_engine = engines.create(engines.for_testing(name), backbone)
     unreadable: dict[Path, str] = {}
-    made: set[tuple[str, bytes, int]] = set()
-    computed = 0
-    with fastest, exact:
+    computed_before: set[Key] = set()
+    computed_count = 0
+    with training_engine, evaluation_engine:
         while True:
-            jobs = _run_jobs(dataset, backbone, (exact, fastest), cache_dir, strict, distortions)
-            computed += sum(job.computed for job in jobs)
-            skipped = {path: why for job in jobs for path, why in job.unreadable.items()}
+            tables = _compute_splits(
+                dataset,
+                backbone,
+                cache_dir,
+                training_engine=training_engine,
+                evaluation_engine=evaluation_engine,
+                strict=strict,
+                distortions=distortions,
+            )
+            computed_count += sum(table.count_computed() for table in tables.values())
+            skipped = {
+                path: reason
+                for table in tables.values()
+                for path, reason in table.unreadable.items()
+            }
             if not skipped:
                 break
-            made.update(*(job.made() for job in jobs))
-            # Their vectors may take as much memory as all else, and so will the next ones.
-            del jobs
+            computed_before.update(*(table.computed_keys() for table in tables.values()))
+            # Frees the vectors, which can take most of the memory, before the next ones are read.
+            del tables
             unreadable |= skipped
             logging.warning(
-                "Skipped %d of %d images, which cannot be read; they are named above.",
+                "Skipped %d of %d images that cannot be read; see the warnings above.",
                 len(skipped),
                 len(dataset.images),
             )
-            # It may move images into other parts, whose vectors are others.
+            # Other images can move to another split, where they need other bottlenecks.
             dataset = dataset.without(skipped)
-    if not told:
-        _warn_of_equal_images([pair for job in jobs for pair in job.images_and_digests()])
-    parts = {
-        split: Part(tuple(job.images), job.vectors, _class_ids(job.images))
-        for split, job in zip((VALIDATION, TEST, TRAINING), jobs, strict=True)
-    }
-    reused = sum(job.reused(made) for job in jobs)
-    return Bottlenecks(dataset, name, parts, computed, unreadable, reused, network)
+    if warn_duplicates:
+        warn_of_duplicates(pair for table in tables.values() for pair in table.images_and_digests())
+    return Bottlenecks(
+        dataset=dataset,
+        engine=name,
+        splits={
+            split: SplitFeatures(tuple(table.images), table.vectors, _class_ids(table.images))
+            for split, table in tables.items()
+        },
+        computed_count=computed_count,
+        unreadable=unreadable,
+        reused_count=sum(table.count_reused(computed_before) for table in tables.values()),
+        int8_network=network,
+    )
 
 
-def _run_jobs(
+def _compute_splits(
     dataset: Dataset,
     backbone: Backbone,
-    exact_and_fastest: tuple[Engine, Engine],
     cache_dir: Path,
+    *,
+    training_engine: Engine,
+    evaluation_engine: Engine,
     strict: bool,
     distortions: DistortionOptions,
-) -> tuple[Job, Job, Job]:
-    """Returns the jobs of VALIDATION, TEST and TRAINING, done."""
-    exact, fastest = exact_and_fastest
+) -> dict[str, VectorTable]:
     undistorted = DistortionOptions(seed=distortions.seed)
+    # Training images come last. Their engine can be TensorFlow, which is still loading in the
+    # background when LiteRT is ready for the other images.
+    plan = {
+        VALIDATION: (evaluation_engine, undistorted),
+        TEST: (evaluation_engine, undistorted),
+        TRAINING: (training_engine, distortions),
+    }
     with open_store(cache_dir) as store:
-        # Held-out images come first: their engine is loaded already while another one still
-        # loads.
-        jobs = (
-            Job(dataset.split(VALIDATION), backbone, exact, store, undistorted),
-            Job(dataset.split(TEST), backbone, exact, store, undistorted),
-            Job(dataset.split(TRAINING), backbone, fastest, store, distortions),
-        )
-        for job in jobs:
-            job.run(strict)
-    return jobs
+        return {
+            split: compute_split(
+                dataset.split(split), backbone, engine, store, distortions=options, strict=strict
+            )
+            for split, (engine, options) in plan.items()
+        }
 
 
 def _class_ids(images: Sequence[ImageFile]) -> np.ndarray:
     return np.array([image.class_id for image in images], np.int64)
-
-
-def _warn_of_equal_images(images: Sequence[tuple[ImageFile, bytes]]) -> None:
-    """Tells of images that contradict one another, and of those that make the test too easy."""
-    images_of: dict[bytes, list[ImageFile]] = defaultdict(list)
-    for image, digest in images:
-        images_of[digest].append(image)
-    groups = [group for group in images_of.values() if len(group) > 1]
-    _warn_of_groups(
-        "The same image is in two classes: %s. One of them is wrong.",
-        [group for group in groups if len({image.class_id for image in group}) > 1],
-    )
-    _warn_of_groups(
-        "The same image is in two parts, so that accuracies look better than they are: %s.",
-        [group for group in groups if len({image.split for image in group}) > 1],
-    )
-
-
-def _warn_of_groups(message: str, groups: list[list[ImageFile]]) -> None:
-    if groups:
-        equal_images = (" = ".join(str(image.path) for image in group) for group in groups)
-        logging.warning(message, name_some(equal_images, most=_NAMED_AT_MOST, separator="; "))

@@ -1,7 +1,8 @@
-"""Features of distortions that are made anew for every training step, as the original makes them.
+"""Computes features of new random distortions for every training step.
 
-They take as long as they took there: the network runs for every image of every step. Kept
-variants (`DistortionOptions.per_image`) give classifiers that are as good in a hundredth of that.
+TensorFlow's `retrain.py` does the same. It is slow, because the network runs for every image of
+every step. Cached variants (`DistortionOptions.per_image`) lead to classifiers that are as
+accurate in a hundredth of the time.
 """
 
 import hashlib
@@ -21,9 +22,9 @@ from retrain.system.threads import parallel_map
 
 
 class FreshFeatures:
-    """Distorts training images, every time differently, and runs them through the network.
+    """Distorts training images, differently in every step, and runs them through the network.
 
-    A context manager, which frees the network's memory.
+    A context manager, which frees the memory of the network.
     """
 
     def __init__(
@@ -36,17 +37,17 @@ class FreshFeatures:
         """Loads the network.
 
         Args:
-            images: of the training part.
-            backbone: the network.
-            engine: what runs it, one that needs no quantised network.
-            options: how to distort.
+            images: Images of the training split.
+            backbone: Network that computes the features.
+            engine: Name of the engine that runs the network, any except `engines.INT8`.
+            options: Kinds and limits of the distortions.
         """
         self._images = images
         self._backbone = backbone
         self._options = options
-        self._engine = engines.engine(engine, backbone)
-        self._runner = self._engine.load()
-        # No two images of any step are distorted alike.
+        self._engine = engines.create(engine, backbone)
+        self._network = self._engine.load()
+        # Every image of every step is a variant with another number.
         self._numbers = itertools.count(1)
 
     def __enter__(self) -> "FreshFeatures":
@@ -55,29 +56,37 @@ class FreshFeatures:
     def __exit__(self, *_: object) -> None:
         self._engine.close()
 
-    def of(self, rows: np.ndarray) -> np.ndarray:
-        """Returns float32 [N, feature_width] of new distortions of the images `rows`, int [N].
+    def compute(self, rows: np.ndarray) -> np.ndarray:
+        """Computes features of new distortions of the images with the indices `rows`, int [N].
+
+        Returns:
+            float32 [N, feature_width].
 
         Raises:
-            UserError: an image cannot be read any more.
+            UserError: If an image can no longer be read.
         """
-        wanted = list(zip(rows.tolist(), self._numbers))  # noqa: B905 (numbers have no end)
-        size = self._runner.batch_size
-        features = parallel_map(self._features, batches(wanted, size), self._runner.workers)
+        numbered = zip(rows.tolist(), self._numbers)  # noqa: B905 (the numbers have no end)
+        numbered_batches = batches(numbered, self._network.batch_size)
+        features = parallel_map(self._compute_batch, numbered_batches, self._network.workers)
         return np.concatenate(list(features))
 
-    def _features(self, wanted: list[tuple[int, int]]) -> np.ndarray:
-        return self._runner.features(np.stack([self._distorted(*one) for one in wanted]))
+    def _compute_batch(self, batch: list[tuple[int, int]]) -> np.ndarray:
+        return self._network.run(np.stack([self._distort(*image) for image in batch]))
 
-    def _distorted(self, row: int, number: int) -> np.ndarray:
+    def _distort(self, row: int, number: int) -> np.ndarray:
         path = self._images[row].path
-        size = (self._backbone.height, self._backbone.width)
         try:
             data = path.read_bytes()
-            digest = hashlib.sha256(data).digest()
-            (result,) = distortions.variants(data, digest, [number], *size, self._options)
+            (variant,) = distortions.decode_variants(
+                data,
+                [number],
+                self._options,
+                digest=hashlib.sha256(data).digest(),
+                height=self._backbone.height,
+                width=self._backbone.width,
+            )
         except OSError as error:
-            raise UserError(f"{path} cannot be read any more: {error.strerror}") from error
+            raise UserError(f"{path} can no longer be read: {error.strerror}") from error
         except pixels.UnreadableImageError as error:
-            raise UserError(f"{path} cannot be read any more: {error}") from error
-        return result
+            raise UserError(f"{path} can no longer be read: {error}") from error
+        return variant

@@ -1,8 +1,8 @@
-"""The int8 network of a data set: quantised once for images that it is learned from, then kept.
+"""Quantises the backbone to int8 for the images of a data set, or loads an earlier result.
 
-Features of another network are others, and a head is for one of them alone. A network is therefore
-kept for as long as it fits: what was measured on some images holds for more of their kind, and
-features in the cache stay of use when images are added.
+The features of two int8 networks differ, and a head fits only one network. An earlier network is
+therefore used for as long as it fits the data set. Its value ranges were measured on similar
+images, and the features in the cache stay valid when images are added.
 """
 
 import contextlib
@@ -18,41 +18,47 @@ from retrain.data import pixels
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TRAINING
 from retrain.errors import UserError
-from retrain.runtimes.litert import LiteRTError, LiteRTModel
+from retrain.runtimes.litert import LiteRTModel
+from retrain.runtimes.preprocessing import Preprocessing
+from retrain.runtimes.runtime import ModelError
 from retrain.system.files import write_file
 
-# More did not change what features are worth.
-_IMAGES = 50
-_FEWEST_IMAGES = 20
+# More images do not improve the features.
+_SAMPLE_SIZE = 50
+_MIN_IMAGES = 20
 
-# Of the images that a network was measured on: how many must be in the present draw.
-_LEAST_SHARE = 0.5
+# Minimum fraction of a network's images that must be in the present sample.
+_MIN_COMMON = 0.5
+
+# The key of the JSON file that holds the SHA-256 of the images. Earlier versions use it, too.
+_IMAGES_KEY = "pictures"
 
 
-def for_images(dataset: Dataset, backbone: Backbone, cache_dir: Path) -> bytes:
-    """Returns the backbone in int8, measured on a sample of the training images.
+def load_or_quantise(dataset: Dataset, backbone: Backbone, cache_dir: Path) -> bytes:
+    """Returns the backbone in int8, with value ranges that fit the training images.
 
-    The sample is drawn by hashes of names, so that adding images seldom changes much of it. In
-    the folder of the cache, each network is kept beside a list of the images that it was
-    measured on, and taken again where at least half of them are in the present sample.
+    The ranges are measured on a sample of the training images. The sample is selected by hashes of
+    file names, so that it changes little when images are added. Each network is stored in the
+    folder of the cache, together with a list of its images. It is used again if at least half of
+    these images are in the present sample.
 
     Args:
-        dataset: the images.
-        backbone: the network.
-        cache_dir: where the network is kept.
+        dataset: Images to measure value ranges on.
+        backbone: Network to quantise.
+        cache_dir: Folder for the quantised networks.
 
     Raises:
-        UserError: there are too few images that can be read, the network cannot be quantised, or
-            the folder cannot be read or written.
+        UserError: If too few images can be read, the network cannot be quantised, or the folder
+            cannot be read or written.
     """
-    contents = [_read(image) for image in _drawn(dataset)]
+    contents = [_read(image) for image in _sample(dataset)]
     digests = sorted({hashlib.sha256(data).hexdigest() for data in contents})
-    for path in _fitting(cache_dir, backbone, digests):
-        network = _kept(path)
+    for path in _fitting_networks(cache_dir, backbone, digests):
+        network = _load(path)
         if network is not None:
             return network
-    network = _quantised(contents, backbone)
-    description = _description(backbone, digests)
+    network = _quantise(contents, backbone)
+    description = _describe(backbone, digests)
     name = hashlib.sha256(description.encode()).hexdigest()[:16]
     path = cache_dir / f"{_prefix(backbone)}{name}.tflite"
     write_file(path, network)
@@ -60,55 +66,55 @@ def for_images(dataset: Dataset, backbone: Backbone, cache_dir: Path) -> bytes:
     return network
 
 
-def _drawn(dataset: Dataset) -> list[ImageFile]:
+def _sample(dataset: Dataset) -> list[ImageFile]:
     def order(image: ImageFile) -> tuple[bytes, Path]:
         name = f"{dataset.folders[image.class_id]}/{image.path.name}"
-        # In folders inside a class's, names may be the same.
+        # Files in different sub-folders of a class can have the same name.
         return hashlib.sha256(name.encode(errors="surrogateescape")).digest(), image.path
 
-    return sorted(dataset.split(TRAINING), key=order)[:_IMAGES]
+    return sorted(dataset.split(TRAINING), key=order)[:_SAMPLE_SIZE]
 
 
 def _prefix(backbone: Backbone) -> str:
     return f"{backbone.name}_int8_"
 
 
-def _description(backbone: Backbone, digests: Collection[str]) -> str:
-    """Returns what a network was made of, as JSON; `digests` are SHA-256 of images."""
+def _describe(backbone: Backbone, digests: Collection[str]) -> str:
+    """Returns JSON of what determines a network; `digests` are SHA-256 of its images."""
     content = {
         "backbone": backbone.fingerprint,
         "preprocessing": pixels.PREPROCESSING_VERSION,
-        "pictures": list(digests),
+        _IMAGES_KEY: list(digests),
     }
     return json.dumps(content, indent=2) + "\n"
 
 
-def _fitting(cache_dir: Path, backbone: Backbone, digests: Collection[str]) -> list[Path]:
-    """Returns the networks for the backbone that fit the images, the best first."""
+def _fitting_networks(cache_dir: Path, backbone: Backbone, digests: Collection[str]) -> list[Path]:
+    """Returns the files with networks that fit the images, the best first."""
     present = set(digests)
-    found = []
-    for path, measured_on in _described(cache_dir, backbone):
+    fitting = []
+    for path, measured_on in _described_networks(cache_dir, backbone):
         common = len(measured_on & present)
-        if measured_on and common >= _LEAST_SHARE * len(measured_on):
-            found.append((-common, len(measured_on), path))
-    return [path for _, _, path in sorted(found)]
+        if measured_on and common >= _MIN_COMMON * len(measured_on):
+            fitting.append((-common, len(measured_on), path))
+    return [path for _, _, path in sorted(fitting)]
 
 
-def _described(cache_dir: Path, backbone: Backbone) -> Iterator[tuple[Path, set[str]]]:
-    """Yields the networks for the backbone, and SHA-256 of the images of each."""
+def _described_networks(cache_dir: Path, backbone: Backbone) -> Iterator[tuple[Path, set[str]]]:
+    """Yields the file of each network for the backbone, with the SHA-256 of its images."""
     for path in cache_dir.glob("*.json"):
         if not path.name.startswith(_prefix(backbone)):
             continue
-        # One that is damaged is of no use; its network is made anew.
+        # A network without a valid description is ignored.
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             content = json.loads(path.read_text())
-            made_of = content["backbone"], content["preprocessing"]
-            if made_of == (backbone.fingerprint, pixels.PREPROCESSING_VERSION):
-                yield path.with_suffix(".tflite"), set(content["pictures"])
+            origin = content["backbone"], content["preprocessing"]
+            if origin == (backbone.fingerprint, pixels.PREPROCESSING_VERSION):
+                yield path.with_suffix(".tflite"), set(content[_IMAGES_KEY])
 
 
-def _kept(path: Path) -> bytes | None:
-    """Returns the network in the file; None where there is none, or none that runs."""
+def _load(path: Path) -> bytes | None:
+    """Returns the network in the file, or None if it is missing or damaged."""
     try:
         network = path.read_bytes()
         LiteRTModel(network)
@@ -116,38 +122,36 @@ def _kept(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}; remove it") from error
-    except LiteRTError as error:
-        logging.warning("%s is damaged (%s) and made anew.", path, error)
+    except ModelError as error:
+        logging.warning("%s is damaged (%s) and will be replaced.", path, error)
         return None
     return network
 
 
 def _read(image: ImageFile) -> bytes:
-    """Returns the content of the file; nothing where it cannot be read, as of an empty file."""
+    """Returns the content of the file, or nothing if it cannot be read."""
     try:
         return image.path.read_bytes()
     except OSError:
         return b""
 
 
-def _quantised(contents: list[bytes], backbone: Backbone) -> bytes:
+def _quantise(contents: list[bytes], backbone: Backbone) -> bytes:
+    alternatives = "choose another --engine and another --tflite_quantization"
     images = []
     for data in contents:
         with contextlib.suppress(pixels.UnreadableImageError):
             images.append(pixels.decode(data, backbone.height, backbone.width))
-    if len(images) < _FEWEST_IMAGES:
+    if len(images) < _MIN_IMAGES:
         raise UserError(
-            f"int8 needs {_FEWEST_IMAGES} training images that can be read to measure the "
-            f"network on, but there are {len(images)}; choose another --engine and another "
-            "--tflite_quantization"
+            f"int8 needs {_MIN_IMAGES} training images that can be read, to measure value ranges, "
+            f"but there are {len(images)}; {alternatives}"
         )
     logging.info("Quantising %s to int8, measured on %d images.", backbone.name, len(images))
-    order = slice(None, None, -1 if backbone.channel_order == "BGR" else 1)
-    normalised = (pixels.normalise(p[..., order], backbone.mean, backbone.std) for p in images)
+    inputs = map(Preprocessing.of(backbone).apply, images)
     try:
-        return quantise.to_int8(backbone.read_tflite(), normalised)
+        return quantise.to_int8(backbone.read_tflite(), inputs)
     except quantise.QuantisationError as error:
         raise UserError(
-            f"int8 is not possible with --architecture={backbone.name} ({error}); choose another "
-            "--engine and another --tflite_quantization"
+            f"--architecture={backbone.name} cannot be quantised to int8 ({error}); {alternatives}"
         ) from error

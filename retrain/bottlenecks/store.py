@@ -1,82 +1,44 @@
-"""Bottlenecks kept between runs, in one SQLite file that several processes may share.
+"""Stores bottlenecks between runs in one SQLite file that several processes can share.
 
-A bottleneck is found by what it was computed from: the SHA-256 of the image's bytes, the recipe
-(a canonical text that the caller makes of everything else that decides the result: backbone,
-engine, preprocessing, distortion) and the variant of the distortion. Whatever changes is another
-key, so nothing stale can be read; names and folders are no part of it, so an image that was moved
-is found again.
+The key of a bottleneck is what it was computed from: the SHA-256 of the image file, the number of
+the distorted variant, and the recipe, a text of everything else that determines the result
+(backbone, engine, preprocessing, distortions). Any change leads to another key, so that stale
+bottlenecks are never read. Names and folders are not part of the key, so that moved images are
+found again.
 
-Vectors are kept as float16, which is half the file and half the reading, and no classifier that was
-measured became worse (tests/benchmarks/README.md).
+Vectors are stored as float16, which halves the size of the file and the time to read it. No
+classifier in our measurements became less accurate (tests/benchmarks/README.md).
 
-The file is in write-ahead mode (https://sqlite.org/wal.html): a process that is killed loses the
-batch that it was writing and nothing else, and readers do not wait for writers.
+The file is in write-ahead mode (https://sqlite.org/wal.html): a process that is killed loses only
+the batch that it is writing, and readers do not wait for writers.
 """
 
-import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple
 
 import numpy as np
 
-from retrain.bottlenecks.sqlite_file import open_file, transaction
+from retrain.bottlenecks.file_state import FileState
+from retrain.bottlenecks.sqlite_file import DIGEST, open_file, transaction
 from retrain.errors import UserError
+from retrain.system.batches import batches
 from retrain.system.files import check_folder_writable
 
 FILE_NAME = "bottlenecks.sqlite"
 
-_SETTLING_NS = 2_000_000_000
-
+_KEY_COLUMNS = f"{DIGEST}, variant"
 _FILE_COLUMNS = "device, inode, size, mtime_ns, ctime_ns"
-# Of a float16.
-_BYTES = 2
-_ROWS_AT_A_TIME = 1024
-
-
-class FileState(NamedTuple):
-    """What the file system tells of a file; while it stays the same, the content does.
-
-    Take it from the open file (`os.fstat`) before reading: a write that comes later changes the
-    state, and the old state, should it be remembered, is then never met again.
-    """
-
-    device: int
-    inode: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-
-    @classmethod
-    def from_stat(cls, status: os.stat_result) -> "FileState":
-        """Returns the state that `status` tells."""
-        return cls(
-            status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-        )
-
-    def settled(self, now_ns: int) -> bool:
-        """Returns whether a change from `now_ns` on is sure to change the state.
-
-        The clocks of file systems tick in steps of up to 2 s (FAT's). A file that is written twice
-        within a step can have the same state with another content, so a state is not worth
-        remembering before its step has passed; Git calls such an entry "racily clean":
-        https://git-scm.com/docs/racy-git
-
-        Args:
-            now_ns: `time.time_ns()` from before the state was taken. A later time would let
-                through a file that changed between that and the reading.
-        """
-        return max(self.mtime_ns, self.ctime_ns) < now_ns - _SETTLING_NS
+_BYTES_PER_FLOAT16 = 2
+_ROWS_PER_QUERY = 1024
 
 
 class BottleneckStore:
-    """An open cache; a context manager. `open_store` makes it.
+    """An open cache. A context manager, which closes it. Use `open_store` to create one.
 
-    It is for the thread that opened it (another gets sqlite3.ProgrammingError) and must not be
-    carried through a fork; each process opens its own. All methods raise UserError where the disk
-    is full, fails or is read-only, or where the file is damaged: what was put before is kept.
+    A store can be used only by the thread that opened it, and not after a fork. Each process opens
+    its own. All methods raise UserError if the disk is full, fails or is read-only, or if the file
+    is damaged. What was stored before is kept.
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path):
@@ -86,71 +48,67 @@ class BottleneckStore:
     def __enter__(self) -> "BottleneckStore":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """Closes the file. The store cannot be used any more."""
+        """Closes the file. The store cannot be used afterwards."""
         self._connection.close()
 
-    def digests(self, states: Sequence[FileState]) -> list[bytes | None]:
-        """Returns the SHA-256 (32 bytes) of each file in that state; None where it is unknown."""
-        rows = [(position, *_stored(state)) for position, state in enumerate(states)]
+    def get_digests(self, states: Sequence[FileState]) -> list[bytes | None]:
+        """Returns the SHA-256 (32 bytes) of each file in that state; None if it is not known."""
+        rows = [(position, *_to_signed(state)) for position, state in enumerate(states)]
         query = (
-            "SELECT position, image FROM temp.wanted_files JOIN files"
+            f"SELECT position, {DIGEST} FROM temp.wanted_files JOIN files"
             " USING (device, inode, size, mtime_ns, ctime_ns)"
         )
-        found: list[bytes | None] = [None] * len(states)
+        digests: list[bytes | None] = [None] * len(states)
         with transaction(self._connection, self._path, "DEFERRED"):
             for position, digest in self._join("wanted_files", _FILE_COLUMNS, rows, query):
-                found[position] = digest
-        return found
+                digests[position] = digest
+        return digests
 
-    def remember(self, files: Sequence[tuple[FileState, bytes]]) -> None:
-        """Keeps what `digests` is to return, for each file in place of what was known of it.
+    def put_digests(self, files: Sequence[tuple[FileState, bytes]]) -> None:
+        """Stores the SHA-256 of files, and replaces what was known about these files.
 
         Args:
-            files: states, which were settled when they were taken, and SHA-256 of the contents.
+            files: State and SHA-256 of each file. States must have been settled when they were
+                read.
         """
         with transaction(self._connection, self._path, "IMMEDIATE"):
-            self._remember(files)
+            self._put_digests(files)
 
-    def get_many(
+    def get_vectors(
         self, recipe: str, keys: Sequence[tuple[bytes, int]], out: np.ndarray
     ) -> np.ndarray:
-        """Reads the vectors that were put for `keys`, bit for bit, where there are any.
+        """Reads the vectors that `put_vectors` stored, bit for bit.
 
         Args:
-            recipe: as given to `put_many`.
-            keys: SHA-256 of the image (32 bytes) and variant, of each row of `out`.
-            out: float16 [len(keys), width] to read into. Rows whose vector is missing, or of
-                another width, are left as they are.
+            recipe: Recipe of the vectors.
+            keys: SHA-256 of the image (32 bytes) and number of the variant, for each row of `out`.
+            out: Output array, float16 [len(keys), width]. A row is left unchanged if its vector is
+                missing or has another width.
 
         Returns:
-            bool [len(keys)], True where a vector was found.
+            bool [len(keys)], True if the vector was found.
 
         Raises:
-            UserError: as the class says.
-            ValueError: `out` is not of that shape and type.
+            UserError: See the class.
+            ValueError: If `out` has another shape or dtype.
         """
         if out.ndim != 2 or len(out) != len(keys) or out.dtype != np.float16:
             raise ValueError(f"out must be float16 [{len(keys)}, width]: {out.dtype} {out.shape}")
         found = np.zeros(len(keys), np.bool_)
         query = (
-            "SELECT position, vector FROM temp.wanted JOIN bottlenecks USING (image, variant)"
+            "SELECT position, vector FROM temp.wanted"
+            f" JOIN bottlenecks USING ({DIGEST}, variant)"
             " WHERE recipe = ? AND length(vector) = ?"
         )
+        numbered_keys = [(position, *key) for position, key in enumerate(keys)]
         with transaction(self._connection, self._path, "DEFERRED"):
-            values = (self._recipe_id(recipe), _BYTES * out.shape[1])
-            for begin in range(0, len(keys), _ROWS_AT_A_TIME):
-                piece = keys[begin : begin + _ROWS_AT_A_TIME]
-                wanted = [(begin + i, *key) for i, key in enumerate(piece)]
-                rows = self._join("wanted", "image, variant", wanted, query, values)
+            values = (self._recipe_id(recipe), _BYTES_PER_FLOAT16 * out.shape[1])
+            for batch in batches(numbered_keys, _ROWS_PER_QUERY):
+                rows = self._join("wanted", _KEY_COLUMNS, batch, query, values=values)
                 if rows:
                     positions, vectors = zip(*rows, strict=True)
                     at = np.array(positions)
@@ -158,17 +116,71 @@ class BottleneckStore:
                     found[at] = True
         return found
 
+    def stored_variants(self, recipe: str, width: int) -> dict[bytes, int]:
+        """Returns the variants that have a vector of that width, by SHA-256 of the image.
+
+        Bit n of the number is set if the store has variant n. A million images take 150 MB,
+        regardless of the number of variants.
+        """
+        query = f"SELECT {_KEY_COLUMNS} FROM bottlenecks WHERE recipe = ? AND length(vector) = ?"
+        variants: dict[bytes, int] = {}
+        with transaction(self._connection, self._path, "DEFERRED"):
+            values = (self._recipe_id(recipe), _BYTES_PER_FLOAT16 * width)
+            for digest, variant in self._connection.execute(query, values):
+                variants[digest] = variants.get(digest, 0) | 1 << variant
+        return variants
+
+    def put_vectors(
+        self,
+        recipe: str,
+        rows: Sequence[tuple[bytes, int, np.ndarray]],
+        *,
+        files: Sequence[tuple[FileState, bytes]] = (),
+    ) -> None:
+        """Stores a batch of vectors and the digests of files, or nothing if there is an error.
+
+        A stored vector is not replaced, unless it has another width. What one process has read
+        therefore never changes.
+
+        Args:
+            recipe: Text of everything that determines the vectors besides image and variant.
+            rows: SHA-256 of the image (32 bytes), number of the variant, and vector, float16
+                [width].
+            files: Files as in `put_digests`.
+        """
+        with transaction(self._connection, self._path, "IMMEDIATE"):
+            self._connection.execute("INSERT OR IGNORE INTO recipes (recipe) VALUES (?)", (recipe,))
+            recipe_id = self._recipe_id(recipe)
+            self._connection.executemany(
+                f"INSERT INTO bottlenecks (recipe, {_KEY_COLUMNS}, vector) VALUES (?, ?, ?, ?)"
+                f" ON CONFLICT (recipe, {_KEY_COLUMNS}) DO UPDATE SET vector = excluded.vector"
+                " WHERE length(vector) != length(excluded.vector)",
+                (
+                    (recipe_id, digest, variant, _to_blob(vector))
+                    for digest, variant, vector in rows
+                ),
+            )
+            self._put_digests(files)
+
     def _join(
         self,
         table: str,
         columns: str,
         rows: Sequence[tuple[object, ...]],
         query: str,
+        *,
         values: tuple[object, ...] = (),
     ) -> list[tuple[int, bytes]]:
-        """Returns what `query` answers with `rows`, position first, in a temporary table.
+        """Runs a query that joins `rows` as a temporary table.
 
-        One query for many rows takes a third of the time that one for each row takes.
+        A query for many rows takes a third of the time of one query per row.
+
+        Args:
+            table: Name of the temporary table.
+            columns: Names of its columns after the first, `position`.
+            rows: Position and other columns of each row.
+            query: Query for the position and another column.
+            values: Parameters of the query.
         """
         execute = self._connection.execute
         execute(f"CREATE TEMP TABLE IF NOT EXISTS {table} (position, {columns})")
@@ -177,85 +189,41 @@ class BottleneckStore:
         self._connection.executemany(f"INSERT INTO temp.{table} VALUES ({marks})", rows)
         return execute(query, values).fetchall()
 
-    def known(self, recipe: str, width: int) -> dict[bytes, int]:
-        """Returns which variants have a vector of that width, by the image's SHA-256.
-
-        Variant n is the bit `1 << n`: a million images take 150 MB, however many variants.
-        """
-        query = "SELECT image, variant FROM bottlenecks WHERE recipe = ? AND length(vector) = ?"
-        variants: dict[bytes, int] = {}
-        with transaction(self._connection, self._path, "DEFERRED"):
-            values = (self._recipe_id(recipe), _BYTES * width)
-            for image, variant in self._connection.execute(query, values):
-                variants[image] = variants.get(image, 0) | 1 << variant
-        return variants
-
-    def put_many(
-        self,
-        recipe: str,
-        rows: Sequence[tuple[bytes, int, np.ndarray]],
-        files: Sequence[tuple[FileState, bytes]] = (),
-    ) -> None:
-        """Keeps a batch of vectors, and what `remember` would: all of it or, on an error, nothing.
-
-        A vector that is there already stays, unless it has another width: what one process has
-        read, no other changes.
-
-        Args:
-            recipe: canonical text of all that decides the vectors besides image and variant.
-            rows: SHA-256 of the image (32 bytes), variant, and vector, float16 [width].
-            files: as for `remember`.
-        """
-        with transaction(self._connection, self._path, "IMMEDIATE"):
-            self._connection.execute("INSERT OR IGNORE INTO recipes (recipe) VALUES (?)", (recipe,))
-            recipe_id = self._recipe_id(recipe)
-            self._connection.executemany(
-                "INSERT INTO bottlenecks (recipe, image, variant, vector) VALUES (?, ?, ?, ?)"
-                " ON CONFLICT (recipe, image, variant) DO UPDATE SET vector = excluded.vector"
-                " WHERE length(vector) != length(excluded.vector)",
-                (
-                    (
-                        recipe_id,
-                        digest,
-                        variant,
-                        vector.astype("<f2", casting="equiv", copy=False).tobytes(),
-                    )
-                    for digest, variant, vector in rows
-                ),
-            )
-            self._remember(files)
-
     def _recipe_id(self, recipe: str) -> int | None:
         row = self._connection.execute(
             "SELECT id FROM recipes WHERE recipe = ?", (recipe,)
         ).fetchone()
         return row[0] if row else None
 
-    def _remember(self, files: Sequence[tuple[FileState, bytes]]) -> None:
+    def _put_digests(self, files: Sequence[tuple[FileState, bytes]]) -> None:
         self._connection.executemany(
-            f"INSERT OR REPLACE INTO files ({_FILE_COLUMNS}, image) VALUES (?, ?, ?, ?, ?, ?)",
-            ((*_stored(state), digest) for state, digest in files),
+            f"INSERT OR REPLACE INTO files ({_FILE_COLUMNS}, {DIGEST}) VALUES (?, ?, ?, ?, ?, ?)",
+            ((*_to_signed(state), digest) for state, digest in files),
         )
 
 
 def open_store(folder: Path) -> BottleneckStore:
-    """Returns the cache in `folder`. The folder and the file are made where they are missing.
+    """Opens the cache in `folder`. Creates the folder and the file if they are missing.
 
     Raises:
-        UserError: the folder cannot be written, or the file there is not a cache or not of this
-            version. It is left as it is then.
+        UserError: If the folder cannot be written, or the file in it is not a cache or has another
+            format. The file is not changed then.
     """
     try:
         check_folder_writable(folder, "bottleneck_dir")
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"--bottleneck_dir={folder} cannot be made: {error.strerror}; name another folder"
+            f"--bottleneck_dir={folder} cannot be created: {error.strerror}; use another folder"
         ) from error
     path = folder / FILE_NAME
     return BottleneckStore(open_file(path), path)
 
 
-def _stored(state: FileState) -> tuple[int, ...]:
-    """Wraps into the signed 64 bits of SQLite what may need all unsigned 64, as some inodes do."""
+def _to_blob(vector: np.ndarray) -> bytes:
+    return vector.astype("<f2", casting="equiv", copy=False).tobytes()
+
+
+def _to_signed(state: FileState) -> tuple[int, ...]:
+    """Converts unsigned 64-bit numbers, as some inodes are, to the signed ones of SQLite."""
     return tuple((number + 2**63) % 2**64 - 2**63 for number in state)

@@ -1,4 +1,4 @@
-"""Fresh features are of new distortions in every step, and the same for the same seed."""
+"""Tests that every step has new distortions, and that the seed determines them."""
 
 import dataclasses
 import hashlib
@@ -42,54 +42,56 @@ class FreshFeaturesTest(parameterized.TestCase):
         options = dataclasses.replace(_OPTIONS, **changes)
         return FreshFeatures(self.images, self.backbone, engine, options)
 
-    def distorted(self, row: int, number: int) -> np.ndarray:
+    def distort(self, row: int, number: int) -> np.ndarray:
         data = self.images[row].path.read_bytes()
         digest = hashlib.sha256(data).digest()
-        (image,) = distortions.variants(data, digest, [number], 224, 224, _OPTIONS)
-        return image
+        (variant,) = distortions.decode_variants(
+            data, [number], _OPTIONS, digest=digest, height=224, width=224
+        )
+        return variant
 
     @parameterized.parameters(engines.FLOAT32, engines.TENSORFLOW)
-    def test_are_those_of_one_distortion_after_the_other(self, engine):
-        # More than a batch of either engine.
+    def test_features_are_those_of_consecutive_variants(self, engine):
+        # More than one batch of each engine.
         rows = np.array([2, 0, 0, 1] * 5)
-        found = self.fresh(engine).of(rows)
-        self.assertEqual((found.shape, found.dtype), ((20, 1280), np.float32))
-        images = np.stack([self.distorted(row, n) for n, row in enumerate(rows, 1)])
-        wanted = engines.engine(engines.FLOAT32, self.backbone).load().features(images)
-        np.testing.assert_allclose(found, wanted, atol=1e-3)
+        features = self.fresh(engine).compute(rows)
+        self.assertEqual((features.shape, features.dtype), ((20, 1280), np.float32))
+        images = np.stack([self.distort(row, n) for n, row in enumerate(rows, 1)])
+        expected = engines.create(engines.FLOAT32, self.backbone).load().run(images)
+        np.testing.assert_allclose(features, expected, atol=1e-3)
 
-    def test_no_two_are_alike_in_any_step(self):
+    def test_all_features_of_all_steps_differ(self):
         fresh = self.fresh()
-        steps = [fresh.of(np.array([0, 1, 0])) for _ in range(3)]
+        steps = [fresh.compute(np.array([0, 1, 0])) for _ in range(3)]
         self.assertLen({vector.tobytes() for vector in np.concatenate(steps)}, 9)
 
-    def test_the_same_seed_gives_the_same_steps_and_another_seed_others(self):
+    def test_the_seed_determines_the_features(self):
         rows = [np.array([0, 1, 2]), np.array([1, 1]), np.array([2])]
         runs = []
         for seed in (3, 3, 4):
             fresh = self.fresh(seed=seed)
-            runs.append(np.concatenate([fresh.of(step) for step in rows]))
+            runs.append(np.concatenate([fresh.compute(step) for step in rows]))
         np.testing.assert_array_equal(runs[0], runs[1])
         self.assertTrue((runs[0] != runs[2]).any(axis=1).all())
 
-    def test_the_network_is_freed_at_the_end(self):
+    def test_the_network_is_closed_at_the_end(self):
         with self.fresh() as fresh:
-            fresh.of(np.array([0]))
+            fresh.compute(np.array([0]))
         with self.assertRaises(AttributeError):
-            fresh.of(np.array([0]))
+            fresh.compute(np.array([0]))
 
-    def test_an_image_that_is_lost_meanwhile_is_named(self):
+    def test_names_an_image_that_was_deleted(self):
         fresh = self.fresh()
         self.images[1].path.unlink()
-        fresh.of(np.array([0, 2]))
-        with self.assertRaisesRegex(UserError, r"1\.png cannot be read any more: No such file"):
-            fresh.of(np.array([0, 1]))
+        fresh.compute(np.array([0, 2]))
+        with self.assertRaisesRegex(UserError, r"1\.png can no longer be read: No such file"):
+            fresh.compute(np.array([0, 1]))
 
-    def test_an_image_that_is_damaged_meanwhile_is_named(self):
+    def test_names_an_image_that_was_damaged(self):
         fresh = self.fresh()
-        self.images[2].path.write_bytes(b"no image")
-        with self.assertRaisesRegex(UserError, r"2\.png cannot be read any more: it is not a JPEG"):
-            fresh.of(np.array([2]))
+        self.images[2].path.write_bytes(b"not an image")
+        with self.assertRaisesRegex(UserError, r"2\.png can no longer be read: it is not a JPEG"):
+            fresh.compute(np.array([2]))
 
 
 if __name__ == "__main__":

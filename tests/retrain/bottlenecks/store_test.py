@@ -1,4 +1,4 @@
-"""The cache gives back what was put, bit for bit, and nothing else; what is wrong is said."""
+"""Tests that the cache returns exactly what was stored, and that its errors are explained."""
 
 import contextlib
 import hashlib
@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from absl.testing import absltest
 
-from retrain.bottlenecks.sqlite_file import open_file, transaction
-from retrain.bottlenecks.store import FILE_NAME, BottleneckStore, FileState, open_store
+from retrain.bottlenecks.file_state import FileState
+from retrain.bottlenecks.sqlite_file import DIGEST, open_file, transaction
+from retrain.bottlenecks.store import FILE_NAME, BottleneckStore, open_store
 from retrain.errors import UserError
 from tests.support import privileges
 
@@ -50,24 +51,24 @@ def _read(
     store: BottleneckStore, keys: list[tuple[bytes, int]], width: int = _WIDTH
 ) -> tuple[np.ndarray, np.ndarray]:
     out = np.zeros((len(keys), width), np.float16)
-    return out, store.get_many("recipe", keys, out)
+    return out, store.get_vectors("recipe", keys, out)
 
 
-# What runs in a process of its own. A test fails where one of these raises.
+# Functions that run in a separate process. A test fails if one of them raises.
 
 
 def _open_and_put(folders: list[Path], name: str, barrier: Any) -> None:
     for folder in folders:
         barrier.wait(60)
         with open_store(folder) as store:
-            store.put_many("recipe", _rows(name))
+            store.put_vectors("recipe", _rows(name))
 
 
 def _put_own_and_common(folder: Path, name: str, barrier: Any) -> None:
     with open_store(folder) as store:
         barrier.wait(60)
         for batch in range(50):
-            store.put_many("recipe", _rows(f"{name}/{batch}", f"common/{batch}"))
+            store.put_vectors("recipe", _rows(f"{name}/{batch}", f"common/{batch}"))
             _, found = _read(store, _keys(f"{name}/{batch}"))
             assert found.all()
 
@@ -85,30 +86,30 @@ def _refused(folder: Path, *parts: str) -> None:
             assert part in str(error), f"{part} is not in: {error}"
         assert "\n" not in str(error), error
     else:
-        raise AssertionError("it was opened")
+        raise AssertionError("the cache was opened")
 
 
 def _fill_the_disk(folder: Path) -> None:
     with open_store(folder) as store:
-        store.put_many("recipe", _rows("first"))
+        store.put_vectors("recipe", _rows("first"))
         resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, resource.RLIM_INFINITY))
-        kept = ["first"]
+        stored = ["first"]
         try:
             for batch in range(1000):
                 names = [f"{batch}/{i}" for i in range(10)]
-                store.put_many("recipe", _rows(*names))
-                kept += names
+                store.put_vectors("recipe", _rows(*names))
+                stored += names
         except UserError as error:
             assert str(folder / FILE_NAME) in str(error), error
         else:
-            raise AssertionError("it wrote more than the limit")
-        assert len(kept) > 1, "nothing could be written before the limit"
-        vectors, found = _read(store, _keys(*kept))
+            raise AssertionError("the cache exceeded the limit")
+        assert len(stored) > 1, "nothing could be written before the limit"
+        vectors, found = _read(store, _keys(*stored))
         assert found.all()
-        assert np.array_equal(vectors, [_vector(name) for name in kept])
+        assert np.array_equal(vectors, [_vector(name) for name in stored])
         _, found = _read(store, _keys(*names))
-        assert not found.any(), "a part of the batch that failed was kept"
-    (folder / "kept").write_text("\n".join(kept))
+        assert not found.any(), "a part of the failed batch was stored"
+    (folder / "stored").write_text("\n".join(stored))
 
 
 class BottleneckStoreTest(absltest.TestCase):
@@ -127,14 +128,14 @@ class BottleneckStoreTest(absltest.TestCase):
             process.join()
         self.assertEqual([process.exitcode for process in started], [0] * len(started))
 
-    # Vectors.
+    # Vectors
 
-    def test_vectors_come_back_bit_for_bit_after_reopening(self):
+    def test_vectors_are_the_same_bit_for_bit_after_reopening(self):
         odd = np.array([np.nan, -np.nan, np.inf, -0.0, 6e-8, 65504, 0.1, 1], np.float16)
         odd.view(np.uint16)[1] = 0xFE15
         with open_store(self.folder) as store:
-            store.put_many("recipe", [(_digest("odd"), 0, odd)])
-            store.put_many("recipe", _rows("a", "b"))
+            store.put_vectors("recipe", [(_digest("odd"), 0, odd)])
+            store.put_vectors("recipe", _rows("a", "b"))
         with open_store(self.folder) as store:
             read, found = _read(store, _keys("odd"), 8)
             self.assertTrue(found.all())
@@ -144,73 +145,74 @@ class BottleneckStoreTest(absltest.TestCase):
             np.testing.assert_array_equal(read, [_vector("b"), _vector("a")])
             self.assertEqual(read.dtype, np.float16)
 
-    def test_nothing_of_another_recipe_variant_or_image_is_read(self):
+    def test_recipe_variant_and_image_must_all_match(self):
         with open_store(self.folder) as store:
-            store.put_many("recipe", [(_digest("a"), 1, _vector("a"))])
-            store.put_many("other", _rows("b"))
+            store.put_vectors("recipe", [(_digest("a"), 1, _vector("a"))])
+            store.put_vectors("other", _rows("b"))
             for recipe, key, expected in (
                 ("recipe", (_digest("a"), 1), True),
                 ("recipe", (_digest("a"), 0), False),
                 ("other", (_digest("a"), 1), False),
-                ("unheard of", (_digest("a"), 1), False),
+                ("unknown", (_digest("a"), 1), False),
                 ("recipe", (_digest("b"), 0), False),
                 ("other", (_digest("b"), 0), True),
             ):
-                found = store.get_many(recipe, [key], np.zeros((1, _WIDTH), np.float16))
+                found = store.get_vectors(recipe, [key], np.zeros((1, _WIDTH), np.float16))
                 self.assertEqual(found.tolist(), [expected], (recipe, key))
                 digest, variant = key
-                known = store.known(recipe, _WIDTH).get(digest, 0)
-                self.assertEqual(bool(known >> variant & 1), expected)
+                stored = store.stored_variants(recipe, _WIDTH).get(digest, 0)
+                self.assertEqual(bool(stored >> variant & 1), expected)
 
     def test_missing_and_repeated_keys(self):
         with open_store(self.folder) as store:
-            store.put_many("recipe", _rows("a", "a", "b"))
+            store.put_vectors("recipe", _rows("a", "a", "b"))
             read = np.full((4, _WIDTH), 7, np.float16)
-            found = store.get_many("recipe", _keys("a", "none", "b", "a"), read)
+            found = store.get_vectors("recipe", _keys("a", "none", "b", "a"), read)
             self.assertEqual(found.tolist(), [True, False, True, True])
             seven = np.full(_WIDTH, 7)
             np.testing.assert_array_equal(read, [_vector("a"), seven, _vector("b"), _vector("a")])
             _, found = _read(store, [])
             self.assertEqual(found.shape, (0,))
 
-    def test_out_of_another_shape_or_type_is_refused(self):
+    def test_out_of_another_shape_or_dtype_is_refused(self):
         with open_store(self.folder) as store:
             for out in (np.zeros((2, _WIDTH), np.float16), np.zeros((1, _WIDTH), np.float32)):
                 with self.assertRaises(ValueError):
-                    store.get_many("recipe", _keys("a"), out)
+                    store.get_vectors("recipe", _keys("a"), out)
 
     def test_a_stored_vector_does_not_change(self):
         with open_store(self.folder) as store:
-            store.put_many("recipe", _rows("a"))
-            store.put_many("recipe", [(_digest("a"), 0, _vector("of another run"))])
+            store.put_vectors("recipe", _rows("a"))
+            store.put_vectors("recipe", [(_digest("a"), 0, _vector("of another run"))])
             read, _ = _read(store, _keys("a"))
             np.testing.assert_array_equal(read[0], _vector("a"))
 
-    def test_a_vector_of_another_length_counts_as_missing_and_is_replaced(self):
+    def test_a_vector_of_another_width_counts_as_missing_and_is_replaced(self):
         with open_store(self.folder) as store:
-            store.put_many("recipe", _rows("a", "b", "c"))
+            store.put_vectors("recipe", _rows("a", "b", "c"))
         with contextlib.closing(sqlite3.connect(self.path)) as raw:
             for blob, name in ((b"\0" * 2 * (_WIDTH - 1), "a"), (b"", "b"), (b"\0" * 9999, "c")):
                 raw.execute(
-                    "UPDATE bottlenecks SET vector = ? WHERE image = ?", (blob, _digest(name))
+                    f"UPDATE bottlenecks SET vector = ? WHERE {DIGEST} = ?",
+                    (blob, _digest(name)),
                 )
             raw.commit()
         with open_store(self.folder) as store:
             read, found = _read(store, _keys("a", "b", "c"))
             self.assertFalse(found.any())
             self.assertFalse(read.any())
-            store.put_many("recipe", _rows("a", "b", "c"))
+            store.put_vectors("recipe", _rows("a", "b", "c"))
             read, found = _read(store, _keys("a", "b", "c"))
             self.assertTrue(found.all())
             np.testing.assert_array_equal(read, [_vector(name) for name in "abc"])
 
-    def test_a_batch_with_an_error_is_dropped_whole(self):
+    def test_no_part_of_a_batch_with_an_error_is_stored(self):
         wrong_digest = (b"short", 0, _vector("b"))
         wrong_variant: Any = (_digest("b"), np.int64(0), _vector("b"))
         with open_store(self.folder) as store:
             for wrong in (wrong_digest, wrong_variant):
                 with self.assertRaises(sqlite3.IntegrityError):
-                    store.put_many("recipe", [*_rows("a"), wrong])
+                    store.put_vectors("recipe", [*_rows("a"), wrong])
                 _, found = _read(store, _keys("a"))
                 self.assertFalse(found.any())
 
@@ -229,47 +231,90 @@ class BottleneckStoreTest(absltest.TestCase):
             thread.join()
         self.assertLen(failures, 1)
 
-    # States of files.
+    # Earlier versions
 
-    def test_a_moved_file_is_known_and_a_changed_one_is_not(self):
+    def test_a_cache_of_an_earlier_version_is_read_and_extended(self):
+        column = "picture"
+        image = self.folder / "a.png"
+        image.write_bytes(b"one")
+        with contextlib.closing(sqlite3.connect(self.path)) as raw:
+            raw.executescript(f"""
+                CREATE TABLE recipes (id INTEGER PRIMARY KEY, recipe TEXT NOT NULL UNIQUE);
+                CREATE TABLE bottlenecks (
+                    recipe INTEGER NOT NULL,
+                    {column} BLOB NOT NULL CHECK (length({column}) = 32),
+                    variant INTEGER NOT NULL CHECK (typeof(variant) = 'integer'),
+                    vector BLOB NOT NULL
+                );
+                CREATE UNIQUE INDEX bottleneck_keys ON bottlenecks (recipe, {column}, variant);
+                CREATE TABLE files (
+                    device INTEGER NOT NULL,
+                    inode INTEGER NOT NULL,
+                    size INTEGER NOT NULL,
+                    mtime_ns INTEGER NOT NULL,
+                    ctime_ns INTEGER NOT NULL,
+                    {column} BLOB NOT NULL CHECK (length({column}) = 32),
+                    PRIMARY KEY (device, inode)
+                ) WITHOUT ROWID;
+                PRAGMA application_id = {0x42746C6E};
+                PRAGMA user_version = 2;
+                INSERT INTO recipes VALUES (1, 'recipe');
+            """)
+            row = (_digest("one"), _vector("one").tobytes())
+            raw.execute("INSERT INTO bottlenecks VALUES (1, ?, 0, ?)", row)
+            raw.execute(
+                "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?)", (*_state(image), _digest("one"))
+            )
+            raw.commit()
+        with open_store(self.folder) as store:
+            self.assertEqual(store.get_digests([_state(image)]), [_digest("one")])
+            self.assertEqual(store.stored_variants("recipe", _WIDTH), {_digest("one"): 1})
+            store.put_vectors("recipe", _rows("two"))
+            read, found = _read(store, _keys("one", "two"))
+            self.assertTrue(found.all())
+            np.testing.assert_array_equal(read, [_vector("one"), _vector("two")])
+
+    # Files
+
+    def test_a_moved_file_is_recognised_and_a_changed_file_is_not(self):
         image = self.folder / "a.png"
         image.write_bytes(b"one")
         with open_store(self.folder) as store:
-            self.assertEqual(store.digests([_state(image)]), [None])
-            store.remember([(_state(image), _digest("one"))])
-        # Renaming sets ctime on most file systems, so an image is moved with its folder here.
+            self.assertEqual(store.get_digests([_state(image)]), [None])
+            store.put_digests([(_state(image), _digest("one"))])
+        # On most file systems, renaming changes the ctime of a file. Renaming its folder does not.
         (self.folder / "old").mkdir()
         inside = self.folder / "old" / "b.png"
         inside.write_bytes(b"two")
         with open_store(self.folder) as store:
-            store.put_many("recipe", _rows("two"), [(_state(inside), _digest("two"))])
+            store.put_vectors("recipe", _rows("two"), files=[(_state(inside), _digest("two"))])
             (self.folder / "old").rename(self.folder / "new")
             moved = _state(self.folder / "new" / "b.png")
             self.assertEqual(
-                store.digests([moved, _state(image), moved]),
+                store.get_digests([moved, _state(image), moved]),
                 [_digest("two"), _digest("one"), _digest("two")],
             )
             before = _state(image)
             image.write_bytes(b"ONE!")
-            self.assertEqual(store.digests([_state(image)]), [None])
-            store.remember([(_state(image), _digest("ONE!"))])
-            self.assertEqual(store.digests([before, _state(image)]), [None, _digest("ONE!")])
+            self.assertEqual(store.get_digests([_state(image)]), [None])
+            store.put_digests([(_state(image), _digest("ONE!"))])
+            self.assertEqual(store.get_digests([before, _state(image)]), [None, _digest("ONE!")])
 
-    def test_each_part_of_a_state_counts(self):
+    def test_each_field_of_a_state_matters(self):
         state = FileState(1, 2, 3, 4, 5)
         with open_store(self.folder) as store:
-            store.remember([(state, _digest("a"))])
+            store.put_digests([(state, _digest("a"))])
             others = [state._replace(**{field: 9}) for field in FileState._fields]
-            self.assertEqual(store.digests([state, *others]), [_digest("a")] + [None] * 5)
+            self.assertEqual(store.get_digests([state, *others]), [_digest("a")] + [None] * 5)
 
-    def test_the_largest_and_the_oddest_numbers_are_kept_apart(self):
+    def test_the_largest_numbers_are_distinguished(self):
         states = [
             FileState(1, inode, 0, mtime, 0)
             for inode, mtime in ((2**64 - 1, 0), (2**63, 0), (2**63 - 1, -1), (1, 2**63 + 5))
         ]
         with open_store(self.folder) as store:
-            store.remember([(state, _digest(state)) for state in states])
-            self.assertEqual(store.digests(states), [_digest(state) for state in states])
+            store.put_digests([(state, _digest(state)) for state in states])
+            self.assertEqual(store.get_digests(states), [_digest(state) for state in states])
 
     def test_a_state_settles_two_seconds_after_the_last_change(self):
         second = 10**9
@@ -282,18 +327,18 @@ class BottleneckStoreTest(absltest.TestCase):
             (now + 9 * second, now - 3 * second, False),
             (2**63 + 5, now - 3 * second, False),
         ):
-            self.assertEqual(FileState(1, 2, 3, mtime, ctime).settled(now), expected)
+            self.assertEqual(FileState(1, 2, 3, mtime, ctime).is_settled(now), expected)
 
-    def test_a_file_just_written_is_not_settled_however_old_it_pretends_to_be(self):
+    def test_a_new_file_with_an_old_mtime_is_not_settled(self):
         image = self.folder / "a.png"
         image.write_bytes(b"one")
         os.utime(image, (0, 0))
-        self.assertFalse(_state(image).settled(time.time_ns()))
-        self.assertTrue(_state(image).settled(time.time_ns() + 5 * 10**9))
+        self.assertFalse(_state(image).is_settled(time.time_ns()))
+        self.assertTrue(_state(image).is_settled(time.time_ns() + 5 * 10**9))
 
-    # Several processes.
+    # Several processes
 
-    def test_processes_that_open_a_new_cache_together(self):
+    def test_processes_can_open_a_new_cache_at_the_same_time(self):
         folders = [self.folder / f"{i}" / "deep" for i in range(10)]
         barrier = self.processes.Barrier(4)
         names = ["p", "q", "r", "s"]
@@ -304,7 +349,7 @@ class BottleneckStoreTest(absltest.TestCase):
                 self.assertTrue(found.all(), folder)
                 np.testing.assert_array_equal(read, [_vector(name) for name in names])
 
-    def test_processes_that_write_together(self):
+    def test_processes_can_write_at_the_same_time(self):
         barrier = self.processes.Barrier(2)
         self.run_all(
             _put_own_and_common, *((self.folder, name, barrier) for name in ("one", "two"))
@@ -315,19 +360,19 @@ class BottleneckStoreTest(absltest.TestCase):
             self.assertTrue(found.all())
             np.testing.assert_array_equal(read, [_vector(name) for name in names])
 
-    # What is wrong with the place or the file.
+    # Unusable folders and files
 
     def test_an_empty_file_becomes_a_cache(self):
         self.path.touch()
         with open_store(self.folder) as store:
-            store.put_many("recipe", _rows("a"))
+            store.put_vectors("recipe", _rows("a"))
         with contextlib.closing(sqlite3.connect(self.path)) as raw:
             self.assertEqual(raw.execute("PRAGMA journal_mode").fetchone(), ("wal",))
             self.assertEqual(raw.execute("SELECT count(*) FROM bottlenecks").fetchone(), (1,))
 
-    def test_the_log_of_a_cache_that_was_deleted_is_not_read(self):
+    def test_the_log_of_a_deleted_cache_is_not_read(self):
         with open_store(self.folder) as store:
-            store.put_many("recipe", _rows("a"))
+            store.put_vectors("recipe", _rows("a"))
             log = (self.folder / f"{FILE_NAME}-wal").read_bytes()
         self.assertNotEmpty(log)
         self.path.unlink()
@@ -335,20 +380,20 @@ class BottleneckStoreTest(absltest.TestCase):
         with open_store(self.folder) as store:
             _, found = _read(store, _keys("a"))
             self.assertFalse(found.any())
-            store.put_many("recipe", _rows("a"))
+            store.put_vectors("recipe", _rows("a"))
 
-    def test_a_file_that_is_not_a_cache_is_refused_and_left_alone(self):
+    def test_a_file_that_is_not_a_cache_is_refused_and_not_changed(self):
         other = self.folder / "other.sqlite"
         with contextlib.closing(sqlite3.connect(other)) as raw:
             raw.execute("CREATE TABLE accounts (name TEXT)")
             raw.commit()
         for content in (b"xy", b"a text\n" * 1000, other.read_bytes()):
             self.path.write_bytes(content)
-            _refused(self.folder, str(self.path), "is not a cache", "delete it")
+            _refused(self.folder, str(self.path), "is not a bottleneck cache", "delete the file")
             self.assertEqual(self.path.read_bytes(), content)
             self.assertCountEqual(self.folder.iterdir(), [self.path, other])
 
-    def test_another_version_is_refused_and_left_alone(self):
+    def test_another_format_is_refused_and_not_changed(self):
         open_store(self.folder).close()
         with contextlib.closing(sqlite3.connect(self.path)) as raw:
             raw.execute("PRAGMA user_version = 99")
@@ -356,38 +401,38 @@ class BottleneckStoreTest(absltest.TestCase):
         _refused(self.folder, str(self.path), "newer version of retrain", "delete it")
         self.assertEqual(self.path.read_bytes(), content)
 
-    def test_a_folder_in_the_place_of_the_file(self):
+    def test_a_folder_with_the_name_of_the_file(self):
         self.path.mkdir()
         _refused(self.folder, str(self.path), "cannot be opened")
 
-    def test_a_file_in_the_place_of_the_folder(self):
+    def test_a_file_with_the_name_of_the_folder(self):
         (self.folder / "file").touch()
         _refused(self.folder / "file", "not a folder")
 
-    def test_a_folder_that_cannot_be_made(self):
+    def test_a_folder_that_cannot_be_created(self):
         _refused(self.folder / ("x" * 300), "File name too long")
         (self.folder / "link").symlink_to("nowhere")
         _refused(self.folder / "link", "File exists")
 
-    def test_a_place_without_shared_memory(self):
-        # As on a network folder, the index of the log cannot be mapped.
+    def test_a_file_system_without_shared_memory(self):
+        # The index of the log cannot be mapped into memory, as on a network file system.
         (self.folder / f"{FILE_NAME}-shm").mkdir()
         _refused(self.folder, str(self.path), "local disk")
 
-    def test_a_folder_that_may_not_be_written(self):
+    def test_a_read_only_folder(self):
         self.folder.chmod(0o555)
         self.run_all(_expect_refusal, (self.folder, "Permission denied"))
 
-    def test_a_file_that_may_not_be_written(self):
+    def test_a_read_only_file(self):
         open_store(self.folder).close()
         self.path.chmod(0o444)
         self.folder.chmod(0o777)
         self.run_all(_expect_refusal, (self.folder, "cannot be written"))
 
-    def test_a_damaged_file_is_named(self):
+    def test_a_damaged_file(self):
         names = range(100)
         with open_store(self.folder) as store:
-            store.put_many("recipe", _rows(*names))
+            store.put_vectors("recipe", _rows(*names))
         size = self.path.stat().st_size
         with self.path.open("r+b") as file:
             file.seek(32768)
@@ -398,21 +443,21 @@ class BottleneckStoreTest(absltest.TestCase):
         ):
             _read(store, _keys(*names))
 
-    def test_when_the_disk_is_full_what_was_put_before_is_kept(self):
+    def test_a_full_disk_loses_nothing_that_was_stored(self):
         self.run_all(_fill_the_disk, (self.folder,))
-        kept = (self.folder / "kept").read_text().splitlines()
+        stored = (self.folder / "stored").read_text().splitlines()
         with open_store(self.folder) as store:
-            read, found = _read(store, _keys(*kept))
+            read, found = _read(store, _keys(*stored))
             self.assertTrue(found.all())
-            np.testing.assert_array_equal(read, [_vector(name) for name in kept])
-            store.put_many("recipe", _rows("after"))
+            np.testing.assert_array_equal(read, [_vector(name) for name in stored])
+            store.put_vectors("recipe", _rows("after"))
 
-    def test_a_full_disk_is_said(self):
+    def test_a_full_disk_is_explained(self):
         with contextlib.closing(open_file(self.path)) as connection:
             connection.execute("PRAGMA max_page_count = 20")
             insert = "INSERT INTO recipes (recipe) VALUES (hex(zeroblob(1000000)))"
             with (
-                self.assertRaisesRegex(UserError, "disk is full.*make room"),
+                self.assertRaisesRegex(UserError, "disk is full.*free disk space"),
                 transaction(connection, self.path, "IMMEDIATE"),
             ):
                 connection.execute(insert)
@@ -420,7 +465,7 @@ class BottleneckStoreTest(absltest.TestCase):
                 count = connection.execute("SELECT count(*) FROM recipes").fetchone()
             self.assertEqual(count, (0,))
 
-    def test_a_defect_of_the_program_is_not_taken_for_the_users(self):
+    def test_programming_errors_are_not_user_errors(self):
         with (
             contextlib.closing(open_file(self.path)) as connection,
             self.assertRaises(sqlite3.OperationalError),

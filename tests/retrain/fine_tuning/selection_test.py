@@ -19,12 +19,12 @@ from retrain.config import (
     TrainingConfig,
 )
 from retrain.data.dataset import scan_dataset
-from retrain.data.pixels import normalise
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.errors import UserError
 from retrain.export import outputs
 from retrain.fine_tuning import selection
 from retrain.fine_tuning.variants import decode_undistorted
+from retrain.runtimes.preprocessing import normalise
 from retrain.system.phase_timer import PhaseTimer
 from retrain.system.staging import Staging
 from retrain.training.engine_plan import EnginePlan

@@ -1,0 +1,62 @@
+"""Writes computed bottlenecks to the cache in batches."""
+
+import time
+
+import numpy as np
+
+from retrain.bottlenecks.recipes import Recipes
+from retrain.bottlenecks.store import BottleneckStore
+from retrain.bottlenecks.vector_computer import ImageVectors
+
+# A process that is killed loses the bottlenecks of this time at most.
+_SECONDS_BETWEEN_WRITES = 1.0
+
+
+class BatchWriter:
+    """Collects bottlenecks and writes them about once a second.
+
+    A context manager. It writes the rest when the block ends, even if an exception ends it.
+    """
+
+    def __init__(self, store: BottleneckStore, recipes: Recipes) -> None:
+        """Starts without bottlenecks. Create it before the first image is read.
+
+        Args:
+            store: Cache to write to.
+            recipes: Recipes of the bottlenecks.
+        """
+        self._store = store
+        self._recipes = recipes
+        self._start_ns = time.time_ns()
+        self._last_write = time.monotonic()
+        self._waiting: list[ImageVectors] = []
+
+    def __enter__(self) -> "BatchWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._write()
+
+    def add(self, result: ImageVectors) -> None:
+        """Adds the bottlenecks of an image, and writes all if the last write is a second ago."""
+        self._waiting.append(result)
+        if time.monotonic() - self._last_write > _SECONDS_BETWEEN_WRITES:
+            self._write()
+
+    def _write(self) -> None:
+        results, self._waiting = self._waiting, []
+        rows: dict[str, list[tuple[bytes, int, np.ndarray]]] = {}
+        for result in results:
+            for number, vector in zip(result.numbers, result.vectors, strict=True):
+                recipe = self._recipes.of_variant(number)
+                rows.setdefault(recipe, []).append((result.digest, number, vector))
+        for recipe, vectors in rows.items():
+            self._store.put_vectors(recipe, vectors)
+        self._store.put_digests(
+            [
+                (result.state, result.digest)
+                for result in results
+                if result.state and result.state.is_settled(self._start_ns)
+            ]
+        )
+        self._last_write = time.monotonic()

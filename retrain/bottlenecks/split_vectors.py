@@ -1,0 +1,103 @@
+"""Gets the bottlenecks of the images of one split, from the cache or the network."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from itertools import chain
+
+from retrain.backbones.backbone import Backbone
+from retrain.backbones.engines import Engine
+from retrain.bottlenecks.batch_writer import BatchWriter
+from retrain.bottlenecks.recipes import Recipes
+from retrain.bottlenecks.store import BottleneckStore
+from retrain.bottlenecks.vector_computer import ImageVectors, VectorComputer
+from retrain.bottlenecks.vector_table import VectorTable
+from retrain.config import DistortionOptions
+from retrain.data.dataset import ImageFile
+from retrain.errors import UserError
+from retrain.system.batches import batches
+from retrain.system.progress import ProgressBar
+from retrain.system.threads import parallel_map
+
+
+def compute_split(
+    images: Sequence[ImageFile],
+    backbone: Backbone,
+    engine: Engine,
+    store: BottleneckStore,
+    *,
+    distortions: DistortionOptions,
+    strict: bool,
+) -> VectorTable:
+    """Reads the bottlenecks of the images from the cache, and computes and stores the others.
+
+    Args:
+        images: Images of the split.
+        backbone: Network that computes the bottlenecks.
+        engine: Engine that runs the network. It is loaded only if bottlenecks are missing.
+        store: Cache.
+        distortions: Kinds, limits and number of the distortions of each image.
+        strict: Whether an unreadable image is an error.
+
+    Returns:
+        A table without missing bottlenecks, except those of unreadable images.
+
+    Raises:
+        UserError: If the cache cannot be used, an image cannot be read and `strict` is set, or the
+            network returns numbers that do not fit into float16.
+    """
+    table = VectorTable(
+        images,
+        Recipes.build(engine.recipe, distortions),
+        variants=1 + distortions.cached,
+        feature_width=backbone.feature_width,
+    )
+    table.read_known_files(store)
+    rows = table.incomplete_rows()
+    if rows:
+        network = engine.load()
+        stored = table.stored_variants(store)
+        computer = VectorComputer(images, backbone, network, distortions, stored=stored)
+        images_per_batch = max(1, network.batch_size // (1 + distortions.cached))
+        results = parallel_map(computer.compute, batches(rows, images_per_batch), network.workers)
+        with ProgressBar(table.count_missing(rows), "Bottlenecks") as progress:
+            _fill(table, chain.from_iterable(results), store, progress, strict=strict)
+    if len(table.incomplete_rows()) > len(table.unreadable):
+        raise UserError(
+            "another program emptied the cache in --bottleneck_dir during this run; run the "
+            "command again"
+        )
+    return table
+
+
+def _fill(
+    table: VectorTable,
+    results: Iterable[ImageVectors],
+    store: BottleneckStore,
+    progress: ProgressBar,
+    *,
+    strict: bool,
+) -> None:
+    """Adds the results to the table and the store as they arrive."""
+    partly_stored = []
+    with BatchWriter(store, table.recipes) as writer:
+        for result in results:
+            progress.add(table.count_missing([result.row]))
+            if result.problem is not None:
+                _skip(table, result.row, result.problem, strict=strict)
+                continue
+            table.add(result)
+            writer.add(result)
+            if table.count_missing([result.row]):
+                # The store has the same image under another name.
+                partly_stored.append(result.row)
+    table.read(store, partly_stored)
+
+
+def _skip(table: VectorTable, row: int, problem: str, *, strict: bool) -> None:
+    path = table.images[row].path
+    if strict:
+        raise UserError(
+            f"{path} cannot be read: {problem}; repair or remove it, or run without --strict"
+        )
+    logging.warning("Skipped %s, which cannot be read: %s.", path, problem)
+    table.mark_unreadable(row, problem)

@@ -1,0 +1,121 @@
+"""Computes bottlenecks of image files: reads, decodes, distorts and runs the network."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+
+import numpy as np
+
+from retrain.backbones.backbone import Backbone
+from retrain.bottlenecks.file_state import FileState
+from retrain.config import DistortionOptions
+from retrain.data import distortions, pixels
+from retrain.data.dataset import ImageFile
+from retrain.errors import UserError
+from retrain.runtimes.runtime import Runtime
+from retrain.system.batches import batches
+
+
+@dataclass
+class ImageVectors:
+    """The bottlenecks of one image that were computed.
+
+    Attributes:
+        row: Index of the image in its split.
+        state: State of the file when it was read; None if it cannot be opened.
+        digest: SHA-256 of the file.
+        numbers: Numbers of the computed variants. The store has the others.
+        vectors: float16 [len(numbers), feature_width].
+        problem: Why the image cannot be read; None if it can be read.
+    """
+
+    row: int
+    state: FileState | None = None
+    digest: bytes = b""
+    numbers: list[int] = field(default_factory=list)
+    vectors: np.ndarray = field(default_factory=lambda: np.empty(0, np.float16))
+    problem: str | None = None
+
+
+class VectorComputer:
+    """Computes bottlenecks. Any number of threads can use it at the same time."""
+
+    def __init__(
+        self,
+        images: Sequence[ImageFile],
+        backbone: Backbone,
+        network: Runtime,
+        options: DistortionOptions,
+        *,
+        stored: Mapping[bytes, int],
+    ) -> None:
+        """Prepares to compute the variants that are not in the store.
+
+        Args:
+            images: Images of a split.
+            backbone: Backbone that computes the bottlenecks.
+            network: The loaded backbone.
+            options: Kinds, limits and number of the distortions.
+            stored: Variants that are in the store, by SHA-256 of the image file. Bit n of the
+                number stands for variant n.
+        """
+        self._images = images
+        self._backbone = backbone
+        self._network = network
+        self._options = options
+        self._stored = stored
+
+    def compute(self, rows: Sequence[int]) -> list[ImageVectors]:
+        """Computes the missing bottlenecks of the images with the indices `rows`.
+
+        Raises:
+            UserError: If the network returns numbers that do not fit into float16.
+        """
+        results = [ImageVectors(row) for row in rows]
+        # Variants are decoded one batch at a time, so that memory does not grow with their number.
+        variants = chain.from_iterable(self._decode_missing_variants(result) for result in results)
+        computed = [self._run(batch) for batch in batches(variants, self._network.batch_size)]
+        vectors = np.concatenate([self._no_vectors(), *computed])
+        ends = np.cumsum([len(result.numbers) for result in results])
+        for result, own_vectors in zip(results, np.split(vectors, ends[:-1]), strict=True):
+            result.vectors = own_vectors
+        return results
+
+    def _decode_missing_variants(self, result: ImageVectors) -> Iterator[np.ndarray]:
+        """Yields the pixels of variants that are not in the store, and completes `result`."""
+        size = {"height": self._backbone.height, "width": self._backbone.width}
+        try:
+            with self._images[result.row].path.open("rb") as file:
+                result.state = FileState.from_stat(os.fstat(file.fileno()))
+                data = file.read()
+            result.digest = hashlib.sha256(data).digest()
+            stored = self._stored.get(result.digest, 0)
+            missing = [n for n in range(1 + self._options.cached) if not stored >> n & 1]
+            variants = distortions.decode_variants(
+                data, missing, self._options, digest=result.digest, **size
+            )
+            for number, variant in zip(missing, variants, strict=True):
+                result.numbers.append(number)
+                yield variant
+        except OSError as error:
+            result.problem = error.strerror or str(error)
+        except pixels.UnreadableImageError as error:
+            result.problem = str(error)
+
+    def _run(self, images: list[np.ndarray]) -> np.ndarray:
+        """Returns float16 [N, feature_width] for N images."""
+        # Numbers that are too large for float16 become infinite, which is reported below.
+        with np.errstate(over="ignore"):
+            vectors = self._network.run(np.stack(images)).astype(np.float16)
+        if not np.isfinite(vectors).all():
+            raise UserError(
+                f"{self._backbone.name} computes bottlenecks with numbers that are infinite or too "
+                "large for float16; choose another network, or check --input_mean, --input_std and "
+                "--bottleneck_layer"
+            )
+        return vectors
+
+    def _no_vectors(self) -> np.ndarray:
+        return np.empty((0, self._backbone.feature_width), np.float16)
