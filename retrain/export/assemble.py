@@ -18,7 +18,7 @@ from retrain.version import VERSION
 
 
 @dataclasses.dataclass(frozen=True)
-class Classifier:
+class TrainedClassifier:
     """A backbone and the head that was trained on its features.
 
     Attributes:
@@ -44,7 +44,7 @@ def assemble(
     head: Head,
     *,
     test_accuracy: float | None,
-) -> Classifier:
+) -> TrainedClassifier:
     """Assembles a classifier and its metadata.
 
     Args:
@@ -79,10 +79,10 @@ def assemble(
         versions=current_versions(),
     )
     if features.int8_network is None:
-        return Classifier(backbone, head, metadata)
+        return TrainedClassifier(backbone, head, metadata)
     logits = head.logits(features.split(TRAINING).vectors)
     largest = float(np.abs(logits).max(initial=0.0))
-    return Classifier(backbone, head, metadata, features.int8_network, largest)
+    return TrainedClassifier(backbone, head, metadata, features.int8_network, largest)
 
 
 def current_versions() -> dict[str, Any]:

@@ -70,8 +70,6 @@ def load(path: Path) -> Runtime:
 
 
 def _model(classifier: TrainedClassifier) -> Any:
-    # Imported through TensorFlow, since Keras cannot be the first to import it after
-    # `tensorflow_session`.
     from tensorflow import keras
 
     metadata, head = classifier.metadata, classifier.head

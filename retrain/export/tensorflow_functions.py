@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from retrain.backbones import graph_surgery
-from retrain.export.assemble import Classifier
+from retrain.export.assemble import TrainedClassifier
 from retrain.metadata import GRAPH_BOTTLENECK, GRAPH_FILE_INPUT, GRAPH_PIXELS_INPUTS
 from retrain.runtimes.graph_def import parse_graph
 from retrain.system.console import quiet_native_libraries
@@ -23,7 +23,7 @@ class ClassifierFunctions(NamedTuple):
     classify: Any
 
 
-def build(classifier: Classifier) -> ClassifierFunctions:
+def build(classifier: TrainedClassifier) -> ClassifierFunctions:
     """Builds the functions from the backbone's graph and the head."""
     with quiet_native_libraries():
         import tensorflow as tf

@@ -14,7 +14,7 @@ import numpy as np
 
 from retrain.export import archive
 from retrain.export.tflite_editor import EditableModel
-from retrain.metadata import LABELS_FILE, METADATA_FILE, OUTPUT, PIXELS_INPUT, Metadata, from_json
+from retrain.metadata import LABELS_FILE, METADATA_FILE, OUTPUT, PIXELS_INPUT, Metadata
 
 _BUFFER = "TFLITE_METADATA"
 _IDENTIFIER = b"M001"
@@ -77,12 +77,6 @@ def add(model: EditableModel, metadata: Metadata) -> bytes:
     with zipfile.ZipFile(result, "a") as file:
         archive.add_description(file, metadata)
     return result.getvalue()
-
-
-def read(flatbuffer: bytes) -> Metadata:
-    """Returns this program's metadata in a TFLite file that `add` returned."""
-    with zipfile.ZipFile(io.BytesIO(flatbuffer)) as file:
-        return from_json(file.read(METADATA_FILE))
 
 
 def _to_flatbuffer(metadata: Metadata) -> bytes:

@@ -18,7 +18,7 @@ from retrain.config import TFLiteOptions
 from retrain.data import pixels
 from retrain.errors import UserError
 from retrain.export import assemble, frozen_graph, tflite
-from retrain.runtimes.graph_session import parse_graph
+from retrain.runtimes.graph_def import parse_graph
 from retrain.runtimes.head import Head
 from tests.support import programs
 
@@ -55,13 +55,13 @@ class ClassifierTest(parameterized.TestCase):
             **dict(backbone=backbone.name, fingerprint=backbone.fingerprint, split={}),
             **dict(test_accuracy=None, training={}, versions={}),
         )
-        classifier = assemble.Classifier(backbone, cls.head, described)
+        classifier = assemble.TrainedClassifier(backbone, cls.head, described)
         cls.graph = cls.folder / "graph.pb"
         cls.graph.write_bytes(frozen_graph.to_bytes(classifier))
         for kind in tflite.INPUT_TYPES:
             options = TFLiteOptions(input_type=kind)
             tflite.write(cls.folder / f"{kind}.tflite", classifier, options)
-        cls.runner = engines.engine(engines.FLOAT32, backbone).load()
+        cls.runner = engines.create(engines.FLOAT32, backbone).load()
         cls.images = []
         for number in range(40):
             path = cls.folder / f"{number}.png"
@@ -71,7 +71,7 @@ class ClassifierTest(parameterized.TestCase):
 
     def expected(self, path: Path) -> np.ndarray:
         decoded = pixels.decode(path.read_bytes(), 224, 224)
-        return self.head.probabilities(self.runner.features(decoded[np.newaxis]))[0]
+        return self.head.probabilities(self.runner.run(decoded[np.newaxis]))[0]
 
     def test_answers_come_in_order_and_are_those_of_the_head(self):
         classifier = Classifier(self.graph)

@@ -9,14 +9,14 @@ from PIL import Image
 
 from retrain.backbones import efficientnet_lite0, engines
 from retrain.data import pixels
-from retrain.export.assemble import Classifier
+from retrain.export.assemble import TrainedClassifier
 from retrain.metadata import Metadata
 from retrain.runtimes.head import Head
 
 LABELS = ("red", "grün", "blue sky")
 
 
-def classifier(**changes: Any) -> Classifier:
+def classifier(**changes: Any) -> TrainedClassifier:
     """Returns a classifier with LABELS, and `changes` to its metadata."""
     backbone = efficientnet_lite0.load()
     metadata = Metadata(
@@ -39,7 +39,7 @@ def classifier(**changes: Any) -> Classifier:
     rng = np.random.default_rng(0)
     weights = rng.normal(0, 0.2, (backbone.feature_width, len(LABELS))).astype(np.float32)
     head = Head(weights, np.array([0, 1, -1], np.float32))
-    return Classifier(backbone, head, dataclasses.replace(metadata, **changes))
+    return TrainedClassifier(backbone, head, dataclasses.replace(metadata, **changes))
 
 
 def images(count: int, *, seed: int = 0) -> np.ndarray:
@@ -61,7 +61,8 @@ def features(
         engine: Name of the engine that computes the features.
         int8_network: Network for the int8 engine.
     """
-    return engines.engine(engine, efficientnet_lite0.load(), int8_network).load().features(images)
+    backbone = efficientnet_lite0.load()
+    return engines.create(engine, backbone, int8_network=int8_network).load().run(images)
 
 
 def save(folder: Path, image: np.ndarray, name: str, *, size: tuple[int, int] = (224, 224)) -> Path:

@@ -1,8 +1,12 @@
-"""Builds a trivial TFLite model, and lists the operators of any."""
+"""Builds a trivial TFLite model, and lists the operators and the metadata of any."""
 
+import io
+import zipfile
 from typing import NamedTuple
 
 import flatbuffers
+
+from retrain.metadata import METADATA_FILE, Metadata, from_json
 
 
 class Operator(NamedTuple):
@@ -69,6 +73,12 @@ def operators(flatbuffer: bytes) -> list[Operator]:
 def float_operators(flatbuffer: bytes) -> list[str]:
     """Returns the names of the operators with a floating-point tensor, in execution order."""
     return [o.name for o in operators(flatbuffer) if any("FLOAT" in t for t in o.types)]
+
+
+def read_metadata(flatbuffer: bytes) -> Metadata:
+    """Returns the metadata of this program in the archive after the model."""
+    with zipfile.ZipFile(io.BytesIO(flatbuffer)) as archive:
+        return from_json(archive.read(METADATA_FILE))
 
 
 def _names_by_value(enumeration: type) -> dict[int, str]:

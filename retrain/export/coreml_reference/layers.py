@@ -26,8 +26,8 @@ def _weights(params: Any, *shape: int) -> np.ndarray:
 def _window(
     params: Any, x: Any, size: Sequence[int], *, dilations: Sequence[int] = (1, 1)
 ) -> kernels.Window:
-    (padded,) = params.DESCRIPTOR.oneofs
-    kind = params.WhichOneof(padded.name)
+    (padding_type,) = params.DESCRIPTOR.oneofs
+    kind = params.WhichOneof(padding_type.name)
     strides = tuple(params.stride) or (1, 1)
     if kind == "same":
         padding: Sequence[int] | str = "same_lower" if params.same.asymmetryMode else "same"

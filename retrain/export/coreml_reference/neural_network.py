@@ -41,15 +41,15 @@ class NeuralNetwork:
         self._scaler = _scaler(network.preprocessing, spec.description.input[0].type.imageType)
         self.labels = tuple(network.stringClassLabels.vector)
 
-    def __call__(self, images: Any) -> Any:
+    def __call__(self, image: Any) -> Any:
         """Returns probabilities, float32 [1, classes].
 
         Args:
-            images: Image, float32 [1, channels, height, width], 0 to 255, in the channel order of
+            image: Image, float32 [1, channels, height, width], 0 to 255, in the channel order of
                 the file.
         """
         scale, bias = self._scaler
-        values = {self._input: images * scale + bias}
+        values = {self._input: image * scale + bias}
         for layer in self._layers:
             inputs = [values[name] for name in layer.input]
             kind = _kind(layer)
@@ -62,7 +62,7 @@ def _kind(layer: Any) -> str:
     return layer.WhichOneof("layer")
 
 
-def _scaler(preprocessing: Sequence[Any], image: Any) -> tuple[float, np.ndarray]:
+def _scaler(preprocessing: Sequence[Any], image_type: Any) -> tuple[float, np.ndarray]:
     """Returns the factor for an image, and the bias to add to each channel after that."""
     if not preprocessing:
         return 1.0, np.zeros((1, 1, 1), np.float32)
@@ -75,5 +75,5 @@ def _scaler(preprocessing: Sequence[Any], image: Any) -> tuple[float, np.ndarray
         "BGR": (scaler.blueBias, scaler.greenBias, scaler.redBias),
         "GRAYSCALE": (scaler.grayBias,),
     }
-    bias = biases[image.ColorSpace.Name(image.colorSpace)]
+    bias = biases[image_type.ColorSpace.Name(image_type.colorSpace)]
     return scaler.channelScale, np.array(bias, np.float32).reshape(-1, 1, 1)

@@ -43,14 +43,14 @@ class MLProgram:
         self._classify = self._operations.pop()
         self.labels = tuple(self._classify.inputs["classes"].val)
 
-    def __call__(self, images: Any) -> Any:
+    def __call__(self, image: Any) -> Any:
         """Returns probabilities, float32 [1, classes].
 
         Args:
-            images: Image, float32 [1, channels, height, width], 0 to 255, in the channel order of
+            image: Image, float32 [1, channels, height, width], 0 to 255, in the channel order of
                 the package.
         """
-        values = {self._input: images}
+        values = {self._input: image}
         for operation in self._operations:
             arguments = {name: _value(v, values) for name, v in operation.inputs.items()}
             (output,) = operation.outputs
