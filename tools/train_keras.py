@@ -1,13 +1,13 @@
-"""Trains a classifier with Keras, from pixels.
+"""Trains an image classifier with Keras, from pixels or cached bottlenecks.
 
     bazel run //tools:train_keras -- --train_dir=T --val_dir=V --architecture=A --output_dir=D
 
-T and V have a sub-folder of images for each class; the network learns from T and is judged by
-V. T can also be a file of arrays such as mnist.npz, which has both. Two small networks are trained
-from scratch; pretrained ones get a new last layer, and as many of their own learn, too, as
---fine_tune_layers says. Where none does and no image is varied, bottlenecks are cached, and an
-epoch takes no time. D gets the best network, as .keras and as model.json with model.weights.h5,
-its labels, plots of how it went, and logs for TensorBoard.
+T and V are folders with a sub-folder of images for each class: the network is trained on T and
+validated on V. T can also be an .npz file like mnist.npz, which contains both. Two small networks
+are trained from scratch. Pretrained networks get a new output layer; --fine_tune_layers trains some
+of their own layers as well. Without --fine_tune_layers and augmentation, the output layer is
+trained on cached bottlenecks, which takes little time per epoch. D receives the best network as
+.keras file and as model.json with model.weights.h5, the labels, plots, and logs for TensorBoard.
 """
 
 import math
@@ -19,186 +19,202 @@ from retrain.errors import UserError
 from retrain.system import command_line
 from retrain.system.files import user_path
 from retrain.training import class_weights
-from tools.keras_training import options as choices
-from tools.keras_training.networks import NETWORKS
-from tools.keras_training.options import Augmentation, Options
+from tools.keras_training.options import ADAM, CONSTANT, COSINE, SGD, Augmentation, Options
+from tools.keras_training.small_networks import SMALL_NETWORKS
 
-# A step with larger images would not fit into the memory of any machine.
-_LARGEST_SIDE = 2048
+# A batch of larger images would not fit into memory.
+_MAX_SIDE = 2048
 
 _TRAIN_DIR = flags.DEFINE_string(
     "train_dir",
     None,
-    "Folder with a sub-folder of images for each class, or an .npz file with x_train, "
-    "y_train, x_test and y_test. Required.",
+    "Folder with a sub-folder of training images for each class, or an .npz file with the arrays "
+    "x_train, y_train, x_test and y_test. Required.",
 )
 _VAL_DIR = flags.DEFINE_string(
-    "val_dir", None, "Folder with the same sub-folders, to judge the network by. Required."
+    "val_dir",
+    None,
+    "Folder with validation images in the same sub-folders. Required unless --train_dir is an .npz "
+    "file.",
 )
-_OUTPUT_DIR = flags.DEFINE_string(
-    "output_dir", None, "A new folder for everything that is written. Required."
-)
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "New folder for all output files. Required.")
 _ARCHITECTURE = flags.DEFINE_string(
     "architecture",
     None,
-    f"The network: {', '.join(NETWORKS)} learn from scratch, the --architecture names of //retrain "
-    "are pretrained. Required.",
+    f"Network to train: {' or '.join(SMALL_NETWORKS)} from scratch, or a pretrained --architecture "
+    "of //retrain. Required.",
 )
 _WEIGHTS = flags.DEFINE_string(
-    "weights", None, "File with the weights for a pretrained one that Keras wrote."
+    "weights",
+    None,
+    "Weights file of the pretrained network, written by Keras. The published weights are used "
+    "unless it is set.",
 )
 _EPOCHS = flags.DEFINE_integer(
-    "epochs", Options.epochs, "How often to learn from all images.", lower_bound=1
+    "epochs", Options.epochs, "Number of passes over the training images.", lower_bound=1
 )
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size",
     None,
-    "Images in a step; by default 128 from scratch, 32 for pretrained networks.",
+    "Number of images per step. Unless set, 128 from scratch and 32 for pretrained networks.",
     lower_bound=1,
 )
 _GREYSCALE = flags.DEFINE_boolean(
-    "greyscale", Options.greyscale, "Learn without colours, from scratch only."
+    "greyscale",
+    Options.greyscale,
+    "Whether to train on images without colours. Only from scratch.",
 )
 _HEIGHT = flags.DEFINE_integer(
     "height",
     None,
-    "Of the network's images, in pixels; by default what is usual for it.",
+    "Height of the input images in pixels. Unless set, the default of the network.",
     1,
-    _LARGEST_SIDE,
+    _MAX_SIDE,
 )
-_WIDTH = flags.DEFINE_integer("width", None, "The same.", 1, _LARGEST_SIDE)
+_WIDTH = flags.DEFINE_integer(
+    "width",
+    None,
+    "Width of the input images in pixels. Unless set, the default of the network.",
+    1,
+    _MAX_SIDE,
+)
 _DROPOUT = flags.DEFINE_float(
     "dropout",
     None,
-    "The part that is dropped in training, from 0 to below 1; by default what is usual for the "
-    "network.",
+    "Dropout rate, from 0 to below 1. Unless set, the default of the network.",
 )
 _FINE_TUNE_LAYERS = flags.DEFINE_integer(
     "fine_tune_layers",
     Options.fine_tune_layers,
-    f"How many of a pretrained network's last layers learn, too; {ALL_LAYERS} for all.",
+    "Number of last layers of a pretrained network to train besides the new output layer; "
+    f"{ALL_LAYERS} for all.",
     lower_bound=ALL_LAYERS,
 )
-_OPTIMIZER = flags.DEFINE_enum(
-    "optimizer", Options.optimizer, [choices.ADAM, choices.SGD], "How to learn."
-)
+_OPTIMIZER = flags.DEFINE_enum("optimizer", Options.optimizer, [ADAM, SGD], "Keras optimizer.")
 _LEARNING_RATE = flags.DEFINE_float(
-    "learning_rate", Options.learning_rate, "How far to go in a step, at the beginning."
+    "learning_rate", Options.learning_rate, "Learning rate of the first step."
 )
 _MOMENTUM = flags.DEFINE_float(
-    "momentum", None, "Of sgd, from 0 to below 1: how long it keeps a direction; 0.9 is usual."
+    "momentum", None, "Momentum of sgd, from 0 to below 1. Unless set, 0.9."
 )
 _SCHEDULE = flags.DEFINE_enum(
     "learning_rate_schedule",
     Options.schedule,
-    [choices.CONSTANT, choices.COSINE],
-    "How the learning rate goes on: cosine makes it smaller to the end, where it is 0.",
+    [CONSTANT, COSINE],
+    "Schedule of the learning rate; cosine decays it to 0 at the end of the last epoch.",
 )
 _LABEL_SMOOTHING = flags.DEFINE_float(
     "label_smoothing",
     Options.label_smoothing,
-    "Which part of the truth is spread over all labels, from 0 to below 1.",
+    "Label smoothing, from 0 to below 1: the part of each target that is spread over all labels.",
 )
 _PATIENCE = flags.DEFINE_integer(
     "patience",
     Options.patience,
-    "Stop after so many epochs without a smaller validation loss; 0 never stops.",
+    "Number of epochs without a smaller validation loss after which training stops; 0 never "
+    "stops it.",
     lower_bound=0,
 )
 _CLASS_WEIGHTS = flags.DEFINE_string(
     "class_weights",
     Options.class_weights,
-    "How much each class counts: by_pictures, as many images as it has; balanced, all the "
-    "same; or label=number,..., so many times what the others count.",
+    "Weight of each class in the loss: by_pictures in proportion to its images, balanced the same "
+    "for all, or label=number,... relative to the other classes.",
 )
 _MIXED_PRECISION = flags.DEFINE_boolean(
     "mixed_precision",
     Options.mixed_precision,
-    "Calculate convolutions in bfloat16, which is faster on processors that have it.",
+    "Whether to run convolutions in bfloat16, which is faster on processors that support it.",
 )
 _RANDOM_SHIFT = flags.DEFINE_float(
     "random_shift",
     Augmentation.random_shift,
-    "Learn from training images moved at random, by so many percent of their size at most.",
+    "Maximum random shift of the training images in percent of their size.",
 )
 _RANDOM_ROTATION = flags.DEFINE_float(
     "random_rotation",
     Augmentation.random_rotation,
-    "Learn from training images turned at random, by so many degrees at most.",
+    "Maximum random rotation of the training images in degrees.",
 )
 _RANDOM_SCALE = flags.DEFINE_float(
     "random_scale",
     Augmentation.random_scale,
-    "Learn from training images made larger or smaller at random, by so many percent at most.",
+    "Maximum random enlargement or reduction of the training images in percent.",
 )
 _RANDOM_BRIGHTNESS = flags.DEFINE_float(
     "random_brightness",
     Augmentation.random_brightness,
-    "Learn from training images made brighter or darker, by so many percent at most.",
+    "Maximum random change of the training images' brightness in percent.",
 )
 _FLIP_LEFT_RIGHT = flags.DEFINE_boolean(
-    "flip_left_right", Augmentation.flip_left_right, "Mirror half of the training images."
+    "flip_left_right",
+    Augmentation.flip_left_right,
+    "Whether to mirror a random half of the training images.",
 )
 _BOTTLENECK_DIR = flags.DEFINE_string(
-    "bottleneck_dir", str(Options.bottleneck_dir), "Folder of the cache, as for //retrain."
+    "bottleneck_dir",
+    str(Options.bottleneck_dir),
+    "Folder of the bottleneck cache, which can be shared with //retrain.",
 )
 _ENGINE = flags.DEFINE_string(
-    "engine", Options.engine, "What computes bottlenecks, as for //retrain; int8 is not for this."
+    "engine",
+    Options.engine,
+    "Engine that computes bottlenecks, as for //retrain, except int8.",
 )
 _SEED = flags.DEFINE_integer(
     "seed",
     Options.seed,
-    "Of all random choices: the same command gives the same network.",
+    "Random seed. The same command with the same seed produces the same network.",
     lower_bound=0,
-    # Keras takes no larger one.
+    # The largest seed that Keras accepts.
     upper_bound=2**32 - 1,
 )
 _RESUME = flags.DEFINE_boolean(
     "resume",
     Options.resume,
-    "Go on after the last whole epoch of the run in --output_dir, as if it had never stopped; "
-    "begin where there is none.",
+    "Whether to continue the run in --output_dir after its last finished epoch, with the same "
+    "result as without an interruption. Starts a new run if the folder is empty.",
 )
 
 
 def main(arguments: list[str]) -> None:
-    """Trains a classifier as the flags say."""
+    """Trains the classifier that the flags describe."""
     if arguments:
         raise UserError(
-            f"no arguments besides flags are known, but got {arguments[0]}; --train_dir=DIR names "
-            "the folder of images"
+            f"only flags are accepted, but got the argument {arguments[0]}; set the folder of "
+            "images with --train_dir=DIR"
         )
-    options = _options()
-    # What it imports must not keep --help or a wrong flag waiting.
+    options = _parse_options()
+    # Imported here, so that --help and flag errors do not wait for slow imports.
     from tools.keras_training import training
 
     training.run(options)
 
 
-def _options() -> Options:
+def _parse_options() -> Options:
     class_weights.check(_CLASS_WEIGHTS.value)
     if not 0 < _LEARNING_RATE.value < math.inf:
         raise UserError(
-            f"--learning_rate must be more than 0, not {_LEARNING_RATE.value}; "
+            f"--learning_rate={_LEARNING_RATE.value} must be more than 0; "
             f"{Options.learning_rate} is usual"
         )
     return Options(
-        train_dir=user_path(_needed(_TRAIN_DIR)),
+        train_dir=user_path(_required(_TRAIN_DIR)),
         val_dir=user_path(_VAL_DIR.value) if _VAL_DIR.value else None,
         architecture=_ARCHITECTURE.value or "",
-        output_dir=user_path(_needed(_OUTPUT_DIR)),
+        output_dir=user_path(_required(_OUTPUT_DIR)),
         epochs=_EPOCHS.value,
         batch_size=_BATCH_SIZE.value,
         greyscale=_GREYSCALE.value,
         height=_HEIGHT.value,
         width=_WIDTH.value,
-        dropout=None if _DROPOUT.value is None else _part(_DROPOUT.name, _DROPOUT.value),
+        dropout=None if _DROPOUT.value is None else _fraction(_DROPOUT.name, _DROPOUT.value),
         fine_tune_layers=_FINE_TUNE_LAYERS.value,
         optimizer=_OPTIMIZER.value,
         learning_rate=_LEARNING_RATE.value,
-        momentum=None if _MOMENTUM.value is None else _part(_MOMENTUM.name, _MOMENTUM.value),
+        momentum=None if _MOMENTUM.value is None else _fraction(_MOMENTUM.name, _MOMENTUM.value),
         schedule=_SCHEDULE.value,
-        label_smoothing=_part(_LABEL_SMOOTHING.name, _LABEL_SMOOTHING.value),
+        label_smoothing=_fraction(_LABEL_SMOOTHING.name, _LABEL_SMOOTHING.value),
         patience=_PATIENCE.value,
         class_weights=_CLASS_WEIGHTS.value,
         mixed_precision=_MIXED_PRECISION.value,
@@ -217,27 +233,28 @@ def _options() -> Options:
     )
 
 
-def _needed(flag: flags.FlagHolder[str | None]) -> str:
+def _required(flag: flags.FlagHolder[str | None]) -> str:
     if not flag.value:
-        raise UserError(f"--{flag.name} is needed; --help says what it is")
+        raise UserError(f"--{flag.name} is required; --help describes it")
     return flag.value
 
 
-def _part(flag: str, value: float) -> float:
+def _fraction(flag: str, value: float) -> float:
     if 0 <= value < 1:
         return value
-    raise UserError(f"--{flag} must be from 0 to below 1, not {value:g}")
+    raise UserError(f"--{flag}={value:g} must be from 0 to below 1")
 
 
-def _at_most(flag: flags.FlagHolder[float], most: float) -> float:
-    if 0 <= flag.value <= most:
+def _at_most(flag: flags.FlagHolder[float], maximum: float) -> float:
+    if 0 <= flag.value <= maximum:
         return flag.value
-    raise UserError(f"--{flag.name} must be from 0 to {most:g}, not {flag.value:g}")
+    raise UserError(f"--{flag.name}={flag.value:g} must be from 0 to {maximum:g}")
 
 
 if __name__ == "__main__":
     command_line.run(
         main,
         __doc__,
-        when_interrupted="interrupted; the same command with --resume goes on after the last epoch",
+        when_interrupted="interrupted; the same command with --resume continues after the last "
+        "finished epoch",
     )

@@ -1,10 +1,10 @@
-"""Seconds of an epoch with train_keras, beside plain `model.fit` with the same network.
+"""Compares the time of an epoch in train_keras with plain `model.fit` of the same network.
 
     bazel run //tests/benchmarks:train_keras -- --mnist=mnist.npz --train_dir=T --val_dir=V
 
-The small networks learn from images of MNIST; then the default backbone with a new last layer
-from those in T, once as tutorials do it and once from cached bottlenecks. Epochs are taken in turns
-after one of each kind that does not count.
+The small networks are trained on images of MNIST. The default backbone gets a new output layer,
+which is trained on the images in T, once from pixels, as in tutorials, and once from cached
+bottlenecks. One epoch of each kind is a warm-up and does not count. The others take turns.
 """
 
 import os
@@ -23,75 +23,104 @@ from retrain.errors import UserError
 from retrain.system import command_line
 from retrain.system.console import quiet_native_libraries
 from retrain.system.files import user_path
-from tools.keras_training import arrays, batches, networks, optimizers, pretrained, tasks
-from tools.keras_training.examples import Examples
-from tools.keras_training.image_folders import Shape
+from tools.keras_training import (
+    input_pipeline,
+    npz_file,
+    optimizers,
+    pretrained,
+    small_networks,
+    tasks,
+)
+from tools.keras_training.examples import Examples, ImageShape
 from tools.keras_training.options import Augmentation, Options
+from tools.keras_training.small_networks import SMALL_NETWORKS
 
-_MNIST = flags.DEFINE_string("mnist", None, "The file mnist.npz.")
-_TRAIN_DIR = flags.DEFINE_string("train_dir", None, "Folder of images by class.")
-_VAL_DIR = flags.DEFINE_string("val_dir", None, "The same, for validation.")
-_IMAGES = flags.DEFINE_integer("images", 12_800, "Of MNIST, in an epoch.", lower_bound=128)
-_ROUNDS = flags.DEFINE_integer("rounds", 5, "Epochs of each kind.", lower_bound=1)
+_MNIST = flags.DEFINE_string("mnist", None, "Path of the file mnist.npz.")
+_TRAIN_DIR = flags.DEFINE_string(
+    "train_dir", None, "Folder with a sub-folder of training images for each class."
+)
+_VAL_DIR = flags.DEFINE_string(
+    "val_dir", None, "Folder with validation images in the same sub-folders."
+)
+_IMAGES = flags.DEFINE_integer(
+    "images", 12_800, "Number of images of MNIST in an epoch.", lower_bound=128
+)
+_ROUNDS = flags.DEFINE_integer("rounds", 5, "Number of epochs of each kind.", lower_bound=1)
 
 _BATCH_SIZE = 128
+_CLASSES = 10
 _BFLOAT16 = "auto_mixed_precision_onednn_bfloat16"
-_VARIED = Augmentation(random_shift=7, random_rotation=10, random_scale=10)
-_NOWHERE = Path()
+_AUGMENTATION = Augmentation(random_shift=7, random_rotation=10, random_scale=10)
+_NO_FOLDER = Path()
 
 _Epoch = Callable[[], Any]
 
 
 def main(arguments: list[str]) -> None:
-    """Measures, and prints a table."""
+    """Measures the epochs, and prints a table."""
     if arguments or not (_MNIST.value or _TRAIN_DIR.value):
-        raise UserError("--mnist=mnist.npz is needed, or --train_dir and --val_dir")
+        raise UserError("--mnist=mnist.npz is required, or --train_dir and --val_dir")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with quiet_native_libraries():
         if _MNIST.value:
-            for name in networks.NETWORKS:
-                _compare(name, _small(name))
+            for name in SMALL_NETWORKS:
+                _compare(name, _small_network_epochs(name))
         if _TRAIN_DIR.value:
             with tempfile.TemporaryDirectory() as cache:
-                _compare(f"{registry.DEFAULT}, a new last layer", _new_layer(Path(cache)))
+                _compare(f"{registry.DEFAULT}, new output layer", _output_layer_epochs(Path(cache)))
 
 
-def _small(name: str) -> dict[str, _Epoch]:
+def _small_network_epochs(name: str) -> dict[str, _Epoch]:
     from tensorflow import keras
 
-    whole = arrays.load(arrays.read(user_path(_MNIST.value or "")), Shape(28, 28, 1)).train
-    rows = np.random.default_rng(0).permutation(len(whole.inputs))[: _IMAGES.value]
-    some = Examples(whole.inputs[rows], whole.class_ids[rows])
-    x, y = some.inputs.astype(np.float32), keras.utils.to_categorical(some.class_ids, 10)
-    plain = networks.build(name, 28, 28, 1, 10, None)
+    shape = ImageShape(28, 28, 1)
+    mnist = npz_file.load(npz_file.read(user_path(_MNIST.value or "")), shape).train
+    rows = np.random.default_rng(0).permutation(len(mnist.inputs))[: _IMAGES.value]
+    examples = Examples(mnist.inputs[rows], mnist.class_ids[rows])
+    x = examples.inputs.astype(np.float32)
+    y = keras.utils.to_categorical(examples.class_ids, _CLASSES)
+    plain = small_networks.build(name, shape, _CLASSES)
     plain.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+
+    def train_keras_epoch(augmentation: Augmentation) -> _Epoch:
+        model = small_networks.build(name, shape, _CLASSES)
+        return _epoch(model, examples, _CLASSES, batch_size=_BATCH_SIZE, augmentation=augmentation)
+
     return {
         "plain model.fit on arrays": lambda: plain.fit(x, y, batch_size=_BATCH_SIZE, verbose=0),
-        "train_keras": _ours(name, some, Augmentation()),
-        "train_keras, varied images": _ours(name, some, _VARIED),
-        "train_keras --mixed_precision": _in_bfloat16(_ours(name, some, Augmentation())),
+        "train_keras": train_keras_epoch(Augmentation()),
+        "train_keras, augmented images": train_keras_epoch(_AUGMENTATION),
+        "train_keras --mixed_precision": _in_bfloat16(train_keras_epoch(Augmentation())),
     }
 
 
-def _ours(name: str, examples: Examples, augmentation: Augmentation) -> _Epoch:
-    model = networks.build(name, 28, 28, 1, 10, None)
-    return _fit(model, examples, 10, _BATCH_SIZE, augmentation)
-
-
-def _fit(
-    model: Any, examples: Examples, classes: int, batch_size: int, augmentation: Augmentation
+def _epoch(
+    model: Any,
+    examples: Examples,
+    classes: int,
+    *,
+    batch_size: int,
+    augmentation: Augmentation,
 ) -> _Epoch:
-    steps = batches.steps(examples, batch_size)
-    optimizers.compile_model(model, Options(_NOWHERE, "", _NOWHERE), steps)
-    stream = batches.training(examples, classes, batch_size, range(1), 0, augmentation)
-    return lambda: model.fit(stream, steps_per_epoch=steps, shuffle=False, verbose=0)
+    """Returns a function that trains a model for an epoch as train_keras does."""
+    steps = input_pipeline.steps_per_epoch(examples, batch_size)
+    optimizers.compile_model(model, Options(_NO_FOLDER, "", _NO_FOLDER), steps)
+    batches = input_pipeline.training_batches(
+        examples,
+        classes=classes,
+        batch_size=batch_size,
+        epochs=range(1),
+        seed=0,
+        augmentation=augmentation,
+    )
+    return lambda: model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
 
 
 def _in_bfloat16(epoch: _Epoch) -> _Epoch:
     import tensorflow as tf
 
     def run() -> None:
-        # It counts when the first epoch makes the graph of a step.
+        # The option has an effect when the first epoch builds the graph of a step.
         tf.config.optimizer.set_experimental_options({_BFLOAT16: True})
         epoch()
         tf.config.optimizer.set_experimental_options({_BFLOAT16: False})
@@ -99,26 +128,35 @@ def _in_bfloat16(epoch: _Epoch) -> _Epoch:
     return run
 
 
-def _new_layer(cache: Path) -> dict[str, _Epoch]:
+def _output_layer_epochs(cache: Path) -> dict[str, _Epoch]:
     import tensorflow as tf
     from tensorflow import keras
 
     backbone = registry.load(registry.DEFAULT)
-    train, val = (user_path(flag.value or "") for flag in (_TRAIN_DIR, _VAL_DIR))
-    options = Options(train, registry.DEFAULT, _NOWHERE, val_dir=val, bottleneck_dir=cache)
-    task = tasks.make(options, tasks.find(options))
+    train_dir, val_dir = (user_path(flag.value or "") for flag in (_TRAIN_DIR, _VAL_DIR))
+    options = Options(
+        train_dir, registry.DEFAULT, _NO_FOLDER, val_dir=val_dir, bottleneck_dir=cache
+    )
+    task = tasks.load(options, tasks.scan_folders(options))
     classes = len(task.data.labels)
-    plain = pretrained.join(backbone, classes, None, 0).classifier
+    plain = pretrained.build(backbone, classes).classifier
     plain.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
-    files = keras.utils.image_dataset_from_directory(
-        *(train, "inferred", "categorical"), image_size=task.shape[:2], verbose=False
+    images = keras.utils.image_dataset_from_directory(
+        train_dir,
+        label_mode="categorical",
+        image_size=(task.image_shape.height, task.image_shape.width),
+        verbose=False,
     ).prefetch(tf.data.AUTOTUNE)
     return {
         "plain model.fit on image_dataset_from_directory": lambda: plain.fit(
-            files, shuffle=False, verbose=0
+            images, shuffle=False, verbose=0
         ),
-        "train_keras": _fit(
-            task.learner, task.data.train, classes, task.batch_size, Augmentation()
+        "train_keras": _epoch(
+            task.model,
+            task.data.train,
+            classes,
+            batch_size=task.batch_size,
+            augmentation=Augmentation(),
         ),
     }
 
@@ -126,16 +164,18 @@ def _new_layer(cache: Path) -> dict[str, _Epoch]:
 def _compare(title: str, kinds: dict[str, _Epoch]) -> None:
     for epoch in kinds.values():
         epoch()
-    spent: dict[str, list[tuple[float, float]]] = {name: [] for name in kinds}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in kinds}
     for _ in range(_ROUNDS.value):
         for name, epoch in kinds.items():
-            wall, processor = time.monotonic(), time.process_time()
+            start, processor_start = time.monotonic(), time.process_time()
             epoch()
-            spent[name].append((time.monotonic() - wall, time.process_time() - processor))
-    print(f"{title}\n  {'':48} seconds  of a processor")
-    for name, times in spent.items():
-        wall, processor = (statistics.median(column) for column in zip(*times, strict=True))
-        print(f"  {name:48} {wall:7.2f}  {processor:7.2f}")
+            times[name].append((time.monotonic() - start, time.process_time() - processor_start))
+    print(f"{title}\n  {'':48} seconds  processor seconds")
+    for name, rows in times.items():
+        seconds, processor_seconds = (
+            statistics.median(column) for column in zip(*rows, strict=True)
+        )
+        print(f"  {name:48} {seconds:7.2f}  {processor_seconds:17.2f}")
 
 
 if __name__ == "__main__":

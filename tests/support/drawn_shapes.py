@@ -1,4 +1,4 @@
-"""Small images of three shapes, in arrays and in folders, that a network learns in a minute."""
+"""Draws small images of three shapes that a small network learns to classify in a minute."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ from PIL import Image
 SHAPES = ("bar", "cross", "ring")
 
 
-def draw(count: int, seed: int, side: int = 28) -> tuple[np.ndarray, np.ndarray]:
-    """Returns `count` images, uint8 [count, side, side], and which of SHAPES is in each."""
+def draw(count: int, seed: int, *, side: int = 28) -> tuple[np.ndarray, np.ndarray]:
+    """Returns images, uint8 [count, side, side], and their indices in SHAPES, uint8 [count]."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:side, :side]
     class_ids = rng.integers(0, len(SHAPES), count)
@@ -26,8 +26,8 @@ def draw(count: int, seed: int, side: int = 28) -> tuple[np.ndarray, np.ndarray]
     return images, class_ids.astype(np.uint8)
 
 
-def write_arrays(path: Path, train: int = 600, test: int = 150) -> Path:
-    """Writes them as MNIST is handed on."""
+def write_npz(path: Path, *, train: int = 600, test: int = 150) -> Path:
+    """Writes an `.npz` file like `mnist.npz`, with `train` and `test` images."""
     x_train, y_train = draw(train, seed=0)
     x_test, y_test = draw(test, seed=1)
     np.savez(path, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
@@ -35,9 +35,9 @@ def write_arrays(path: Path, train: int = 600, test: int = 150) -> Path:
 
 
 def write_folders(folder: Path, count: int, seed: int) -> Path:
-    """Writes them as PNG files in a folder for each shape."""
+    """Writes `count` PNG files to sub-folders that are named after the shapes."""
     for number, (image, class_id) in enumerate(zip(*draw(count, seed), strict=True)):
-        of_shape = folder / SHAPES[class_id]
-        of_shape.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(of_shape / f"{number:04}.png")
+        shape_folder = folder / SHAPES[class_id]
+        shape_folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(shape_folder / f"{number:04}.png")
     return folder

@@ -75,7 +75,7 @@ class OwnGraphTest(ConvertTestCase):
 
 class Keras2Test(ConvertTestCase):
     def test_as_caffe_has_it(self):
-        model = small_keras.model()
+        model = small_keras.build_model()
         path, weights = small_keras.write_keras_2(self.folder, model)
         package = self.folder / "Colours.mlpackage"
         lines = self.assert_done(
@@ -88,14 +88,14 @@ class Keras2Test(ConvertTestCase):
         self.assert_tells_only_what_it_wrote(lines, 2)
         image = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3), np.uint8)
         bgr = image[..., ::-1] * 0.01 - np.array([1.03939, 1.16779, 1.2368])
-        (answer,) = coreml.load(package).from_pixels(image)
+        (answer,) = coreml.load(package).run(image)
         np.testing.assert_allclose(answer, np.asarray(model(bgr))[0], atol=1e-5)
         self.assertTrue((self.folder / "today.keras").is_file())
 
 
 class QuietTest(ConvertTestCase):
     def test_what_tensorflow_says_is_not_shown(self):
-        model = small_keras.model()
+        model = small_keras.build_model()
         model.save(self.folder / "small.keras")
         model.export(str(self.folder / "small"), verbose=False)
         for source in ("small.keras", "small"):
@@ -163,7 +163,7 @@ class MistakesTest(ConvertTestCase):
         labels = self.folder / "labels.txt"
         labels.write_text("a\nb\n")
         model = self.folder / "small.keras"
-        small_keras.model().save(model)
+        small_keras.build_model().save(model)
         flags = (f"--graph={model}", "--input_std=255", f"--labels={labels}")
         self.assert_refused("has 3 outputs, but there are 2 labels", *flags, self.output)
 

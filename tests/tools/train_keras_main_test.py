@@ -1,4 +1,4 @@
-"""train_keras from the command line: networks that learn, files that others open, mistakes."""
+"""train_keras from the command line: accuracy, output files, --resume and wrong flags."""
 
 import json
 import os
@@ -9,12 +9,13 @@ import subprocess
 import tempfile
 import zipfile
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 from absl.testing import absltest, parameterized
 
 from tests.support import drawn_shapes, programs
-from tools.keras_training.checkpoint import alone
+from tools.keras_training.run_folder import exclusive_folder
 
 _FILES = {
     *("curves.png", "history.json", "labels.txt", "logs", "model.json", "model.weights.h5"),
@@ -28,7 +29,7 @@ class TrainKerasMainTest(parameterized.TestCase):
         super().setUpClass()
         cls.shared = Path(tempfile.mkdtemp())
         cls.addClassCleanup(shutil.rmtree, cls.shared)
-        cls.arrays = drawn_shapes.write_arrays(cls.shared / "shapes.npz")
+        cls.npz_file = drawn_shapes.write_npz(cls.shared / "shapes.npz")
         cls.train = drawn_shapes.write_folders(cls.shared / "train", 90, seed=2)
         cls.val = drawn_shapes.write_folders(cls.shared / "val", 30, seed=3)
 
@@ -47,7 +48,7 @@ class TrainKerasMainTest(parameterized.TestCase):
             *flags,
         )
 
-    def run_it(self, *flags: object, output: Path | None = None) -> subprocess.CompletedProcess:
+    def run_program(self, *flags: object, output: Path | None = None) -> CompletedProcess:
         return subprocess.run(
             self.command(*flags, output=output),
             capture_output=True,
@@ -55,50 +56,50 @@ class TrainKerasMainTest(parameterized.TestCase):
             env=programs.environment(),
         )
 
-    def train_it(self, *flags: object, output: Path | None = None) -> subprocess.CompletedProcess:
-        done = self.run_it(*flags, output=output)
+    def train_model(self, *flags: object, output: Path | None = None) -> CompletedProcess:
+        done = self.run_program(*flags, output=output)
         self.assertEqual(done.returncode, 0, done.stderr)
         return done
 
-    def assert_refused(self, done: subprocess.CompletedProcess, *parts: str) -> None:
+    def assert_refused(self, done: CompletedProcess, *parts: str) -> None:
         self.assertEqual(done.returncode, 1, done.stderr)
         *_, last = done.stderr.splitlines()
         for part in ("Error: ", *parts):
             self.assertIn(part, last)
         self.assertNotIn("Traceback", done.stderr)
 
-    def test_learns_from_arrays_and_writes_what_keras_opens(self):
-        done = self.train_it(
-            f"--train_dir={self.arrays}", "--epochs=12", "--batch_size=50", "--dropout=0.1"
+    def test_arrays_train_a_network_that_keras_loads(self):
+        done = self.train_model(
+            f"--train_dir={self.npz_file}", "--epochs=12", "--batch_size=50", "--dropout=0.1"
         )
         (best,) = self.output.glob("best_model.*.keras")
         self.assertEqual({path.name for path in self.output.iterdir()} - _FILES, {best.name})
         history = json.loads((self.output / "history.json").read_text())
         losses = [epoch["val_loss"] for epoch in history]
-        number = int(np.argmin(losses))
-        self.assertEqual(best.name, f"best_model.{number + 1:02d}-{losses[number]:.2f}.keras")
-        self.assertGreater(history[number]["val_accuracy"], 0.95)
-        self.assertIn(f"{100 * history[number]['val_accuracy']:.2f}% (N=150)", done.stdout)
+        epoch = int(np.argmin(losses))
+        self.assertEqual(best.name, f"best_model.{epoch + 1:02d}-{losses[epoch]:.2f}.keras")
+        self.assertGreater(history[epoch]["val_accuracy"], 0.95)
+        self.assertIn(f"{100 * history[epoch]['val_accuracy']:.2f}% (N=150)", done.stdout)
         self.assertLen(done.stderr.splitlines(), 13)
         self.assertEqual((self.output / "labels.txt").read_text(), "0\n1\n2\n")
 
         from tensorflow import keras
 
         images, class_ids = drawn_shapes.draw(150, seed=1)
-        whole = keras.models.load_model(best)
-        answers = whole.predict(images[..., np.newaxis], verbose=0)
-        right = np.mean(answers.argmax(axis=1) == class_ids)
-        self.assertAlmostEqual(right, history[number]["val_accuracy"], places=5)
-        joined = keras.models.model_from_json((self.output / "model.json").read_text())
-        joined.load_weights(self.output / "model.weights.h5")
-        np.testing.assert_array_equal(joined.predict(images[..., np.newaxis], verbose=0), answers)
+        images = images[..., np.newaxis]
+        predictions = keras.models.load_model(best).predict(images, verbose=0)
+        accuracy = np.mean(predictions.argmax(axis=1) == class_ids)
+        self.assertAlmostEqual(accuracy, history[epoch]["val_accuracy"], places=5)
+        rebuilt = keras.models.model_from_json((self.output / "model.json").read_text())
+        rebuilt.load_weights(self.output / "model.weights.h5")
+        np.testing.assert_array_equal(rebuilt.predict(images, verbose=0), predictions)
         with zipfile.ZipFile(best) as archive:
             self.assertEqual(archive.read("labels.txt"), b"0\n1\n2\n")
             metadata = json.loads(archive.read("retrain_metadata.json"))
         self.assertEqual([metadata["height"], metadata["width"]], [28, 28])
 
-    def test_learns_from_folders_in_grey_and_another_size(self):
-        self.train_it(
+    def test_folders_train_a_grey_network_of_another_size(self):
+        self.train_model(
             *(f"--train_dir={self.train}", f"--val_dir={self.val}", "--greyscale"),
             *("--height=24", "--width=20", "--epochs=2", "--optimizer=sgd", "--learning_rate=0.05"),
             *("--label_smoothing=0.1", "--class_weights=balanced", "--flip_left_right"),
@@ -111,40 +112,40 @@ class TrainKerasMainTest(parameterized.TestCase):
         (best,) = self.output.glob("best_model.*.keras")
         self.assertEqual(keras.models.load_model(best).input_shape, (None, 24, 20, 1))
 
-    def test_tensorboard_shows_curves_and_drawings(self):
-        self.train_it(f"--train_dir={self.arrays}", "--epochs=2")
+    def test_tensorboard_reads_metrics_and_plots(self):
+        self.train_model(f"--train_dir={self.npz_file}", "--epochs=2")
 
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-        for part in ("train", "validation"):
-            events = EventAccumulator(str(self.output / "logs" / part)).Reload()
+        for run in ("train", "validation"):
+            events = EventAccumulator(str(self.output / "logs" / run)).Reload()
             tensors = events.Tensors("epoch_loss")
             self.assertEqual([event.step for event in tensors], [0, 1])
-        drawings = EventAccumulator(str(self.output / "logs" / "drawings")).Reload()
-        self.assertEqual(set(drawings.Tags()["images"]), {"pictures", "curves"})
+        plots = EventAccumulator(str(self.output / "logs" / "drawings")).Reload()
+        self.assertEqual(set(plots.Tags()["images"]), {"pictures", "curves"})
 
-    def test_patience_ends_it(self):
-        done = self.train_it(
-            *(f"--train_dir={self.arrays}", "--epochs=30", "--patience=2"),
+    def test_patience_stops_the_training(self):
+        done = self.train_model(
+            *(f"--train_dir={self.npz_file}", "--epochs=30", "--patience=2"),
             *("--optimizer=sgd", "--learning_rate=1e-12"),
         )
         epochs = len(json.loads((self.output / "history.json").read_text()))
         self.assertBetween(epochs, 3, 8, done.stderr)
 
-    def test_resumed_after_kills_is_as_if_never_stopped(self):
-        flags = (f"--train_dir={self.arrays}", "--epochs=5", "--random_shift=10")
+    def test_killed_and_resumed_training_has_the_same_result(self):
+        flags = (f"--train_dir={self.npz_file}", "--epochs=5", "--random_shift=10")
         flags += ("--random_rotation=15", "--random_scale=10", "--learning_rate_schedule=cosine")
         whole = self.folder / "whole"
-        self.train_it(*flags, output=whole)
-        # At the first line, after one epoch, and after another one.
-        for kill_after in ("parameters", "Epoch 1", "Epoch 3"):
-            self.kill_after(kill_after, *flags, "--resume")
-        done = self.train_it(*flags, "--resume")
-        self.assertIn("3 epochs are done already", done.stderr)
+        self.train_model(*flags, output=whole)
+        # Kills it at the first line, after one epoch, and after two more epochs.
+        for text in ("parameters", "Epoch 1", "Epoch 3"):
+            self.kill_after(text, *flags, "--resume")
+        done = self.train_model(*flags, "--resume")
+        self.assertIn("3 epochs are already finished", done.stderr)
         self.assertNotIn("Epoch 3", done.stderr)
         self.assert_same_results(whole, self.output)
-        # Once more, now that there is nothing left to do.
-        done = self.train_it(*flags, "--resume")
+        # All epochs are finished now.
+        done = self.train_model(*flags, "--resume")
         self.assertNotIn("Epoch", done.stderr)
         self.assert_same_results(whole, self.output)
 
@@ -156,7 +157,7 @@ class TrainKerasMainTest(parameterized.TestCase):
                 if text in line:
                     break
             else:
-                self.fail(f"it ended before it said {text}")
+                self.fail(f"the program ended before it printed {text}")
             process.send_signal(signal.SIGKILL)
         self.assertEqual(process.returncode, -signal.SIGKILL)
 
@@ -175,63 +176,63 @@ class TrainKerasMainTest(parameterized.TestCase):
         self.assertEqual(*[_weights(folder) for folder in (first, second)])
 
     def test_resumed_with_more_epochs(self):
-        flags = (f"--train_dir={self.arrays}", "--batch_size=200")
-        self.train_it(*flags, "--epochs=3", output=self.folder / "whole")
-        self.train_it(*flags, "--epochs=1")
-        self.train_it(*flags, "--epochs=3", "--resume")
+        flags = (f"--train_dir={self.npz_file}", "--batch_size=200")
+        self.train_model(*flags, "--epochs=3", output=self.folder / "whole")
+        self.train_model(*flags, "--epochs=1")
+        self.train_model(*flags, "--epochs=3", "--resume")
         self.assert_same_results(self.folder / "whole", self.output)
 
     def test_resume_of_another_run_is_refused(self):
-        flags = (f"--train_dir={self.arrays}", "--epochs=1")
-        self.train_it(*flags)
+        flags = (f"--train_dir={self.npz_file}", "--epochs=1")
+        self.train_model(*flags)
         before = _contents(self.output)
-        done = self.run_it(*flags, "--resume", "--learning_rate=0.1")
+        done = self.run_program(*flags, "--resume", "--learning_rate=0.1")
         self.assert_refused(done, "--resume", "learning_rate", "0.001", "0.1")
-        other = drawn_shapes.write_arrays(self.folder / "other.npz", train=601)
-        done = self.run_it(f"--train_dir={other}", "--resume", "--epochs=1")
-        self.assert_refused(done, "--resume", f"other images, those of --train_dir={self.arrays};")
-        done = self.run_it(*flags)
+        other = drawn_shapes.write_npz(self.folder / "other.npz", train=601)
+        done = self.run_program(f"--train_dir={other}", "--resume", "--epochs=1")
+        self.assert_refused(done, "--resume", f"other images; use --train_dir={self.npz_file},")
+        done = self.run_program(*flags)
         self.assert_refused(done, "--output_dir", "not empty", "--resume")
         self.assertEqual(_contents(self.output), before)
 
     def test_resume_with_fewer_epochs_is_refused(self):
-        flags = (f"--train_dir={self.arrays}", "--batch_size=200")
-        self.train_it(*flags, "--epochs=2")
+        flags = (f"--train_dir={self.npz_file}", "--batch_size=200")
+        self.train_model(*flags, "--epochs=2")
         before = _contents(self.output)
-        done = self.run_it(*flags, "--epochs=1", "--resume")
-        self.assert_refused(done, "2 epochs are done already, more than --epochs=1")
+        done = self.run_program(*flags, "--epochs=1", "--resume")
+        self.assert_refused(done, "2 finished epochs, more than --epochs=1")
         self.assertEqual(_contents(self.output), before)
 
-    def test_folder_of_something_else_is_refused(self):
+    def test_folder_with_other_files_is_refused(self):
         self.output.mkdir()
         (self.output / "thesis.txt").write_text("all I have")
         for flag in ("--resume", "--noresume"):
-            done = self.run_it(f"--train_dir={self.arrays}", flag)
+            done = self.run_program(f"--train_dir={self.npz_file}", flag)
             self.assert_refused(done, str(self.output), "thesis.txt")
         self.assertEqual(_contents(self.output), {"thesis.txt": b"all I have"})
 
-    def test_folder_in_which_another_works_is_refused(self):
-        flags = (f"--train_dir={self.arrays}", "--epochs=1")
-        with alone(self.output):
-            self.assert_refused(self.run_it(*flags), "another train_keras", str(self.output))
-        self.train_it(*flags)
+    def test_folder_that_another_run_uses_is_refused(self):
+        flags = (f"--train_dir={self.npz_file}", "--epochs=1")
+        with exclusive_folder(self.output):
+            self.assert_refused(self.run_program(*flags), "another train_keras", str(self.output))
+        self.train_model(*flags)
 
-    def test_a_run_whose_best_network_vanished_is_refused(self):
-        flags = (f"--train_dir={self.arrays}", "--epochs=1")
-        self.train_it(*flags)
-        (checkpoint,) = self.output.glob("*.keras")
-        checkpoint.unlink()
-        self.assert_refused(self.run_it(*flags, "--resume"), "--resume", checkpoint.name)
+    def test_resume_without_the_best_network_is_refused(self):
+        flags = (f"--train_dir={self.npz_file}", "--epochs=1")
+        self.train_model(*flags)
+        (best,) = self.output.glob("*.keras")
+        best.unlink()
+        self.assert_refused(self.run_program(*flags, "--resume"), "--resume", best.name)
         (self.output / "run.json").unlink()
         (self.output / "run.json").mkdir()
-        self.assert_refused(self.run_it(*flags, "--resume"), "run.json")
+        self.assert_refused(self.run_program(*flags, "--resume"), "run.json")
 
-    def test_damaged_state_is_refused(self):
-        flags = (f"--train_dir={self.arrays}", "--epochs=2")
-        self.train_it(*flags)
+    def test_resume_with_a_damaged_state_is_refused(self):
+        flags = (f"--train_dir={self.npz_file}", "--epochs=2")
+        self.train_model(*flags)
         file = self.output / "training_state.npz"
         file.write_bytes(file.read_bytes()[:1000])
-        self.assert_refused(self.run_it(*flags, "--resume"), "training_state.npz", "damaged")
+        self.assert_refused(self.run_program(*flags, "--resume"), "training_state.npz", "damaged")
 
     @parameterized.parameters(
         (("--architecture=vgg99",), ("--architecture=vgg99", "cnn_chollet", "efficientnet_lite0")),
@@ -242,24 +243,24 @@ class TrainKerasMainTest(parameterized.TestCase):
         (("--seed=4294967296",), ("--seed", "4294967296")),
         (("--height=200000",), ("--height", "200000")),
         (("--epochs=0",), ("--epochs",)),
-        (("--train_dir=",), ("--train_dir is needed",)),
+        (("--train_dir=",), ("--train_dir is required",)),
         (("word",), ("word",)),
     )
-    def test_wrong_flags_are_one_line(self, flags, parts):
-        done = self.run_it(f"--train_dir={self.train}", f"--val_dir={self.val}", *flags)
+    def test_wrong_flags_are_refused(self, flags, parts):
+        done = self.run_program(f"--train_dir={self.train}", f"--val_dir={self.val}", *flags)
         self.assert_refused(done, *parts)
         self.assertFalse(self.output.exists())
 
-    def test_numbers_that_explode_are_named(self):
-        done = self.run_it(
-            *(f"--train_dir={self.arrays}", "--optimizer=sgd", "--learning_rate=1e30"),
+    def test_diverging_training_is_refused(self):
+        done = self.run_program(
+            *(f"--train_dir={self.npz_file}", "--optimizer=sgd", "--learning_rate=1e30"),
             "--epochs=3",
         )
         self.assert_refused(done, "--learning_rate")
 
-    def test_terminal_gets_the_bar_of_keras(self):
+    def test_terminal_shows_the_progress_bar_of_keras(self):
         leader, follower = pty.openpty()
-        flags = (f"--train_dir={self.arrays}", "--epochs=2")
+        flags = (f"--train_dir={self.npz_file}", "--epochs=2")
         with subprocess.Popen(
             self.command(*flags),
             stdout=follower,
@@ -267,24 +268,24 @@ class TrainKerasMainTest(parameterized.TestCase):
             env=programs.environment(),
         ) as process:
             os.close(follower)
-            shown = b""
+            output = b""
             try:
-                while part := os.read(leader, 4096):
-                    shown += part
-            except OSError:  # Linux says so that nobody writes any more.
+                while chunk := os.read(leader, 4096):
+                    output += chunk
+            except OSError:  # Linux reports the end of the output as an error.
                 pass
             errors = process.stderr.read()
         os.close(leader)
         self.assertEqual(process.returncode, 0, errors)
-        self.assertIn(b"Epoch 2/2", shown)
-        self.assertIn(b"val_accuracy", shown)
+        self.assertIn(b"Epoch 2/2", output)
+        self.assertIn(b"val_accuracy", output)
         self.assertNotIn(b"Epoch 1 of 2", errors)
 
 
 class PretrainedTest(absltest.TestCase):
-    """With the network that comes with the program."""
+    """Trains the pretrained network that comes with the program."""
 
-    def test_cached_bottlenecks_make_the_network_that_was_judged(self):
+    def test_network_trained_on_bottlenecks_has_the_same_loss_on_pixels(self):
         folder = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, folder)
         train = programs.draw_colours(folder / "train", count=8)
@@ -295,8 +296,8 @@ class PretrainedTest(absltest.TestCase):
             done = programs.run("train_keras", *flags, f"--output_dir={folder}/{number}")
             self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("0 computed, 33 from the cache", done.stderr)
-        # 1280 numbers and one of its own for each of three labels.
-        self.assertIn("3,353,843 parameters, of which 3,843 learn, learns from 24", done.stderr)
+        # The output layer has 1280 weights and a bias for each of three labels.
+        self.assertIn("3,353,843 parameters (3,843 trainable) on 24 bottlenecks", done.stderr)
         self.assertEqual(_weights(folder / "0"), _weights(folder / "1"))
 
         from tensorflow import keras
@@ -308,15 +309,15 @@ class PretrainedTest(absltest.TestCase):
         labels = (folder / "0" / "labels.txt").read_text().split()
         losses = []
         for path in sorted(val.glob("*/*")):
-            seen = pixels.decode(path.read_bytes(), 224, 224)[np.newaxis].astype(np.float32)
-            answer = network.predict(seen, verbose=0)[0]
-            losses.append(-np.log(answer[labels.index(path.parent.name.lower())]))
+            image = pixels.decode(path.read_bytes(), 224, 224)[np.newaxis].astype(np.float32)
+            probabilities = network.predict(image, verbose=0)[0]
+            losses.append(-np.log(probabilities[labels.index(path.parent.name.lower())]))
         history = json.loads((folder / "0" / "history.json").read_text())
-        judged = min(epoch["val_loss"] for epoch in history)
-        self.assertAlmostEqual(np.mean(losses), judged, delta=0.002)
-        self.assertLess(judged, 0.3)
+        val_loss = min(epoch["val_loss"] for epoch in history)
+        self.assertAlmostEqual(np.mean(losses), val_loss, delta=0.002)
+        self.assertLess(val_loss, 0.3)
 
-    def test_resume_goes_on_with_moved_images_and_refuses_others_at_once(self):
+    def test_resume_accepts_moved_images_and_refuses_others_before_reading_them(self):
         folder = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, folder)
         train = programs.draw_colours(folder / "train", count=4)
@@ -329,22 +330,22 @@ class PretrainedTest(absltest.TestCase):
         other = programs.draw_colours(folder / "other", count=5)
         done = programs.run("train_keras", *flags, f"--train_dir={other}", "--epochs=2")
         self.assertEqual(done.returncode, 1, done.stderr)
-        # Without the line that says how many bottlenecks were computed.
+        # A single line: no bottlenecks were computed.
         (line,) = done.stderr.splitlines()
-        self.assertIn(f"other images, those of --train_dir={train} --val_dir={val};", line)
+        self.assertIn(f"other images; use --train_dir={train} --val_dir={val},", line)
         done = programs.run(
             "train_keras", *flags, f"--train_dir={train}", "--epochs=2", "--learning_rate=0.1"
         )
         self.assertEqual(done.returncode, 1, done.stderr)
         (line,) = done.stderr.splitlines()
-        self.assertIn("other learning_rate: 0.001, not 0.1", line)
+        self.assertIn("learning_rate=0.001, not 0.1", line)
 
         moved = train.rename(folder / "moved")
         done = programs.run("train_keras", *flags, f"--train_dir={moved}", "--epochs=2")
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("1 epoch is done already", done.stderr)
+        self.assertIn("1 epoch is already finished", done.stderr)
 
-    def test_last_layers_learn_too(self):
+    def test_only_the_last_layer_of_the_backbone_is_fine_tuned(self):
         folder = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, folder)
         train = programs.draw_colours(folder / "train", count=4)

@@ -1,4 +1,4 @@
-"""Watches the epochs of a training: keeps the best network, says how it goes, ends it."""
+"""A Keras callback that saves the best network and the state of the training after each epoch."""
 
 import logging
 import math
@@ -10,83 +10,88 @@ from typing import Any
 from retrain.errors import UserError
 from retrain.system.files import atomic_file
 from retrain.system.text import format_duration
-from tools.keras_training.checkpoint import STATE_FILE, Progress, save
+from tools.keras_training import training_state
+from tools.keras_training.training_state import STATE_FILE, TrainingState
 
-CHECKPOINT = "best_model.{epoch:02d}-{val_loss:.2f}.keras"
-_CHECKPOINTS = "best_model.*.keras"
-# As `runtime.atomic_file` names them.
-_BEGUN = (f".{_CHECKPOINTS}", f".{Path(STATE_FILE).stem}.*")
+_BEST_MODELS = "best_model.*.keras"
+# `atomic_file` starts the names of temporary files with a dot.
+_TEMPORARY_FILES = (f".{_BEST_MODELS}", f".{Path(STATE_FILE).stem}.*")
 
 
-def callback(
+def make_callback(
     folder: Path,
-    progress: Progress,
+    state: TrainingState,
+    *,
     epochs: int,
     patience: int,
-    write: Callable[[Path], None],
-    tell: bool,
+    write_model: Callable[[Path], None],
+    log_epochs: bool,
 ) -> Any:
-    """Returns a Keras callback that brings `progress` up to date after each epoch, on disk too.
+    """Returns a `keras.callbacks.Callback` that updates `state` and the folder after each epoch.
 
-    The checkpoint is written before the state that names it: a run that is killed in between
-    repeats the epoch and writes the same one.
+    The best network is written before the state that names it. A run that is killed in between
+    repeats the epoch and writes the same network again.
 
     Args:
-        folder: of the run.
-        progress: where the training stands.
-        epochs: that it has at most.
-        patience: epochs without a smaller validation loss to endure; 0 endures any.
-        write: writes the network as it is to a file.
-        tell: whether to say a line after each epoch.
+        folder: Output folder.
+        state: State of the training at its start.
+        epochs: Number of epochs, for messages.
+        patience: Number of epochs without a smaller validation loss after which the training
+            stops; 0 never stops it.
+        write_model: Writes the current network to a file.
+        log_epochs: Whether to log a line after each epoch.
     """
     from tensorflow import keras
 
-    class Keeper(keras.callbacks.Callback):
+    class BestCheckpoint(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-            self._begun = time.monotonic()
+            self._start = time.monotonic()
 
         def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-            measured = {name: float(value) for name, value in (logs or {}).items()}
-            _check_finite(measured, epoch)
-            spent = time.monotonic() - self._begun
-            progress.history.append(measured)
-            if measured["val_loss"] < progress.best_loss:
-                progress.best_loss, progress.best_epoch = measured["val_loss"], epoch
-                progress.checkpoint = CHECKPOINT.format(epoch=epoch + 1, **measured)
-                with atomic_file(folder / progress.checkpoint) as temporary:
-                    write(temporary)
-            save(folder, progress, self.model)
-            remove_others(folder, progress.checkpoint)
-            if tell:
-                logging.info("%s.", line(measured, epoch, epochs, spent))
-            if progress.is_over(patience):
+            metrics = {name: float(value) for name, value in (logs or {}).items()}
+            _check_finite(metrics, epoch)
+            seconds = time.monotonic() - self._start
+            state.history.append(metrics)
+            if state.best_epoch == state.epochs - 1:
+                with atomic_file(folder / state.best_model_file) as temporary:
+                    write_model(temporary)
+            training_state.save(folder, state, self.model)
+            remove_others(folder, state.best_model_file)
+            if log_epochs:
+                line = _format_metrics(metrics)
+                duration = format_duration(seconds)
+                logging.info("Epoch %d of %d: %s, %s.", epoch + 1, epochs, line, duration)
+            if state.has_converged(patience):
                 self.model.stop_training = True
 
-    return Keeper()
+    return BestCheckpoint()
 
 
-def line(measured: dict[str, float], epoch: int, epochs: int, seconds: float) -> str:
-    """Returns what was measured in an epoch, as a person reads it."""
+def _format_metrics(metrics: dict[str, float]) -> str:
     return (
-        f"Epoch {epoch + 1} of {epochs}: loss = {measured['loss']:.4f}, "
-        f"accuracy = {100 * measured['accuracy']:.2f}%, "
-        f"validation loss = {measured['val_loss']:.4f}, "
-        f"validation accuracy = {100 * measured['val_accuracy']:.2f}%, {format_duration(seconds)}"
+        f"loss = {metrics['loss']:.4f}, accuracy = {metrics['accuracy']:.2%}, "
+        f"validation loss = {metrics['val_loss']:.4f}, "
+        f"validation accuracy = {metrics['val_accuracy']:.2%}"
     )
 
 
-def _check_finite(measured: dict[str, float], epoch: int) -> None:
+def _check_finite(metrics: dict[str, float], epoch: int) -> None:
     for name in ("loss", "val_loss"):
-        if not math.isfinite(measured[name]):
+        if not math.isfinite(metrics[name]):
             raise UserError(
-                f"the numbers grew beyond all bounds in epoch {epoch + 1} ({name} is "
-                f"{measured[name]}); start again with a smaller --learning_rate"
+                f"the training diverged in epoch {epoch + 1}: {name} is {metrics[name]}; start "
+                "again with a smaller --learning_rate"
             )
 
 
-def remove_others(folder: Path, checkpoint: str) -> None:
-    """Removes checkpoints but the one of that name, and what a killed run had begun to write."""
-    for pattern in (_CHECKPOINTS, *_BEGUN):
+def remove_others(folder: Path, best_model_file: str) -> None:
+    """Removes older best networks, and temporary files of killed runs.
+
+    Args:
+        folder: Output folder.
+        best_model_file: Name of the file to keep.
+    """
+    for pattern in (_BEST_MODELS, *_TEMPORARY_FILES):
         for path in folder.glob(pattern):
-            if path.name != checkpoint:
+            if path.name != best_model_file:
                 path.unlink()

@@ -1,4 +1,4 @@
-"""A Keras model as a `.keras` file that carries its labels and says what it is."""
+"""Writes a Keras model as a `.keras` file with labels and metadata."""
 
 import dataclasses
 import json
@@ -8,36 +8,43 @@ from pathlib import Path
 from typing import Any
 
 from retrain.data import pixels
-from retrain.export.keras_file import LABELS_FILE, METADATA_FILE
-from retrain.metadata import Metadata
+from retrain.metadata import LABELS_FILE, METADATA_FILE, OUTPUT, Metadata, labels_text
 from tools.keras_training.options import Options
 from tools.keras_training.tasks import Task
 
+# The result depends on the contents of files and folders, not on their paths.
+_EXCLUDED = ("train_dir", "val_dir", "output_dir", "weights", "bottleneck_dir", "resume")
+
 
 def write(path: Path, task: Task, metadata: Metadata) -> None:
-    """Writes the classifier as its weights are now, in the form that `retrain` gives such files.
+    """Writes the classifier with its current weights, in the same form as `--keras_file`.
 
-    `keras.models.load_model` opens it. What is needed to train it on is not in it.
+    `keras.models.load_model` reads the file. It has no optimizer state.
+
+    Args:
+        path: File to write.
+        task: The training.
+        metadata: Metadata to add to the file.
     """
     task.classifier.save(path)
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(LABELS_FILE, "".join(f"{label}\n" for label in metadata.labels))
+        archive.writestr(LABELS_FILE, labels_text(metadata.labels))
         archive.writestr(METADATA_FILE, metadata.to_json())
 
 
 def describe(task: Task, options: Options) -> Metadata:
-    """Returns what is to be said of the classifier."""
+    """Returns the metadata of the classifier."""
     backbone = task.backbone
     return Metadata(
         labels=task.data.labels,
         folders=task.data.folders,
-        height=task.shape.height,
-        width=task.shape.width,
+        height=task.image_shape.height,
+        width=task.image_shape.width,
         mean=backbone.mean if backbone else (0.0, 0.0, 0.0),
         std=backbone.std if backbone else (255.0, 255.0, 255.0),
         channel_order=backbone.channel_order if backbone else "RGB",
         resize_method=pixels.RESIZE_METHOD,
-        output="probabilities",
+        output=OUTPUT,
         backbone=options.architecture,
         fingerprint=backbone.fingerprint if backbone else "",
         split={
@@ -45,7 +52,7 @@ def describe(task: Task, options: Options) -> Metadata:
             "validation": len(task.data.validation.class_ids),
         },
         test_accuracy=None,
-        training=training(options),
+        training=training_options(options),
         versions={
             "preprocessing": pixels.PREPROCESSING_VERSION,
             "keras": version("keras"),
@@ -53,8 +60,9 @@ def describe(task: Task, options: Options) -> Metadata:
     )
 
 
-def training(options: Options) -> dict[str, Any]:
-    """Returns the options that decide what a training comes to, as JSON can say them."""
-    places = ("train_dir", "val_dir", "output_dir", "weights", "bottleneck_dir", "resume")
-    fields = {k: v for k, v in dataclasses.asdict(options).items() if k not in places}
+def training_options(options: Options) -> dict[str, Any]:
+    """Returns the options that determine the result of a training, as JSON values."""
+    fields = {
+        name: value for name, value in dataclasses.asdict(options).items() if name not in _EXCLUDED
+    }
     return dict(json.loads(json.dumps(fields)))

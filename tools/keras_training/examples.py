@@ -1,85 +1,102 @@
-"""What a network learns from and is judged by."""
+"""Holds the decoded images or bottlenecks of a training in arrays."""
 
 import hashlib
 import tempfile
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from retrain.errors import UserError
 from retrain.report import plots
 
-# More than that is kept in a file, of which the machine holds in memory what fits.
-_BYTES_IN_MEMORY = 1 << 30
-_BYTES_AT_A_TIME = 1 << 20
+# Larger arrays are memory-mapped files, of which the system keeps in memory what fits.
+_MAX_BYTES_IN_MEMORY = 1 << 30
+_BYTES_PER_WRITE = 1 << 20
+
+
+class ImageShape(NamedTuple):
+    """Shape of the input images of a network.
+
+    Attributes:
+        height: Height in pixels.
+        width: Width in pixels.
+        channels: Number of channels: 1 for grey, 3 for RGB.
+    """
+
+    height: int
+    width: int
+    channels: int
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Some images, or their bottlenecks.
+    """Images or bottlenecks with their classes.
 
     Attributes:
-        inputs: uint8 [N, height, width, channels], or float16 [N, feature_width].
-        class_ids: int64 [N].
+        inputs: Images uint8 [N, height, width, channels], or bottlenecks float16
+            [N, feature_width].
+        class_ids: Indices of the labels, int64 [N].
     """
 
     inputs: np.ndarray
     class_ids: np.ndarray
 
     def sample(self, count: int) -> "Examples":
-        """Returns some of them, about as many of each class, in the order of these."""
-        rows = plots.some_of_each(self.class_ids, count)
+        """Returns up to `count` examples, about the same number of each class, in class order."""
+        rows = plots.sample_per_class(self.class_ids, count)
         return Examples(self.inputs[rows], self.class_ids[rows])
 
 
 @dataclass(frozen=True)
-class Data:
-    """All that a training needs to know of its images.
+class TrainingData:
+    """The examples of a training.
 
     Attributes:
-        labels: of the classes.
-        folders: name of the folder of each.
-        train: to learn from.
-        validation: to be judged by.
-        shown: some of those to learn from, as images, uint8 [M, height, width, channels].
+        labels: Labels of the classes, in the order of the network's output.
+        folders: Name of the folder of each class.
+        train: Training examples.
+        validation: Validation examples.
+        preview: Some training images to plot, uint8 [M, height, width, channels].
     """
 
     labels: tuple[str, ...]
     folders: tuple[str, ...]
     train: Examples
     validation: Examples
-    shown: Examples
+    preview: Examples
 
     def fingerprint(self) -> str:
-        """Returns a text that is another for other examples or labels."""
+        """Returns a hash of the labels and all examples except the preview."""
         digest = hashlib.sha256(repr(self.labels).encode())
         for examples in (self.train, self.validation):
             digest.update(repr((examples.inputs.shape, examples.inputs.dtype)).encode())
             digest.update(examples.class_ids.tobytes())
-            for batch in range(0, len(examples.inputs), 1024):
-                digest.update(examples.inputs[batch : batch + 1024].tobytes())
+            for start in range(0, len(examples.inputs), 1024):
+                digest.update(examples.inputs[start : start + 1024].tobytes())
         return digest.hexdigest()
 
 
-def room(shape: tuple[int, ...]) -> Any:
-    """Returns an array of type uint8, in memory or, where it is large, in a temporary file.
+def allocate_images(count: int, shape: ImageShape) -> Any:
+    """Returns an array for images, uint8 [count, height, width, channels].
+
+    A large array is backed by a temporary file.
 
     Raises:
-        UserError: there is no room on the disk.
+        UserError: If the disk is full.
     """
-    size = int(np.prod(shape, dtype=np.int64))
-    if size <= _BYTES_IN_MEMORY:
-        return np.empty(shape, np.uint8)
+    size = count * int(np.prod(shape, dtype=np.int64))
+    if size <= _MAX_BYTES_IN_MEMORY:
+        return np.empty((count, *shape), np.uint8)
     try:
         with tempfile.TemporaryFile() as file:
-            # Or writing to the array would kill the program when the disk is full.
-            for begin in range(0, size, _BYTES_AT_A_TIME):
-                file.write(bytes(min(_BYTES_AT_A_TIME, size - begin)))
+            # Writing to a sparse memory-mapped file kills the process if the disk is full.
+            for start in range(0, size, _BYTES_PER_WRITE):
+                file.write(bytes(min(_BYTES_PER_WRITE, size - start)))
             file.flush()
-            return np.memmap(file, np.uint8, "r+", shape=shape)
+            return np.memmap(file, np.uint8, "r+", shape=(count, *shape))
     except OSError as error:
         raise UserError(
             f"the decoded images need {size / 2**30:.1f} GiB in {tempfile.gettempdir()}: "
-            f"{error.strerror}; make room, or set TMPDIR to a folder with more"
+            f"{error.strerror}; free some space, or set TMPDIR to a folder with more space"
         ) from error

@@ -1,4 +1,4 @@
-"""Folders of images to the pixels that a network takes."""
+"""Lists and decodes the images in --train_dir and --val_dir."""
 
 import hashlib
 import logging
@@ -10,171 +10,182 @@ import numpy as np
 from PIL import Image
 
 from retrain.data import pixels
-from retrain.data.dataset import tell_of_ignored
+from retrain.data.dataset import Dataset, ImageFile
+from retrain.data.folder_checks import report_ignored
 from retrain.data.folders import Listing, list_images
-from retrain.data.labels import labels_of
+from retrain.data.labels import make_labels
 from retrain.data.pixels import UnreadableImageError
+from retrain.data.splits import TRAINING, VALIDATION, SplitPercentages
 from retrain.errors import UserError
+from retrain.system.processors import processor_count
 from retrain.system.progress import ProgressBar
 from retrain.system.text import name_some
-from retrain.system.threads import parallel_map, processors
-from tools.keras_training.examples import Data, Examples, room
+from retrain.system.threads import parallel_map
+from tools.keras_training.examples import Examples, ImageShape, TrainingData, allocate_images
 
-TRAIN, VAL = "train_dir", "val_dir"
+TRAIN_FLAG, VAL_FLAG = "train_dir", "val_dir"
 
-# Enough to see what the network sees.
-SHOWN = 40
+PREVIEW_SIZE = 40
 
+_FLAGS = {TRAINING: TRAIN_FLAG, VALIDATION: VAL_FLAG}
 
-class Shape(NamedTuple):
-    """Of the images that a network takes, in pixels; `channels` is 1 for grey, 3 for RGB."""
-
-    height: int
-    width: int
-    channels: int
+# The other splits have 0 percent, so any hash keeps an image in the training split.
+_HASH_IN_TRAINING = 50.0
 
 
-class ImageFile(NamedTuple):
-    """A file and the number of its class."""
-
-    path: Path
-    class_id: int
-
-
-class Found(NamedTuple):
-    """The images in two folders with the same classes.
+class ImageFolders(NamedTuple):
+    """The image files in two folders with the same classes.
 
     Attributes:
-        labels: of the classes.
-        folders: name of the folder of each.
-        images: by TRAIN and VAL, ordered by class, then by name.
-        names: a text that is another where files in the two folders have other names.
+        dataset: Image files of --train_dir as the training split, and of --val_dir as the
+            validation split.
+        names_digest: Hash of the names of all classes and files.
     """
 
-    labels: tuple[str, ...]
-    folders: tuple[str, ...]
-    images: Mapping[str, tuple[ImageFile, ...]]
-    names: str
+    dataset: Dataset
+    names_digest: str
 
 
-def find(train_dir: Path, val_dir: Path) -> Found:
-    """Returns what images there are.
+def scan(train_dir: Path, val_dir: Path) -> ImageFolders:
+    """Lists the classes and images in two folders, and warns about ignored files.
 
     Raises:
-        UserError: a folder cannot be read, or the two have not the same classes.
+        UserError: If a folder cannot be read, or if the folders have different classes.
     """
-    roots = {TRAIN: train_dir, VAL: val_dir}
+    roots = {TRAIN_FLAG: train_dir, VAL_FLAG: val_dir}
     listings = list_images(roots)
     for flag, listing in listings.items():
-        _check_class_ids(flag, roots[flag], listing)
-    _check_same(roots, listings)
-    tell_of_ignored(list(listings.values()))
-    folders = tuple(listings[TRAIN].images)
-    images = {
-        flag: tuple(
-            ImageFile(roots[flag] / folder / file, class_id)
-            for class_id, folder in enumerate(folders)
-            for file in listing.images[folder]
+        _check_classes(flag, roots[flag], listing)
+    _check_same_classes(roots, listings)
+    report_ignored(list(listings.values()))
+    folders = tuple(listings[TRAIN_FLAG].images)
+    images: list[ImageFile] = []
+    for class_id, folder in enumerate(folders):
+        images += (
+            ImageFile(train_dir / folder / file, class_id, TRAINING, _HASH_IN_TRAINING)
+            for file in listings[TRAIN_FLAG].images[folder]
         )
-        for flag, listing in listings.items()
-    }
-    names = repr([listing.images for listing in listings.values()])
-    digest = hashlib.sha256(names.encode()).hexdigest()
-    return Found(labels_of(folders), folders, images, digest)
+        images += (
+            ImageFile(val_dir / folder / file, class_id, VALIDATION, None)
+            for file in listings[VAL_FLAG].images[folder]
+        )
+    dataset = Dataset(
+        image_dir=train_dir,
+        labels=make_labels(folders),
+        folders=folders,
+        images=tuple(images),
+        percentages=SplitPercentages(validation=0, test=0),
+        flag=TRAIN_FLAG,
+    )
+    return ImageFolders(dataset, _names_digest(listings))
 
 
-def _check_class_ids(flag: str, root: Path, listing: Listing) -> None:
+def _check_classes(flag: str, root: Path, listing: Listing) -> None:
     if len(listing.images) < 2:
-        found = ", ".join(listing.images) or "none"
-        lie = "image lies" if listing.loose == 1 else "images lie"
-        loose = f"; {listing.loose:,} {lie} directly in the folder" if listing.loose else ""
+        names = ", ".join(listing.images) or "none"
+        verb = "image is" if listing.outside_classes == 1 else "images are"
+        outside = listing.outside_classes
+        loose = f"; {outside:,} {verb} directly in the folder" if outside else ""
         raise UserError(
-            f"--{flag}={root} must have a sub-folder of images for each of two classes or "
-            f"more, but has: {found}{loose}"
+            f"--{flag}={root} must have a sub-folder of images for each of two or more classes, "
+            f"but has: {names}{loose}"
         )
 
 
-def _check_same(roots: Mapping[str, Path], listings: Mapping[str, Listing]) -> None:
-    for flag, other in ((TRAIN, VAL), (VAL, TRAIN)):
+def _check_same_classes(roots: Mapping[str, Path], listings: Mapping[str, Listing]) -> None:
+    for flag, other in ((TRAIN_FLAG, VAL_FLAG), (VAL_FLAG, TRAIN_FLAG)):
         missing = [name for name in listings[other].images if name not in listings[flag].images]
         if missing:
-            names = name_some(missing)
             raise UserError(
-                f"--{flag}={roots[flag]} has no images of {names}, but "
+                f"--{flag}={roots[flag]} has no images of {name_some(missing)}, but "
                 f"--{other}={roots[other]} has; both need the same sub-folders"
             )
 
 
-def load(found: Found, shape: Shape) -> Data:
-    """Returns the images, decoded; those that cannot be read are named and left out.
+def _names_digest(listings: Mapping[str, Listing]) -> str:
+    # `run.json` holds the digest, so this text must stay the same in later versions.
+    names = [
+        {folder: list(files) for folder, files in listings[flag].images.items()}
+        for flag in (TRAIN_FLAG, VAL_FLAG)
+    ]
+    return hashlib.sha256(repr(names).encode()).hexdigest()
+
+
+def load(folders: ImageFolders, shape: ImageShape) -> TrainingData:
+    """Decodes all images. Warns about unreadable images and leaves them out.
 
     Raises:
-        UserError: none of a class can be read, or there is no room for them.
+        UserError: If no image of a class can be read, or if the disk is full.
     """
-    train = _decoded(found, TRAIN, shape)
-    validation = _decoded(found, VAL, shape)
-    return Data(found.labels, found.folders, train, validation, train.sample(SHOWN))
+    dataset = folders.dataset
+    train = _decode_split(dataset, TRAINING, shape)
+    validation = _decode_split(dataset, VALIDATION, shape)
+    preview = train.sample(PREVIEW_SIZE)
+    return TrainingData(dataset.labels, dataset.folders, train, validation, preview)
 
 
-def show(paths: Sequence[Path], class_ids: np.ndarray, shape: Shape) -> Examples:
-    """Returns some of the images, decoded.
+def decode_preview(images: Sequence[ImageFile], shape: ImageShape) -> Examples:
+    """Decodes a sample of the images for plots.
 
     Args:
-        paths: of N images that can be read.
-        class_ids: of them, int [N].
-        shape: to bring them to.
+        images: Image files that were readable before.
+        shape: Shape of the decoded images.
     """
-    rows = Examples(np.arange(len(paths)), class_ids).sample(SHOWN).inputs
-    seen = [_decode(ImageFile(paths[row], int(class_ids[row])), shape) for row in rows]
-    # One could be read a moment ago.
-    readable = [number for number, one in enumerate(seen) if isinstance(one, np.ndarray)]
-    inputs = [seen[number] for number in readable]
-    return Examples(np.array(inputs).reshape(-1, *shape), class_ids[rows[readable]])
+    class_ids = np.array([image.class_id for image in images], np.int64)
+    sample = Examples(np.arange(len(images)), class_ids).sample(PREVIEW_SIZE)
+    decoded = [_decode(images[row], shape) for row in sample.inputs]
+    # A file can become unreadable after its bottleneck was computed.
+    readable = [i for i, image in enumerate(decoded) if isinstance(image, np.ndarray)]
+    inputs = np.array([decoded[i] for i in readable]).reshape(-1, *shape)
+    return Examples(inputs, sample.class_ids[readable])
 
 
-def _decoded(found: Found, flag: str, shape: Shape) -> Examples:
-    images = found.images[flag]
-    inputs = room((len(images), *shape))
-    readable: list[ImageFile] = []
-    for image, seen in zip(images, _decode_all(images, shape), strict=True):
-        if isinstance(seen, UnreadableImageError):
-            logging.warning("Skipped %s: %s.", image.path, seen)
+def _decode_split(dataset: Dataset, split: str, shape: ImageShape) -> Examples:
+    images = dataset.split(split)
+    inputs = allocate_images(len(images), shape)
+    class_ids: list[int] = []
+    for image, decoded in zip(images, _decode_all(images, shape), strict=True):
+        if isinstance(decoded, UnreadableImageError):
+            logging.warning("Skipped %s: %s.", image.path, decoded)
             continue
-        inputs[len(readable)] = seen
-        readable.append(image)
-    class_ids = np.array([image.class_id for image in readable], np.int64)
-    lost = sorted(set(range(len(found.folders))) - set(class_ids.tolist()))
-    if lost:
+        inputs[len(class_ids)] = decoded
+        class_ids.append(image.class_id)
+    missing = sorted(set(range(len(dataset.folders))) - set(class_ids))
+    if missing:
         raise UserError(
-            f"no image of {found.folders[lost[0]]} in --{flag} can be read, as said above; mend "
-            "them, or remove the folder from both parts"
+            f"no image of {dataset.folders[missing[0]]} in --{_FLAGS[split]} can be read, see the "
+            "warnings above; repair the images, or remove the sub-folder from both folders"
         )
-    return Examples(inputs[: len(readable)], class_ids)
+    return Examples(inputs[: len(class_ids)], np.array(class_ids, np.int64))
 
 
 def _decode_all(
-    images: Sequence[ImageFile], shape: Shape
+    images: Sequence[ImageFile], shape: ImageShape
 ) -> Iterator[np.ndarray | UnreadableImageError]:
     with ProgressBar(len(images), "Decoding") as progress:
-        workers = processors()
-        for seen in parallel_map(lambda image: _decode(image, shape), images, workers):
+        for decoded in parallel_map(lambda image: _decode(image, shape), images, processor_count()):
             progress.add(1)
-            yield seen
+            yield decoded
 
 
-def _decode(image: ImageFile, shape: Shape) -> np.ndarray | UnreadableImageError:
+def _decode(image: ImageFile, shape: ImageShape) -> np.ndarray | UnreadableImageError:
     try:
-        colours = pixels.decode(image.path.read_bytes(), shape.height, shape.width)
+        rgb = pixels.decode(image.path.read_bytes(), shape.height, shape.width)
     except UnreadableImageError as error:
         return error
     except OSError as error:
         return UnreadableImageError(f"it cannot be read ({error.strerror})")
-    return in_channels(colours, shape.channels)
+    return convert_channels(rgb, shape.channels)
 
 
-def in_channels(colours: np.ndarray, channels: int) -> np.ndarray:
-    """Returns uint8 [height, width, channels] of RGB pixels, uint8 [height, width, 3]."""
+def convert_channels(rgb: np.ndarray, channels: int) -> np.ndarray:
+    """Converts RGB pixels, uint8 [height, width, 3], to uint8 [height, width, channels].
+
+    Args:
+        rgb: The pixels.
+        channels: 1 for grey, 3 to return the pixels unchanged.
+    """
     if channels == 3:
-        return colours
-    # ITU-R 601-2, as everything else makes grey of RGB.
-    return np.asarray(Image.fromarray(colours).convert("L"))[..., np.newaxis]
+        return rgb
+    # Pillow's conversion to grey is the usual one, ITU-R 601-2.
+    return np.asarray(Image.fromarray(rgb).convert("L"))[..., np.newaxis]

@@ -1,19 +1,19 @@
-"""Options to Keras's optimizers and losses."""
+"""Compiles Keras models with the optimizer and loss that the options select."""
 
 from typing import Any
 
 from tools.keras_training.options import ADAM, COSINE, Options
 
-_MOMENTUM = 0.9
+_DEFAULT_MOMENTUM = 0.9
 
 
 def compile_model(model: Any, options: Options, steps: int) -> None:
-    """Makes a Keras model ready to learn.
+    """Compiles a Keras model for training.
 
     Args:
-        model: to probabilities.
-        options: of the training.
-        steps: batches in all of it.
+        model: Model that outputs probabilities.
+        options: Options of the training.
+        steps: Number of batches in all epochs together.
     """
     from tensorflow import keras
 
@@ -23,13 +23,14 @@ def compile_model(model: Any, options: Options, steps: int) -> None:
     if options.optimizer == ADAM:
         optimizer = keras.optimizers.Adam(rate)
     else:
-        momentum = _MOMENTUM if options.momentum is None else options.momentum
+        momentum = _DEFAULT_MOMENTUM if options.momentum is None else options.momentum
         optimizer = keras.optimizers.SGD(rate, momentum, nesterov=momentum > 0)
+    # A checkpoint can be restored only into variables that exist.
     optimizer.build(model.trainable_variables)
     model.compile(
         optimizer,
         keras.losses.CategoricalCrossentropy(label_smoothing=options.label_smoothing),
         metrics=["accuracy"],
-        # Slower on processors, several times.
+        # XLA is several times slower on CPUs.
         jit_compile=False,
     )

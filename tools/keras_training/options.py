@@ -1,4 +1,4 @@
-"""Everything that a training with Keras can be told, and what it does where it is told nothing."""
+"""The options of a training, with their default values."""
 
 import dataclasses
 from pathlib import Path
@@ -9,14 +9,14 @@ CONSTANT, COSINE = "constant", "cosine"
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """How training images are varied, anew in every epoch.
+    """Random changes to the training images, different in every epoch.
 
     Attributes:
-        random_shift: how far at most, in percent of height and width.
-        random_rotation: how far at most, in degrees, either way.
-        random_scale: how much larger or smaller at most, in percent.
-        random_brightness: how much brighter or darker at most, in percent.
-        flip_left_right: whether half of them are mirrored.
+        random_shift: Maximum shift in percent of the height and width, 0 to 100.
+        random_rotation: Maximum rotation in degrees in either direction, 0 to 180.
+        random_scale: Maximum enlargement or reduction in percent, 0 to 100.
+        random_brightness: Maximum change of the brightness in percent, 0 to 100.
+        flip_left_right: Whether half of the images are mirrored.
     """
 
     random_shift: float = 0
@@ -26,48 +26,52 @@ class Augmentation:
     flip_left_right: bool = False
 
     @property
-    def any(self) -> bool:
-        """Whether images are varied at all."""
+    def is_enabled(self) -> bool:
+        """Whether images are changed at all."""
         return self != Augmentation()
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """One training.
+    """The options of a training.
+
+    The names of most fields are keys in `run.json` and in the metadata of the classifier.
 
     Attributes:
-        train_dir: holds a folder of images for each class, or is an `.npz` file.
-        architecture: name of one of `networks` or of a pretrained network.
-        output_dir: where everything is written.
-        val_dir: as `train_dir`, to be judged by; None for an `.npz` file, which has both.
-        epochs: how often all training images are learned from.
-        batch_size: images in a step; None for what is usual for the network.
-        greyscale: whether the network sees no colours.
-        height: of the images that the network takes; None for what is usual for it.
-        width: the same.
-        dropout: the part that is dropped, 0 to below 1; None for what is usual for the network.
-        fine_tune_layers: how many of the last layers of a pretrained network learn, besides the new
-            one; `config.ALL_LAYERS` for all.
+        train_dir: Folder with a sub-folder of training images for each class, or an `.npz` file.
+        architecture: Name of a network in `small_networks`, or of a pretrained network.
+        output_dir: Folder for all files that the training writes.
+        val_dir: Folder like `train_dir` with the validation images; None for an `.npz` file, which
+            contains both.
+        epochs: Number of passes over the training images.
+        batch_size: Images per step; None for the default of the network.
+        greyscale: Whether the network sees images without colours.
+        height: Height of the input images in pixels; None for the default of the network.
+        width: Width of the input images in pixels; None for the default of the network.
+        dropout: Dropout rate, 0 to below 1; None for the default of the network.
+        fine_tune_layers: Number of last layers of a pretrained network that are trained besides
+            the new layer; `config.ALL_LAYERS` for all.
         optimizer: ADAM or SGD.
-        learning_rate: at the beginning.
-        momentum: of SGD; None for 0.9.
-        schedule: CONSTANT, or COSINE, which ends at 0.
-        label_smoothing: how much of the truth is spread over all labels, 0 to below 1.
-        patience: epochs without a smaller validation loss after which the training ends; 0 never
-            ends it.
-        class_weights: how much each class counts; see `retrain.class_weights.shares`.
-        mixed_precision: whether convolutions are calculated in bfloat16.
-        augmentation: of the training images.
-        weights: a file with those of a pretrained network.
-        bottleneck_dir: holds the cache.
-        engine: what computes bottlenecks.
-        seed: of all that is random.
-        resume: whether to go on where the last run with the same `output_dir` ended.
+        learning_rate: Learning rate of the first step.
+        momentum: Momentum of SGD, 0 to below 1; None for 0.9.
+        schedule: Learning rate schedule: CONSTANT, or COSINE, which decays to 0.
+        label_smoothing: Label smoothing, 0 to below 1.
+        patience: Number of epochs without a smaller validation loss after which the training
+            stops; 0 never stops it.
+        class_weights: Weights of the classes; see `retrain.training.class_weights`.
+        mixed_precision: Whether convolutions run in bfloat16.
+        augmentation: Random changes to the training images.
+        weights: File with the weights of a pretrained network; None for the published weights.
+        bottleneck_dir: Folder of the bottleneck cache.
+        engine: Engine that computes bottlenecks; see `retrain.backbones.engines`.
+        seed: Seed of all random choices, 0 to 2**32 - 1.
+        resume: Whether to continue the run in `output_dir`.
     """
 
     train_dir: Path
     architecture: str
     output_dir: Path
+    _: dataclasses.KW_ONLY
     val_dir: Path | None = None
     epochs: int = 20
     batch_size: int | None = None

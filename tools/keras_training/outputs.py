@@ -1,69 +1,83 @@
-"""What a training leaves in its folder besides the checkpoint, and the lines that say so."""
+"""Writes the best network, the labels and the history, and prints the results."""
 
 import json
 from pathlib import Path
 from typing import NamedTuple
 
+from retrain.metadata import LABELS_FILE, labels_text
 from retrain.system.files import atomic_file, write_file
-from tools.keras_training.checkpoint import Progress
 from tools.keras_training.options import Options
 from tools.keras_training.tasks import Task
+from tools.keras_training.training_state import TrainingState
 
 MODEL_FILE, WEIGHTS_FILE = "model.json", "model.weights.h5"
-LABELS_FILE, HISTORY_FILE = "labels.txt", "history.json"
-LOGS = "logs"
+HISTORY_FILE = "history.json"
+LOGS_FOLDER = "logs"
 
 
-class Written(NamedTuple):
-    """A file, and what it is."""
+class OutputFile(NamedTuple):
+    """A file in the output folder.
+
+    Attributes:
+        path: Path of the file.
+        description: What the file contains, for the list of files that is printed.
+    """
 
     path: Path
-    what: str
+    description: str
 
 
-def write(task: Task, progress: Progress, options: Options) -> list[Written]:
-    """Writes the best network in two files, the labels and the history; returns the files.
+def write(task: Task, state: TrainingState, folder: Path) -> list[OutputFile]:
+    """Writes the best network in two files, the labels and the history.
+
+    Args:
+        task: The training.
+        state: Finished epochs, at least one.
+        folder: Output folder.
+
+    Returns:
+        The written files and the file of the best network.
 
     Raises:
-        UserError: the folder cannot be written any more.
+        UserError: If a file cannot be written.
     """
     from tensorflow import keras
 
-    folder = options.output_dir
-    checkpoint = folder / progress.checkpoint
-    best = keras.models.load_model(checkpoint, compile=False)
-    write_file(folder / MODEL_FILE, best.to_json() + "\n")
+    best_model_file = folder / state.best_model_file
+    model = keras.models.load_model(best_model_file, compile=False)
+    write_file(folder / MODEL_FILE, model.to_json() + "\n")
     with atomic_file(folder / WEIGHTS_FILE) as temporary:
-        # Keras knows such files by the end of their names alone.
-        named = temporary.with_name(f"{temporary.name}.weights.h5")
+        # Keras accepts only names that end in ".weights.h5".
+        weights_file = temporary.with_name(f"{temporary.name}.weights.h5")
         try:
-            best.save_weights(named)
-            named.replace(temporary)
+            model.save_weights(weights_file)
+            weights_file.replace(temporary)
         finally:
-            named.unlink(missing_ok=True)
-    write_file(folder / LABELS_FILE, "".join(f"{label}\n" for label in task.data.labels))
-    write_file(folder / HISTORY_FILE, json.dumps(progress.history, indent=2) + "\n")
+            weights_file.unlink(missing_ok=True)
+    write_file(folder / LABELS_FILE, labels_text(task.data.labels))
+    write_file(folder / HISTORY_FILE, json.dumps(state.history, indent=2) + "\n")
     return [
-        Written(checkpoint, f"the best network, of epoch {progress.best_epoch + 1}"),
-        Written(folder / MODEL_FILE, "its layers, without weights"),
-        Written(folder / WEIGHTS_FILE, "its weights"),
-        Written(folder / LABELS_FILE, "its labels, in the order of its output"),
-        Written(folder / HISTORY_FILE, "loss and accuracy of each epoch"),
+        OutputFile(best_model_file, f"the best network, from epoch {state.best_epoch + 1}"),
+        OutputFile(folder / MODEL_FILE, "its architecture, without weights"),
+        OutputFile(folder / WEIGHTS_FILE, "its weights"),
+        OutputFile(folder / LABELS_FILE, "its labels, in output order"),
+        OutputFile(folder / HISTORY_FILE, "loss and accuracy of each epoch"),
     ]
 
 
-def print_results(task: Task, progress: Progress, options: Options, written: list[Written]) -> None:
-    """Prints how good the network is, and what was written."""
-    best = progress.history[progress.best_epoch]
+def print_results(
+    task: Task, state: TrainingState, options: Options, files: list[OutputFile]
+) -> None:
+    """Prints the validation accuracy and the written files."""
+    best = state.history[state.best_epoch]
     count = len(task.data.validation.class_ids)
+    width = max(len(str(file.path)) for file in files)
     lines = [
-        f"Validation accuracy = {100 * best['val_accuracy']:.2f}% (N={count}), of epoch "
-        f"{progress.best_epoch + 1} of {progress.epochs}, which has the smallest validation loss."
-    ]
-    width = max(len(str(file.path)) for file in written)
-    lines += ["Wrote:"] + [f"  {file.path!s:{width}}  {file.what}" for file in written]
-    lines += [
-        "Watch it:",
-        f"  bazel run //tools:tensorboard -- --logdir={options.output_dir / LOGS}",
+        f"Validation accuracy = {best['val_accuracy']:.2%} (N={count}), from epoch "
+        f"{state.best_epoch + 1} of {state.epochs}, which has the smallest validation loss.",
+        "Wrote:",
+        *(f"  {file.path!s:{width}}  {file.description}" for file in files),
+        "View the logs in TensorBoard:",
+        f"  bazel run //tools:tensorboard -- --logdir={options.output_dir / LOGS_FOLDER}",
     ]
     print("\n".join(lines))

@@ -1,4 +1,4 @@
-"""The plots of a training, as files and for TensorBoard."""
+"""Plots sample images and training curves, as files and for TensorBoard."""
 
 from pathlib import Path
 
@@ -7,50 +7,63 @@ import numpy as np
 from retrain.report import plots
 from retrain.system.files import write_file
 from retrain.training import summaries
-from tools.keras_training.checkpoint import Progress
-from tools.keras_training.examples import Data, Examples
+from tools.keras_training.augmentation import augment
+from tools.keras_training.examples import TrainingData
 from tools.keras_training.options import Options
+from tools.keras_training.training_state import TrainingState
 
 CURVES_FILE, IMAGES_FILE = "curves.png", "pictures.png"
 
+# Name of the run in TensorBoard.
+_RUN = "drawings"
 
-def draw_images(data: Data, options: Options, logs: Path) -> Path:
-    """Draws some training images as the network sees them in the first epoch; returns the file.
+
+def plot_images(data: TrainingData, options: Options, logs: Path) -> Path:
+    """Plots some training images as the network sees them in the first epoch.
 
     Args:
-        data: whose images.
-        options: of the training.
-        logs: folder for TensorBoard.
+        data: The images.
+        options: Options of the training.
+        logs: Log folder for TensorBoard.
+
+    Returns:
+        The file that was written.
     """
-    seen = _varied(data.shown, options) if options.augmentation.any else data.shown.inputs
-    labels = [data.labels[class_id] for class_id in data.shown.class_ids]
-    height, width = seen.shape[1:3]
-    title = f"{len(seen)} of the {len(data.train.class_ids)} training images, {height} x {width}"
-    return _write(options.output_dir / IMAGES_FILE, plots.grid(seen, labels, title), logs)
+    images = data.preview.inputs
+    if options.augmentation.is_enabled:
+        images = np.asarray(augment(images, [0, options.seed], options.augmentation))
+    labels = [data.labels[class_id] for class_id in data.preview.class_ids]
+    height, width = images.shape[1:3]
+    count = len(data.train.class_ids)
+    title = f"{len(images)} of the {count} training images, {height} x {width}"
+    return _write(
+        options.output_dir / IMAGES_FILE, plots.image_grid(images, labels, title=title), logs
+    )
 
 
-def _varied(shown: Examples, options: Options) -> np.ndarray:
-    from tools.keras_training.augmentation import augment
+def plot_history(state: TrainingState, options: Options, logs: Path) -> Path:
+    """Plots loss and accuracy of all epochs.
 
-    return np.asarray(augment(shown.inputs, [0, options.seed], options.augmentation))
+    Args:
+        state: Finished epochs, at least one.
+        options: Options of the training.
+        logs: Log folder for TensorBoard.
 
-
-def draw_curves(progress: Progress, options: Options, logs: Path) -> Path:
-    """Draws loss and accuracy of all epochs; returns the file."""
-    history = progress.history
+    Returns:
+        The file that was written.
+    """
     panels = {
-        measure: {
-            "train": [epoch[measure] for epoch in history],
-            "validation": [epoch[f"val_{measure}"] for epoch in history],
+        metric: {
+            "train": [epoch[metric] for epoch in state.history],
+            "validation": [epoch[f"val_{metric}"] for epoch in state.history],
         }
-        for measure in ("loss", "accuracy")
+        for metric in ("loss", "accuracy")
     }
-    steps = range(1, len(history) + 1)
-    png = plots.curves(panels, steps, marked=progress.best_epoch + 1)
-    return _write(options.output_dir / CURVES_FILE, png, logs, step=len(history))
+    png = plots.curves(panels, range(1, state.epochs + 1), selected=state.best_epoch + 1)
+    return _write(options.output_dir / CURVES_FILE, png, logs, step=state.epochs)
 
 
-def _write(path: Path, png: bytes, logs: Path, step: int = 0) -> Path:
+def _write(path: Path, png: bytes, logs: Path, *, step: int = 0) -> Path:
     write_file(path, png)
-    summaries.add_drawings(logs / "drawings", {path.stem: png}, step)
+    summaries.add_plots(logs / _RUN, {path.stem: png}, step=step)
     return path

@@ -1,11 +1,9 @@
-"""A training with Keras from images to files, straight down."""
+"""Runs a training, from the options to the files of the classifier."""
 
 import logging
 import math
 import sys
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,187 +13,166 @@ from retrain.system.console import quiet_native_libraries
 from retrain.system.files import check_folder_writable
 from retrain.training import class_weights
 from tools.keras_training import (
-    batches,
     best_checkpoint,
-    checkpoint,
+    checks,
     classifier_file,
+    input_pipeline,
     optimizers,
     outputs,
     plots,
+    run_description,
+    run_folder,
     tasks,
+    training_state,
 )
-from tools.keras_training.checkpoint import Progress
-from tools.keras_training.image_folders import Found
-from tools.keras_training.options import COSINE, Options
-from tools.keras_training.outputs import Written
+from tools.keras_training.options import Options
+from tools.keras_training.outputs import OutputFile
 from tools.keras_training.tasks import Task
+from tools.keras_training.training_state import TrainingState
 
 
 def run(options: Options) -> None:
-    """Trains a classifier, and writes it to a folder of its own.
+    """Trains a classifier, and writes all files to the output folder.
 
     Raises:
-        UserError: the user must change something; no other run's file was written over then.
+        UserError: If an option, the images or the output folder cannot be used. Files of other
+            runs are never overwritten.
     """
-    tasks.check(options)
-    checkpoint.check_free(options.output_dir, options.resume)
+    checks.check(options)
+    run_folder.check_available(options.output_dir, resume=options.resume)
     check_folder_writable(options.output_dir, "output_dir")
-    # What it has to say is said by exceptions.
     with quiet_native_libraries():
-        _train(options)
+        _prepare_tensorflow(options)
+        folders = tasks.scan_folders(options)
+        if folders:
+            dataset = folders.dataset
+            class_weights.check_labels(options.class_weights, dataset.labels, dataset.folders)
+        description = run_description.describe_inputs(options, folders)
+        # Another run is refused before its images are decoded.
+        run_description.check(options.output_dir, description)
+        task = tasks.load(options, folders)
+        weights = _class_weights(task, options)
+        description |= run_description.describe_task(task)
+        with run_folder.exclusive_folder(options.output_dir):
+            run_folder.check_available(options.output_dir, resume=options.resume)
+            run_description.write(options.output_dir, description)
+            _train(task, weights, options)
 
 
-def _train(options: Options) -> None:
-    _prepare_tensorflow(options)
-    found = tasks.find(options)
-    if found:
-        class_weights.check_labels(options.class_weights, found.labels, found.folders)
-    known = _known(options, found)
-    # Before what takes long.
-    checkpoint.check(options.output_dir, known)
-    task = tasks.make(options, found)
-    weights = _class_weights(task, options)
-    with checkpoint.alone(options.output_dir):
-        checkpoint.begin(options.output_dir, known | _decided(task), options.resume)
-        _train_task(task, weights, options)
-
-
-def _train_task(task: Task, weights: dict[int, float] | None, options: Options) -> None:
-    steps = batches.steps(task.data.train, task.batch_size)
-    optimizers.compile_model(task.learner, options, steps * options.epochs)
-    progress = checkpoint.load(options.output_dir, task.learner)
-    _check_resumable(progress, options)
-    logging.info("%s", _beginning(task, progress, options))
-    logs = options.output_dir / outputs.LOGS
-    drawn = plots.draw_images(task.data, options, logs)
-    _fit(task, progress, weights, logs, options)
-    best_checkpoint.remove_others(options.output_dir, progress.checkpoint)
-    written = outputs.write(task, progress, options)
-    written.append(Written(plots.draw_curves(progress, options, logs), "how they went"))
-    written.append(Written(drawn, "images as the network sees them"))
-    outputs.print_results(task, progress, options, written)
+def _train(task: Task, weights: Mapping[int, float] | None, options: Options) -> None:
+    steps = input_pipeline.steps_per_epoch(task.data.train, task.batch_size)
+    optimizers.compile_model(task.model, options, steps * options.epochs)
+    state = training_state.restore(options.output_dir, task.model)
+    _check_resumable(state, options)
+    logging.info("%s", _summary(task, state, options))
+    logs = options.output_dir / outputs.LOGS_FOLDER
+    images_file = plots.plot_images(task.data, options, logs)
+    if state.epochs < options.epochs and not state.has_converged(options.patience):
+        _fit(task, state, options, class_weight=weights)
+    best_checkpoint.remove_others(options.output_dir, state.best_model_file)
+    files = outputs.write(task, state, options.output_dir)
+    curves_file = plots.plot_history(state, options, logs)
+    files.append(OutputFile(curves_file, "plot of loss and accuracy"))
+    files.append(OutputFile(images_file, "training images as the network sees them"))
+    outputs.print_results(task, state, options, files)
 
 
 def _prepare_tensorflow(options: Options) -> None:
     import tensorflow as tf
 
-    # Some operations add numbers in the order in which threads end.
+    # Some operations otherwise add numbers in the order in which threads finish.
     tf.config.experimental.enable_op_determinism()
     tf.keras.utils.set_random_seed(options.seed)
     if not options.mixed_precision:
         return
-    if engines.chosen(engines.AUTO) != engines.BFLOAT16:
+    if engines.resolve(engines.AUTO) != engines.BFLOAT16:
         logging.warning(
-            "--mixed_precision changes nothing, as this processor does not calculate faster in "
-            "bfloat16."
+            "--mixed_precision has no effect, as this processor is not faster in bfloat16."
         )
         return
     tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": True})
 
 
 def _class_weights(task: Task, options: Options) -> dict[int, float] | None:
-    """Returns how much an example of each class counts; on average 1."""
+    """Returns the weight of an example of each class, with mean 1 over all examples."""
     if options.class_weights == class_weights.BY_PICTURES:
         return None
-    counts = np.bincount(task.data.train.class_ids, minlength=len(task.data.labels))
     labels, folders = task.data.labels, task.data.folders
-    shares = class_weights.shares(options.class_weights, labels, counts, folders)
+    counts = np.bincount(task.data.train.class_ids, minlength=len(labels))
+    shares = class_weights.compute_shares(options.class_weights, labels, counts, folders)
     return dict(enumerate((shares * counts.sum() / counts).tolist()))
 
 
-def _known(options: Options, found: Found | None) -> dict[str, Any]:
-    """Returns what is known of a run before its images are read."""
-    description = classifier_file.training(options)
-    if options.schedule != COSINE:
-        # More epochs of the same may follow.
-        del description["epochs"]
-    # `_decided` has the size of a batch.
-    for name in ("engine", "patience", "batch_size"):
-        del description[name]
-    description[checkpoint.TRAIN_DIR] = str(options.train_dir)
-    if found and options.val_dir:
-        description[checkpoint.VAL_DIR] = str(options.val_dir)
-        description[checkpoint.NAMES] = found.names
-    return description
-
-
-def _decided(task: Task) -> dict[str, Any]:
-    """Returns what else decides what comes out of a run."""
-    decided = {"batch_size": task.batch_size, checkpoint.IMAGES: task.data.fingerprint()}
-    if task.backbone:
-        decided[checkpoint.BACKBONE] = task.backbone.fingerprint
-    return decided
-
-
-def _check_resumable(progress: Progress, options: Options) -> None:
-    folder, best = options.output_dir, progress.checkpoint
+def _check_resumable(state: TrainingState, options: Options) -> None:
+    folder, best = options.output_dir, state.best_model_file
     if best and not (folder / best).is_file():
         raise UserError(
-            f"--resume: {folder} has no {best} any more, the best network so far; put it back, or "
-            "delete the folder to begin anew"
+            f"--resume: {folder} lacks {best}, the best network so far; restore the file, or "
+            "delete the folder to start again"
         )
-    if progress.epochs > options.epochs:
+    if state.epochs > options.epochs:
         raise UserError(
-            f"--resume: {progress.epochs} epochs are done already, more than "
-            f"--epochs={options.epochs}; give as many or more, or name a new --output_dir"
+            f"--resume: {folder} has {state.epochs} finished epochs, more than "
+            f"--epochs={options.epochs}; set as many or more, or choose a new --output_dir"
         )
 
 
-def _beginning(task: Task, progress: Progress, options: Options) -> str:
+def _summary(task: Task, state: TrainingState, options: Options) -> str:
     data = task.data
-    what = "bottlenecks of images" if data.train.inputs.ndim == 2 else "pictures"
-    every = task.classifier.count_params()
-    learning = sum(math.prod(weight.shape) for weight in task.learner.trainable_variables)
-    parameters = f"{every:,} parameters learns"
-    if learning < every:
-        parameters = f"{every:,} parameters, of which {learning:,} learn, learns"
-    text = (
-        f"{options.architecture} with {parameters} from {len(data.train.class_ids)} {what} in "
-        f"{len(data.labels)} classes, and is judged by {len(data.validation.class_ids)}"
+    inputs = "bottlenecks" if data.train.inputs.ndim == 2 else "images"
+    parameters = task.classifier.count_params()
+    trainable = sum(math.prod(weight.shape) for weight in task.model.trainable_variables)
+    shown = f"{parameters:,} parameters"
+    if trainable < parameters:
+        shown += f" ({trainable:,} trainable)"
+    summary = (
+        f"Training {options.architecture} with {shown} on {len(data.train.class_ids):,} {inputs} "
+        f"of {len(data.labels)} classes, validating on {len(data.validation.class_ids):,}"
     )
-    if not progress.epochs:
-        return f"{text}."
-    epochs = "1 epoch is" if progress.epochs == 1 else f"{progress.epochs} epochs are"
-    return f"{text}; {epochs} done already."
+    if not state.epochs:
+        return f"{summary}."
+    epochs = "1 epoch is" if state.epochs == 1 else f"{state.epochs} epochs are"
+    return f"{summary}; {epochs} already finished."
 
 
 def _fit(
     task: Task,
-    progress: Progress,
-    weights: Mapping[int, float] | None,
-    logs: Path,
+    state: TrainingState,
     options: Options,
+    *,
+    class_weight: Mapping[int, float] | None,
 ) -> None:
     from tensorflow import keras
 
-    if progress.epochs >= options.epochs or progress.is_over(options.patience):
-        return
+    data, classes = task.data, len(task.data.labels)
     metadata = classifier_file.describe(task, options)
-    terminal = sys.stdout.isatty()
-    watcher = best_checkpoint.callback(
+    shows_bar = sys.stdout.isatty()
+    logs = options.output_dir / outputs.LOGS_FOLDER
+    best_model = best_checkpoint.make_callback(
         options.output_dir,
-        progress,
-        options.epochs,
-        options.patience,
-        lambda path: classifier_file.write(path, task, metadata),
-        tell=not terminal,
-    )
-    classes = len(task.data.labels)
-    task.learner.fit(
-        batches.training(
-            task.data.train,
-            classes,
-            task.batch_size,
-            range(progress.epochs, options.epochs),
-            options.seed,
-            options.augmentation,
-        ),
-        steps_per_epoch=batches.steps(task.data.train, task.batch_size),
-        validation_data=batches.validation(task.data.validation, classes, task.batch_size),
-        initial_epoch=progress.epochs,
+        state,
         epochs=options.epochs,
-        class_weight=weights,
+        patience=options.patience,
+        write_model=lambda path: classifier_file.write(path, task, metadata),
+        log_epochs=not shows_bar,
+    )
+    task.model.fit(
+        input_pipeline.training_batches(
+            data.train,
+            classes=classes,
+            batch_size=task.batch_size,
+            epochs=range(state.epochs, options.epochs),
+            seed=options.seed,
+            augmentation=options.augmentation,
+        ),
+        steps_per_epoch=input_pipeline.steps_per_epoch(data.train, task.batch_size),
+        validation_data=input_pipeline.validation_batches(
+            data.validation, classes=classes, batch_size=task.batch_size
+        ),
+        initial_epoch=state.epochs,
+        epochs=options.epochs,
+        class_weight=class_weight,
         shuffle=False,
-        callbacks=[watcher, keras.callbacks.TensorBoard(logs, write_graph=False)],
-        verbose=1 if terminal else 0,
+        callbacks=[best_model, keras.callbacks.TensorBoard(logs, write_graph=False)],
+        verbose=1 if shows_bar else 0,
     )

@@ -19,7 +19,7 @@ class LoadTestCase(parameterized.TestCase):
 
         super().setUp()
         self.folder = Path(self.create_tempdir().full_path)
-        self.model = small_keras.model()
+        self.model = small_keras.build_model()
         rng = np.random.default_rng(0)
         images = rng.uniform(-1, 1, (2, 16, 16, 3)).astype(np.float32)
         self.images = tf.constant(images)
@@ -37,25 +37,25 @@ class FrozenGraphTest(LoadTestCase):
         return load_graph.load_frozen(path, Choices(**choices))
 
     def test_usual_names(self):
-        path = small_keras.write_frozen(self.folder / "g.pb", self.model)
+        path = small_keras.write_frozen_graph(self.folder / "g.pb", self.model)
         source = self.load(path)
         self.assert_loaded(source)
         self.assertIsNone(source.metadata)
         self.assertIsNone(source.pixels)
 
     def test_other_names(self):
-        path = small_keras.write_frozen(self.folder / "g.pb", self.model, start="x", end="y")
+        path = small_keras.write_frozen_graph(self.folder / "g.pb", self.model, start="x", end="y")
         self.assert_loaded(self.load(path, output_layer="y"))
         self.assert_loaded(self.load(path, input_layer="x:0", output_layer="y:0"))
 
     def test_layers_that_are_not_there(self):
-        path = small_keras.write_frozen(self.folder / "g.pb", self.model)
+        path = small_keras.write_frozen_graph(self.folder / "g.pb", self.model)
         for flag in ("input_layer", "output_layer"):
             with self.assertRaisesRegex(UserError, f"--{flag}=nowhere:0 is not in the graph"):
                 self.load(path, **{flag: "nowhere"})
 
     def test_an_output_that_nobody_names(self):
-        path = small_keras.write_frozen(self.folder / "g.pb", self.model, end="y")
+        path = small_keras.write_frozen_graph(self.folder / "g.pb", self.model, end="y")
         with self.assertRaisesRegex(UserError, "--output_layer is needed"):
             self.load(path)
 

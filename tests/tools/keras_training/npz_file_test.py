@@ -1,0 +1,87 @@
+"""Arrays in an `.npz` file become examples, or one line says why not."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from absl.testing import absltest, parameterized
+from PIL import Image
+
+from retrain.errors import UserError
+from tests.support import drawn_shapes
+from tools.keras_training import npz_file
+from tools.keras_training.examples import ImageShape
+
+
+class NpzFileTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.file = drawn_shapes.write_npz(self.folder / "shapes.npz", train=60, test=20)
+
+    def change(self, **arrays: np.ndarray | None) -> None:
+        """Replaces arrays in the file. None removes an array."""
+        with np.load(self.file) as file:
+            content = {**file, **arrays}
+        np.savez(self.file, **{name: array for name, array in content.items() if array is not None})
+
+    def assert_refused(self, *parts: str) -> None:
+        with self.assertRaises(UserError) as raised:
+            npz_file.read(self.file)
+        for part in (f"--train_dir={self.file}", *parts):
+            self.assertIn(part, str(raised.exception))
+        self.assertNotIn("\n", str(raised.exception))
+
+    def test_images_and_labels_are_those_of_the_file(self):
+        class_numbers = np.array([3, 7] * 30)
+        self.change(y_train=class_numbers, y_test=class_numbers[:20])
+        arrays = npz_file.read(self.file)
+        self.assertTrue(npz_file.is_grey(arrays))
+        self.assertEqual(npz_file.count_classes(arrays), 2)
+        data = npz_file.load(arrays, ImageShape(28, 28, 1))
+        self.assertEqual(data.labels, ("3", "7"))
+        np.testing.assert_array_equal(data.train.class_ids, [0, 1] * 30)
+        np.testing.assert_array_equal(data.train.inputs[..., 0], drawn_shapes.draw(60, seed=0)[0])
+
+    def test_images_with_three_channels_are_not_grey(self):
+        with np.load(self.file) as file:
+            rgb = {name: np.stack([file[name]] * 3, axis=-1) for name in ("x_train", "x_test")}
+        self.change(**rgb)
+        self.assertFalse(npz_file.is_grey(npz_file.read(self.file)))
+
+    def test_images_are_converted_to_another_size_and_rgb(self):
+        data = npz_file.load(npz_file.read(self.file), ImageShape(14, 20, 3))
+        self.assertEqual(data.train.inputs.shape, (60, 14, 20, 3))
+        image = Image.fromarray(drawn_shapes.draw(60, seed=0)[0][0])
+        expected = np.asarray(image.resize((20, 14), Image.Resampling.BILINEAR)).astype(int)
+        self.assertLess(np.abs(data.train.inputs[0, ..., 1] - expected).max(), 3)
+
+    @parameterized.parameters(
+        (dict(x_test=None), "x_test"),
+        (dict(x_train=np.zeros((60, 28), np.uint8)), "x_train is uint8 [60, 28]"),
+        (dict(x_train=np.zeros((60, 28, 28), np.float32)), "x_train is float32"),
+        (dict(y_train=np.zeros(59, int)), "y_train is int64 [59]"),
+        (dict(y_train=np.zeros((60, 10))), "y_train is float64"),
+        (dict(y_train=np.zeros(60, int)), "only one class"),
+        (dict(y_test=np.arange(20)), "same classes"),
+        (dict(y_train=np.array([None] * 60)), "not a file of arrays"),
+    )
+    def test_unsuitable_arrays_are_refused(self, changes, part):
+        self.change(**changes)
+        self.assert_refused(part)
+
+    @parameterized.parameters(b"", b"PK\3\4 and nothing else", b"text")
+    def test_damaged_files_are_refused(self, content):
+        self.file.write_bytes(content)
+        self.assert_refused()
+
+    def test_file_with_a_single_array_is_refused(self):
+        with self.file.open("wb") as file:
+            np.save(file, np.zeros(3))
+        self.assert_refused("not a file of arrays")
+
+
+if __name__ == "__main__":
+    absltest.main()

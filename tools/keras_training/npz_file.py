@@ -1,0 +1,109 @@
+"""Reads images from an `.npz` file like `mnist.npz`."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from retrain.data import pixels
+from retrain.errors import UserError
+from retrain.system.text import first_line
+from tools.keras_training.examples import Examples, ImageShape, TrainingData, allocate_images
+from tools.keras_training.image_folders import PREVIEW_SIZE, convert_channels
+
+SUFFIX = ".npz"
+
+_NAMES = ("x_train", "y_train", "x_test", "y_test")
+_EXPECTED = (
+    "it must have x_train and x_test, uint8 [N, height, width] or [N, height, width, 3], and "
+    "y_train and y_test, integer class numbers [N]"
+)
+
+Arrays = dict[str, np.ndarray]
+
+
+def read(path: Path) -> Arrays:
+    """Returns the arrays `x_train`, `y_train`, `x_test` and `y_test`.
+
+    Raises:
+        UserError: If the file cannot be read, or if it lacks these arrays.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+            arrays = {name: content[name] for name in _NAMES}
+    except KeyError as error:
+        missing = error.args[0]
+        raise UserError(f"--train_dir={path} lacks an array ({missing}); {_EXPECTED}") from error
+    except OSError as error:
+        reason = error.strerror or first_line(error)
+        raise UserError(f"--train_dir={path} cannot be read: {reason}; {_EXPECTED}") from error
+    except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"--train_dir={path} is not a file of arrays; {_EXPECTED}") from error
+    for split in ("train", "test"):
+        _check(path, arrays, split)
+    different = set(arrays["y_test"].tolist()) ^ set(arrays["y_train"].tolist())
+    if different:
+        raise UserError(
+            f"--train_dir={path} has class {min(different)} in only one of y_train and y_test; "
+            "both need the same classes"
+        )
+    return arrays
+
+
+def _check(path: Path, arrays: Arrays, split: str) -> None:
+    x, y = arrays[f"x_{split}"], arrays[f"y_{split}"]
+    are_images = x.dtype == np.uint8 and (x.ndim == 3 or (x.ndim == 4 and x.shape[3] in (1, 3)))
+    if not are_images or not x.size:
+        raise UserError(f"--train_dir={path}: x_{split} is {x.dtype} {list(x.shape)}; {_EXPECTED}")
+    if y.shape != x.shape[:1] or not np.issubdtype(y.dtype, np.integer):
+        raise UserError(
+            f"--train_dir={path}: y_{split} is {y.dtype} {list(y.shape)}, but x_{split} has "
+            f"{len(x)} images; {_EXPECTED}"
+        )
+    if len(np.unique(y)) < 2:
+        raise UserError(
+            f"--train_dir={path}: y_{split} has only one class; at least two are needed"
+        )
+
+
+def count_classes(arrays: Arrays) -> int:
+    """Returns the number of classes."""
+    return len(np.unique(arrays["y_train"]))
+
+
+def is_grey(arrays: Arrays) -> bool:
+    """Returns whether the images have a single channel."""
+    return arrays["x_train"].ndim == 3 or arrays["x_train"].shape[3] == 1
+
+
+def load(arrays: Arrays, shape: ImageShape) -> TrainingData:
+    """Returns the images, converted to `shape`. The class numbers are the labels.
+
+    Args:
+        arrays: Arrays from `read`.
+        shape: Shape of the network's input images.
+    """
+    class_numbers = np.unique(arrays["y_train"])
+    labels = tuple(str(number) for number in class_numbers)
+    train, validation = (
+        Examples(
+            _convert(arrays[f"x_{split}"], shape),
+            np.searchsorted(class_numbers, arrays[f"y_{split}"]).astype(np.int64),
+        )
+        for split in ("train", "test")
+    )
+    return TrainingData(labels, labels, train, validation, train.sample(PREVIEW_SIZE))
+
+
+def _convert(images: np.ndarray, shape: ImageShape) -> np.ndarray:
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+    if images.shape[1:] == shape:
+        return images
+    result = allocate_images(len(images), shape)
+    for row, image in enumerate(images):
+        rgb = Image.fromarray(np.broadcast_to(image, (*image.shape[:2], 3)).copy())
+        resized = pixels.resize(rgb, shape.height, shape.width)
+        result[row] = convert_channels(resized, shape.channels)
+    return result
