@@ -10,8 +10,8 @@ FORMAT_VERSION = 1
 # The string constant in a frozen graph, and the user-defined field of a Core ML model, that hold
 # the metadata as JSON.
 GRAPH_NODE = COREML_FIELD = "retrain_metadata"
-# Nodes of a frozen graph, which scripts have relied on since 2015: one takes the content of an image
-# file, any of three takes normalised pixels.
+# Nodes of a frozen graph, which scripts have relied on since 2015. One takes the content of an
+# image file, each of three takes normalised pixels.
 GRAPH_FILE_INPUT = "DecodeJpeg/contents"
 GRAPH_PIXELS_INPUT = "input"
 GRAPH_PIXELS_INPUTS = ("Mul", GRAPH_PIXELS_INPUT, "Placeholder")

@@ -9,7 +9,7 @@ from retrain.data.splits import TEST
 from retrain.export import formats, outputs
 from retrain.fine_tuning import selection
 from retrain.report import metrics, run_plots, text_report
-from retrain.runtimes.graph_session import tensorflow_session
+from retrain.runtimes.tensorflow_import import import_session_modules
 from retrain.system.phase_timer import PhaseTimer
 from retrain.system.staging import Staging
 from retrain.system.threads import load_in_background
@@ -37,7 +37,7 @@ def run(config: TrainingConfig) -> None:
     outputs.require_test_images(len(dataset.split(TEST)), config.output)
     selection.check(config.fine_tuning, backbone, dataset)
     # Importing TensorFlow takes a second. The export needs it, and so do bfloat16 features.
-    load_in_background(tensorflow_session)
+    load_in_background(import_session_modules)
     observe_steps = outputs.intermediate_writer(config)
     results = train_and_evaluate(
         config, backbone, dataset, plan, timer=timer, observe_steps=observe_steps

@@ -156,11 +156,3 @@ def _missing_for_bfloat16() -> str | None:
     if flags & _BFLOAT16_FLAGS:
         return None
     return "a processor with bfloat16 instructions, which this one does not have"
-
-
-chosen, exact, Runner = resolve, for_testing, Runtime  # MIGRATION
-
-
-def engine(name: str, backbone: Backbone, quantised: bytes | None = None) -> Engine:  # MIGRATION
-    """Old name."""
-    return create(name, backbone, int8_network=quantised)

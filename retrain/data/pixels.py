@@ -1,15 +1,15 @@
 """Decodes image files to the RGB pixels that a network sees.
 
 Training, labelling and serving all call `decode`, so an image has the same pixels on every route.
-`backbones/graph_pixels.py` implements the same steps with TensorFlow operations for the exported
-graph, and a test compares the two. Increase PREPROCESSING_VERSION with every change to the pixels:
-cached bottlenecks of older versions are then computed again.
+`backbones/graph_preprocessing.py` implements the same steps with TensorFlow operations for the exported
+graph, and a test compares the two. Increase PREPROCESSING_VERSION with every change to the pixels,
+or to their normalisation in `runtimes/preprocessing.py`: cached bottlenecks of older versions are
+then computed again.
 """
 
 import io
 import math
 import struct
-from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -127,39 +127,6 @@ def resize(
     # values would then differ by one from what the exported graph computes.
     rows = rgb.resize((width, rgb.height), _FILTER, (left, 0, right, rgb.height))
     return np.asarray(rows.resize((width, height), _FILTER, (0, upper, width, lower)))
-
-
-def normalise(pixels: np.ndarray, mean: Any, std: Any) -> np.ndarray:
-    """Returns `(pixels - mean) / std` as float32, in the shape of `pixels`.
-
-    Args:
-        pixels: uint8 [..., 3], 0 to 255.
-        mean: A number, or one number for each channel, in units of `pixels`.
-        std: A number, or one number for each channel, in units of `pixels`.
-    """
-    return look_up(pixels, normalised_levels(mean, std))
-
-
-def normalised_levels(mean: Any, std: Any) -> np.ndarray:
-    """Returns the values that `normalise` maps 0 to 255 to, float32 [256, 1 or 3 channels]."""
-    levels = np.arange(256, dtype=np.float32)[:, np.newaxis]
-    return (levels - np.float32(mean)) / np.float32(std)
-
-
-def look_up(pixels: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Replaces each pixel by its value in a table, which is much faster than arithmetic.
-
-    Args:
-        pixels: uint8 [..., 3], 0 to 255.
-        table: [256, 1] for all channels, or [256, 3] with one column for each channel.
-
-    Returns:
-        An array with the shape of `pixels` and the dtype of `table`.
-    """
-    if (table == table[:, :1]).all():
-        return np.take(table[:, 0], pixels)
-    channels = [np.take(column, pixels[..., number]) for number, column in enumerate(table.T)]
-    return np.stack(channels, axis=-1)
 
 
 def open_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:

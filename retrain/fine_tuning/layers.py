@@ -5,7 +5,7 @@ from typing import Any
 from retrain.backbones.backbone import Backbone
 from retrain.config import ALL_LAYERS
 from retrain.errors import UserError
-from retrain.runtimes.graph_session import tensorflow_session
+from retrain.runtimes.tensorflow_import import import_session_modules
 from retrain.system.console import quiet_native_libraries
 
 
@@ -22,8 +22,7 @@ def load_trainable(backbone: Backbone, count: int, *, seed: int = 0) -> Any:
     """
     _check_keras(backbone)
     # Another thread may still be importing TensorFlow; this waits until it has finished.
-    tensorflow_session()
-    # Through TensorFlow: after `tensorflow_session`, Keras cannot be the first to import it.
+    import_session_modules()
     from tensorflow import keras
 
     # Dropout layers take their seeds when they are created.

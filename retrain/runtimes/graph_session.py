@@ -117,7 +117,3 @@ def _reason(error: Exception) -> str:
     lines = str(getattr(error, "message", error)).strip().splitlines()
     reasons = [line for line in lines if line and not line.startswith(_LOCATIONS)]
     return reasons[0] if reasons else type(error).__name__
-
-
-GraphError = ModelError  # MIGRATION
-tensorflow_session = import_session_modules  # MIGRATION

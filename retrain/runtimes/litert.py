@@ -149,6 +149,3 @@ def _tensor(details: dict[str, Any]) -> Tensor:
     return Tensor(
         tuple(int(n) for n in details["shape"]), np.dtype(details["dtype"]), scale, zero_point
     )
-
-
-LiteRTError = ModelError  # MIGRATION

@@ -100,7 +100,3 @@ class Runtime(abc.ABC):
     @abc.abstractmethod
     def close(self) -> None:
         """Frees the network's memory. It cannot run afterwards."""
-
-    def features(self, pixels: np.ndarray) -> np.ndarray:  # MIGRATION
-        """Old name."""
-        return self.run(pixels)

@@ -64,7 +64,7 @@ def _measure(dataset: Dataset) -> None:
         "retrain, float32": lambda: _run_retrain(dataset, engines.FLOAT32),
         "retrain, int8": lambda: _run_retrain(dataset, engines.INT8),
     }
-    default = engines.chosen(engines.AUTO)
+    default = engines.resolve(engines.AUTO)
     if default != engines.FLOAT32:
         methods[f"retrain, {default}"] = lambda: _run_retrain(dataset, default)
     rates: dict[str, list[float]] = {name: [] for name in methods}

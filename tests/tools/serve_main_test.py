@@ -9,7 +9,7 @@ from pathlib import Path
 
 from absl.testing import absltest
 
-from retrain.runtimes.graph_session import parse_graph
+from retrain.runtimes.graph_def import parse_graph
 from tests.support import programs, server_process
 from tests.support.server_process import ServerProcess
 

@@ -14,8 +14,8 @@ from retrain.metadata import (
     MetadataError,
     from_json,
 )
-from retrain.runtimes.graph_constants import metadata_in
-from retrain.runtimes.graph_session import GraphError, parse_graph
+from retrain.runtimes.graph_def import find_metadata, parse_graph
+from retrain.runtimes.runtime import ModelError
 from retrain.system.console import quiet_native_libraries
 from retrain.system.text import first_line
 from tools.conversion.source import KINDS, Choices, Pixels, Source, pixels_of, plain_pixels
@@ -33,8 +33,8 @@ def load_frozen(path: Path, choices: Choices) -> Source:
     """
     try:
         graph = parse_graph(path.read_bytes())
-        metadata = metadata_in(graph)
-    except (GraphError, MetadataError) as error:
+        metadata = find_metadata(graph)
+    except (ModelError, MetadataError) as error:
         raise UserError(f"--graph={path} is not a frozen graph: {error}; give {KINDS}") from error
     nodes = {node.name: node for node in graph.node}
     start = _tensor(choices.input_layer or _input(nodes, metadata, path))

@@ -53,7 +53,6 @@ def load(path: Path, weights: Path | None) -> Source:
 
 
 def _read(path: Path, named: Path) -> Any:
-    # Through TensorFlow: after `graph_session`, Keras cannot be the first to import it.
     from tensorflow import keras
 
     try:

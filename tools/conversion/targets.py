@@ -30,7 +30,8 @@ from retrain.metadata import (
     PIXELS_SIGNATURE,
     labels_text,
 )
-from retrain.runtimes.litert import LiteRTError, LiteRTModel
+from retrain.runtimes.litert import LiteRTModel
+from retrain.runtimes.runtime import ModelError
 from retrain.system.console import quiet_native_libraries
 from retrain.system.files import atomic_file, atomic_folder
 from tools.conversion.classifier import Complete
@@ -86,7 +87,7 @@ def write_tflite(path: Path, classifier: Complete, quantization: str) -> None:
         temporary.write_bytes(_to_tflite(classifier, quantization))
         try:
             model = LiteRTModel(temporary.read_bytes())
-        except LiteRTError as error:
+        except ModelError as error:
             raise UserError(f"the network cannot be run by LiteRT: {error}") from error
 
         def answers(images: np.ndarray) -> np.ndarray:

@@ -50,33 +50,37 @@ class ChoiceTest(parameterized.TestCase):
     )
     def test_auto_takes_bfloat16_where_it_is_fast(self, flags, switch, wanted):
         with processor(flags), onednn(switch):
-            self.assertEqual(engines.chosen(AUTO), wanted)
+            self.assertEqual(engines.resolve(AUTO), wanted)
 
     @parameterized.parameters(INT8, FLOAT32, TENSORFLOW)
     def test_what_runs_everywhere_is_taken_everywhere(self, name):
         with processor(None):
-            self.assertEqual(engines.chosen(name), name)
+            self.assertEqual(engines.resolve(name), name)
 
     @parameterized.parameters(
-        (_WITHOUT, None, "needs a processor with bfloat16 .* not have; choose auto, int8 or float32"),
+        (
+            _WITHOUT,
+            None,
+            "needs a processor with bfloat16 .* not have; choose auto, int8 or float32",
+        ),
         (_WITH, "0", "needs oneDNN, which TF_ENABLE_ONEDNN_OPTS=0 turns off; choose auto"),
     )
     def test_bfloat16_where_it_cannot_be_had_is_told(self, flags, switch, message):
         told = self.assertRaisesRegex(UserError, f"^--engine=bfloat16 {message}")
         with processor(flags), onednn(switch), told:
-            engines.chosen(BFLOAT16)
+            engines.resolve(BFLOAT16)
 
     def test_an_unknown_name_is_answered_with_the_known_ones(self):
         with self.assertRaisesRegex(
             UserError,
             "^--engine=steam is not known; .*: auto, int8, bfloat16, float32, tensorflow$",
         ):
-            engines.chosen("steam")
+            engines.resolve("steam")
 
     def test_images_of_the_test_are_computed_as_the_classifier_will_compute(self):
-        self.assertEqual(engines.exact(BFLOAT16), FLOAT32)
+        self.assertEqual(engines.for_testing(BFLOAT16), FLOAT32)
         for name in (INT8, FLOAT32, TENSORFLOW):
-            self.assertEqual(engines.exact(name), name)
+            self.assertEqual(engines.for_testing(name), name)
 
 
 class Recording:
@@ -122,31 +126,31 @@ class FeaturesTest(parameterized.TestCase):
         patches = rng.integers(0, 256, (5, 6, 6, 3), np.uint8)
         scenes = [np.asarray(Image.fromarray(one).resize((224, 224))) for one in patches]
         cls.images = np.stack(scenes)
-        with engines.engine(FLOAT32, cls.backbone) as engine:
-            cls.exact = engine.load().features(cls.images)
+        with engines.create(FLOAT32, cls.backbone) as engine:
+            cls.exact = engine.load().run(cls.images)
 
     def test_recipes_differ_by_whatever_changes_features(self):
         recipes = [
-            engines.engine(INT8, self.backbone, b"one network").recipe,
-            engines.engine(INT8, self.backbone, b"another").recipe,
-            *(engines.engine(n, self.backbone).recipe for n in (BFLOAT16, FLOAT32, TENSORFLOW)),
+            engines.create(INT8, self.backbone, int8_network=b"one network").recipe,
+            engines.create(INT8, self.backbone, int8_network=b"another").recipe,
+            *(engines.create(n, self.backbone).recipe for n in (BFLOAT16, FLOAT32, TENSORFLOW)),
         ]
         self.assertLen({tuple(sorted(recipe.items())) for recipe in recipes}, 5)
 
     @parameterized.parameters(FLOAT32, TENSORFLOW)
     def test_exact_engines_agree(self, name):
-        with engines.engine(name, self.backbone) as engine:
-            found = engine.load().features(self.images)
+        with engines.create(name, self.backbone) as engine:
+            found = engine.load().run(self.images)
         self.assertEqual((found.shape, found.dtype), ((5, 1280), np.float32))
         np.testing.assert_allclose(found, self.exact, atol=1e-3)
 
     def test_bfloat16_is_near_to_them(self):
         try:
-            engines.chosen(BFLOAT16)
+            engines.resolve(BFLOAT16)
         except UserError as error:
             self.skipTest(str(error))
-        with engines.engine(BFLOAT16, self.backbone) as engine:
-            found = engine.load().features(self.images)
+        with engines.create(BFLOAT16, self.backbone) as engine:
+            found = engine.load().run(self.images)
         # As near as features of photos are: 8 bits of mantissa, after 50 layers.
         self.assertGreater(cosines(found, self.exact).min(), 0.99)
         # Else it was not bfloat16 that was calculated with.
@@ -154,13 +158,13 @@ class FeaturesTest(parameterized.TestCase):
 
     @parameterized.parameters(FLOAT32, TENSORFLOW)
     def test_what_is_closed_cannot_be_run_and_is_loaded_again(self, name):
-        with engines.engine(name, self.backbone) as engine:
+        with engines.create(name, self.backbone) as engine:
             runner = engine.load()
-            runner.features(self.images[:1])
+            runner.run(self.images[:1])
         with self.assertRaises((AttributeError, RuntimeError)):
-            runner.features(self.images[:1])
+            runner.run(self.images[:1])
         with engine:
-            engine.load().features(self.images[:1])
+            engine.load().run(self.images[:1])
 
 
 if __name__ == "__main__":

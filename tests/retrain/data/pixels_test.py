@@ -274,29 +274,5 @@ class RefusalTest(parameterized.TestCase):
         np.testing.assert_array_equal(pixels.decode(data, 1, 1), [[RED]])
 
 
-class NormaliseTest(absltest.TestCase):
-    def test_mean_and_std_can_be_numbers(self):
-        result = pixels.normalise(np.array([[0, 127, 255]], np.uint8), 127, 128)
-        self.assertEqual(result.dtype, np.float32)
-        np.testing.assert_array_equal(result, np.array([[-127 / 128, 0, 1]], np.float32))
-
-    def test_mean_and_std_can_differ_for_each_channel(self):
-        image = np.full((2, 4, 4, 3), 100, np.uint8)
-        result = pixels.normalise(image, [100, 50, 0], [1, 50, 10])
-        self.assertEqual(result.shape, image.shape)
-        np.testing.assert_array_equal(result[1, 3, 2], [0, 1, 10])
-
-    def test_equals_the_formula_bit_for_bit(self):
-        image = np.arange(3 * 256, dtype=np.int64).reshape(1, 256, 3).astype(np.uint8)
-        for mean, std in (([123.68, 116.779, 103.939], [58.393, 57.12, 57.375]), (127.5, 127.5)):
-            expected = (image.astype(np.float32) - np.float32(mean)) / np.float32(std)
-            np.testing.assert_array_equal(pixels.normalise(image, mean, std), expected)
-
-    def test_does_not_change_its_input(self):
-        image = np.full((2, 2, 3), 9, np.uint8)
-        pixels.normalise(image, 1, 1)
-        np.testing.assert_array_equal(image, np.full((2, 2, 3), 9))
-
-
 if __name__ == "__main__":
     absltest.main()

@@ -123,8 +123,8 @@ class BackboneExportsTest(parameterized.TestCase):
     @parameterized.product(name=[kind[0] for kind in _KINDS], engine=["float32", "tensorflow"])
     def test_engines_match_keras(self, name, engine):
         classifier, images, _, expected = self.made[name]
-        runner = engines.engine(engine, classifier.backbone).load()
-        found = classifier.head.probabilities(runner.features(images))
+        runner = engines.create(engine, classifier.backbone).load()
+        found = classifier.head.probabilities(runner.run(images))
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
 
     @parameterized.product(

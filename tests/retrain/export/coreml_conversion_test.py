@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from retrain.data import pixels
 from retrain.errors import UserError
 from retrain.export import coreml_conversion
 from retrain.export.coreml_conversion import BGR, GRAYSCALE, RGB, TensorFlowClassifier
 from retrain.export.coreml_reference import model
+from retrain.runtimes.preprocessing import normalise
 
 _LABELS = ("rot", "grün", "blue sky", "rest")
 _HEIGHT, _WIDTH = 5, 7
@@ -81,7 +81,7 @@ class PixelsTest(parameterized.TestCase):
         images[:, :2, :, 0] //= 3
         channels = {RGB: images, BGR: images[..., ::-1], GRAYSCALE: _grey(images)}[channel_order]
         expected = np.concatenate(
-            [classifier.scores(pixels.normalise(p[np.newaxis], mean, std)) for p in channels]
+            [classifier.scores(normalise(p[np.newaxis], mean, std)) for p in channels]
         )
         self.assertGreater(np.ptp(expected, axis=0).max(), 0.05)
         loaded = _load(classifier, kind)

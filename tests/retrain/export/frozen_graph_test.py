@@ -18,6 +18,7 @@ from retrain.runtimes import session_graph
 from retrain.runtimes.graph_def import parse_graph
 from retrain.runtimes.graph_session import GraphSession
 from retrain.runtimes.head import Head
+from retrain.runtimes.preprocessing import normalise
 from retrain.runtimes.runtime import ModelError, Runtime
 from retrain.runtimes.tensorflow_import import import_session_modules
 
@@ -52,7 +53,7 @@ class FrozenGraphTest(parameterized.TestCase):
         )
         cls.classifier = TrainedClassifier(backbone, head, _description(backbone))
         cls.image = rng.integers(0, 256, (1, 224, 224, 3), np.uint8)
-        cls.features = engines.engine(engines.FLOAT32, backbone).load().features(cls.image)
+        cls.features = engines.create(engines.FLOAT32, backbone).load().run(cls.image)
 
     def write(self, data: bytes) -> Path:
         return Path(self.create_tempfile("graph.pb", content=data, mode="wb").full_path)
@@ -64,7 +65,7 @@ class FrozenGraphTest(parameterized.TestCase):
 
     def test_every_input_yields_the_probabilities_of_the_head(self):
         expected = self.classifier.head.probabilities(self.features)
-        normalised = pixels.normalise(self.image, (127,) * 3, (128,) * 3)
+        normalised = normalise(self.image, (127,) * 3, (128,) * 3)
         with GraphSession(frozen_graph.to_bytes(self.classifier)) as session:
             for name in ("input:0", "Mul:0", "Placeholder:0"):
                 found = session.run("final_result:0", {name: normalised})

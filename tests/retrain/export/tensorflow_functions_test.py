@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from absl.testing import absltest
 
-from retrain.data.pixels import normalise
 from retrain.export import tensorflow_functions
+from retrain.runtimes.preprocessing import normalise
 from tests.support import sample_classifier
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from retrain.data.pixels import normalise
 from retrain.export import tflite_input
 from retrain.export.tflite_editor import EditableModel
 from retrain.runtimes.litert import LiteRTModel
+from retrain.runtimes.preprocessing import normalise
 from tests.support import tflite_models
 
 _SHAPE = (1, 4, 5, 3)

@@ -9,13 +9,13 @@ from absl.testing import absltest, parameterized
 from label_image import classifier as label_image
 from retrain.backbones import efficientnet_lite0, engines, quantise
 from retrain.config import TFLiteOptions
-from retrain.data import pixels
 from retrain.errors import UserError
 from retrain.export import tflite
 from retrain.export.assemble import TrainedClassifier
 from retrain.runtimes import tflite_file
 from retrain.runtimes.head import Head, softmax
 from retrain.runtimes.litert import LiteRTModel
+from retrain.runtimes.preprocessing import normalise
 from tests.support import sample_classifier
 from tests.support.tflite_models import float_operators
 
@@ -75,7 +75,7 @@ class TFLiteExportTest(parameterized.TestCase):
         mean, std = (100.0, 120.0, 140.0), (50.0, 60.0, 70.0)
         path = self.write(sample_classifier.classifier(mean=mean, std=std), TFLiteOptions())
         network = LiteRTModel(self.classifier.backbone.read_tflite())
-        normalised = pixels.normalise(self.images[:1], mean, std)
+        normalised = normalise(self.images[:1], mean, std)
         expected = self.classifier.head.probabilities(network.run(normalised))
         found = tflite_file.load(path.read_bytes()).run(self.images[:1])
         np.testing.assert_allclose(found, expected, atol=_EXACT)
@@ -114,7 +114,7 @@ class Int8Test(parameterized.TestCase):
         super().setUpClass()
         backbone = efficientnet_lite0.load()
         measured = sample_classifier.images(10, seed=1)
-        normalised = pixels.normalise(measured, backbone.mean, backbone.std)
+        normalised = normalise(measured, backbone.mean, backbone.std)
         cls.network = quantise.to_int8(backbone.read_tflite(), normalised)
         plain = sample_classifier.classifier()
         cls.classifier = dataclasses.replace(plain, int8_network=cls.network)

@@ -6,11 +6,13 @@ import sys
 import numpy as np
 from absl.testing import absltest
 
-from retrain.runtimes.graph_session import GraphError, GraphSession, parse_graph
+from retrain.runtimes.graph_def import parse_graph
+from retrain.runtimes.graph_session import GraphSession
+from retrain.runtimes.runtime import ModelError
 
 _WHOLE_AFTER_A_PART = """
-from retrain.runtimes.graph_session import tensorflow_session
-tensorflow_session()
+from retrain.runtimes.tensorflow_import import import_session_modules
+import_session_modules()
 import tensorflow as tf
 equal = tf.function(lambda numbers: numbers == tf.constant([1.0, 2.0]))
 print(equal(tf.constant([1.0, 3.0])).numpy().tolist())
@@ -39,12 +41,12 @@ class GraphSessionTest(absltest.TestCase):
     def test_what_cannot_be_answered_is_an_error_every_time(self):
         with GraphSession(self.graph) as session:
             for _ in range(2):
-                with self.assertRaises(GraphError):
+                with self.assertRaises(ModelError):
                     session.run("sum:0", {})
 
     def test_what_is_no_graph_is_said_without_words_of_protobuf(self):
         for data, reason in ((b"no graph at all", "it has another format"), (b"", "no nodes")):
-            with self.assertRaisesRegex(GraphError, f"{reason}$"):
+            with self.assertRaisesRegex(ModelError, f"{reason}$"):
                 parse_graph(data)
 
     def test_all_of_tensorflow_works_as_usual_afterwards(self):

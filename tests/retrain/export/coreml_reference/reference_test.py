@@ -7,11 +7,11 @@ from unittest import mock
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from retrain.data import pixels
 from retrain.export import coreml_conversion, coremltools_import
 from retrain.export.coreml_conversion import RGB, TensorFlowClassifier
 from retrain.export.coreml_reference import model, operations
 from retrain.export.coreml_reference.errors import UnsupportedOperationError
+from retrain.runtimes.preprocessing import normalise
 
 # An odd and an even number, so that padding differs between the sides.
 _HEIGHT, _WIDTH = 13, 16
@@ -202,7 +202,7 @@ def _images():
 
 
 def _pixels():
-    return pixels.normalise(_images(), _MEAN, _STD)
+    return normalise(_images(), _MEAN, _STD)
 
 
 def _classifier(body):

@@ -1,3 +1,0 @@
-"""MIGRATION."""
-
-from retrain.runtimes.graph_def import find_metadata as metadata_in  # noqa: F401
