@@ -1,9 +1,9 @@
-"""A backbone that computes in no time, of the kinds of layers that real ones are made of."""
+"""Creates a tiny, fast backbone with the same kinds of layers as real ones."""
 
 from pathlib import Path
 from typing import Any
 
-from retrain.backbones import freeze
+from retrain.backbones import tflite_conversion
 from retrain.backbones.backbone import Backbone
 
 SIDE = 16
@@ -11,8 +11,8 @@ WIDTH = 64
 MEAN, STD = (127.0, 127.0, 127.0), (128.0, 128.0, 128.0)
 
 
-def network() -> Any:
-    """Returns a Keras model from float32 [N, SIDE, SIDE, 3] to [N, WIDTH]; the same every time."""
+def build_network() -> Any:
+    """Returns a Keras model from float32 [N, SIDE, SIDE, 3] to [N, WIDTH], with fixed weights."""
     import tensorflow as tf
 
     layers = tf.keras.layers
@@ -30,10 +30,13 @@ def network() -> Any:
     )
 
 
-def write(folder: Path) -> Backbone:
-    """Returns it as a backbone, without a graph; its file is written to `folder`."""
+def create(folder: Path) -> Backbone:
+    """Writes the network to `folder` as a TFLite file, and returns it as a backbone.
+
+    The backbone has no graph.
+    """
     file = folder / "tiny.tflite"
-    file.write_bytes(freeze.to_tflite(network()))
+    file.write_bytes(tflite_conversion.convert_keras(build_network()))
     return Backbone(
         name="tiny",
         fingerprint="of the tiny backbone",

@@ -24,7 +24,7 @@ class Int8NetworkTest(absltest.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.backbone = tiny_backbone.write(Path(absltest.get_default_test_tmpdir()))
+        cls.backbone = tiny_backbone.create(Path(absltest.get_default_test_tmpdir()))
         # A network that runs. If it is returned, a file was read.
         cls.another = cls.backbone.tflite_file.read_bytes()
 

@@ -8,7 +8,6 @@ import resource
 import sqlite3
 import tempfile
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -315,26 +314,6 @@ class BottleneckStoreTest(absltest.TestCase):
         with open_store(self.folder) as store:
             store.put_digests([(state, _digest(state)) for state in states])
             self.assertEqual(store.get_digests(states), [_digest(state) for state in states])
-
-    def test_a_state_settles_two_seconds_after_the_last_change(self):
-        second = 10**9
-        now = 1000 * second
-        for mtime, ctime, expected in (
-            (now - 3 * second, now - 3 * second, True),
-            (now - 3 * second, now - 1 * second, False),
-            (now - 1 * second, now - 3 * second, False),
-            (now - 2 * second, now - 2 * second, False),
-            (now + 9 * second, now - 3 * second, False),
-            (2**63 + 5, now - 3 * second, False),
-        ):
-            self.assertEqual(FileState(1, 2, 3, mtime, ctime).is_settled(now), expected)
-
-    def test_a_new_file_with_an_old_mtime_is_not_settled(self):
-        image = self.folder / "a.png"
-        image.write_bytes(b"one")
-        os.utime(image, (0, 0))
-        self.assertFalse(_state(image).is_settled(time.time_ns()))
-        self.assertTrue(_state(image).is_settled(time.time_ns() + 5 * 10**9))
 
     # Several processes
 

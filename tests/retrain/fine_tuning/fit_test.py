@@ -95,7 +95,7 @@ class FineTuneTest(parameterized.TestCase):
     @parameterized.parameters((1, [3]), (2, [1, 3]), (ALL_LAYERS, [0, 1, 3]))
     def test_only_the_weights_of_the_last_layers_change(self, count: int, changed: list[int]):
         # The layers are: convolution, depthwise convolution, batch normalisation, convolution.
-        before = self.weights(tiny_backbone.network())
+        before = self.weights(tiny_backbone.build_network())
         after = self.weights(self.fine_tune(count)[0])
         differ = [i for i, pair in enumerate(zip(before, after, strict=True)) if pair[0] != pair[1]]
         self.assertEqual(differ, changed)

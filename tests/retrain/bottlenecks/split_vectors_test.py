@@ -1,0 +1,181 @@
+"""Tests that bottlenecks are read, computed and stored, also if a run is interrupted."""
+
+import contextlib
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from absl.testing import absltest
+from PIL import Image
+
+from retrain.backbones.backbone import Backbone
+from retrain.backbones.engines import Engine
+from retrain.bottlenecks.split_vectors import compute_split
+from retrain.bottlenecks.store import FILE_NAME, open_store
+from retrain.bottlenecks.vector_table import VectorTable
+from retrain.config import DistortionOptions
+from retrain.data.dataset import ImageFile
+from retrain.data.splits import TRAINING
+from retrain.errors import UserError
+from retrain.runtimes.runtime import Runtime
+
+_SIDE = 8
+_BACKBONE = Backbone(
+    name="mean",
+    fingerprint="0",
+    height=_SIDE,
+    width=_SIDE,
+    mean=(0.0, 0.0, 0.0),
+    std=(1.0, 1.0, 1.0),
+    channel_order="RGB",
+    feature_width=3,
+    graph_file=Path("none.pb"),
+    tflite_file=None,
+)
+
+
+class _MeanNetwork(Runtime):
+    """Returns the mean of each channel. Calls `before` with the number of each batch."""
+
+    def __init__(self, before: Callable[[int], None], batch_size: int) -> None:
+        self.batch_size = batch_size
+        self.images = 0
+        self._before = before
+        self._batches = 0
+
+    @property
+    def workers(self) -> int:
+        return 1
+
+    def run(self, pixels: np.ndarray) -> np.ndarray:
+        self._before(self._batches)
+        self._batches += 1
+        self.images += len(pixels)
+        return pixels.mean(axis=(1, 2), dtype=np.float32)
+
+    def close(self) -> None: ...
+
+
+class ComputeSplitTest(absltest.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = Path(self.create_tempdir().full_path)
+        self.cache = self.folder / "cache"
+        self.images = [self.create_image(f"{number}.png", number) for number in range(5)]
+
+    def create_image(self, name: str, level: int) -> ImageFile:
+        path = self.folder / name
+        Image.new("RGB", (20, 10), (level, 2 * level, 3 * level)).save(path)
+        return ImageFile(path, 0, TRAINING, 50.0)
+
+    def compute(
+        self,
+        *,
+        per_image: int = 0,
+        batch_size: int = 1,
+        before: Callable[[int], None] = lambda _: None,
+        strict: bool = False,
+    ) -> VectorTable:
+        self.network = _MeanNetwork(before, batch_size)
+        engine = Engine("float32", {"backbone": "mean"}, lambda: self.network)
+        options = DistortionOptions(flip_left_right=per_image > 0, per_image=per_image)
+        with open_store(self.cache) as store:
+            return compute_split(
+                self.images, _BACKBONE, engine, store, distortions=options, strict=strict
+            )
+
+    def expected(self) -> np.ndarray:
+        levels = np.arange(len(self.images), dtype=np.float16)
+        return levels[:, np.newaxis] * np.array([1, 2, 3], np.float16)
+
+    def test_computes_all_and_then_reads_all(self):
+        for computed in (5, 0):
+            table = self.compute(batch_size=2)
+            np.testing.assert_array_equal(table.vectors[:, 0], self.expected())
+            self.assertEqual((table.count_computed(), self.network.images), (computed, computed))
+            self.assertEqual(table.count_reused(set()), 5 - computed)
+
+    def test_computes_only_missing_variants(self):
+        self.compute()
+        table = self.compute(per_image=2, batch_size=4)
+        self.assertEqual(table.count_computed(), 10)
+        # The mean does not change when an image is mirrored.
+        for number in range(3):
+            np.testing.assert_array_equal(table.vectors[:, number], self.expected())
+
+    def test_bottlenecks_before_an_error_are_stored(self):
+        def fail(batch: int) -> None:
+            if batch == 3:
+                raise UserError("out of order")
+
+        with self.assertRaisesRegex(UserError, "out of order"):
+            self.compute(before=fail)
+        self.assertEqual(self.compute().count_computed(), 2)
+
+    def test_bottlenecks_before_ctrl_c_are_stored(self):
+        def interrupt(batch: int) -> None:
+            if batch == 4:
+                raise KeyboardInterrupt
+
+        with self.assertRaises(KeyboardInterrupt):
+            self.compute(before=interrupt)
+        self.assertEqual(self.compute().count_computed(), 1)
+
+    def test_a_copy_of_a_stored_image_is_not_computed(self):
+        self.compute()
+        copy = self.folder / "copy.png"
+        shutil.copy(self.images[4].path, copy)
+        self.images.append(ImageFile(copy, 0, TRAINING, 50.0))
+        table = self.compute()
+        self.assertEqual(table.count_computed(), 0)
+        np.testing.assert_array_equal(table.vectors[5], table.vectors[4])
+
+    def test_unreadable_images_are_skipped_with_a_warning(self):
+        self.images[1].path.write_bytes(b"")
+        self.images[3].path.unlink()
+        with self.assertLogs() as logs:
+            table = self.compute()
+        self.assertEqual(
+            table.unreadable,
+            {
+                self.images[1].path: "it is an empty file",
+                self.images[3].path: "No such file or directory",
+            },
+        )
+        self.assertEqual(
+            [record.getMessage() for record in logs.records],
+            [
+                f"Skipped {path}, which cannot be read: {reason}."
+                for path, reason in table.unreadable.items()
+            ],
+        )
+        readable = [0, 2, 4]
+        np.testing.assert_array_equal(table.vectors[readable, 0], self.expected()[readable])
+        self.assertLen(table.images_and_digests(), 3)
+
+    def test_an_unreadable_image_is_an_error_if_strict(self):
+        self.images[1].path.write_bytes(b"")
+        with self.assertRaisesRegex(
+            UserError, "1.png cannot be read: it is an empty file; .* without --strict"
+        ):
+            self.compute(strict=True)
+
+    def test_a_cache_that_another_program_empties_is_an_error(self):
+        self.compute()
+        self.images.append(self.create_image("new.png", 5))
+
+        def empty_cache(_: int) -> None:
+            with contextlib.closing(sqlite3.connect(self.cache / FILE_NAME)) as raw:
+                raw.execute("DELETE FROM bottlenecks")
+                raw.commit()
+
+        # The new image is first, so that the cache is empty when the others are read from it.
+        self.images.reverse()
+        with self.assertRaisesRegex(UserError, "another program emptied the cache"):
+            self.compute(before=empty_cache)
+
+
+if __name__ == "__main__":
+    absltest.main()
