@@ -1,4 +1,4 @@
-"""What a backbone is: a pretrained network that turns images into bottlenecks."""
+"""The value that stands for a pretrained network."""
 
 import dataclasses
 from pathlib import Path
@@ -8,29 +8,28 @@ from retrain.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Backbone:
-    """A network and how it wants its images.
+    """A pretrained network that turns images into bottlenecks, which are feature vectors.
 
-    Files hold the same network with the same weights: one that every TensorFlow session runs and
-    that becomes the exported graph, one for LiteRT, which computes features twice as fast, and one
-    for Keras, whose users want layers that they can train.
+    The files contain the same network with the same weights. Every TensorFlow session can run the
+    graph, which is also the base of the exported graph. LiteRT runs the TFLite file, twice as fast.
+    Keras loads the Keras file, whose layers can be trained.
 
     Attributes:
-        name: what `--architecture` calls it.
-        fingerprint: changes when anything does that changes features.
-        height: of its images, in pixels.
-        width: of its images, in pixels.
-        mean: of each channel, in units of 0 to 255; subtracted first.
-        std: of each channel; what is divided by then.
-        channel_order: "RGB" or "BGR".
-        feature_width: values in a bottleneck.
-        graph_file: a GraphDef from `DecodeJpeg/contents` and `input` to `bottleneck`, as
-            `freeze.to_graph` makes it.
-        tflite_file: a TFLite file from float32 [1, height, width, 3], normalised, to float32
-            [1, feature_width]; None where TFLite has not all of the network's operations.
-        keras_file: a Keras model from float32 [N, height, width, 3], normalised, to float32
-            [N, feature_width], of Keras's own layers; None where the network is not of such.
-        fine_tuned: whether it has learned from the training images, whose features therefore
-            tell nothing of those of other images.
+        name: Name of the network, such as a value of `--architecture`.
+        fingerprint: Hash that changes with everything that changes the features.
+        height: Height of the input images in pixels.
+        width: Width of the input images in pixels.
+        mean: Mean to subtract from each input channel, in units of 0 to 255.
+        std: Standard deviation to divide each channel by after that, in units of 0 to 255.
+        channel_order: Order of the input channels, "RGB" or "BGR".
+        feature_width: Number of values in a bottleneck.
+        graph_file: GraphDef with the tensors that `freeze.to_graph` lists.
+        tflite_file: TFLite file from float32 [1, height, width, 3], normalised, to float32
+            [1, feature_width]; None if TFLite does not support all operations of the network.
+        keras_file: Keras model from float32 [N, height, width, 3], normalised, to float32
+            [N, feature_width], made of Keras layers; None if the network is not available as such.
+        fine_tuned: Whether the network has been trained on the user's images. Its features of
+            those images say nothing about its features of new images.
     """
 
     name: str
@@ -50,11 +49,11 @@ class Backbone:
         """Returns the content of the TFLite file.
 
         Raises:
-            UserError: there is none.
+            UserError: If there is no TFLite file.
         """
         if self.tflite_file is None:
             raise UserError(
-                f"TFLite has not all operations of {self.name}, which TensorFlow alone runs; use "
-                "another network for int8 and for TFLite files"
+                f"TFLite does not support all operations of {self.name}, so only TensorFlow can "
+                "run it; choose another network for int8 and for TFLite files"
             )
         return self.tflite_file.read_bytes()

@@ -1,4 +1,4 @@
-"""Backbones that are made once from somebody's files and then kept beside the bottlenecks."""
+"""Keeps prepared backbones next to the cached bottlenecks, so that each is prepared only once."""
 
 import contextlib
 import dataclasses
@@ -11,20 +11,20 @@ from pathlib import Path
 from retrain.backbones.backbone import Backbone
 from retrain.errors import UserError
 from retrain.system.files import atomic_folder
-from retrain.system.locks import alone
+from retrain.system.locks import exclusive_file
 
 GRAPH_FILE = "graph.pb"
 TFLITE_FILE = "network.tflite"
 KERAS_FILE = "network.keras"
 
 _FOLDER = "backbones"
-_DESCRIPTION = "backbone.json"
+_INFO_FILE = "backbone.json"
 _NOT_FOR_FILE_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 @dataclasses.dataclass(frozen=True)
 class BackboneInfo:
-    """All of a Backbone but its files; the attributes are those."""
+    """A Backbone without its files. The attributes are the same, and are keys of the JSON file."""
 
     name: str
     fingerprint: str
@@ -38,81 +38,83 @@ class BackboneInfo:
 
 
 def load_or_prepare(
-    cache_dir: Path, name: str, made_from: str, make: Callable[[Path], BackboneInfo]
+    cache_dir: Path, name: str, source_digest: str, prepare: Callable[[Path], BackboneInfo]
 ) -> Backbone:
-    """Returns the backbone in the cache, which is made there where it is missing.
+    """Returns a backbone from the cache, after preparing it if it is not there.
 
-    Nothing but its description is read, so that TensorFlow is not needed for a kept one. Of several
-    processes that want it at once, one makes it, and the others wait.
+    Loading a cached backbone reads only its JSON file, so that it does not need TensorFlow. If
+    several processes need the same backbone at once, one prepares it and the others wait.
 
     Args:
-        cache_dir: the folder of the cache.
-        name: of the backbone.
-        made_from: digest of all that it is made from.
-        make: writes GRAPH_FILE and, where there are such, TFLITE_FILE and KERAS_FILE to a folder, and whatever
-            else is to be kept beside them.
+        cache_dir: Folder of the cache.
+        name: Name of the backbone.
+        source_digest: Hash of everything that the backbone is made from.
+        prepare: Function that writes GRAPH_FILE, optionally TFLITE_FILE and KERAS_FILE, and any
+            other files to keep, to a folder.
 
     Raises:
-        UserError: the folder cannot be written, or what `make` raises.
+        UserError: If the folder cannot be written, or if `prepare` raises it.
     """
     safe_name = _NOT_FOR_FILE_NAMES.sub("_", name)
-    folder = cache_dir / _FOLDER / f"{safe_name}-{made_from[:16]}"
-    kept = _read(folder, made_from)
-    if kept is None:
-        with _alone(folder, name):
-            # Another process may have made it meanwhile.
-            kept = _read(folder, made_from) or _made(folder, name, made_from, make)
-    return kept
+    folder = cache_dir / _FOLDER / f"{safe_name}-{source_digest[:16]}"
+    backbone = _read(folder, source_digest)
+    if backbone is None:
+        with _locked(folder, name):
+            # Another process may have prepared it while this one waited for the lock.
+            backbone = _read(folder, source_digest) or _prepare(
+                folder, name, source_digest, prepare
+            )
+    return backbone
 
 
 @contextlib.contextmanager
-def _alone(folder: Path, name: str) -> Iterator[None]:
+def _locked(folder: Path, name: str) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             lock = folder.with_name(f".lock-{folder.name}")
-            stack.enter_context(alone(lock, f"Another run prepares {name}; waiting for it."))
+            waiting_message = f"Another run is preparing {name}; waiting for it."
+            stack.enter_context(exclusive_file(lock, waiting_message))
         except OSError as error:
             raise UserError(f"{folder} cannot be written: {error.strerror}") from error
         yield
 
 
-def _made(
-    folder: Path, name: str, made_from: str, make: Callable[[Path], BackboneInfo]
+def _prepare(
+    folder: Path, name: str, source_digest: str, prepare: Callable[[Path], BackboneInfo]
 ) -> Backbone:
-    logging.info("Preparing %s, which is done once; it is kept in %s.", name, folder)
+    logging.info("Preparing %s. This is done only once; the result is kept in %s.", name, folder)
     with atomic_folder(folder) as new:
-        _describe(make(new), made_from, new)
-    made = _read(folder, made_from)
-    assert made is not None
-    return made
+        _write_info(prepare(new), source_digest, new)
+    backbone = _read(folder, source_digest)
+    assert backbone is not None
+    if backbone.tflite_file is None:
+        logging.info("TFLite does not support all operations of %s; TensorFlow runs it.", name)
+    return backbone
 
 
-def _describe(description: BackboneInfo, made_from: str, folder: Path) -> None:
+def _write_info(info: BackboneInfo, source_digest: str, folder: Path) -> None:
     sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
-    content = {"files": sizes, "made_from": made_from, **dataclasses.asdict(description)}
-    (folder / _DESCRIPTION).write_text(json.dumps(content, indent=2) + "\n")
+    content = {"files": sizes, "made_from": source_digest, **dataclasses.asdict(info)}
+    (folder / _INFO_FILE).write_text(json.dumps(content, indent=2) + "\n")
 
 
-def _read(folder: Path, made_from: str) -> Backbone | None:
-    """Returns what is in the folder; None where that is nothing, not all of it, or another one."""
+def _read(folder: Path, source_digest: str) -> Backbone | None:
+    """Returns the backbone in a folder, or None if it is missing, incomplete or another one."""
     try:
-        fields = json.loads((folder / _DESCRIPTION).read_text())
+        fields = json.loads((folder / _INFO_FILE).read_text())
         sizes = fields.pop("files")
-        if fields.pop("made_from") != made_from:
+        if fields.pop("made_from") != source_digest:
             return None
         if any((folder / name).stat().st_size != size for name, size in sizes.items()):
             return None
         for name in ("mean", "std"):
             fields[name] = tuple(fields[name])
-        files = {
-            name: folder / name if name in sizes else None for name in (TFLITE_FILE, KERAS_FILE)
-        }
         return Backbone(
             **fields,
             graph_file=folder / GRAPH_FILE,
-            tflite_file=files[TFLITE_FILE],
-            keras_file=files[KERAS_FILE],
+            tflite_file=folder / TFLITE_FILE if TFLITE_FILE in sizes else None,
+            keras_file=folder / KERAS_FILE if KERAS_FILE in sizes else None,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -1,4 +1,4 @@
-"""The default backbone, which comes with the program: EfficientNet-Lite0, trained on ImageNet."""
+"""The default backbone, which is bundled with the program: EfficientNet-Lite0 for ImageNet."""
 
 import hashlib
 from pathlib import Path
@@ -8,17 +8,17 @@ from retrain.backbones.backbone import Backbone
 
 NAME = "efficientnet_lite0"
 
-# Bazel puts what `convert_efficientnet_lite0` made beside this module.
+# `convert_efficientnet_lite0` writes these files when Bazel builds the project.
 _GRAPH_FILE = Path(__file__).with_name("efficientnet_lite0.pb")
-_FLATBUFFER_FILE = Path(__file__).with_name("efficientnet_lite0.tflite")
+_TFLITE_FILE = Path(__file__).with_name("efficientnet_lite0.tflite")
 _KERAS_FILE = Path(__file__).with_name("efficientnet_lite0.keras")
 
 
 def load() -> Backbone:
-    """Returns the backbone; its networks are read when they are first run."""
+    """Returns the backbone, without loading the network."""
     return Backbone(
         name=NAME,
-        fingerprint=hashlib.sha256(_FLATBUFFER_FILE.read_bytes()).hexdigest(),
+        fingerprint=hashlib.sha256(_TFLITE_FILE.read_bytes()).hexdigest(),
         height=network.HEIGHT,
         width=network.WIDTH,
         mean=network.MEAN,
@@ -26,6 +26,6 @@ def load() -> Backbone:
         channel_order="RGB",
         feature_width=network.FEATURE_WIDTH,
         graph_file=_GRAPH_FILE,
-        tflite_file=_FLATBUFFER_FILE,
+        tflite_file=_TFLITE_FILE,
         keras_file=_KERAS_FILE,
     )

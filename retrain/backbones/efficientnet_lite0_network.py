@@ -1,8 +1,8 @@
-"""The network EfficientNet-Lite0 with given weights.
+"""Builds EfficientNet-Lite0 as a Keras model from the published weights.
 
-EfficientNet is of Tan and Le, 2019 (https://arxiv.org/abs/1905.11946). The Lite variants leave out
-squeeze-and-excitation, use ReLU6, and keep stem and head at their width, for processors that
-like neither: https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite.
+Tan and Le describe EfficientNet (2019, https://arxiv.org/abs/1905.11946). The Lite variants suit
+mobile processors: they have no squeeze-and-excitation, use ReLU6, and do not scale stem and head.
+See https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite.
 """
 
 from collections.abc import Iterator, Mapping
@@ -41,7 +41,7 @@ _STAGES = (
 
 
 class WrongWeightsError(Exception):
-    """The weights are not those of an EfficientNet-Lite0."""
+    """The tensors are not the weights of an EfficientNet-Lite0. The message says why."""
 
 
 class _Block(NamedTuple):
@@ -66,18 +66,22 @@ def _blocks() -> Iterator[_Block]:
 
 
 class _Weights:
-    """Hands out each tensor once, in its layout for TensorFlow, and checks its shape."""
+    """Checks the tensors and converts them to the layout of TensorFlow. Each is used once."""
 
     def __init__(self, tensors: Mapping[str, np.ndarray]) -> None:
-        self._left = {
+        self._unused = {
             name: tensor
             for name, tensor in tensors.items()
             if not name.endswith(".num_batches_tracked")
         }
 
     def take(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Returns the tensor of that name."""
-        tensor = self._left.pop(name, None)
+        """Returns a tensor and marks it as used.
+
+        Raises:
+            WrongWeightsError: If it is missing, has another shape or type, or is not finite.
+        """
+        tensor = self._unused.pop(name, None)
         if tensor is None:
             raise WrongWeightsError(f"the weights lack {name}")
         if tensor.shape != shape or tensor.dtype != np.float32:
@@ -91,16 +95,16 @@ class _Weights:
     def convolution(
         self, convolution: str, batch_norm: str, shape: tuple[int, int, int, int]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns kernel and bias of a convolution with its batch normalisation folded in.
+        """Returns the kernel and the bias of a convolution after folding its batch normalisation.
 
         Args:
-            convolution: the name of the kernel, without `.weight`.
-            batch_norm: the name of the normalisation that follows it.
-            shape: [outputs, inputs, height, width], as the file has it.
+            convolution: Name of the kernel, without `.weight`.
+            batch_norm: Name of the batch normalisation that follows the convolution.
+            shape: Shape of the kernel in the file, [outputs, inputs, height, width].
 
         Returns:
-            float32 [height, width, inputs, outputs] and [outputs]. Of a depthwise convolution,
-            which has one input an output, [height, width, outputs, 1].
+            A float32 kernel [height, width, inputs, outputs] and a float32 bias [outputs]. The
+            kernel of a depthwise convolution, which has one input, is [height, width, outputs, 1].
         """
         kernel = self.take(f"{convolution}.weight", shape).astype(np.float64)
         outputs = shape[:1]
@@ -114,35 +118,35 @@ class _Weights:
         folded = kernel.transpose(axes).astype(np.float32)
         return folded, (beta - mean * scale).astype(np.float32)
 
-    def check_all_taken(self) -> None:
-        if self._left:
-            raise WrongWeightsError(
-                f"there are weights of no layer: {', '.join(sorted(self._left))}"
-            )
+    def check_all_used(self) -> None:
+        """Raises WrongWeightsError if there are tensors that no layer has used."""
+        if self._unused:
+            raise WrongWeightsError(f"no layer uses {', '.join(sorted(self._unused))}")
 
 
 def build(tensors: Mapping[str, np.ndarray]) -> tuple[Any, np.ndarray, np.ndarray]:
-    """Returns the network up to its bottleneck, and the layer that ImageNet's classes came from.
+    """Returns the network up to its bottleneck, and the classifier for ImageNet after it.
 
-    Batch normalisation is folded into the convolutions, which makes the network a third faster and
-    changes its results by rounding only.
+    Batch normalisation is folded into the convolutions, which makes the network a third faster.
+    Apart from rounding, the outputs stay the same.
 
     Args:
         tensors: float32 arrays by their names in `efficientnet-lite0-57934424.pth`.
 
     Returns:
-        A Keras model from normalised RGB pixels [N, 224, 224, 3] to bottlenecks [N, 1280], the
+        A Keras model from normalised RGB images [N, 224, 224, 3] to bottlenecks [N, 1280], and the
         weights [1280, 1000] and the bias [1000] of the classifier, all float32.
 
     Raises:
-        WrongWeightsError: a tensor is missing, left over, of another shape, or not finite.
+        WrongWeightsError: If a tensor is missing or superfluous, has another shape or type, or is
+            not finite.
     """
-    # Through TensorFlow: after `graph_session`, Keras cannot be the first to import it.
     from tensorflow import keras
 
     weights = _Weights(tensors)
     pixels = keras.Input((HEIGHT, WIDTH, 3), name="pixels")
-    x = _convolve(pixels, *weights.convolution("_conv_stem", "_bn0", (_STEM_WIDTH, 3, 3, 3)), 2)
+    stem = weights.convolution("_conv_stem", "_bn0", (_STEM_WIDTH, 3, 3, 3))
+    x = _convolve(pixels, *stem, stride=2)
     for block in _blocks():
         x = _mobile_block(x, block, weights)
     last_width = _STAGES[-1].width
@@ -150,12 +154,12 @@ def build(tensors: Mapping[str, np.ndarray]) -> tuple[Any, np.ndarray, np.ndarra
     features = keras.layers.GlobalAveragePooling2D(name="features")(x)
     classifier = weights.take("_fc.weight", (CLASSES, FEATURE_WIDTH)).T
     bias = weights.take("_fc.bias", (CLASSES,))
-    weights.check_all_taken()
+    weights.check_all_used()
     return keras.Model(pixels, features, name="efficientnet_lite0"), classifier, bias
 
 
 def _mobile_block(x: Any, block: _Block, weights: _Weights) -> Any:
-    """Expands, convolves each channel for itself, and projects (https://arxiv.org/abs/1801.04381)."""
+    """Appends an inverted residual block (Sandler et al., https://arxiv.org/abs/1801.04381)."""
     shortcut = x
     name, hidden = block.name, block.hidden_width
     if hidden != block.input_width:
@@ -175,7 +179,12 @@ def _mobile_block(x: Any, block: _Block, weights: _Weights) -> Any:
 
 
 def _convolve(
-    x: Any, kernel: np.ndarray, bias: np.ndarray, stride: int = 1, activation: str | None = "relu6"
+    x: Any,
+    kernel: np.ndarray,
+    bias: np.ndarray,
+    *,
+    stride: int = 1,
+    activation: str | None = "relu6",
 ) -> Any:
     from tensorflow import keras
 

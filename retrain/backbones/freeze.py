@@ -1,27 +1,34 @@
-"""A Keras network to the two files of a Backbone."""
+"""Freezes networks into graphs that decode, resize and normalise images themselves."""
 
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from retrain.backbones import graph_preprocessing, graph_surgery
-from retrain.system.console import quiet_native_libraries
+from retrain.metadata import GRAPH_BOTTLENECK, GRAPH_FILE_INPUT, GRAPH_PIXELS_INPUTS
 
-# Part of the contract with scripts that were written for the graphs of 2015 and since.
-CONTENTS = "DecodeJpeg/contents"
-DECODED = "DecodeJpeg"
-INPUTS = ("Mul", "input", "Placeholder")
-BOTTLENECK = "bottleneck"
+# Names of nodes and name scopes of the preprocessing, besides those in `retrain.metadata`.
+_DECODED = "DecodeJpeg"
+_DECODE_SCOPE = "decode"
+_NORMALISE_SCOPE = "preprocess"
 
-# Names of nodes begin with these, too.
-FRONT_SCOPES = ("decode", "preprocess")
+# First parts of names that a network must not use if it has no scope of its own.
+RESERVED_NAMES = (
+    *(_DECODED, _DECODE_SCOPE, _NORMALISE_SCOPE),
+    *GRAPH_PIXELS_INPUTS,
+    GRAPH_BOTTLENECK,
+)
 
-TFLITE_SIGNATURE = "serving_default"
-TFLITE_INPUT = "pixels"
 
+class InputSpec(NamedTuple):
+    """Input images of a network.
 
-class Pixels(NamedTuple):
-    """What a network takes: images of this size, so normalised; as of a Backbone."""
+    Attributes:
+        height: Height in pixels.
+        width: Width in pixels.
+        mean: Mean to subtract from each channel, in units of 0 to 255.
+        std: Standard deviation to divide each channel by after that, in units of 0 to 255.
+        channel_order: Order of the channels, "RGB" or "BGR".
+    """
 
     height: int
     width: int
@@ -30,145 +37,122 @@ class Pixels(NamedTuple):
     channel_order: str
 
 
-class Part(NamedTuple):
-    """A network in TensorFlow's terms.
+class GraphSlice(NamedTuple):
+    """A network in a GraphDef, between two tensors.
 
     Attributes:
-        graph: a GraphDef with the network.
-        start: name of the tensor that takes the pixels, float32 [N, height, width, 3].
-        end: name of the tensor of the features, float32 [N, feature_width].
-        scope: in front of the names of its nodes when it is a part of another graph.
-        also_fed: a name under which pixels can be fed, beside INPUTS.
+        graph: GraphDef that contains the network.
+        start: Name of the input tensor, float32 [N, height, width, 3].
+        end: Name of the output tensor, float32 [N, feature_width].
+        scope: Prefix for the names of its nodes in another graph, without a slash at the end.
+        extra_input: Additional name under which pixels can be fed, besides GRAPH_PIXELS_INPUTS.
     """
 
     graph: Any
     start: str
     end: str
     scope: str = "backbone"
-    also_fed: str | None = None
+    extra_input: str | None = None
 
-
-def to_tflite(network: Any) -> bytes:
-    """Returns `network` as a float32 TFLite file for one image at a time.
-
-    Args:
-        network: a Keras model from [N, height, width, 3] to [N, feature_width], float32.
-    """
-    from tensorflow.python.framework import convert_to_constants
-
-    freeze = convert_to_constants.convert_variables_to_constants_v2
-    return function_to_tflite(freeze(_traced(network, batch_size=1)))
-
-
-def function_to_tflite(frozen: Any) -> bytes:
-    """Returns a function as a float32 TFLite file.
-
-    Args:
-        frozen: a concrete function without variables, from [1, height, width, 3] to
-            [1, feature_width], float32.
-    """
-    import tensorflow as tf
-
-    # The converter names the input and the output only in what belongs to a module, and loses the
-    # weights of a Keras 3 model there without a word, unless they are constants already.
-    module = tf.Module()
-    module.function = tf.function(
-        lambda pixels: {"features": frozen(pixels)[0]},
-        input_signature=[tf.TensorSpec(frozen.inputs[0].shape, tf.float32, TFLITE_INPUT)],
-    )
-    # A swish has a gradient of its own, which nothing that is frozen can be saved with.
-    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    with tempfile.TemporaryDirectory() as folder, quiet_native_libraries():
-        tf.saved_model.save(module, folder, options=options)
-        return tf.lite.TFLiteConverter.from_saved_model(folder).convert()
-
-
-def try_function_to_tflite(frozen: Any) -> bytes | None:
-    """Returns what `function_to_tflite` does, None where TFLite lacks an operation."""
-    try:
-        return function_to_tflite(frozen)
-    # A converter meets what the network's author thought of, and has errors of every type for it.
-    except Exception:
-        return None
+    @classmethod
+    def from_function(cls, function: Any) -> "GraphSlice":
+        """Returns the network in a concrete function without variables."""
+        graph = function.graph.as_graph_def()
+        graph_surgery.make_portable(graph)
+        return cls(graph, function.inputs[0].name, function.outputs[0].name)
 
 
 def to_graph(
-    network: Any, mean: Sequence[float], std: Sequence[float], channel_order: str = "RGB"
+    model: Any, mean: Sequence[float], std: Sequence[float], *, channel_order: str = "RGB"
 ) -> Any:
-    """Returns `network` as a GraphDef that takes a file's bytes, or pixels.
+    """Returns a Keras model as a GraphDef whose input is an image file or pixels.
 
-    Its tensors, each of which can be fed to skip what comes before it: `DecodeJpeg/contents:0`,
-    string scalar, a file's bytes; `DecodeJpeg:0`, uint8 [h, w, 3], RGB, upright, of any size;
-    `Mul:0`, `input:0` and `Placeholder:0`, float32 [N, height, width, 3], resized and normalised.
-    `bottleneck:0` is float32 [N, feature_width].
+    Feeding one of these tensors skips the steps before it:
+
+    - `DecodeJpeg/contents:0`, string scalar: Content of an image file.
+    - `DecodeJpeg:0`, uint8 [h, w, 3]: Upright RGB image of any size.
+    - `Mul:0`, `input:0` and `Placeholder:0`, float32 [N, height, width, 3]: Resized and normalised
+      images in the channel order of the network.
+
+    The output is `bottleneck:0`, float32 [N, feature_width].
 
     Args:
-        network: a Keras model from [N, height, width, 3] to [N, feature_width], float32.
-        mean: of each channel, in units of 0 to 255.
-        std: of each channel, in units of 0 to 255.
-        channel_order: "RGB" or "BGR".
+        model: Keras model from float32 [N, height, width, 3] to float32 [N, feature_width].
+        mean: Mean to subtract from each channel, in units of 0 to 255.
+        std: Standard deviation to divide each channel by after that, in units of 0 to 255.
+        channel_order: Order of the input channels, "RGB" or "BGR".
     """
+    _, height, width, _ = model.input_shape
+    network = GraphSlice.from_function(freeze_keras(model, batch_size=None))
+    return add_preprocessing(network, InputSpec(height, width, mean, std, channel_order))
+
+
+def freeze_keras(model: Any, batch_size: int | None) -> Any:
+    """Returns a Keras model in inference mode as a concrete function without variables.
+
+    Args:
+        model: Keras model.
+        batch_size: Number of images in a call, or None for any number.
+    """
+    shape = (batch_size, *model.input_shape[1:])
+    return freeze_function(lambda pixels: model(pixels, training=False), shape)
+
+
+def freeze_function(function: Callable[[Any], Any], shape: tuple[int | None, ...]) -> Any:
+    """Returns a function of a float32 tensor as a concrete function without variables.
+
+    Args:
+        function: Function that TensorFlow can trace.
+        shape: Shape of the argument, with None for a dimension of any size.
+    """
+    import tensorflow as tf
     from tensorflow.python.framework import convert_to_constants
 
-    _, height, width, _ = network.input_shape
-    function = _traced(network, batch_size=None)
-    frozen = convert_to_constants.convert_variables_to_constants_v2(function)
-    part = Part(frozen.graph.as_graph_def(), frozen.inputs[0].name, frozen.outputs[0].name)
-    return graph_around(part, Pixels(height, width, mean, std, channel_order))
+    traced = tf.function(function, autograph=False).get_concrete_function(
+        tf.TensorSpec(shape, tf.float32)
+    )
+    return convert_to_constants.convert_variables_to_constants_v2(traced)
 
 
-def graph_around(part: Part, pixels: Pixels) -> Any:
-    """Returns a network as a GraphDef like that of `to_graph`.
-
-    Args:
-        part: the network.
-        pixels: that it takes.
-    """
+def add_preprocessing(network: GraphSlice, input_spec: InputSpec) -> Any:
+    """Returns a network as a GraphDef with the tensors that `to_graph` lists."""
     import tensorflow as tf
     from tensorflow.python.framework import meta_graph
 
-    graph_surgery.replace_erfc(part.graph)
-    graph_surgery.forget_gradients(part.graph)
     with tf.Graph().as_default() as graph:
         (output,) = tf.import_graph_def(
-            part.graph,
-            input_map={part.start: _pixels_from_file(pixels, part.also_fed)},
-            return_elements=[part.end],
-            name=part.scope,
+            network.graph,
+            input_map={network.start: _preprocess(input_spec, network.extra_input)},
+            return_elements=[network.end],
+            name=network.scope,
         )
-        if output.name != f"{BOTTLENECK}:0":
-            tf.identity(output, f"{BOTTLENECK}/")
-        saved = tf.compat.v1.train.export_meta_graph(graph=graph, clear_devices=True)
-    # Attributes of a younger TensorFlow are unknown to an older one, even at their defaults.
-    meta_graph.strip_graph_default_valued_attrs(saved)
-    return saved.graph_def
+        if output.name != f"{GRAPH_BOTTLENECK}:0":
+            tf.identity(output, f"{GRAPH_BOTTLENECK}/")
+        exported = tf.compat.v1.train.export_meta_graph(graph=graph, clear_devices=True)
+    # An older TensorFlow rejects attributes that it does not know, even with default values.
+    meta_graph.strip_graph_default_valued_attrs(exported)
+    return exported.graph_def
 
 
-def _traced(network: Any, batch_size: int | None) -> Any:
-    import tensorflow as tf
-
-    shape = (batch_size, *network.input_shape[1:])
-    return tf.function(lambda pixels: network(pixels, training=False)).get_concrete_function(
-        tf.TensorSpec(shape, tf.float32)
-    )
-
-
-def _pixels_from_file(wanted: Pixels, also_fed: str | None) -> Any:
+def _preprocess(input_spec: InputSpec, extra_input: str | None) -> Any:
+    """Returns a tensor of normalised pixels, computed from a placeholder for an image file."""
     import tensorflow as tf
 
     v1 = tf.compat.v1
-    height, width = wanted.height, wanted.width
-    contents = v1.placeholder(tf.string, [], CONTENTS)
-    with tf.name_scope(FRONT_SCOPES[0]):
+    height, width = input_spec.height, input_spec.width
+    contents = v1.placeholder(tf.string, [], GRAPH_FILE_INPUT)
+    with tf.name_scope(_DECODE_SCOPE):
         decoded = graph_preprocessing.decode(contents, height, width)
-    # A name with a slash at its end is taken as it is, also where it is that of a scope.
-    decoded = v1.placeholder_with_default(decoded, [None, None, 3], f"{DECODED}/")
-    with tf.name_scope(FRONT_SCOPES[1]):
+    # A name that ends in a slash is used unchanged, even if there is a name scope of that name.
+    decoded = v1.placeholder_with_default(decoded, [None, None, 3], f"{_DECODED}/")
+    with tf.name_scope(_NORMALISE_SCOPE):
         resized = graph_preprocessing.resize(decoded, height, width)
-        ordered = resized[..., ::-1] if wanted.channel_order == "BGR" else resized
-        centred = ordered - tf.constant(wanted.mean, tf.float32)
-        pixels = centred / tf.constant(wanted.std, tf.float32)
-    names = INPUTS if also_fed in (None, *INPUTS) else (also_fed, *INPUTS)
+        ordered = resized[..., ::-1] if input_spec.channel_order == "BGR" else resized
+        centred = ordered - tf.constant(input_spec.mean, tf.float32)
+        pixels = centred / tf.constant(input_spec.std, tf.float32)
+    names: tuple[str, ...] = GRAPH_PIXELS_INPUTS
+    if extra_input is not None and extra_input not in names:
+        names = (extra_input, *names)
     for name in names:
         pixels = v1.placeholder_with_default(pixels, [None, height, width, 3], f"{name}/")
     return pixels

@@ -1,30 +1,33 @@
-"""Networks in frozen graphs: the Inception archive of 2015, what the original wrote, and others."""
+"""Loads backbones from frozen graphs: the Inception graph of 2015, retrained graphs, and others."""
 
 import hashlib
 import json
-import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from retrain.backbones import (
     backbone_cache,
-    feature_parity,
+    backbone_files,
     freeze,
     graph_layout,
     graph_surgery,
     keras_architectures,
 )
 from retrain.backbones.backbone import Backbone
+from retrain.backbones.backbone_cache import BackboneInfo
 from retrain.backbones.graph_layout import Layout
 from retrain.config import BackboneOptions
 from retrain.errors import UserError
-from retrain.runtimes.graph_session import GraphError, GraphSession, parse_graph
+from retrain.metadata import GRAPH_BOTTLENECK
+from retrain.runtimes.graph_def import parse_graph
+from retrain.runtimes.graph_session import GraphSession
+from retrain.runtimes.runtime import ModelError
 from retrain.system.console import quiet_libraries
 from retrain.system.text import first_line, name_some
 
-# To be raised when the same file gives other features.
+# Increase this number when the same graph and options result in different features.
 _VERSION = 2
 
 _INCEPTION = "inception_v3"
@@ -36,72 +39,74 @@ _MOBILENETS = tuple(
     if name not in keras_architectures.NAMES
     for suffix in ("", "_quantized")
 )
-# Of these, archives of frozen graphs were published.
+# Values of `--architecture` for which archives with frozen graphs were published.
 ARCHITECTURES = (_INCEPTION, *_MOBILENETS)
-_NAMED_AT_MOST = 6
+_MAX_LISTED = 6
 
 
 def load(options: BackboneOptions, cache_dir: Path) -> Backbone:
-    """Returns the network in the frozen graph that the options name.
+    """Returns the network in the frozen graph that `options.model_dir` names.
 
     Args:
-        options: with `model_dir`.
-        cache_dir: the folder of the cache.
+        options: Which network to load.
+        cache_dir: Folder of the cache.
 
     Raises:
-        UserError: there is no such graph, it has no such layers, or it cannot be run.
+        UserError: If the graph is missing, lacks the layers, or cannot be run.
     """
-    file = _file(options)
+    file = _find_file(options)
     try:
         content = file.read_bytes()
     except OSError as error:
         raise UserError(
             f"--model_dir={file} cannot be read: {error.strerror}; name a frozen graph"
         ) from error
-    given = (
+    layout_options = (
         *(options.input_layer, options.bottleneck_layer, options.input_height),
         *(options.input_width, options.input_mean, options.input_std),
     )
-    decisive = json.dumps([_VERSION, hashlib.sha256(content).hexdigest(), given])
-    fingerprint = hashlib.sha256(decisive.encode()).hexdigest()
+    key = json.dumps([_VERSION, hashlib.sha256(content).hexdigest(), layout_options])
+    fingerprint = hashlib.sha256(key.encode()).hexdigest()
 
-    def make(folder: Path) -> backbone_cache.BackboneInfo:
-        return _make(file, content, options, fingerprint, folder)
+    def prepare(folder: Path) -> BackboneInfo:
+        return _prepare(content, options, file, fingerprint=fingerprint, folder=folder)
 
-    return backbone_cache.load_or_prepare(cache_dir, file.stem, fingerprint, make)
+    return backbone_cache.load_or_prepare(cache_dir, file.stem, fingerprint, prepare)
 
 
-def _file(options: BackboneOptions) -> Path:
-    """Returns the graph: that of the architecture where the options name one, else the only one."""
-    place, name = options.model_dir, options.architecture
-    assert place is not None
-    if not place.is_dir():
-        return place
-    if name in _MOBILENETS:
-        # As the original unpacked them.
-        return place / f"mobilenet_v1_{name.removeprefix(_MOBILENET)}" / "frozen_graph.pb"
-    if name == _INCEPTION or (place / _INCEPTION_FILE).is_file():
-        return place / _INCEPTION_FILE
-    graphs = sorted(place.glob("*.pb"))
-    if len(graphs) != 1:
-        found = name_some((file.name for file in graphs), most=_NAMED_AT_MOST)
+def _find_file(options: BackboneOptions) -> Path:
+    """Returns the path of the graph for the architecture, or else of the only graph in a folder."""
+    path, architecture = options.model_dir, options.architecture
+    assert path is not None
+    if not path.is_dir():
+        return path
+    if architecture in _MOBILENETS:
+        # The original retrain.py unpacked its archives to such folders.
+        name = architecture.removeprefix(_MOBILENET)
+        return path / f"mobilenet_v1_{name}" / "frozen_graph.pb"
+    if architecture == _INCEPTION or (path / _INCEPTION_FILE).is_file():
+        return path / _INCEPTION_FILE
+    graphs = sorted(file.name for file in path.glob("*.pb"))
+    if not graphs:
+        raise UserError(f"--model_dir={path} contains no .pb file; name a frozen graph")
+    if len(graphs) > 1:
         raise UserError(
-            f"--model_dir={place} has {f'several graphs, {found}' if graphs else 'no .pb file'}; "
-            "name the file with the frozen graph"
+            f"--model_dir={path} contains several graphs, {name_some(graphs, most=_MAX_LISTED)}; "
+            "name one of the files"
         )
-    return graphs[0]
+    return path / graphs[0]
 
 
-def _make(
-    file: Path, content: bytes, options: BackboneOptions, fingerprint: str, folder: Path
-) -> backbone_cache.BackboneInfo:
+def _prepare(
+    content: bytes, options: BackboneOptions, file: Path, *, fingerprint: str, folder: Path
+) -> BackboneInfo:
     try:
         graph = parse_graph(content)
-        # A graph that TensorFlow cannot load is told before anything is looked for in it.
+        # The session comes first, so that an unusable graph is reported as such.
         with quiet_libraries(), GraphSession(graph) as session:
-            layout = graph_layout.find(graph, options, file)
-            part, width = _part(graph, layout, file)
-            description = backbone_cache.BackboneInfo(
+            layout = graph_layout.find_layout(graph, options, file)
+            network = _cut_network(graph, layout, file)
+            info = BackboneInfo(
                 name=file.stem,
                 fingerprint=fingerprint,
                 height=layout.height,
@@ -109,96 +114,107 @@ def _make(
                 mean=layout.mean,
                 std=layout.std,
                 channel_order=layout.channel_order,
-                feature_width=width,
-                fine_tuned=graph_layout.fine_tuned(graph),
+                feature_width=network.feature_width,
+                fine_tuned=graph_layout.is_fine_tuned(graph),
             )
-            _write(session, layout, part, description, folder)
-    except GraphError as error:
+            _write(session, layout, network.graph_slice, info, folder=folder)
+    except ModelError as error:
         raise UserError(
-            f"--model_dir={file} is not a frozen graph that can be run: {error}"
+            f"--model_dir={file} is not a frozen graph that TensorFlow can run: {error}"
         ) from error
-    if not (folder / backbone_cache.TFLITE_FILE).exists():
-        logging.info("TFLite has not all operations of %s; TensorFlow runs it.", file.name)
-    return description
+    return info
 
 
-def _part(graph: Any, layout: Layout, file: Path) -> tuple[freeze.Part, int]:
-    """Returns the network between the layers, and the width of its vectors."""
-    start, end = graph_surgery.passed_on_to(graph, layout.input_layer), layout.bottleneck_layer
+class _Network(NamedTuple):
+    graph_slice: freeze.GraphSlice
+    feature_width: int
+
+
+def _cut_network(graph: Any, layout: Layout, file: Path) -> _Network:
+    """Returns the part of a graph between its input layer and its bottleneck layer."""
+    start = graph_surgery.follow_identities(graph, layout.input_layer)
+    end = layout.bottleneck_layer
     size = (layout.height, layout.width)
     try:
-        part = graph_surgery.cut(graph, start, end)
+        part = graph_surgery.extract_between(graph, start, end)
     except graph_surgery.CutError as error:
         raise UserError(
-            f"--bottleneck_layer={end} of the graph {file} cannot be learned from: {error}; name "
-            "other layers with --input_layer and --bottleneck_layer"
+            f"--bottleneck_layer={end} of the graph {file} cannot be used: {error}; name other "
+            "layers with --input_layer and --bottleneck_layer"
         ) from error
-    graph_surgery.modernise(part)
+    graph_surgery.replace_legacy_operations(part)
+    graph_surgery.make_portable(part)
     try:
-        shapes = dict(graph_surgery.shapes(part, f"{start}:0", size))
+        shapes = dict(graph_surgery.infer_shapes(part, f"{start}:0", size))
     except ValueError as error:
         raise UserError(
-            f"the graph {file} does not take images of {layout.height} x {layout.width} pixels "
+            f"the graph {file} does not accept images of {layout.height} x {layout.width} pixels "
             f"at --input_layer={layout.input_layer} ({first_line(error)}); set --input_height "
             "and --input_width, or another --input_layer"
         ) from error
     width = graph_layout.vector_width(shapes.get(end))
     if not width:
-        others = ", ".join(graph_layout.vectors(graph, layout.input_layer, size))
+        others = ", ".join(graph_layout.find_vector_layers(graph, layout.input_layer, size))
         raise UserError(
-            f"--bottleneck_layer={end} of the graph {file} has not one vector for each image, "
-            f"but the shape {shapes.get(end)}; choose another{f', such as {others}' * bool(others)}"
+            f"--bottleneck_layer={end} of the graph {file} must compute one vector for each image, "
+            f"but its shape is {shapes.get(end)}; name another layer"
+            f"{f', such as {others}' if others else ''}"
         )
     if len(shapes[end]) != 2:
-        end = graph_surgery.with_flat_output(part, end, width)
+        end = graph_surgery.append_flatten(part, end, width)
     _check_names(part, end, file)
-    return freeze.Part(part, f"{start}:0", f"{end}:0", scope="", also_fed=layout.input_layer), width
+    graph_slice = freeze.GraphSlice(
+        part, f"{start}:0", f"{end}:0", scope="", extra_input=layout.input_layer
+    )
+    return _Network(graph_slice, width)
 
 
 def _check_names(part: Any, end: str, file: Path) -> None:
-    ours = {freeze.CONTENTS.partition("/")[0], *freeze.INPUTS, *freeze.FRONT_SCOPES}
-    ours |= {freeze.BOTTLENECK} if end != freeze.BOTTLENECK else set()
+    """Raises UserError if a node has a name that the preprocessing in front of it needs."""
+    reserved = set(freeze.RESERVED_NAMES)
+    if end == GRAPH_BOTTLENECK:
+        reserved.remove(end)
     for node in part.node:
-        if node.name.partition("/")[0] in ours:
+        if node.name.partition("/")[0] in reserved:
             raise UserError(
-                f"the graph {file} has the name {node.name} between its layers, which is needed "
-                "for another tensor; name an --input_layer behind it"
+                f"the graph {file} has a node {node.name} between its layers, but that name is "
+                "reserved; name an --input_layer after that node"
             )
 
 
 def _write(
     session: GraphSession,
     layout: Layout,
-    part: freeze.Part,
-    description: backbone_cache.BackboneInfo,
+    graph_slice: freeze.GraphSlice,
+    info: BackboneInfo,
+    *,
     folder: Path,
 ) -> None:
-    size = (description.height, description.width)
-    pixels = freeze.Pixels(*size, description.mean, description.std, description.channel_order)
-    made = freeze.graph_around(part, pixels).SerializeToString(deterministic=True)
-    flatbuffer = freeze.try_function_to_tflite(_function(part, size))
-
     def features(images: np.ndarray) -> np.ndarray:
-        run = (
-            session.run(f"{layout.bottleneck_layer}:0", {f"{layout.input_layer}:0": p[None]})
-            for p in images
+        # Old graphs accept only one image at a time.
+        rows = (
+            session.run(f"{layout.bottleneck_layer}:0", {f"{layout.input_layer}:0": image[None]})
+            for image in images
         )
-        return np.concatenate([np.reshape(vector, (1, -1)) for vector in run])
+        return np.concatenate([np.reshape(row, (1, -1)) for row in rows])
 
-    what = f"--bottleneck_layer={layout.bottleneck_layer} of the graph {description.name}"
-    feature_parity.check(features, size, made, flatbuffer, name=what)
-    (folder / backbone_cache.GRAPH_FILE).write_bytes(made)
-    if flatbuffer is not None:
-        (folder / backbone_cache.TFLITE_FILE).write_bytes(flatbuffer)
+    backbone_files.write_graph(
+        graph_slice,
+        _single_image_function(graph_slice, (layout.height, layout.width)),
+        info,
+        features=features,
+        folder=folder,
+        name=f"--bottleneck_layer={layout.bottleneck_layer} of the graph {info.name}",
+    )
 
 
-def _function(part: freeze.Part, size: tuple[int, int]) -> Any:
-    """Returns the network as a function of one image."""
+def _single_image_function(graph_slice: freeze.GraphSlice, size: tuple[int, int]) -> Any:
     import tensorflow as tf
     from tensorflow.python.framework import convert_to_constants
 
     def run(pixels: Any) -> Any:
-        return tf.import_graph_def(part.graph, {part.start: pixels}, [part.end], name="")[0]
+        feeds = {graph_slice.start: pixels}
+        return tf.import_graph_def(graph_slice.graph, feeds, [graph_slice.end], name="")[0]
 
     wrapped = tf.compat.v1.wrap_function(run, [tf.TensorSpec((1, *size, 3), tf.float32)])
     return convert_to_constants.convert_variables_to_constants_v2(wrapped)

@@ -1,61 +1,66 @@
-"""`retrain.data.pixels.decode` in TensorFlow's operations, so that a graph can be fed with files.
+"""Decodes and resizes images inside a graph, with the same result as `retrain.data.pixels`.
 
-Only operations that TensorFlow 1 had are used, with its Switch and Merge in place of functions, so
-that scripts of any age can load the graph.
+It uses only operations of TensorFlow 1, and Switch and Merge instead of functions, so that old
+versions of TensorFlow can load the graph.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-# JPEG files keep their Exif block in the first segments, each of at most 64 KiB.
+# The Exif block of a JPEG file is in one of the first segments, which have at most 64 KiB each.
 _HEAD_BYTES = 1 << 18
 _MAX_EXIF_TAGS = 512
 _ORIENTATION_TAG = 0x0112
 
-# By orientation, 0 to 8: what brings the image upright, after its axes were swapped where needed.
-_SWAPPED = [False, False, False, False, False, True, True, True, True]
-_TOP_TO_BOTTOM = [False, False, False, True, True, False, False, True, True]
-_LEFT_TO_RIGHT = [False, False, True, True, False, False, True, True, False]
+# Steps that turn an image upright, by Exif orientation, 0 to 8: transpose, then flip.
+_TRANSPOSED = [False, False, False, False, False, True, True, True, True]
+_FLIPPED_VERTICALLY = [False, False, False, True, True, False, False, True, True]
+_FLIPPED_HORIZONTALLY = [False, False, True, True, False, False, True, True, False]
 
 
 def decode(contents: Any, height: int, width: int) -> Any:
-    """Returns the image in `contents`, upright and in colour.
+    """Decodes an image file to an upright RGB image.
 
     Args:
-        contents: string scalar tensor, the bytes of a JPEG, PNG, BMP or GIF file (its first frame).
-        height: that the image will be resized to.
-        width: that the image will be resized to.
+        contents: Content of a JPEG, PNG, BMP or GIF file, as a string scalar tensor. Only the first
+            frame of a GIF file is decoded.
+        height: Height in pixels that the image will be resized to.
+        width: Width in pixels that the image will be resized to.
 
     Returns:
-        uint8 [h, w, 3] tensor, RGB. JPEG files are scaled down by 2, 4 or 8 where that leaves them
-        no smaller than asked for, all others have their own size.
+        A uint8 tensor [h, w, 3]. JPEG images are scaled down by 2, 4 or 8 while they are decoded,
+        if they stay at least as large as the final size. Other images have their original size.
     """
     import tensorflow as tf
 
     orientation = _exif_orientation(contents)
-    swapped = tf.gather(_SWAPPED, orientation)
-    wanted = tf.where(swapped, [width, height], [height, width])
+    transposed = tf.gather(_TRANSPOSED, orientation)
+    stored_size = tf.where(transposed, [width, height], [height, width])
     decoded = _switch(
         _starts_with(contents, b"\xff\xd8"),
         contents,
-        lambda jpeg: _decode_scaled_jpeg(jpeg, wanted),
+        lambda jpeg: _decode_scaled_jpeg(jpeg, stored_size),
         _decode_other,
     )
-    upright = tf.transpose(decoded, tf.where(swapped, [1, 0, 2], [0, 1, 2]))
-    flips = [tf.gather(_TOP_TO_BOTTOM, orientation), tf.gather(_LEFT_TO_RIGHT, orientation), False]
-    return tf.raw_ops.Reverse(tensor=upright, dims=tf.stack(flips))
+    pixels = tf.transpose(decoded, tf.where(transposed, [1, 0, 2], [0, 1, 2]))
+    flips = [
+        tf.gather(_FLIPPED_VERTICALLY, orientation),
+        tf.gather(_FLIPPED_HORIZONTALLY, orientation),
+        False,
+    ]
+    return tf.raw_ops.Reverse(tensor=pixels, dims=tf.stack(flips))
 
 
 def resize(pixels: Any, height: int, width: int) -> Any:
-    """Resizes as Pillow's bilinear filter does, with its rounding between the two passes.
+    """Resizes an image like Pillow's bilinear filter, which rounds between its two passes.
 
     Args:
-        pixels: uint8 [h, w, 3] tensor.
-        height: of the result, in pixels.
-        width: of the result, in pixels.
+        pixels: Image as a uint8 tensor [h, w, 3].
+        height: Height of the result in pixels.
+        width: Width of the result in pixels.
 
     Returns:
-        float32 [1, height, width, 3] tensor of whole numbers, 0 to 255.
+        A float32 tensor [1, height, width, 3] of whole numbers, 0 to 255.
     """
     import tensorflow as tf
 
@@ -84,7 +89,7 @@ def _resize_pass(pixels: Any, size: Any, shape: Any) -> Any:
 def _switch(
     condition: Any, value: Any, then: Callable[[Any], Any], otherwise: Callable[[Any], Any]
 ) -> Any:
-    """Runs one of two branches, each a function of `value`, and returns its result."""
+    """Returns the result of one of two branches, which are functions of `value`."""
     import tensorflow as tf
 
     branches = tf.raw_ops.Switch(data=value, pred=condition)
@@ -98,8 +103,8 @@ def _starts_with(contents: Any, magic: bytes) -> Any:
     return tf.equal(tf.strings.substr(contents, 0, len(magic)), magic)
 
 
-def _decode_scaled_jpeg(contents: Any, wanted: Any) -> Any:
-    """Decodes at the scale that `Image.draft` of Pillow chooses."""
+def _decode_scaled_jpeg(contents: Any, size: Any) -> Any:
+    """Decodes a JPEG file at the scale that Pillow's `Image.draft` chooses for a size."""
     import tensorflow as tf
 
     def at_scale(ratio: int) -> Callable[[Any], Any]:
@@ -107,17 +112,15 @@ def _decode_scaled_jpeg(contents: Any, wanted: Any) -> Any:
             contents=jpeg, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE"
         )
 
-    times = tf.reduce_min(tf.image.extract_jpeg_shape(contents)[:2] // wanted)
+    largest_ratio = tf.reduce_min(tf.image.extract_jpeg_shape(contents)[:2] // size)
+
+    def at_scale_if_large(ratio: int, otherwise: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        return lambda jpeg: _switch(largest_ratio >= ratio, jpeg, at_scale(ratio), otherwise)
+
     decode_jpeg = at_scale(1)
     for ratio in (2, 4, 8):
-        decode_jpeg = _when_large(times, ratio, at_scale(ratio), decode_jpeg)
+        decode_jpeg = at_scale_if_large(ratio, decode_jpeg)
     return decode_jpeg(contents)
-
-
-def _when_large(
-    times: Any, ratio: int, then: Callable[[Any], Any], otherwise: Callable[[Any], Any]
-) -> Callable[[Any], Any]:
-    return lambda jpeg: _switch(times >= ratio, jpeg, then, otherwise)
 
 
 def _decode_other(contents: Any) -> Any:
@@ -139,22 +142,22 @@ def _decode_other(contents: Any) -> Any:
 def _decode_bmp(contents: Any) -> Any:
     import tensorflow as tf
 
-    # One channel of grey, three of colour, or four with alpha.
+    # There are one (grey), three (colour) or four channels (colour and alpha).
     pixels = tf.raw_ops.DecodeBmp(contents=contents)
     grey = tf.shape(pixels)[2] < 3
     return tf.tile(pixels, tf.where(grey, [1, 1, 3], [1, 1, 1]))[:, :, :3]
 
 
 def _exif_orientation(contents: Any) -> Any:
-    """Returns int32 1 to 8, and 1 where the file does not say.
+    """Returns the Exif orientation, int32 1 to 8, which is 1 if the file does not state it.
 
-    The Exif block (CIPA DC-008, 4.5) is a TIFF file: a head that gives the order of bytes, and a
+    The Exif block (CIPA DC-008, 4.5) is a TIFF file: a header that states the byte order, and a
     table of tags of 12 bytes each.
     """
     import tensorflow as tf
 
     head = tf.io.decode_raw(tf.strings.substr(contents, 0, _HEAD_BYTES), tf.uint8)
-    # Whatever a damaged block points at is read as zeros at the end.
+    # Positions beyond the end, which damaged blocks contain, are read as these zeros.
     head = tf.concat([head, tf.zeros(16, tf.uint8)], 0)
     last = tf.size(head) - 1
 
@@ -168,17 +171,16 @@ def _exif_orientation(contents: Any) -> Any:
         first, second = byte(position), byte(position + 1)
         return tf.where(little, first + 256 * second, 256 * first + second)
 
-    low = uint16(tiff + tf.where(little, 4, 6))
-    table = tiff + low
+    table = tiff + uint16(tiff + tf.where(little, 4, 6))
     tags = table + 2 + 12 * tf.range(tf.minimum(uint16(table), _MAX_EXIF_TAGS))
-    found = tf.boolean_mask(tags, tf.equal(uint16(tags), _ORIENTATION_TAG))
-    # Most files have no such tag: position `last` reads as 0.
-    value = uint16(tf.concat([found, [last - 8]], 0)[0] + 8)
+    matches = tf.boolean_mask(tags, tf.equal(uint16(tags), _ORIENTATION_TAG))
+    # Most files have no such tag. The value at position `last` is 0.
+    value = uint16(tf.concat([matches, [last - 8]], 0)[0] + 8)
     return tf.where((value >= 1) & (value <= 8), value, 1)
 
 
 def _find_tiff_header(head: Any) -> Any:
-    """Returns where the TIFF head of a JPEG's or PNG's Exif block begins, or the last byte."""
+    """Returns the position of the TIFF header in the Exif block, or of the last byte."""
     import tensorflow as tf
 
     length = tf.size(head) - 10
@@ -190,10 +192,11 @@ def _find_tiff_header(head: Any) -> Any:
         ]
         return tf.reduce_all(tf.stack(parts), 0)
 
-    def after(marker: bytes) -> Any:
-        either = matches(b"II*\0", len(marker)) | matches(b"MM\0*", len(marker))
-        return tf.where(matches(marker) & either)[:, 0] + len(marker)
+    def positions_after(marker: bytes) -> Any:
+        is_tiff = matches(b"II*\0", len(marker)) | matches(b"MM\0*", len(marker))
+        return tf.where(matches(marker) & is_tiff)[:, 0] + len(marker)
 
-    places = tf.concat([after(b"Exif\0\0"), after(b"eXIf")], 0)
-    none = tf.cast(tf.size(head)[tf.newaxis] - 1, tf.int64)
-    return tf.cast(tf.concat([places, none], 0)[0], tf.int32)
+    # The markers are those of JPEG and PNG files.
+    positions = tf.concat([positions_after(b"Exif\0\0"), positions_after(b"eXIf")], 0)
+    last = tf.cast(tf.size(head)[tf.newaxis] - 1, tf.int64)
+    return tf.cast(tf.concat([positions, last], 0)[0], tf.int32)

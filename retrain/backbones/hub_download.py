@@ -1,8 +1,8 @@
-"""Finds modules of TensorFlow Hub: by address, by Kaggle's handle, in folders and in archives.
+"""Finds TensorFlow Hub modules by address, Kaggle handle, folder or archive.
 
-An address is asked for its compressed form, as https://www.tensorflow.org/hub/hosting says, and
-what comes is kept under the name that TensorFlow Hub's own library gives it, in TFHUB_CACHE_DIR
-where that is set. The library itself does not load beside the setuptools of today.
+Modules are downloaded in compressed form (https://www.tensorflow.org/hub/hosting). They are kept
+under the same names as those of the `tensorflow_hub` package, in TFHUB_CACHE_DIR if it is set. The
+package itself does not work with current versions of setuptools.
 """
 
 import hashlib
@@ -18,68 +18,56 @@ from retrain.system import download
 from retrain.system.files import atomic_folder, user_path
 from retrain.system.text import first_line, one_line
 
-SAVED_MODEL = "saved_model.pb"
+SAVED_MODEL_FILE = "saved_model.pb"
 
-# Of a module in the format of TensorFlow 1.
-_HUB_1 = "tfhub_module.pb"
-_FOLDER = "modules"
+_TENSORFLOW_1_FILE = "tfhub_module.pb"
+_CACHE_FOLDER = "modules"
 _KAGGLE = "https://www.kaggle.com"
 _KAGGLE_PAGE = f"{_KAGGLE}/models/"
 # Owner, model, framework, variation, version.
 _KAGGLE_HANDLE = re.compile(r"[\w-]+/[\w-]+/tensorflow2/[\w.-]+(/\d+)?", re.IGNORECASE)
-# What handles have behind the name of the network: of what kind it is, and its version.
-_NOT_ITS_NAME = re.compile(r"feature[_-]vector|classification|\d+", re.IGNORECASE)
+# Parts of handles that follow the name of the network: the kind of its outputs, and the version.
+_NOT_A_NAME = re.compile(r"feature[_-]vector|classification|\d+", re.IGNORECASE)
 _SUFFIXES = (".tar.gz", ".tgz")
-# Sizes that networks are trained for. A module for any size has the best one in its name.
+# Usual sizes of training images in pixels. Modules for any size have the best one in their names.
 _SIZES = ("96", "128", "160", "192", "224", "240", "256", "260", "288", "299", "300", "331", "384")
 
 
-def find(handle: str, cache_dir: Path) -> Path:
-    """Returns the folder with the module, which is downloaded or unpacked where it is needed.
+def find_folder(handle: str, cache_dir: Path) -> Path:
+    """Returns the folder of a module, after downloading or unpacking it if necessary.
 
     Args:
-        handle: an address, a handle of Kaggle's, a folder, or a .tar.gz file.
-        cache_dir: the folder of the cache.
+        handle: Address, Kaggle handle, folder, or .tar.gz file.
+        cache_dir: Folder of the cache.
 
     Raises:
-        UserError: it cannot be had, or is not a SavedModel.
+        UserError: If the module cannot be found, or is not a SavedModel.
     """
-    kept = user_path(os.environ.get("TFHUB_CACHE_DIR") or cache_dir / _FOLDER)
+    modules = user_path(os.environ.get("TFHUB_CACHE_DIR") or cache_dir / _CACHE_FOLDER)
     path = None if _is_address(handle) else user_path(handle)
     try:
         if path and path.is_dir():
             folder = path
         elif path and path.is_file():
-            folder = kept / download.sha256(path)[:40]
+            folder = modules / download.sha256(path)[:40]
             _unpack(handle, path, folder)
         else:
-            folder = kept / hashlib.sha1(os.fsencode(handle)).hexdigest()
+            folder = modules / hashlib.sha1(os.fsencode(handle)).hexdigest()
             _download(handle, folder)
     except OSError as error:
         raise UserError(f"--tfhub_module={handle} cannot be read: {error.strerror}") from error
-    return _with_saved_model(handle, folder)
+    return _find_saved_model(handle, folder)
 
 
-def _download(handle: str, folder: Path) -> None:
-    url = address(handle)
-    if folder.is_dir():
-        return
-    archive = folder.with_name(f"{folder.name}.tar.gz")
-    try:
-        download.fetch(url, archive)
-    except download.DownloadError as error:
-        raise UserError(
-            f"--tfhub_module={handle} cannot be downloaded ({error}): get {url} elsewhere and name "
-            "the file; --architecture=efficientnet_lite0 needs no download"
-        ) from error
-    try:
-        _unpack(handle, archive, folder)
-    finally:
-        archive.unlink(missing_ok=True)
+def archive_url(handle: str) -> str:
+    """Returns the address of a module's compressed form.
 
+    Args:
+        handle: Address of a module or archive, address of a Kaggle page, or Kaggle handle.
 
-def address(handle: str) -> str:
-    """Returns where a module's archive is."""
+    Raises:
+        UserError: If the handle is none of these.
+    """
     if handle.startswith(_KAGGLE_PAGE):
         handle = handle.removeprefix(_KAGGLE_PAGE).strip("/").replace("/variations/", "/")
     if match := _KAGGLE_HANDLE.fullmatch(handle):
@@ -91,33 +79,61 @@ def address(handle: str) -> str:
     try:
         parts = urlsplit(handle)
     except ValueError as error:
-        raise _of_no_kind(handle) from error
+        raise _not_found(handle) from error
     if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise _of_no_kind(handle)
+        raise _not_found(handle)
     if parts.path.endswith(_SUFFIXES):
         return handle
     return f"{handle}{'&' if parts.query else '?'}tf-hub-format=compressed"
 
 
-def name(handle: str) -> str:
-    """Returns the last parts of a handle that `find` found, by which people know the module."""
+def module_name(handle: str) -> str:
+    """Returns a short name for a module that `find_folder` found: the last parts of its handle."""
     return "_".join(_parts(handle)[-3 if _is_address(handle) else -1 :])
 
 
 def size_in_name(handle: str) -> int | None:
-    """Returns the size in the name of a network, as `net_100_224/feature_vector/4` has one.
+    """Returns the image size in the name of a network, such as `net_100_224/feature_vector/4`.
+
+    Numbers in the names of the folders above the network are ignored.
 
     Args:
-        handle: that `find` found. Folders that the module is in say nothing of it.
+        handle: Handle of a module that `find_folder` found.
     """
-    names = [part for part in _parts(handle) if not _NOT_ITS_NAME.fullmatch(part)]
+    names = [part for part in _parts(handle) if not _NOT_A_NAME.fullmatch(part)]
     numbers = re.split(r"\D+", names[-1]) if names else []
     sizes = [int(number) for number in numbers if number in _SIZES]
     return sizes[-1] if sizes else None
 
 
+def tensorflow_1_error(handle: str) -> UserError:
+    """Returns the error for a module in the format of TensorFlow 1."""
+    return UserError(
+        f"--tfhub_module={handle} has the format of TensorFlow 1; choose a module for "
+        "TensorFlow 2, or freeze this one to a graph for --model_dir"
+    )
+
+
+def _download(handle: str, folder: Path) -> None:
+    url = archive_url(handle)
+    if folder.is_dir():
+        return
+    archive = folder.with_name(f"{folder.name}.tar.gz")
+    try:
+        download.fetch(url, archive)
+    except download.DownloadError as error:
+        raise UserError(
+            f"--tfhub_module={handle} cannot be downloaded ({error}); get {url} in another way and "
+            "name the file; --architecture=efficientnet_lite0 needs no download"
+        ) from error
+    try:
+        _unpack(handle, archive, folder)
+    finally:
+        archive.unlink(missing_ok=True)
+
+
 def _parts(handle: str) -> list[str]:
-    # What follows the path of an address may be a signature, which is nobody else's business.
+    # The query of an address is left out, since it can contain a secret signature.
     path = urlsplit(handle).path if _is_address(handle) else handle
     for suffix in _SUFFIXES:
         path = path.removesuffix(suffix)
@@ -128,10 +144,10 @@ def _is_address(handle: str) -> bool:
     return "://" in handle
 
 
-def _of_no_kind(handle: str) -> UserError:
+def _not_found(handle: str) -> UserError:
     return UserError(
-        f"--tfhub_module={handle} is neither a folder nor a .tar.gz file, and not an address; "
-        "name one of them"
+        f"--tfhub_module={handle} is neither a folder, a .tar.gz file nor an address; name one of "
+        "these"
     )
 
 
@@ -142,29 +158,29 @@ def _unpack(handle: str, archive: Path, folder: Path) -> None:
         with atomic_folder(folder) as new, tarfile.open(archive) as file:
             members = file.getmembers()
             for member in members:
-                # Python's own filters are not in all that is used of 3.10 and 3.11.
-                inside = Path(new, member.name).resolve().is_relative_to(new.resolve())
-                if not inside or not (member.isfile() or member.isdir()):
-                    raise tarfile.ExtractError(f"{one_line(member.name)} is no file inside it")
+                # The extraction filters of tarfile are missing in early releases of Python 3.10
+                # and 3.11.
+                is_inside = Path(new, member.name).resolve().is_relative_to(new.resolve())
+                if not is_inside or not (member.isfile() or member.isdir()):
+                    raise tarfile.ExtractError(
+                        f"{one_line(member.name)} is not a file inside the archive"
+                    )
             file.extractall(new, members)
     except (tarfile.TarError, EOFError, zlib.error) as error:
-        reason = first_line(error).rstrip(":")
         raise UserError(
-            f"--tfhub_module={handle} is not an archive that can be unpacked ({reason}); name a "
+            f"--tfhub_module={handle} cannot be unpacked ({first_line(error).rstrip(':')}); name a "
             "folder, a .tar.gz file or an address"
         ) from error
 
 
-def _with_saved_model(handle: str, folder: Path) -> Path:
-    """Returns the folder, or the only one in it, which has the SavedModel."""
-    for place in (folder, *(entry for entry in folder.iterdir() if entry.is_dir())):
-        if (place / _HUB_1).is_file():
-            raise UserError(
-                f"--tfhub_module={handle} is in the format of TensorFlow 1; choose one for "
-                "TensorFlow 2, or freeze it to a graph for --model_dir"
-            )
-        if (place / SAVED_MODEL).is_file():
-            return place
+def _find_saved_model(handle: str, folder: Path) -> Path:
+    """Returns the folder with the SavedModel, which can be the given one or a subfolder."""
+    for candidate in (folder, *(entry for entry in folder.iterdir() if entry.is_dir())):
+        if (candidate / _TENSORFLOW_1_FILE).is_file():
+            raise tensorflow_1_error(handle)
+        if (candidate / SAVED_MODEL_FILE).is_file():
+            return candidate
     raise UserError(
-        f"--tfhub_module={handle} has no {SAVED_MODEL}; name a module, which is a SavedModel"
+        f"--tfhub_module={handle} contains no {SAVED_MODEL_FILE}; name a module, which is a "
+        "SavedModel"
     )

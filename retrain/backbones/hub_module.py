@@ -1,56 +1,59 @@
-"""Networks in modules of TensorFlow Hub: SavedModels from images to a vector for each."""
+"""Loads backbones from TensorFlow Hub modules, which are SavedModels."""
 
 import hashlib
 import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from retrain.backbones import backbone_cache, feature_parity, freeze, hub_download
+from retrain.backbones import backbone_cache, backbone_files, freeze, hub_download
 from retrain.backbones.backbone import Backbone
+from retrain.backbones.backbone_cache import BackboneInfo
 from retrain.config import BackboneOptions
 from retrain.errors import UserError
 from retrain.system.console import quiet_libraries
 from retrain.system.text import first_line
 
-# To be raised when the same module gives other features.
+# Increase this number when the same module and options result in different features.
 _VERSION = 2
 
-# https://www.tensorflow.org/hub/common_signatures/images: values from 0 to 1.
+# Modules take values from 0 to 1: https://www.tensorflow.org/hub/common_signatures/images
 _MEAN = (0.0, 0.0, 0.0)
 _STD = (255.0, 255.0, 255.0)
 
-_CLASSES_OF_IMAGENET = (1000, 1001)
+_IMAGENET_CLASSES = (1000, 1001)
 
 
 def load(options: BackboneOptions, cache_dir: Path) -> Backbone:
-    """Returns the network in the module that the options name.
+    """Returns the network in the module that `options.tfhub_module` names.
 
     Args:
-        options: with `tfhub_module`.
-        cache_dir: the folder of the cache.
+        options: Which network to load.
+        cache_dir: Folder of the cache.
 
     Raises:
-        UserError: there is no such module, it gives no vectors, or it takes no such images.
+        UserError: If the module is missing, does not accept images, or does not compute one vector
+            for each image.
     """
     handle = options.tfhub_module
     assert handle is not None
-    folder = hub_download.find(handle, cache_dir)
-    given = (
+    folder = hub_download.find_folder(handle, cache_dir)
+    relevant = (
         *(options.input_height, options.input_width, options.input_mean, options.input_std),
         hub_download.size_in_name(handle),
     )
-    decisive = json.dumps([_VERSION, _digests(folder), given])
-    fingerprint = hashlib.sha256(decisive.encode()).hexdigest()
-    name = hub_download.name(handle)
+    key = json.dumps([_VERSION, _digests(folder), relevant])
+    fingerprint = hashlib.sha256(key.encode()).hexdigest()
+    name = hub_download.module_name(handle)
 
-    def make(new: Path) -> backbone_cache.BackboneInfo:
+    def prepare(new: Path) -> BackboneInfo:
         with quiet_libraries():
-            network, stated = _network(folder, handle)
-        size = _size(options, handle, stated)
+            module = _load_module(folder, handle)
+        # This function logs, so that it must not run in the block above.
+        size = _input_size(options, handle, module.stated_shape)
         with quiet_libraries():
-            description = backbone_cache.BackboneInfo(
+            info = BackboneInfo(
                 name=name,
                 fingerprint=fingerprint,
                 height=size[0],
@@ -58,24 +61,43 @@ def load(options: BackboneOptions, cache_dir: Path) -> Backbone:
                 mean=options.input_mean or _MEAN,
                 std=options.input_std or _STD,
                 channel_order="RGB",
-                feature_width=_feature_width(network, size, handle),
+                feature_width=_feature_width(module.call, size, handle),
             )
-            has_flatbuffer = _write(network, description, new, handle)
-        if description.feature_width in _CLASSES_OF_IMAGENET:
+            backbone_files.write_graph(
+                freeze.GraphSlice.from_function(
+                    freeze.freeze_function(module.call, (None, *size, 3))
+                ),
+                freeze.freeze_function(module.call, (1, *size, 3)),
+                info,
+                features=module.call,
+                folder=new,
+                name=f"--tfhub_module={handle}",
+            )
+        if info.feature_width in _IMAGENET_CLASSES:
             logging.warning(
-                "%s gives %d numbers, which look like scores of classes; a module that is called "
-                "feature vector is the better base.",
-                *(handle, description.feature_width),
+                "The %d outputs of %s look like scores of classes. A feature vector module is a "
+                "better base.",
+                *(info.feature_width, handle),
             )
-        if not has_flatbuffer:
-            logging.info("TFLite has not all operations of %s; TensorFlow runs it.", name)
-        return description
+        return info
 
-    return backbone_cache.load_or_prepare(cache_dir, name, fingerprint, make)
+    return backbone_cache.load_or_prepare(cache_dir, name, fingerprint, prepare)
+
+
+class _Module(NamedTuple):
+    """A loaded module.
+
+    Attributes:
+        call: Function of float32 images [N, height, width, 3].
+        stated_shape: Shape of the images according to the module, or None.
+    """
+
+    call: Callable[[Any], Any]
+    stated_shape: list[int | None] | None
 
 
 def _digests(folder: Path) -> list[tuple[str, str]]:
-    """Returns all that is in the module."""
+    """Returns the relative path and the SHA-256 of every file in a module."""
     return [
         (str(file.relative_to(folder)), hashlib.sha256(file.read_bytes()).hexdigest())
         for file in sorted(folder.rglob("*"))
@@ -83,100 +105,68 @@ def _digests(folder: Path) -> list[tuple[str, str]]:
     ]
 
 
-def _network(folder: Path, handle: str) -> tuple[Callable[[Any], Any], list[int | None] | None]:
-    """Returns the module as a function, and the shape of images that it states, if any."""
+def _load_module(folder: Path, handle: str) -> _Module:
     import tensorflow as tf
 
-    if not _is_of_tensorflow_2(folder, handle):
-        raise UserError(
-            f"--tfhub_module={handle} is in the format of TensorFlow 1; choose one for "
-            "TensorFlow 2, or freeze it to a graph for --model_dir"
-        )
+    if not _is_tensorflow_2(folder, handle):
+        raise hub_download.tensorflow_1_error(handle)
     try:
-        module = tf.saved_model.load(str(folder))
-    # What TensorFlow raises depends on what it stumbles over.
+        loaded = tf.saved_model.load(str(folder))
+    # TensorFlow raises exceptions of many types for a damaged module.
     except Exception as error:
         raise _not_loaded(handle, error) from error
-    call, stated = _call(module)
-    if call is None:
-        raise UserError(
-            f"--tfhub_module={handle} cannot be called with images; choose a module that is "
-            "called feature vector"
-        )
-    return call, stated
+    if callable(loaded):
+        return _callable_module(loaded)
+    for name, signature in getattr(loaded, "signatures", {}).items():
+        arguments = signature.structured_input_signature
+        if len(arguments[1]) == 1 and len(signature.structured_outputs) == 1:
+            return _Module(_signature_call(loaded, name), _image_shape(arguments))
+    raise UserError(
+        f"--tfhub_module={handle} cannot be called with images; choose a feature vector module"
+    )
 
 
-def _feature_width(network: Callable[[Any], Any], size: tuple[int, int], handle: str) -> int:
-    """Returns how wide the vectors are that a module gives for normalised pixels."""
-    import tensorflow as tf
-
-    height, width = size
-    try:
-        features = network(tf.zeros((2, height, width, 3)))
-    except Exception as error:
-        raise UserError(
-            f"--tfhub_module={handle} does not take images of {height} x {width} pixels in "
-            f"colour ({first_line(error)}); set --input_height and --input_width, or choose a "
-            "module that is called feature vector"
-        ) from error
-    shape = getattr(features, "shape", None)
-    if shape is None or shape.rank != 2 or features.dtype != tf.float32:
-        raise UserError(
-            f"--tfhub_module={handle} does not give one vector for each image, but "
-            f"{f'the shape {shape}' if shape is not None else 'several tensors'}; choose a module "
-            "that is called feature vector"
-        )
-    return int(shape[1])
-
-
-def _is_of_tensorflow_2(folder: Path, handle: str) -> bool:
-    """Tells whether a SavedModel holds objects, as TensorFlow 2 writes it, and not just a graph."""
+def _is_tensorflow_2(folder: Path, handle: str) -> bool:
+    """Returns whether a SavedModel contains objects, which TensorFlow 1 did not write."""
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
 
-    saved = saved_model_pb2.SavedModel()
+    saved_model = saved_model_pb2.SavedModel()
     try:
-        saved.ParseFromString((folder / hub_download.SAVED_MODEL).read_bytes())
+        saved_model.ParseFromString((folder / hub_download.SAVED_MODEL_FILE).read_bytes())
     except DecodeError as error:
         raise _not_loaded(handle, error) from error
-    return any(len(graph.object_graph_def.nodes) for graph in saved.meta_graphs)
+    return any(len(graph.object_graph_def.nodes) for graph in saved_model.meta_graphs)
 
 
 def _not_loaded(handle: str, error: Exception) -> UserError:
     return UserError(f"--tfhub_module={handle} cannot be loaded: {first_line(error)}")
 
 
-def _call(module: Any) -> tuple[Callable[[Any], Any] | None, Any]:
-    """Returns how to call the module, and the shape of images that it states, if any."""
-    if callable(module):
-        functions = getattr(module.__call__, "concrete_functions", None) or ()
-        shapes = [_shape(function.structured_input_signature) for function in functions]
+def _callable_module(loaded: Any) -> _Module:
+    functions = getattr(loaded.__call__, "concrete_functions", None) or ()
+    shapes = [_image_shape(function.structured_input_signature) for function in functions]
 
-        def called(pixels: Any) -> Any:
-            try:
-                return module(pixels, training=False)
-            except (TypeError, ValueError):
-                return module(pixels)
+    def call(pixels: Any) -> Any:
+        try:
+            return loaded(pixels, training=False)
+        except (TypeError, ValueError):
+            return loaded(pixels)
 
-        return called, next(filter(None, shapes), None)
-    for name, function in getattr(module, "signatures", {}).items():
-        _, named = function.structured_input_signature
-        if len(named) == 1 and len(function.structured_outputs) == 1:
-            return _by_position(module, name), _shape(function.structured_input_signature)
-    return None, None
+    return _Module(call, next(filter(None, shapes), None))
 
 
-def _by_position(module: Any, name: str) -> Callable[[Any], Any]:
-    """Returns a signature of one input and one output, which have names, as a function."""
-    signature = module.signatures[name]
+def _signature_call(loaded: Any, name: str) -> Callable[[Any], Any]:
+    """Returns a signature with one named input and one named output as a function of its input."""
+    signature = loaded.signatures[name]
     _, named = signature.structured_input_signature
     (argument,), (result,) = named, signature.structured_outputs
-    # Through the module, which its variables live as long as.
-    return lambda pixels: module.signatures[name](**{argument: pixels})[result]
+    # The function keeps a reference to the module, without which its variables are deleted.
+    return lambda pixels: loaded.signatures[name](**{argument: pixels})[result]
 
 
-def _shape(signature: Any) -> list[int | None] | None:
-    """Returns the shape of the first argument that is like a batch of images."""
+def _image_shape(signature: Any) -> list[int | None] | None:
+    """Returns the shape of the first argument that has the rank of a batch of images."""
     import tensorflow as tf
 
     for value in tf.nest.flatten(signature):
@@ -186,58 +176,53 @@ def _shape(signature: Any) -> list[int | None] | None:
     return None
 
 
-def _size(
-    options: BackboneOptions, handle: str, stated: list[int | None] | None
+def _input_size(
+    options: BackboneOptions, handle: str, stated_shape: list[int | None] | None
 ) -> tuple[int, int]:
-    """Returns height and width of the images: as the user says, or the module, or its name.
+    """Returns the height and width of the input images.
+
+    The options come first, then the shape in the module, then the number in the module's name.
 
     Raises:
-        UserError: nobody says it.
+        UserError: If none of them states the size.
     """
-    _, height, width, _ = stated or (None, None, None, None)
+    _, height, width, _ = stated_shape or (None, None, None, None)
     height, width = options.input_height or height, options.input_width or width
     if height is not None and width is not None:
         return height, width
-    usual = hub_download.size_in_name(handle)
-    if usual is None:
+    default = hub_download.size_in_name(handle)
+    if default is None:
         raise UserError(
-            f"--tfhub_module={handle} takes images of any size: set --input_height "
-            "and --input_width to what it was trained with, such as 224"
+            f"--tfhub_module={handle} accepts images of any size; set --input_height and "
+            "--input_width to the size that it was trained with, such as 224"
         )
-    height, width = height or usual, width or usual
+    height, width = height or default, width or default
     logging.info(
-        "%s takes images of any size, and has %d in its name: they are brought to %d x %d "
-        "pixels; --input_height and --input_width set another size.",
-        *(hub_download.name(handle), usual, height, width),
+        "%s accepts images of any size, and %d is part of its name: images are resized to "
+        "%d x %d pixels. --input_height and --input_width set another size.",
+        *(hub_download.module_name(handle), default, height, width),
     )
     return height, width
 
 
-def _write(
-    network: Callable[[Any], Any],
-    description: backbone_cache.BackboneInfo,
-    folder: Path,
-    handle: str,
-) -> bool:
-    """Writes the files of a backbone, and tells whether TFLite has one."""
-    size = (description.height, description.width)
-    frozen = _frozen(network, (None, *size, 3))
-    part = freeze.Part(frozen.graph.as_graph_def(), frozen.inputs[0].name, frozen.outputs[0].name)
-    pixels = freeze.Pixels(*size, description.mean, description.std, description.channel_order)
-    graph = freeze.graph_around(part, pixels).SerializeToString(deterministic=True)
-    flatbuffer = freeze.try_function_to_tflite(_frozen(network, (1, *size, 3)))
-    feature_parity.check(network, size, graph, flatbuffer, name=f"--tfhub_module={handle}")
-    (folder / backbone_cache.GRAPH_FILE).write_bytes(graph)
-    if flatbuffer is not None:
-        (folder / backbone_cache.TFLITE_FILE).write_bytes(flatbuffer)
-    return flatbuffer is not None
-
-
-def _frozen(network: Callable[[Any], Any], shape: tuple[int | None, ...]) -> Any:
+def _feature_width(call: Callable[[Any], Any], size: tuple[int, int], handle: str) -> int:
+    """Returns the number of values that a module computes for an image."""
     import tensorflow as tf
-    from tensorflow.python.framework import convert_to_constants
 
-    traced = tf.function(network, autograph=False).get_concrete_function(
-        tf.TensorSpec(shape, tf.float32)
-    )
-    return convert_to_constants.convert_variables_to_constants_v2(traced)
+    height, width = size
+    try:
+        features = call(tf.zeros((2, height, width, 3)))
+    except Exception as error:
+        raise UserError(
+            f"--tfhub_module={handle} does not accept RGB images of {height} x {width} pixels "
+            f"({first_line(error)}); set --input_height and --input_width, or choose a feature "
+            "vector module"
+        ) from error
+    shape = getattr(features, "shape", None)
+    if shape is None or shape.rank != 2 or features.dtype != tf.float32:
+        actual = f"has the shape {shape}" if shape is not None else "consists of several tensors"
+        raise UserError(
+            f"--tfhub_module={handle} must compute one vector for each image, but its output "
+            f"{actual}; choose a feature vector module"
+        )
+    return int(shape[1])

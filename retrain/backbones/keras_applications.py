@@ -1,4 +1,4 @@
-"""The networks of `keras.applications`, with weights from a file or from Keras's site."""
+"""Loads backbones from `keras.applications`, with weights from a file or from Keras's server."""
 
 import hashlib
 import json
@@ -8,187 +8,188 @@ from typing import Any
 
 from retrain.backbones import backbone_cache, backbone_files, keras_weights
 from retrain.backbones.backbone import Backbone
+from retrain.backbones.backbone_cache import BackboneInfo
 from retrain.backbones.keras_architectures import ARCHITECTURES, Architecture
 from retrain.errors import UserError
 from retrain.system import download
 from retrain.system.console import quiet_libraries
 from retrain.system.files import user_path
 
-# To be raised when the same weights give other features.
+# Increase this number when the same weights result in different features.
 _VERSION = 1
 
 _QUANTISED = "_quantized"
 
 
 def is_known(name: str) -> bool:
-    """Tells whether there is such a network, also under a name of the original's."""
+    """Returns whether `load` accepts a name."""
     return _without_quantised(name) in ARCHITECTURES
 
 
 def load(name: str, weights: Path | None, cache_dir: Path) -> Backbone:
-    """Returns the network of that name with its weights, which is made at the first time.
+    """Returns a network with its weights, after preparing it if it is not in the cache.
 
     Args:
-        name: one that `is_known`.
-        weights: a file of Keras's, with or without the layers for ImageNet's classes; by default
-            the published one, which is downloaded where Keras has not kept it.
-        cache_dir: the folder of the cache.
+        name: Key of ARCHITECTURES. For MobileNets it can end in `_quantized`, which is ignored.
+        weights: File with the weights, written by Keras, with or without the layers for
+            ImageNet's classes. If None, the published weights are used, and downloaded if Keras
+            has not done so before.
+        cache_dir: Folder of the cache.
 
     Raises:
-        UserError: the weights cannot be had, are of another network, or the cache cannot be
-            written.
+        UserError: If the weights cannot be downloaded or read, or if they belong to another
+            network, or if the cache cannot be written.
     """
     name = _without_quantised(name)
-    application = ARCHITECTURES[name]
-    file = weights or _published(name, application)
+    architecture = ARCHITECTURES[name]
+    file = weights or _fetch_published(name, architecture)
     try:
-        content = download.sha256(file)
+        digest = download.sha256(file)
     except OSError as error:
         raise UserError(
             f"--weights={file} cannot be read: {error.strerror}; name a file of weights that "
             "Keras wrote"
         ) from error
-    decisive = [_VERSION, name, application.side, application.scaling, content]
-    description = backbone_cache.BackboneInfo(
+    key = [_VERSION, name, architecture.image_size, architecture.normalisation, digest]
+    info = BackboneInfo(
         name=name,
-        fingerprint=hashlib.sha256(json.dumps(decisive).encode()).hexdigest(),
-        height=application.side,
-        width=application.side,
-        mean=application.scaling.mean,
-        std=application.scaling.std,
-        channel_order=application.scaling.channel_order,
-        feature_width=application.feature_width,
+        fingerprint=hashlib.sha256(json.dumps(key).encode()).hexdigest(),
+        height=architecture.image_size,
+        width=architecture.image_size,
+        mean=architecture.normalisation.mean,
+        std=architecture.normalisation.std,
+        channel_order=architecture.normalisation.channel_order,
+        feature_width=architecture.feature_width,
     )
 
-    def make(folder: Path) -> backbone_cache.BackboneInfo:
+    def prepare(folder: Path) -> BackboneInfo:
         with quiet_libraries():
-            backbone_files.write_keras(load_model(name, file), description, folder)
-        return description
+            backbone_files.write_keras(load_model(name, file), info, folder)
+        return info
 
-    return backbone_cache.load_or_prepare(cache_dir, name, description.fingerprint, make)
+    return backbone_cache.load_or_prepare(cache_dir, name, info.fingerprint, prepare)
 
 
 def load_model(name: str, weights: Path) -> Any:
-    """Returns a Keras model from [N, side, side, 3], normalised, to [N, feature_width].
+    """Returns a Keras model from float32 [N, size, size, 3], normalised, to [N, feature_width].
 
     Args:
-        name: a key of APPLICATIONS.
-        weights: a file of Keras's.
+        name: Key of ARCHITECTURES.
+        weights: File with the weights, written by Keras.
 
     Raises:
-        UserError: the file has not the weights of this network.
+        UserError: If the file does not contain the weights of this network.
     """
-    application = ARCHITECTURES[name]
-    with_top = _has_top(name, weights)
-    plain = build_model(application)
+    architecture = ARCHITECTURES[name]
+    has_top = _has_top(name, weights)
+    model = build_model(architecture)
     try:
-        if with_top:
-            complete = build_model(application, include_top=True)
-            keras_weights.load(complete, weights)
-            # Those of the layers that both have come first.
-            plain.set_weights(complete.get_weights()[: len(plain.weights)])
+        if has_top:
+            model_with_top = build_model(architecture, include_top=True)
+            keras_weights.load(model_with_top, weights)
+            # The weights of the top layers come last.
+            model.set_weights(model_with_top.get_weights()[: len(model.weights)])
         else:
-            keras_weights.load(plain, weights)
+            keras_weights.load(model, weights)
     except keras_weights.WeightsError as error:
         raise UserError(
-            f"--weights={weights} does not fit --architecture={name}: {error}; name a file with "
-            "its weights, as Keras writes them"
+            f"--weights={weights} does not fit --architecture={name}: {error}; name a file that "
+            "Keras wrote with the weights of this network"
         ) from error
-    return _without_groups(plain)
+    return _with_depthwise_layers(model)
 
 
-def build_model(application: Architecture, include_top: bool = False) -> Any:
-    """Returns the Keras model with weights at random."""
-    # Through TensorFlow: after `graph_session`, Keras cannot be the first to import it.
+def build_model(architecture: Architecture, *, include_top: bool = False) -> Any:
+    """Returns a Keras model with random weights."""
     from tensorflow import keras
 
     pooling = {} if include_top else {"pooling": "avg"}
-    return getattr(keras.applications, application.builder)(
+    return getattr(keras.applications, architecture.builder)(
         weights=None,
         include_top=include_top,
-        input_shape=(application.side, application.side, 3),
+        input_shape=(architecture.image_size, architecture.image_size, 3),
         **pooling,
-        **application.arguments,
+        **architecture.arguments,
     )
 
 
-def _without_groups(network: Any) -> Any:
-    """Returns the network with depthwise convolutions where it has as many groups as channels.
+def _with_depthwise_layers(model: Any) -> Any:
+    """Returns the model with DepthwiseConv2D in place of Conv2D with one channel in each group.
 
-    They compute the same. Keras leaves those with groups to XLA, which makes functions of them that
-    no other program reads, and takes long to do so.
+    The two compute the same. But Keras compiles grouped convolutions with XLA, which takes long and
+    adds functions to the graph that other programs cannot read.
     """
     from tensorflow import keras
 
-    def depthwise(layer: Any) -> bool:
-        grouped = isinstance(layer, keras.layers.Conv2D) and layer.groups > 1
-        return grouped and layer.groups == layer.filters and layer.kernel.shape[2] == 1
+    def is_depthwise(layer: Any) -> bool:
+        is_grouped = isinstance(layer, keras.layers.Conv2D) and layer.groups > 1
+        return is_grouped and layer.groups == layer.filters and layer.kernel.shape[2] == 1
 
     def clone(layer: Any) -> Any:
         config = layer.get_config()
-        if not depthwise(layer):
+        if not is_depthwise(layer):
             return type(layer).from_config(config)
-        kept = ("name", "kernel_size", "strides", "padding", "activation", "use_bias")
-        return keras.layers.DepthwiseConv2D(**{key: config[key] for key in kept})
+        common = ("name", "kernel_size", "strides", "padding", "activation", "use_bias")
+        return keras.layers.DepthwiseConv2D(**{key: config[key] for key in common})
 
-    if not any(depthwise(layer) for layer in network._flatten_layers()):
-        return network
-    result = keras.models.clone_model(network, clone_function=clone, recursive=True)
-    # One channel for each group, or one output for each channel: the same numbers in this order.
-    pairs = zip(network.get_weights(), result.weights, strict=True)
+    if not any(is_depthwise(layer) for layer in model._flatten_layers()):
+        return model
+    result = keras.models.clone_model(model, clone_function=clone, recursive=True)
+    # The shapes of the kernels differ, but the order of the values in memory is the same.
+    pairs = zip(model.get_weights(), result.weights, strict=True)
     result.set_weights([values.reshape(weight.shape) for values, weight in pairs])
     return result
 
 
 def _has_top(name: str, weights: Path) -> bool:
-    """Tells whether a file has the layers for ImageNet's classes, too.
+    """Returns whether a file contains the weights of the layers for ImageNet's classes.
 
     Raises:
-        UserError: it is of another network.
+        UserError: If it contains the weights of another network.
     """
     try:
-        found = keras_weights.count_parameters(weights)
+        count = keras_weights.count_parameters(weights)
     except (keras_weights.WeightsError, OSError) as error:
         raise UserError(
             f"--weights={weights} is not a file of weights that Keras wrote: {error}"
         ) from error
-    application = ARCHITECTURES[name]
-    if found in (application.parameters, application.parameters_with_top):
-        return found == application.parameters_with_top
-    of_others = [
+    architecture = ARCHITECTURES[name]
+    if count in (architecture.parameters, architecture.parameters_with_top):
+        return count == architecture.parameters_with_top
+    matches = [
         other
-        for other, known in ARCHITECTURES.items()
-        if found in (known.parameters, known.parameters_with_top)
+        for other, row in ARCHITECTURES.items()
+        if count in (row.parameters, row.parameters_with_top)
     ]
-    if of_others:
+    if matches:
         raise UserError(
-            f"--weights={weights} has the weights of {' or '.join(of_others)}, not those "
-            f"of --architecture={name}; give another architecture or another file"
+            f"--weights={weights} has the weights of {' or '.join(matches)}, not those "
+            f"of --architecture={name}; name another architecture or another file"
         )
-    # Keras will tell what is wrong with them, if anything.
+    # Keras reports the reason when it loads the file.
     return False
 
 
-def _published(name: str, application: Architecture) -> Path:
-    """Returns the file of published weights, where Keras keeps it."""
+def _fetch_published(name: str, architecture: Architecture) -> Path:
+    """Returns the published weights in Keras's cache, after downloading them if necessary."""
     folder = user_path(os.environ.get("KERAS_HOME") or "~/.keras") / "models"
-    file = folder / application.file
+    file = folder / architecture.file_name
     try:
-        download.fetch(application.url, file, application.digest)
+        download.fetch(architecture.url, file, architecture.digest)
     except OSError as error:
         raise UserError(
-            f"the weights for --architecture={name} cannot be kept in {folder} "
-            f"({error.strerror}); set KERAS_HOME to a folder where you may write, or give --weights"
+            f"the weights for --architecture={name} cannot be written to {folder} "
+            f"({error.strerror}); set KERAS_HOME to a writable folder, or use --weights"
         ) from error
     except download.DownloadError as error:
         raise UserError(
-            f"the weights for --architecture={name} cannot be downloaded ({error}): get "
-            f"{application.url} elsewhere and put it at {file}, or name it with --weights; "
+            f"the weights for --architecture={name} cannot be downloaded ({error}); get "
+            f"{architecture.url} in another way and save it as {file}, or name it with --weights; "
             "--architecture=efficientnet_lite0 needs no download"
         ) from error
     return file
 
 
 def _without_quantised(name: str) -> str:
-    # The original had networks of its own for exports in eight bits; now any will do.
+    # The original retrain.py had separate networks for 8-bit exports. Here every network works.
     return name.removesuffix(_QUANTISED) if name.startswith("mobilenet_") else name

@@ -1,7 +1,7 @@
-"""The networks of `keras.applications`, one row each.
+"""The networks of `keras.applications` that `--architecture` can name.
 
-Keras says how each wants its images only in code, or builds it into the network. Here it is a
-mean and a std as of any backbone, so that images are normalised in one place.
+Keras defines the normalisation of the images in code, or builds it into the network. The table has
+it as a mean and a standard deviation, so that all backbones normalise images in the same way.
 """
 
 from collections.abc import Mapping
@@ -11,17 +11,24 @@ from typing import Any, NamedTuple
 SITE = "https://storage.googleapis.com/tensorflow/keras-applications"
 
 
-class Scaling(NamedTuple):
-    """How images are normalised; a mode of Keras's `preprocess_input`."""
+class Normalisation(NamedTuple):
+    """A mode of the Keras functions `preprocess_input`.
+
+    Attributes:
+        channel_order: Order of the input channels, "RGB" or "BGR".
+        mean: Mean to subtract from each channel, in units of 0 to 255.
+        std: Standard deviation to divide each channel by after that, in units of 0 to 255.
+    """
 
     channel_order: str
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
 
-TF = Scaling("RGB", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
-TORCH = Scaling("RGB", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
-CAFFE = Scaling("BGR", (103.939, 116.779, 123.68), (1.0, 1.0, 1.0))
+# The names are those of the modes in Keras.
+TF = Normalisation("RGB", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
+TORCH = Normalisation("RGB", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+CAFFE = Normalisation("BGR", (103.939, 116.779, 123.68), (1.0, 1.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -29,146 +36,202 @@ class Architecture:
     """A network that Keras can build.
 
     Attributes:
-        builder: its name in `keras.applications`.
-        side: height and width of its images, in pixels.
-        scaling: of its images.
-        feature_width: values in a bottleneck.
-        parameters: how many numbers its weights are, without the layers for ImageNet's classes.
-        parameters_with_top: the same, with them.
-        weights: the end of the address of its published weights.
-        digest: of the file there, as Keras has it; for some it has none.
-        file_name: of that file when it is kept, where it is another than in the address.
-        arguments: for the builder.
+        builder: Name of the function in `keras.applications`.
+        image_size: Height and width of the input images in pixels.
+        normalisation: Normalisation of the input images.
+        feature_width: Number of values in a bottleneck.
+        parameters: Number of weights without the layers for ImageNet's classes.
+        parameters_with_top: Number of weights with the layers for ImageNet's classes.
+        weights: Address of the published weights, relative to SITE.
+        digest: Hash of the published weights in Keras's code, or None if it has none.
+        kept_as: File name of the weights in Keras's cache, if it differs from the address.
+        arguments: Additional arguments of the builder.
     """
 
     builder: str
-    side: int
-    scaling: Scaling
+    image_size: int
+    normalisation: Normalisation
     feature_width: int
     parameters: int
     parameters_with_top: int
     weights: str
     digest: str | None = None
-    file_name: str | None = None
+    kept_as: str | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
-        """Where its weights are published."""
+        """Address of the published weights."""
         return f"{SITE}/{self.weights}"
 
     @property
-    def file(self) -> str:
-        """The name under which Keras keeps its weights."""
-        return self.file_name or self.weights.rpartition("/")[2]
+    def file_name(self) -> str:
+        """File name of the published weights in Keras's cache."""
+        return self.kept_as or self.weights.rpartition("/")[2]
 
 
-_RAW = {"include_preprocessing": False}
+_NO_PREPROCESSING = {"include_preprocessing": False}
 
-# In the order in which the help lists them.
+# The help lists the names in this order.
 ARCHITECTURES: dict[str, Architecture] = {
     "inception_v3": Architecture(
-        "InceptionV3",
-        *(299, TF, 2048, 21_802_784, 23_851_784),
-        "inception_v3/inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        "bcbd6486424b2319ff4ef7d526e38f63",
+        builder="InceptionV3",
+        image_size=299,
+        normalisation=TF,
+        feature_width=2048,
+        parameters=21_802_784,
+        parameters_with_top=23_851_784,
+        weights="inception_v3/inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        digest="bcbd6486424b2319ff4ef7d526e38f63",
     ),
     "mobilenet_v2": Architecture(
-        "MobileNetV2",
-        *(224, TF, 1280, 2_257_984, 3_538_984),
-        "mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
+        builder="MobileNetV2",
+        image_size=224,
+        normalisation=TF,
+        feature_width=1280,
+        parameters=2_257_984,
+        parameters_with_top=3_538_984,
+        weights="mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
     ),
     "mobilenet_v3_small": Architecture(
-        "MobileNetV3Small",
-        *(224, TF, 576, 939_120, 2_554_968),
-        "mobilenet_v3/weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5",
-        "d3e8ec802a04aa4fc771ee12a9a9b836",
-        arguments=_RAW,
+        builder="MobileNetV3Small",
+        image_size=224,
+        normalisation=TF,
+        feature_width=576,
+        parameters=939_120,
+        parameters_with_top=2_554_968,
+        weights="mobilenet_v3/weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5",
+        digest="d3e8ec802a04aa4fc771ee12a9a9b836",
+        arguments=_NO_PREPROCESSING,
     ),
     "mobilenet_v3_large": Architecture(
-        "MobileNetV3Large",
-        *(224, TF, 960, 2_996_352, 5_507_432),
-        "mobilenet_v3/weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5",
-        "07fb09a5933dd0c8eaafa16978110389",
-        arguments=_RAW,
+        builder="MobileNetV3Large",
+        image_size=224,
+        normalisation=TF,
+        feature_width=960,
+        parameters=2_996_352,
+        parameters_with_top=5_507_432,
+        weights="mobilenet_v3/weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5",
+        digest="07fb09a5933dd0c8eaafa16978110389",
+        arguments=_NO_PREPROCESSING,
     ),
     "efficientnet_v2_b0": Architecture(
-        "EfficientNetV2B0",
-        *(224, TORCH, 1280, 5_919_312, 7_200_312),
-        "efficientnet_v2/efficientnetv2-b0_notop.h5",
-        "893217f2bb855e2983157299931e43ff",
-        arguments=_RAW,
+        builder="EfficientNetV2B0",
+        image_size=224,
+        normalisation=TORCH,
+        feature_width=1280,
+        parameters=5_919_312,
+        parameters_with_top=7_200_312,
+        weights="efficientnet_v2/efficientnetv2-b0_notop.h5",
+        digest="893217f2bb855e2983157299931e43ff",
+        arguments=_NO_PREPROCESSING,
     ),
     "efficientnet_v2_b1": Architecture(
-        "EfficientNetV2B1",
-        *(240, TORCH, 1280, 6_931_124, 8_212_124),
-        "efficientnet_v2/efficientnetv2-b1_notop.h5",
-        "0e80663031ca32d657f9caa404b6ec37",
-        arguments=_RAW,
+        builder="EfficientNetV2B1",
+        image_size=240,
+        normalisation=TORCH,
+        feature_width=1280,
+        parameters=6_931_124,
+        parameters_with_top=8_212_124,
+        weights="efficientnet_v2/efficientnetv2-b1_notop.h5",
+        digest="0e80663031ca32d657f9caa404b6ec37",
+        arguments=_NO_PREPROCESSING,
     ),
     "efficientnet_v2_b2": Architecture(
-        "EfficientNetV2B2",
-        *(260, TORCH, 1408, 8_769_374, 10_178_374),
-        "efficientnet_v2/efficientnetv2-b2_notop.h5",
-        "1dfe2e7a5d45b6632553a8961ea609eb",
-        arguments=_RAW,
+        builder="EfficientNetV2B2",
+        image_size=260,
+        normalisation=TORCH,
+        feature_width=1408,
+        parameters=8_769_374,
+        parameters_with_top=10_178_374,
+        weights="efficientnet_v2/efficientnetv2-b2_notop.h5",
+        digest="1dfe2e7a5d45b6632553a8961ea609eb",
+        arguments=_NO_PREPROCESSING,
     ),
     "efficientnet_v2_b3": Architecture(
-        "EfficientNetV2B3",
-        *(300, TORCH, 1536, 12_930_622, 14_467_622),
-        "efficientnet_v2/efficientnetv2-b3_notop.h5",
-        "f6abf7b5849ac99a89b50dd3fd532856",
-        arguments=_RAW,
+        builder="EfficientNetV2B3",
+        image_size=300,
+        normalisation=TORCH,
+        feature_width=1536,
+        parameters=12_930_622,
+        parameters_with_top=14_467_622,
+        weights="efficientnet_v2/efficientnetv2-b3_notop.h5",
+        digest="f6abf7b5849ac99a89b50dd3fd532856",
+        arguments=_NO_PREPROCESSING,
     ),
     "resnet50": Architecture(
-        "ResNet50",
-        *(224, CAFFE, 2048, 23_587_712, 25_636_712),
-        "resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        "4d473c1dd8becc155b73f8504c6f6626",
+        builder="ResNet50",
+        image_size=224,
+        normalisation=CAFFE,
+        feature_width=2048,
+        parameters=23_587_712,
+        parameters_with_top=25_636_712,
+        weights="resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        digest="4d473c1dd8becc155b73f8504c6f6626",
     ),
     "vgg16": Architecture(
-        "VGG16",
-        *(224, CAFFE, 512, 14_714_688, 138_357_544),
-        "vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        "6d6bbae143d832006294945121d1f1fc",
+        builder="VGG16",
+        image_size=224,
+        normalisation=CAFFE,
+        feature_width=512,
+        parameters=14_714_688,
+        parameters_with_top=138_357_544,
+        weights="vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        digest="6d6bbae143d832006294945121d1f1fc",
     ),
     "xception": Architecture(
-        "Xception",
-        *(299, TF, 2048, 20_861_480, 22_910_480),
-        "xception/xception_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        "b0042744bf5b25fce3cb969f33bebb97",
+        builder="Xception",
+        image_size=299,
+        normalisation=TF,
+        feature_width=2048,
+        parameters=20_861_480,
+        parameters_with_top=22_910_480,
+        weights="xception/xception_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        digest="b0042744bf5b25fce3cb969f33bebb97",
     ),
     "densenet121": Architecture(
-        "DenseNet121",
-        *(224, TORCH, 1024, 7_037_504, 8_062_504),
-        "densenet/densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        "30ee3e1110167f948a6b9946edeeb738",
+        builder="DenseNet121",
+        image_size=224,
+        normalisation=TORCH,
+        feature_width=1024,
+        parameters=7_037_504,
+        parameters_with_top=8_062_504,
+        weights="densenet/densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        digest="30ee3e1110167f948a6b9946edeeb738",
     ),
     "convnext_tiny": Architecture(
-        "ConvNeXtTiny",
-        *(224, TORCH, 768, 27_820_128, 28_589_128),
-        "convnext/convnext_tiny_notop.h5",
-        "d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1",
-        arguments=_RAW,
+        builder="ConvNeXtTiny",
+        image_size=224,
+        normalisation=TORCH,
+        feature_width=768,
+        parameters=27_820_128,
+        parameters_with_top=28_589_128,
+        weights="convnext/convnext_tiny_notop.h5",
+        digest="d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1",
+        arguments=_NO_PREPROCESSING,
     ),
     "nasnet_mobile": Architecture(
-        "NASNetMobile",
-        *(224, TF, 1056, 4_269_716, 5_326_716),
-        "nasnet/NASNet-mobile-no-top.h5",
-        "1ed92395b5b598bdda52abe5c0dbfd63",
-        file_name="nasnet_mobile_no_top.h5",
+        builder="NASNetMobile",
+        image_size=224,
+        normalisation=TF,
+        feature_width=1056,
+        parameters=4_269_716,
+        parameters_with_top=5_326_716,
+        weights="nasnet/NASNet-mobile-no-top.h5",
+        digest="1ed92395b5b598bdda52abe5c0dbfd63",
+        kept_as="nasnet_mobile_no_top.h5",
     ),
 }
 
 NAMES = tuple(ARCHITECTURES)
 
-# The original's names of MobileNets, of parts of the full width and of several sizes of images.
+# Names of MobileNets in the original retrain.py: fraction of the full width, then image size.
 MOBILENET_PATTERN = "mobilenet_<1.0|0.75|0.50|0.25>_<224|192|160|128>"
 
 
 class _Width(NamedTuple):
     alpha: float
-    in_file_name: str
+    name_in_address: str
     parameters: int
     parameters_with_top: int
 
@@ -181,12 +244,16 @@ _WIDTHS = {
 }
 
 ARCHITECTURES |= {
-    f"mobilenet_{name}_{side}": Architecture(
-        "MobileNet",
-        *(side, TF, round(1024 * width.alpha), width.parameters, width.parameters_with_top),
-        f"mobilenet/mobilenet_{width.in_file_name}_{side}_tf_no_top.h5",
+    f"mobilenet_{name}_{size}": Architecture(
+        builder="MobileNet",
+        image_size=size,
+        normalisation=TF,
+        feature_width=round(1024 * width.alpha),
+        parameters=width.parameters,
+        parameters_with_top=width.parameters_with_top,
+        weights=f"mobilenet/mobilenet_{width.name_in_address}_{size}_tf_no_top.h5",
         arguments={"alpha": width.alpha},
     )
     for name, width in _WIDTHS.items()
-    for side in (224, 192, 160, 128)
+    for size in (224, 192, 160, 128)
 }

@@ -1,15 +1,16 @@
-"""Files of weights that Keras wrote: what is in them, and how they get into a network.
+"""Reads weights from all kinds of files that Keras wrote.
 
-Keras has three kinds: HDF5 with the layers' names in an attribute, as Keras 1 and 2 wrote it and as
-the published weights are; HDF5 after the structure of the model (`.weights.h5`); and a ZIP archive
-with such a file in it (`.keras`). Which one a file is shows in what it holds, not in its name.
+There are three kinds: HDF5 files with the names of the layers in an attribute, which Keras 1 and 2
+wrote and which contain the published weights; HDF5 files with the structure of the model
+(`.weights.h5`); and ZIP archives that contain such a file (`.keras`). The kind is detected from the
+content, not from the file name.
 """
 
 import contextlib
 import io
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,90 +18,90 @@ import numpy as np
 
 from retrain.system.text import first_line
 
-_IN_ARCHIVE = "model.weights.h5"
-# In a file of a whole model of Keras 2, the weights of its layers.
-_WHOLE_MODEL = "model_weights"
+_FILE_IN_ARCHIVE = "model.weights.h5"
+# Group with the weights in a file with a whole model of Keras 2.
+_WEIGHTS_GROUP = "model_weights"
 _LAYER_NAMES = "layer_names"
-_OF_TRAINING = ("optimizer", "optimizer_weights")
+_OPTIMISER_GROUPS = ("optimizer", "optimizer_weights")
 
 
 class WeightsError(Exception):
-    """The file does not hold weights, or not those of the network; the message says why."""
+    """The file does not contain the weights of the network. The message says why."""
 
 
 def count_parameters(path: Path) -> int:
-    """Returns how many numbers the layers in the file have together.
+    """Returns the number of weights of all layers in a file.
 
     Raises:
-        WeightsError: Keras wrote no such file.
-        OSError: it cannot be read.
+        WeightsError: If Keras did not write the file.
+        OSError: If the file cannot be read.
     """
-    with _opened(path) as file:
+    with _open_layers(path) as layers:
         sizes: list[int] = []
 
-        def add(_: str, item: Any) -> None:
-            # Others are seeds.
+        def add_size(_: str, item: Any) -> None:
+            # The states of random number generators are integers.
             if np.issubdtype(getattr(item, "dtype", np.int64), np.floating):
                 sizes.append(item.size)
 
-        for name in file:
-            if name not in _OF_TRAINING:
-                _visit(file[name], add)
+        for name in layers:
+            if name not in _OPTIMISER_GROUPS:
+                _visit(layers[name], add_size)
         return sum(sizes)
 
 
-def load(network: Any, path: Path) -> None:
-    """Puts the weights in the file into a Keras model.
+def load(model: Any, path: Path) -> None:
+    """Loads the weights in a file into a Keras model.
 
     Raises:
-        WeightsError: they are not of this network.
-        OSError: the file cannot be read.
+        WeightsError: If the weights do not fit the model, or are not finite.
+        OSError: If the file cannot be read.
     """
     with path.open("rb") as file:
-        zipped = zipfile.is_zipfile(file)
-    suffix = ".keras"
-    if not zipped:
-        with _opened(path) as content:
-            suffix = ".h5" if _LAYER_NAMES in content.attrs else ".weights.h5"
-    # Keras passes over what is missing in some files, and leaves there what was there before.
-    network.set_weights([np.full_like(weights, np.nan) for weights in network.get_weights()])
+        suffix = ".keras" if zipfile.is_zipfile(file) else None
+    if suffix is None:
+        with _open_layers(path) as layers:
+            suffix = ".h5" if _LAYER_NAMES in layers.attrs else ".weights.h5"
+    # For some files, Keras silently skips missing weights. They are detected below.
+    model.set_weights([np.full_like(weights, np.nan) for weights in model.get_weights()])
     with tempfile.TemporaryDirectory() as folder:
-        # Keras goes by the name, which the user may have changed.
-        named = Path(folder, f"model{suffix}")
-        named.symlink_to(path.absolute())
+        # Keras detects the kind from the file name, which the user may have changed.
+        link = Path(folder, f"model{suffix}")
+        link.symlink_to(path.absolute())
         try:
-            network.load_weights(named)
-        # What Keras raises depends on what it stumbles over.
+            model.load_weights(link)
+        # Keras raises exceptions of many types for a file that does not fit.
         except Exception as error:
             raise WeightsError(first_line(error)) from error
-    if not all(np.isfinite(weights).all() for weights in network.get_weights()):
-        raise WeightsError("some of its numbers are missing or not finite")
+    if not all(np.isfinite(weights).all() for weights in model.get_weights()):
+        raise WeightsError("some of its weights are missing or not finite")
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """Yields the part of the file with the layers, as h5py shows it."""
+def _open_layers(path: Path) -> Iterator[Any]:
+    """Yields the HDF5 group that contains the layers."""
     import h5py
 
     try:
-        with path.open("rb") as plain:
-            source: Any = plain
-            if zipfile.is_zipfile(plain):
-                with zipfile.ZipFile(plain) as archive:
-                    source = io.BytesIO(archive.read(_IN_ARCHIVE))
-            with h5py.File(source, "r") as file:
-                yield file.get(_WHOLE_MODEL, file)
+        with path.open("rb") as file:
+            source: Any = file
+            if zipfile.is_zipfile(file):
+                with zipfile.ZipFile(file) as archive:
+                    source = io.BytesIO(archive.read(_FILE_IN_ARCHIVE))
+            with h5py.File(source, "r") as content:
+                yield content.get(_WEIGHTS_GROUP, content)
     except (KeyError, zipfile.BadZipFile) as error:
-        raise WeightsError(f"it is an archive without {_IN_ARCHIVE}") from error
+        raise WeightsError(f"it is an archive without {_FILE_IN_ARCHIVE}") from error
     except OSError as error:
-        # h5py has no other exception for what is not its format.
+        # h5py raises an OSError without a number if the format is not HDF5.
         if error.errno is not None:
             raise
-        raise WeightsError("it is not of HDF5, the format of Keras's weights") from error
+        raise WeightsError("it is not an HDF5 file, the format of Keras's weights") from error
 
 
-def _visit(item: Any, add: Any) -> None:
+def _visit(item: Any, visit: Callable[[str, Any], None]) -> None:
+    """Calls a function with the name and value of a dataset, or of each dataset in a group."""
     if hasattr(item, "visititems"):
-        item.visititems(add)
+        item.visititems(visit)
     else:
-        add(item.name, item)
+        visit(item.name, item)

@@ -1,12 +1,13 @@
-"""Reads tensors from a file that PyTorch wrote before version 1.6, without PyTorch.
+"""Reads tensors, without PyTorch, from files that PyTorch wrote before version 1.6.
 
-The layout, after `torch/serialization.py` (`_legacy_load`): five pickles in a row, being a magic
-number, a protocol version, the writer's type sizes, the state dictionary and the list of storage
-keys, and then for every key, in that order, an element count as a little-endian int64 and the raw
-elements. A tensor is a view into a storage: an offset, a shape and strides, all in elements.
+The format, according to `_legacy_load` in `torch/serialization.py`: A file starts with five
+pickles, which are a magic number, a protocol version, the sizes of types on the writer's machine,
+the state dictionary and the list of storage keys. The storages follow in the order of the keys,
+each with its element count as a little-endian int64 and its raw elements. A tensor is a view of a
+storage, with an offset, a shape and strides in elements.
 
-A pickle may name any function of any module, so unpickling is running a program. This reader
-resolves the few names that a file of plain tensors needs, and refuses everything else.
+A pickle can call any function of any module, so unpickling a file means running a program. This
+reader allows only the few names that a file of plain tensors needs.
 """
 
 import collections
@@ -24,7 +25,7 @@ _DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 
 
 class DamagedFileError(Exception):
-    """The file is not what this reader expects; the message names the file and the reason."""
+    """The file does not have the expected format. The message names the file and the reason."""
 
 
 class _Storage(NamedTuple):
@@ -68,30 +69,31 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:
-    """Returns every tensor of the state dictionary in `path`, by name.
+    """Returns the tensors of the state dictionary in a file by name.
 
     Args:
-        path: a file in PyTorch's format from before 1.6 that holds a dictionary of tensors.
+        path: Path of a file with a dictionary of tensors in PyTorch's format before version 1.6.
 
     Returns:
-        Arrays in C order, float32 or int64, with the shapes that the file gives.
+        Arrays in C order, float32 or int64, with the shapes in the file.
 
     Raises:
-        DamagedFileError: the file is cut short, has bytes left over, is of another format, or
-            names anything but tensors of these types.
-        OSError: the file cannot be opened.
+        DamagedFileError: If the file has another format, is truncated or too long, or contains
+            anything but float32 and int64 tensors.
+        OSError: If the file cannot be opened.
     """
     try:
         with path.open("rb") as file:
             views = _read_views(file)
             storages = _read_storages(file, views)
             if file.read(1):
-                raise ValueError("bytes are left over at its end")
+                raise ValueError("it has extra bytes at its end")
         return {name: _tensor(name, view, storages) for name, view in views.items()}
     except OSError:
         raise
-    except Exception as e:  # Of damaged data, unpickling may raise anything whatever.
-        raise DamagedFileError(f"{path} is not a file of plain PyTorch tensors: {e}") from e
+    # Unpickling damaged data can raise any exception.
+    except Exception as error:
+        raise DamagedFileError(f"{path} is not a file of plain PyTorch tensors: {error}") from error
 
 
 def _read_views(file: IO[bytes]) -> dict[str, _View]:
@@ -112,15 +114,15 @@ def _read_storages(file: IO[bytes], views: dict[str, _View]) -> dict[str, np.nda
     declared = {view.storage.key: view.storage for view in views.values()}
     keys = _Unpickler(file).load()
     if sorted(keys) != sorted(declared):
-        raise ValueError("its storages are not those of its tensors")
+        raise ValueError("its storages do not match its tensors")
     storages = {}
     for key in keys:
         _, dtype, size = declared[key]
         if int.from_bytes(file.read(8), "little") != size:
-            raise ValueError(f"storage {key} is not of {size} elements")
+            raise ValueError(f"storage {key} does not have {size} elements")
         data = file.read(size * dtype.itemsize)
         if len(data) != size * dtype.itemsize:
-            raise ValueError(f"it ends inside storage {key}")
+            raise ValueError(f"storage {key} is truncated")
         storages[key] = np.frombuffer(data, dtype)
     return storages
 
@@ -131,7 +133,7 @@ def _tensor(name: str, view: _View, storages: dict[str, np.ndarray]) -> np.ndarr
         raise ValueError(f"{name} has a malformed shape or stride")
     last = view.offset + sum((n - 1) * s for n, s in zip(view.shape, view.strides, strict=True))
     if math.prod(view.shape) == 0 or last >= storage.size:
-        raise ValueError(f"{name} reaches beyond its storage")
+        raise ValueError(f"{name} extends beyond its storage")
     strides = [stride * storage.itemsize for stride in view.strides]
     return np.ascontiguousarray(
         np.lib.stride_tricks.as_strided(storage[view.offset :], view.shape, strides)

@@ -50,8 +50,8 @@ def _row(name: str, folder: Path) -> str | None:
     from tensorflow import keras
 
     with quiet_libraries():
-        model = keras_weights_files.network(name)
-        weights = keras_weights_files.write_old(folder / "weights.h5", model)
+        model = keras_weights_files.build_model(name)
+        weights = keras_weights_files.write_legacy_weights(folder / "weights.h5", model)
         keras.backend.clear_session()
     _draw_patches(folder / "pictures")
     outputs = {

@@ -19,8 +19,8 @@ class ArchitecturesTest(parameterized.TestCase):
         super().setUpClass()
         cls.folder = Path(tempfile.mkdtemp())
         cls.images = programs.draw_colours(cls.folder / "pictures", 8)
-        cls.weights = keras_weights_files.write_old(
-            cls.folder / "weights.h5", keras_weights_files.network(_NAME)
+        cls.weights = keras_weights_files.write_legacy_weights(
+            cls.folder / "weights.h5", keras_weights_files.build_model(_NAME)
         )
         cls.graphs = cls.folder / "inception"
         old_graphs.write(cls.graphs / "classify_image_graph_def.pb", old_graphs.inception())
@@ -90,17 +90,21 @@ class ArchitecturesTest(parameterized.TestCase):
 
     @parameterized.parameters(
         ("has the weights of mobilenet_0.25_", "--architecture=vgg16", "--weights={w}"),
-        ("--weights={w} is for networks of Keras's", "--weights={w}"),
+        ("--weights={w} is for Keras networks", "--weights={w}"),
         ("efficientnet_lite0 needs no download", "--tfhub_module=http://127.0.0.1:1/m/1"),
-        ("is in the format of TensorFlow 1", "--tfhub_module={f}/old_module"),
-        ("is a network, and so is --model_dir", "--tfhub_module={f}/module", "--model_dir={f}"),
+        ("has the format of TensorFlow 1", "--tfhub_module={f}/old_module"),
+        (
+            "names a network, and so does --model_dir",
+            "--tfhub_module={f}/module",
+            "--model_dir={f}",
+        ),
         ("--bottleneck_layer=pool_9 is not in", "--model_dir={g}", "--bottleneck_layer=pool_9"),
         ("not made of Keras's layers", "--tfhub_module={f}/module", "--keras_file=/tmp/m.keras"),
         ("--input_mean=1,2 must be a number", "--model_dir={g}", "--input_mean=1,2"),
         ("--input_std=0 must be a number", "--model_dir={g}", "--input_std=0"),
         ("--input_std=nan must be a number", "--model_dir={g}", "--input_std=nan"),
         ("input_height", "--model_dir={g}", "--input_height=0"),
-        ("--input_layer is for the graph", "--input_layer=Mul"),
+        ("--input_layer needs --model_dir", "--input_layer=Mul"),
     )
     def test_what_cannot_be_is_told_in_one_line(self, expected, *flags):
         folder = self.new_folder()

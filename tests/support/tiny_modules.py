@@ -1,4 +1,4 @@
-"""Small modules as TensorFlow Hub has them, with weights at random."""
+"""Writes small modules like those of TensorFlow Hub, with random weights."""
 
 import tarfile
 from pathlib import Path
@@ -9,50 +9,58 @@ import numpy as np
 WIDTH = 24
 
 
-def weights() -> np.ndarray:
-    """Returns float32 [3, 3, 3, WIDTH]; the same every time."""
-    return np.random.default_rng(0).normal(0, 0.4, (3, 3, 3, WIDTH)).astype(np.float32)
+def weights(width: int = WIDTH) -> np.ndarray:
+    """Returns the same float32 kernel [3, 3, 3, width] each time."""
+    return np.random.default_rng(0).normal(0, 0.4, (3, 3, 3, width)).astype(np.float32)
 
 
 def features(pixels: Any, kernel: Any) -> Any:
-    """Returns [N, WIDTH] for pixels from 0 to 1, of any size."""
+    """Returns float32 [N, width] for a kernel [3, 3, 3, width] and pixels from 0 to 1."""
     import tensorflow as tf
 
     return tf.reduce_mean(tf.nn.relu6(tf.nn.conv2d(pixels, kernel, 2, "SAME")), [1, 2])
 
 
-def write(folder: Path, size: tuple[int | None, int | None] = (None, None), **kind: bool) -> Path:
-    """Writes a module that is called with images of `size`, where that is not None.
+def write(
+    folder: Path,
+    size: tuple[int | None, int | None] = (None, None),
+    *,
+    width: int = WIDTH,
+    output: str = "vector",
+    damaged: bool = False,
+) -> Path:
+    """Writes a module that can be called with images.
 
     Args:
-        folder: where to.
-        size: height and width.
-        **kind: `vector=False` gives maps, `several=True` a dictionary of two, `damaged=True` a
-            network with a weight that is not a number.
+        folder: Folder for the module.
+        size: Height and width of the images, or None for any.
+        width: Number of values in a vector.
+        output: "vector", "maps" for [N, h, w, width], or "several" for a dictionary of two vectors.
+        damaged: Whether one of the weights is not a number.
     """
     import tensorflow as tf
 
     class Module(tf.Module):
         def __init__(self) -> None:
             super().__init__()
-            kernel = weights()
-            if kind.get("damaged"):
+            kernel = weights(width)
+            if damaged:
                 kernel[0, 0, 0, 0] = np.nan
             self.kernel = tf.Variable(kernel)
 
         @tf.function(input_signature=[tf.TensorSpec((None, *size, 3), tf.float32)])
         def __call__(self, images: Any) -> Any:
-            if not kind.get("vector", True):
+            if output == "maps":
                 return tf.nn.conv2d(images, self.kernel, 2, "SAME")
-            found = features(images, self.kernel)
-            return {"a": found, "b": found} if kind.get("several") else found
+            vectors = features(images, self.kernel)
+            return {"a": vectors, "b": vectors} if output == "several" else vectors
 
     tf.saved_model.save(Module(), str(folder))
     return folder
 
 
 def write_trainable(folder: Path, side: int) -> Path:
-    """Writes a module that is told whether it is trained, as those of Hub are; it is by default."""
+    """Writes a module with a `training` argument, which is True by default, like those of Hub."""
     import tensorflow as tf
 
     class Module(tf.Module):
@@ -62,8 +70,8 @@ def write_trainable(folder: Path, side: int) -> Path:
 
         @tf.function
         def __call__(self, inputs: Any, training: bool = True) -> Any:
-            found = features(inputs, self.kernel)
-            return found + 100 if training else found
+            vectors = features(inputs, self.kernel)
+            return vectors + 100 if training else vectors
 
     module = Module()
     for training in (True, False):
@@ -75,7 +83,7 @@ def write_trainable(folder: Path, side: int) -> Path:
 
 
 def write_keras(folder: Path, side: int) -> Path:
-    """Writes a Keras model as its `export` does, with nothing to call but a signature."""
+    """Exports a Keras model, which then has a signature but cannot be called."""
     import tensorflow as tf
 
     model = tf.keras.Sequential(
@@ -93,7 +101,7 @@ def write_keras(folder: Path, side: int) -> Path:
 
 
 def write_tensorflow_1(folder: Path) -> Path:
-    """Writes a SavedModel as TensorFlow 1 did: a graph without objects."""
+    """Writes a SavedModel of TensorFlow 1, which has a graph but no objects."""
     import tensorflow as tf
 
     v1 = tf.compat.v1
@@ -105,7 +113,7 @@ def write_tensorflow_1(folder: Path) -> Path:
 
 
 def archive(folder: Path, path: Path) -> Path:
-    """Packs a module as Hub's site does."""
+    """Packs a module like the server of TensorFlow Hub."""
     with tarfile.open(path, "w:gz") as file:
         for entry in sorted(folder.iterdir()):
             file.add(entry, f"./{entry.name}")

@@ -1,4 +1,4 @@
-"""A backbone is prepared once, whatever happens at the same time or half-way."""
+"""A backbone is prepared once, even if processes run at the same time or are interrupted."""
 
 import json
 import logging
@@ -11,130 +11,192 @@ from absl.testing import absltest
 
 from retrain.backbones import backbone_cache
 from retrain.backbones.backbone import Backbone
+from retrain.backbones.backbone_cache import BackboneInfo
 from retrain.errors import UserError
 from tests.support import privileges
 
-_MADE_FROM = "0123456789abcdef0123"
+_DIGEST = "0123456789abcdef0123"
+_FOLDER = "a_net_work-0123456789abcdef"
+
+# The file that the cache has contained since its first version.
+_BACKBONE_JSON = """{
+  "files": {
+    "graph.pb": 7,
+    "network.tflite": 5
+  },
+  "made_from": "0123456789abcdef0123",
+  "name": "a net/work",
+  "fingerprint": "of the weights",
+  "height": 8,
+  "width": 9,
+  "mean": [1.0, 2.0, 3.0],
+  "std": [4.0, 5.0, 6.0],
+  "channel_order": "BGR",
+  "feature_width": 7,
+  "fine_tuned": true
+}
+"""
 
 
-def _description(fingerprint: str = _MADE_FROM) -> backbone_cache.BackboneInfo:
-    return backbone_cache.BackboneInfo(
-        "a net/work", fingerprint, 8, 9, (1.0, 2.0, 3.0), (4.0, 5.0, 6.0), "BGR", 7
+def _info(fingerprint: str = _DIGEST) -> BackboneInfo:
+    return BackboneInfo(
+        name="a net/work",
+        fingerprint=fingerprint,
+        height=8,
+        width=9,
+        mean=(1.0, 2.0, 3.0),
+        std=(4.0, 5.0, 6.0),
+        channel_order="BGR",
+        feature_width=7,
     )
 
 
-class PreparedTest(absltest.TestCase):
+class BackboneCacheTest(absltest.TestCase):
     def setUp(self):
         super().setUp()
         self.cache = Path(self.create_tempdir().full_path) / "new" / "cache"
-        self.made = 0
+        self.prepared = 0
 
-    def make(self, folder: Path) -> backbone_cache.BackboneInfo:
-        self.made += 1
+    def prepare(self, folder: Path) -> BackboneInfo:
+        self.prepared += 1
         (folder / backbone_cache.GRAPH_FILE).write_bytes(b"a graph")
         (folder / backbone_cache.KERAS_FILE).write_bytes(b"layers")
-        return _description()
+        return _info()
 
-    def backbone(self, made_from: str = _MADE_FROM, make=None) -> Backbone:
+    def load(self, source_digest: str = _DIGEST, prepare=None) -> Backbone:
         return backbone_cache.load_or_prepare(
-            self.cache, "a net/work", made_from, make or self.make
+            self.cache, "a net/work", source_digest, prepare or self.prepare
         )
 
-    def left(self) -> list[str]:
+    def cached(self) -> list[str]:
         return sorted(path.name for path in (self.cache / "backbones").iterdir())
 
-    def test_it_is_made_once_and_read_then(self):
-        first, second = self.backbone(), self.backbone()
+    def test_a_backbone_is_prepared_once_and_then_loaded(self):
+        first, second = self.load(), self.load()
         self.assertEqual(first, second)
-        self.assertEqual(self.made, 1)
+        self.assertEqual(self.prepared, 1)
         self.assertEqual((first.name, first.height, first.width), ("a net/work", 8, 9))
         self.assertEqual((first.mean, first.channel_order), ((1.0, 2.0, 3.0), "BGR"))
         self.assertEqual(first.graph_file.read_bytes(), b"a graph")
         self.assertEqual(first.keras_file.read_bytes(), b"layers")
         self.assertIsNone(first.tflite_file)
-        self.assertEqual(self.left(), ["a_net_work-0123456789abcdef"])
+        self.assertEqual(self.cached(), [_FOLDER])
 
-    def test_the_fingerprint_may_be_of_what_it_became(self):
-        def make(folder: Path) -> backbone_cache.BackboneInfo:
-            self.make(folder)
-            return _description("of the graph")
+    def test_the_folder_of_an_earlier_version_is_loaded(self):
+        folder = self.cache / "backbones" / _FOLDER
+        folder.mkdir(parents=True)
+        (folder / "graph.pb").write_bytes(b"a graph")
+        (folder / "network.tflite").write_bytes(b"a net")
+        (folder / "backbone.json").write_text(_BACKBONE_JSON)
+        expected = Backbone(
+            name="a net/work",
+            fingerprint="of the weights",
+            height=8,
+            width=9,
+            mean=(1.0, 2.0, 3.0),
+            std=(4.0, 5.0, 6.0),
+            channel_order="BGR",
+            feature_width=7,
+            graph_file=folder / "graph.pb",
+            tflite_file=folder / "network.tflite",
+            fine_tuned=True,
+        )
+        self.assertEqual(self.load(), expected)
+        self.assertEqual(self.prepared, 0)
+
+    def test_an_earlier_version_can_load_the_folder(self):
+        self.load()
+        content = json.loads((self.cache / "backbones" / _FOLDER / "backbone.json").read_text())
+        self.assertEqual(content.keys(), json.loads(_BACKBONE_JSON).keys())
+        self.assertEqual(content["files"], {"graph.pb": 7, "network.keras": 6})
+        self.assertEqual(content["made_from"], _DIGEST)
+
+    def test_the_fingerprint_can_differ_from_the_digest_of_the_source(self):
+        def prepare(folder: Path) -> BackboneInfo:
+            self.prepare(folder)
+            return _info("of the graph")
 
         for _ in range(2):
-            self.assertEqual(self.backbone(make=make).fingerprint, "of the graph")
-        self.assertEqual(self.made, 1)
+            self.assertEqual(self.load(prepare=prepare).fingerprint, "of the graph")
+        self.assertEqual(self.prepared, 1)
 
-    def test_one_made_from_something_else_is_another(self):
-        self.backbone()
-        # Not even where the names of the folders are the same.
-        self.backbone(_MADE_FROM[:16] + "4567")
-        self.assertEqual(self.made, 2)
+    def test_a_backbone_from_another_source_is_prepared(self):
+        self.load()
+        # The name of the folder is the same, since it contains only a part of the digest.
+        self.load(_DIGEST[:16] + "4567")
+        self.assertEqual(self.prepared, 2)
 
-    def test_what_was_damaged_is_made_again(self):
-        def shorten(path: Path) -> None:
+    def test_a_damaged_backbone_is_prepared_again(self):
+        def truncate(path: Path) -> None:
             path.write_bytes(b"")
 
-        def tell_lies(path: Path) -> None:
+        def write_wrong_json(path: Path) -> None:
             path.with_name("backbone.json").write_text(json.dumps({"files": []}))
 
-        for number, damage in enumerate((shorten, Path.unlink, tell_lies), 2):
-            damage(self.backbone().graph_file)
-            self.assertEqual(self.backbone().graph_file.read_bytes(), b"a graph")
-            self.assertEqual(self.made, number)
+        for number, damage in enumerate((truncate, Path.unlink, write_wrong_json), 2):
+            damage(self.load().graph_file)
+            self.assertEqual(self.load().graph_file.read_bytes(), b"a graph")
+            self.assertEqual(self.prepared, number)
 
-    def test_of_many_who_want_it_at_once_one_makes_it(self):
-        begun = threading.Event()
+    def test_one_of_several_threads_prepares_and_the_others_wait(self):
+        someone_waits = threading.Event()
 
-        def make(folder: Path) -> backbone_cache.BackboneInfo:
-            begun.set()
-            # The others have come when one of them says that it waits.
-            self.assertTrue(waits.wait(30))
-            return self.make(folder)
+        def prepare(folder: Path) -> BackboneInfo:
+            self.assertTrue(someone_waits.wait(30))
+            return self.prepare(folder)
 
-        waits = threading.Event()
         handler = logging.Handler()
-        handler.emit = lambda record: waits.set() if "waiting" in record.getMessage() else None
+        handler.emit = lambda record: (
+            someone_waits.set() if "waiting" in record.getMessage() else None
+        )
         logging.getLogger().addHandler(handler)
         self.addCleanup(logging.getLogger().removeHandler, handler)
         logging.getLogger().setLevel(logging.INFO)
         with ThreadPoolExecutor(4) as pool:
-            several = [pool.submit(self.backbone, make=make) for _ in range(4)]
-            found = {one.result() for one in several}
-        self.assertLen(found, 1)
-        self.assertEqual(self.made, 1)
-        self.assertEqual(self.left(), ["a_net_work-0123456789abcdef"])
+            futures = [pool.submit(self.load, prepare=prepare) for _ in range(4)]
+            backbones = {future.result() for future in futures}
+        self.assertLen(backbones, 1)
+        self.assertEqual(self.prepared, 1)
+        self.assertEqual(self.cached(), [_FOLDER])
 
-    def test_the_next_makes_it_where_one_was_interrupted(self):
-        def interrupted(folder: Path) -> backbone_cache.BackboneInfo:
-            self.make(folder)
+    def test_an_interrupted_preparation_leaves_nothing_behind(self):
+        def prepare(folder: Path) -> BackboneInfo:
+            self.prepare(folder)
             raise KeyboardInterrupt
 
         with self.assertRaises(KeyboardInterrupt):
-            self.backbone(make=interrupted)
-        self.assertEqual(self.left(), [])
-        self.backbone()
-        self.assertEqual(self.made, 2)
+            self.load(prepare=prepare)
+        self.assertEqual(self.cached(), [])
+        self.load()
+        self.assertEqual(self.prepared, 2)
 
-    def test_a_file_in_the_way_is_the_users_to_mend(self):
+    def test_a_backbone_without_tflite_file_is_logged(self):
+        with self.assertLogs(level="INFO") as logged:
+            self.load()
+        self.assertIn("Preparing a net/work", logged.output[0])
+        self.assertIn("TFLite does not support all operations", logged.output[1])
+
+    def test_a_file_in_place_of_the_folder_is_a_user_error(self):
         self.cache.parent.mkdir()
         self.cache.write_text("mine")
         with self.assertRaisesRegex(UserError, "cannot be written: Not a directory"):
-            self.backbone()
+            self.load()
         self.assertEqual(self.cache.read_text(), "mine")
 
-    def test_a_cache_that_cannot_be_written_is_the_users_to_mend(self):
+    def test_a_folder_without_write_permission_is_a_user_error(self):
         (self.cache / "backbones").mkdir(parents=True, mode=0o500)
         child = os.fork()
         if not child:
             status = 1
             try:
                 privileges.drop()
-                self.backbone()
+                self.load()
             except UserError as error:
                 status = 0 if "cannot be written: Permission denied" in str(error) else 2
             finally:
                 os._exit(status)
         self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
-        self.assertEqual(self.made, 0)
+        self.assertEqual(self.prepared, 0)
 
 
 if __name__ == "__main__":

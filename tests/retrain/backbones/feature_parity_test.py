@@ -1,69 +1,73 @@
-"""Files that hold another network than the one that they were made from are not kept."""
+"""Files that compute different features from those of the original network are rejected."""
 
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from retrain.backbones import feature_parity, freeze
+from retrain.backbones import feature_parity, freeze, tflite_conversion
 from retrain.errors import UserError
 from tests.support import tiny_backbone
 
 _SIZE = (tiny_backbone.SIDE, tiny_backbone.SIDE)
 
 
-def _files(network, channel_order="RGB"):
-    graph = freeze.to_graph(network, tiny_backbone.MEAN, tiny_backbone.STD, channel_order)
-    return graph.SerializeToString(deterministic=True), freeze.to_tflite(network)
+def _convert(model, channel_order="RGB"):
+    """Returns the graph and the TFLite file of a model."""
+    graph = freeze.to_graph(
+        model, tiny_backbone.MEAN, tiny_backbone.STD, channel_order=channel_order
+    )
+    return graph.SerializeToString(deterministic=True), tflite_conversion.convert_keras(model)
 
 
-def _changed(change):
-    """Returns the network with other weights in its last layer that has some."""
-    network = tiny_backbone.network()
-    *others, kernel, bias = network.get_weights()
-    network.set_weights([*others, change(kernel), bias])
-    return network
+def _with_last_kernel(change):
+    """Returns the network with a different kernel in its last convolution."""
+    model = tiny_backbone.build_network()
+    *others, kernel, bias = model.get_weights()
+    model.set_weights([*others, change(kernel), bias])
+    return model
 
 
-class SameFeaturesTest(parameterized.TestCase):
+class FeatureParityTest(parameterized.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.network = tiny_backbone.network()
-        cls.graph, cls.flatbuffer = _files(cls.network)
-        cls.other_graph, cls.other_flatbuffer = _files(_changed(lambda kernel: 1.01 * kernel))
+        cls.model = tiny_backbone.build_network()
+        cls.graph, cls.tflite = _convert(cls.model)
+        similar = _with_last_kernel(lambda kernel: 1.01 * kernel)
+        cls.similar_graph, cls.similar_tflite = _convert(similar)
 
-    def check(self, graph, flatbuffer, network=None, **name):
-        network = network or self.network
+    def check(self, graph, tflite, model=None, **name):
+        model = model or self.model
         feature_parity.check(
-            lambda pixels: network(pixels, training=False), _SIZE, graph, flatbuffer, **name
+            lambda pixels: model(pixels, training=False), _SIZE, graph=graph, tflite=tflite, **name
         )
 
-    def test_the_files_of_the_network_pass(self):
-        self.check(self.graph, self.flatbuffer)
+    def test_files_of_the_network_are_accepted(self):
+        self.check(self.graph, self.tflite)
         self.check(self.graph, None)
 
-    def test_those_of_one_for_bgr_pass(self):
-        self.check(*_files(self.network, "BGR"))
+    def test_files_of_a_bgr_network_are_accepted(self):
+        self.check(*_convert(self.model, "BGR"))
 
-    def test_those_of_one_that_is_nearly_the_same_do_not(self):
-        with self.assertRaisesRegex(feature_parity.ConversionError, "the graph computes other"):
-            self.check(self.other_graph, self.flatbuffer)
+    def test_files_of_a_similar_network_are_rejected(self):
+        with self.assertRaisesRegex(feature_parity.ConversionError, "the graph computes different"):
+            self.check(self.similar_graph, self.tflite)
         with self.assertRaisesRegex(feature_parity.ConversionError, "the TFLite file computes"):
-            self.check(self.graph, self.other_flatbuffer)
+            self.check(self.graph, self.similar_tflite)
 
-    def test_fewer_features_do_not_pass(self):
+    def test_files_with_fewer_features_are_rejected(self):
         import tensorflow as tf
 
-        cut = tf.keras.Sequential([self.network, tf.keras.layers.Lambda(lambda x: x[:, :1])])
-        cut.build((None, *_SIZE, 3))
-        graph, _ = _files(cut)
+        model = tf.keras.Sequential([self.model, tf.keras.layers.Lambda(lambda x: x[:, :1])])
+        model.build((None, *_SIZE, 3))
+        graph, _ = _convert(model)
         with self.assertRaises(feature_parity.ConversionError):
             self.check(graph, None)
 
     @parameterized.parameters(np.nan, np.inf)
-    def test_a_network_whose_features_are_no_numbers_is_the_users_to_replace(self, value):
-        damaged = _changed(lambda kernel: np.full_like(kernel, value))
-        with self.assertRaisesRegex(UserError, "^--some_flag=x gives features that are not finite"):
-            self.check(*_files(damaged), damaged, name="--some_flag=x")
+    def test_features_that_are_not_finite_are_a_user_error(self, value):
+        damaged = _with_last_kernel(lambda kernel: np.full_like(kernel, value))
+        with self.assertRaisesRegex(UserError, "^--some_flag=x computes features that are not"):
+            self.check(*_convert(damaged), damaged, name="--some_flag=x")
 
 
 if __name__ == "__main__":

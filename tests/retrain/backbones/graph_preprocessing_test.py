@@ -1,4 +1,4 @@
-"""The decoder inside the graph gives the pixels that `retrain.data.pixels` gives."""
+"""The decoder inside the graph produces the same pixels as `retrain.data.pixels`."""
 
 import io
 import os
@@ -33,9 +33,9 @@ def _photo(width: int, height: int) -> Image.Image:
     return Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
 
 
-def _encoded(image: Image.Image, kind: str, **options) -> bytes:
+def _encode(image: Image.Image, file_format: str, **options) -> bytes:
     file = io.BytesIO()
-    image.save(file, kind, **options)
+    image.save(file, file_format, **options)
     return file.getvalue()
 
 
@@ -47,30 +47,33 @@ class GraphPixelsTest(parameterized.TestCase):
         cls.session = GraphSession(cls.backbone.graph_file.read_bytes())
 
     def difference(self, data: bytes) -> np.ndarray:
-        """Returns how far each pixel of the two is apart, in units of 0 to 255."""
+        """Returns the absolute difference of each pixel, in units of 0 to 255."""
         expected = pixels.decode(data, 224, 224)
-        answer = self.session.run("Mul:0", {"DecodeJpeg/contents:0": data})
-        self.assertEqual(answer.shape, (1, 224, 224, 3))
-        found = answer[0] * np.float32(self.backbone.std) + np.float32(self.backbone.mean)
-        return np.abs(found - expected)
+        normalised = self.session.run("Mul:0", {"DecodeJpeg/contents:0": data})
+        self.assertEqual(normalised.shape, (1, 224, 224, 3))
+        actual = normalised[0] * np.float32(self.backbone.std) + np.float32(self.backbone.mean)
+        return np.abs(actual - expected)
 
     def assert_same(self, data: bytes) -> None:
-        # Pillow computes with fractions of 22 bits, TensorFlow in float32: a few round otherwise.
+        # Pillow computes in 22-bit fixed point and TensorFlow in float32, so a few values are
+        # rounded differently.
         difference = self.difference(data)
         self.assertLessEqual(difference.max(), 1.01)
         self.assertLess(difference.mean(), 0.05)
 
-    @parameterized.product(size=_SIZES, kind=["JPEG", "PNG"])
-    def test_sizes(self, size: tuple[int, int], kind: str):
-        self.assert_same(_encoded(_photo(*size), kind))
+    @parameterized.product(size=_SIZES, file_format=["JPEG", "PNG"])
+    def test_sizes(self, size: tuple[int, int], file_format: str):
+        self.assert_same(_encode(_photo(*size), file_format))
 
-    @parameterized.product(orientation=list(range(10)), kind=["JPEG", "PNG"], order=["II", "MM"])
-    def test_exif_turns(self, orientation: int, kind: str, order: str):
+    @parameterized.product(
+        orientation=list(range(10)), file_format=["JPEG", "PNG"], order=["II", "MM"]
+    )
+    def test_exif_orientation(self, orientation: int, file_format: str, order: str):
         exif = Image.Exif()
         exif.endian = "<" if order == "II" else ">"
         exif[0x010F] = "a camera"
         exif[0x0112] = orientation
-        self.assert_same(_encoded(_photo(400, 300), kind, exif=exif.tobytes()))
+        self.assert_same(_encode(_photo(400, 300), file_format, exif=exif.tobytes()))
 
     @parameterized.parameters("L", "LA", "RGBA", "P", "1", "I;16")
     def test_modes_of_png(self, mode: str):
@@ -80,20 +83,20 @@ class GraphPixelsTest(parameterized.TestCase):
             image = Image.fromarray(wide)
         else:
             image = image.convert(mode)
-        self.assert_same(_encoded(image, "PNG"))
+        self.assert_same(_encode(image, "PNG"))
 
     @parameterized.parameters("L", "CMYK")
     def test_modes_of_jpeg(self, mode: str):
-        data = _encoded(_photo(300, 200).convert(mode), "JPEG")
+        data = _encode(_photo(300, 200).convert(mode), "JPEG")
         self.assertLess(self.difference(data).mean(), 0.6)
 
     def test_progressive_jpeg(self):
-        self.assert_same(_encoded(_photo(700, 700), "JPEG", progressive=True))
+        self.assert_same(_encode(_photo(700, 700), "JPEG", progressive=True))
 
-    def test_bmp_of_colours_and_of_gif_the_first_frame(self):
-        self.assert_same(_encoded(_photo(300, 200), "BMP"))
+    def test_bmp_and_first_frame_of_gif(self):
+        self.assert_same(_encode(_photo(300, 200), "BMP"))
         frames = [_photo(300, 200).quantize(), _photo(300, 201).resize((300, 200)).quantize()]
-        data = _encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+        data = _encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
         self.assert_same(data)
 
     @unittest.skipUnless("RETRAIN_DATA" in os.environ, "RETRAIN_DATA does not name a folder")

@@ -1,4 +1,4 @@
-"""Every row of the table says what Keras itself says of the network."""
+"""The rows of the table agree with the code of Keras."""
 
 import inspect
 import re
@@ -10,14 +10,14 @@ from absl.testing import absltest, parameterized
 
 from retrain.backbones import keras_applications
 from retrain.backbones.keras_architectures import ARCHITECTURES, MOBILENET_PATTERN, NAMES
-from retrain.data import pixels
+from retrain.runtimes.preprocessing import normalise
 
-# Of these, more than one layer is for ImageNet's classes.
+# Networks with more than one layer for ImageNet's classes.
 _LARGER_TOPS = ("mobilenet_v3_small", "mobilenet_v3_large", "vgg16")
 _CLASSES = 1000
 
 
-class KerasTableTest(parameterized.TestCase):
+class KerasArchitecturesTest(parameterized.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -31,84 +31,87 @@ class KerasTableTest(parameterized.TestCase):
         super().tearDown()
         self.keras.backend.clear_session()
 
-    def built_by_keras(self, application):
-        """Returns what Keras builds for its own weights, and what it would download for that."""
-        builder = getattr(self.keras.applications, application.builder)
-        asked = []
+    def build_with_keras(self, architecture):
+        """Returns the network that Keras builds for published weights, and their download.
+
+        The download consists of the file name, the address and the hash.
+        """
+        builder = getattr(self.keras.applications, architecture.builder)
+        calls = []
         files = sys.modules["keras.src.utils.file_utils"]
         with (
-            mock.patch.object(files, "get_file", lambda *a, **k: asked.append((a, k))),
+            mock.patch.object(files, "get_file", lambda *a, **k: calls.append((a, k))),
             mock.patch.object(self.keras.Model, "load_weights", lambda *_: None),
         ):
-            arguments = {k: v for k, v in application.arguments.items() if k == "alpha"}
+            arguments = {k: v for k, v in architecture.arguments.items() if k == "alpha"}
             network = builder(
                 include_top=False,
                 pooling="avg",
-                input_shape=(application.side, application.side, 3),
+                input_shape=(architecture.image_size, architecture.image_size, 3),
                 **arguments,
             )
-        ((positional, named),) = asked
+        ((positional, named),) = calls
         origin = positional[1] if len(positional) > 1 else named["origin"]
         return network, (positional[0], origin, named.get("file_hash"))
 
-    def preprocessed_by_keras(self, application, network):
-        builder = getattr(self.keras.applications, application.builder)
-        inside = [
+    def preprocess_with_keras(self, architecture, network):
+        builder = getattr(self.keras.applications, architecture.builder)
+        layers = [
             layer
             for layer in network.layers[:4]
             if type(layer).__name__ in ("Rescaling", "Normalization", "PreStem")
         ]
         values = self.images.astype(np.float32)
-        if not inside:
+        if not layers:
             return sys.modules[builder.__module__].preprocess_input(values)
-        side = application.side
-        values = np.resize(values, (2, side, side, 3))
-        return self.keras.Model(network.input, inside[-1].output)(values).numpy()
+        size = architecture.image_size
+        values = np.resize(values, (2, size, size, 3))
+        return self.keras.Model(network.input, layers[-1].output)(values).numpy()
 
     @parameterized.parameters(*ARCHITECTURES)
-    def test_a_row_is_what_keras_has(self, name):
-        application = ARCHITECTURES[name]
-        network, download = self.built_by_keras(application)
-        self.assertEqual(download, (application.file, application.url, application.digest))
-        self.assertEqual(network.output_shape, (None, application.feature_width))
-        self.assertEqual(network.count_params(), application.parameters)
-        expected = self.preprocessed_by_keras(application, network)
+    def test_a_row_agrees_with_keras(self, name):
+        architecture = ARCHITECTURES[name]
+        network, download = self.build_with_keras(architecture)
+        self.assertEqual(download, (architecture.file_name, architecture.url, architecture.digest))
+        self.assertEqual(network.output_shape, (None, architecture.feature_width))
+        self.assertEqual(network.count_params(), architecture.parameters)
+        expected = self.preprocess_with_keras(architecture, network)
         images = np.resize(self.images, expected.shape)
-        if application.scaling.channel_order == "BGR":
+        if architecture.normalisation.channel_order == "BGR":
             images = images[..., ::-1]
-        found = pixels.normalise(images, application.scaling.mean, application.scaling.std)
-        np.testing.assert_allclose(found, expected, atol=2e-6 * np.abs(expected).max())
+        actual = normalise(images, architecture.normalisation.mean, architecture.normalisation.std)
+        np.testing.assert_allclose(actual, expected, atol=2e-6 * np.abs(expected).max())
 
     @parameterized.parameters(*ARCHITECTURES)
-    def test_the_network_has_no_preprocessing_of_its_own(self, name):
-        application = ARCHITECTURES[name]
-        builder = getattr(self.keras.applications, application.builder)
+    def test_built_in_preprocessing_is_turned_off(self, name):
+        architecture = ARCHITECTURES[name]
+        builder = getattr(self.keras.applications, architecture.builder)
         can_have = "include_preprocessing" in inspect.signature(builder).parameters
-        self.assertEqual(can_have, "include_preprocessing" in application.arguments)
+        self.assertEqual(can_have, "include_preprocessing" in architecture.arguments)
 
     @parameterized.parameters(*ARCHITECTURES)
-    def test_the_parameters_with_the_top_are_those_of_keras(self, name):
-        application = ARCHITECTURES[name]
+    def test_the_number_of_parameters_with_the_top_agrees_with_keras(self, name):
+        architecture = ARCHITECTURES[name]
         if name in _LARGER_TOPS:
-            found = keras_applications.build_model(application, include_top=True).count_params()
+            expected = keras_applications.build_model(architecture, include_top=True).count_params()
         else:
-            found = application.parameters + (application.feature_width + 1) * _CLASSES
-        self.assertEqual(application.parameters_with_top, found)
+            expected = architecture.parameters + (architecture.feature_width + 1) * _CLASSES
+        self.assertEqual(architecture.parameters_with_top, expected)
 
-    def test_the_pattern_stands_for_the_names_that_are_not_listed(self):
-        begin, widths, _, sides, _ = re.split("[<>]", MOBILENET_PATTERN)
-        names = {f"{begin}{w}_{s}" for w in widths.split("|") for s in sides.split("|")}
+    def test_the_pattern_stands_for_all_unlisted_names(self):
+        prefix, widths, _, sizes, _ = re.split("[<>]", MOBILENET_PATTERN)
+        names = {f"{prefix}{w}_{s}" for w in widths.split("|") for s in sizes.split("|")}
         self.assertEqual(names, set(ARCHITECTURES) - set(NAMES))
 
-    def test_networks_are_told_apart_by_the_number_of_their_parameters(self):
+    def test_the_number_of_parameters_identifies_a_network(self):
         numbers = {}
-        for name, application in ARCHITECTURES.items():
+        for name, architecture in ARCHITECTURES.items():
             family = name.rpartition("_")[0] if name not in NAMES else name
             numbers.setdefault(family, set()).update(
-                (application.parameters, application.parameters_with_top)
+                (architecture.parameters, architecture.parameters_with_top)
             )
-        together = [number for of_family in numbers.values() for number in of_family]
-        self.assertLen(set(together), len(together))
+        all_numbers = [number for family in numbers.values() for number in family]
+        self.assertLen(set(all_numbers), len(all_numbers))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Weights get into a network from every kind of file that Keras wrote."""
+"""Weights are read from all kinds of files that Keras wrote."""
 
 import zipfile
 from pathlib import Path
@@ -16,88 +16,90 @@ class KerasWeightsTest(parameterized.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.source = files.network(_NAME)
-        cls.target = files.network(_NAME, seed=1)
+        cls.source = files.build_model(_NAME)
+        cls.target = files.build_model(_NAME, seed=1)
 
     def setUp(self):
         super().setUp()
         self.folder = Path(self.create_tempdir().full_path)
         self.target.set_weights([np.zeros_like(w) for w in self.source.get_weights()])
 
-    def check(self, path):
+    def assert_loads(self, path):
         self.assertEqual(keras_weights.count_parameters(path), self.source.count_params())
         keras_weights.load(self.target, path)
-        for found, expected in zip(
+        for actual, expected in zip(
             self.target.get_weights(), self.source.get_weights(), strict=True
         ):
-            np.testing.assert_array_equal(found, expected)
+            np.testing.assert_array_equal(actual, expected)
 
     def test_weights_of_keras_3(self):
-        self.check(files.write_new(self.folder / "a.weights.h5", self.source))
+        self.assert_loads(files.write_weights(self.folder / "a.weights.h5", self.source))
 
     def test_weights_of_keras_2(self):
-        self.check(files.write_old(self.folder / "a.h5", self.source))
+        self.assert_loads(files.write_legacy_weights(self.folder / "a.h5", self.source))
 
     def test_a_whole_model_of_keras_2(self):
-        self.check(files.write_whole(self.folder / "a.h5", self.source))
+        self.assert_loads(files.write_model(self.folder / "a.h5", self.source))
 
     def test_a_whole_model_of_keras_3(self):
-        self.check(files.write_whole(self.folder / "a.keras", self.source))
+        self.assert_loads(files.write_model(self.folder / "a.keras", self.source))
 
-    def test_the_state_of_an_optimiser_does_not_count(self):
+    def test_the_state_of_an_optimiser_is_ignored(self):
         self.source.compile("adam")
         self.source.optimizer.build(self.source.trainable_variables)
-        self.check(files.write_new(self.folder / "a.weights.h5", self.source))
-        self.check(files.write_whole(self.folder / "a.h5", self.source))
+        self.assert_loads(files.write_weights(self.folder / "a.weights.h5", self.source))
+        self.assert_loads(files.write_model(self.folder / "a.h5", self.source))
 
-    def test_the_name_does_not_matter(self):
+    def test_the_file_name_does_not_matter(self):
         for number, path in enumerate(
             (
-                files.write_new(self.folder / "a.weights.h5", self.source),
-                files.write_old(self.folder / "b.h5", self.source),
-                files.write_whole(self.folder / "c.keras", self.source),
+                files.write_weights(self.folder / "a.weights.h5", self.source),
+                files.write_legacy_weights(self.folder / "b.h5", self.source),
+                files.write_model(self.folder / "c.keras", self.source),
             )
         ):
-            self.check(path.rename(self.folder / f"download ({number})"))
+            self.assert_loads(path.rename(self.folder / f"download ({number})"))
 
     def test_weights_of_another_network_are_refused(self):
-        other = files.network("mobilenet_0.50_128")
+        other = files.build_model("mobilenet_0.50_128")
         for path in (
-            files.write_new(self.folder / "a.weights.h5", other),
-            files.write_old(self.folder / "b.h5", other),
+            files.write_weights(self.folder / "a.weights.h5", other),
+            files.write_legacy_weights(self.folder / "b.h5", other),
         ):
             with self.assertRaises(keras_weights.WeightsError):
                 keras_weights.load(self.target, path)
 
-    def test_a_layer_that_is_missing_is_not_left_at_random(self):
+    def test_a_file_without_one_of_the_weights_is_refused(self):
         import h5py
 
-        path = files.write_new(self.folder / "a.weights.h5", self.source)
+        path = files.write_weights(self.folder / "a.weights.h5", self.source)
         with h5py.File(path, "a") as file:
             layers = file["layers"]
             del layers["conv2d"]["vars"]["0"]
         with self.assertRaises(keras_weights.WeightsError):
             keras_weights.load(self.target, path)
 
-    def test_numbers_that_are_not_finite_are_refused(self):
-        broken = files.network(_NAME)
+    def test_weights_that_are_not_finite_are_refused(self):
+        broken = files.build_model(_NAME)
         weights = broken.get_weights()
         weights[3][0] = np.nan
         broken.set_weights(weights)
         with self.assertRaisesRegex(keras_weights.WeightsError, "not finite"):
-            keras_weights.load(self.target, files.write_new(self.folder / "a.weights.h5", broken))
+            keras_weights.load(
+                self.target, files.write_weights(self.folder / "a.weights.h5", broken)
+            )
 
     def test_other_files_are_refused(self):
         text, archive, cut = (self.folder / name for name in ("text.h5", "a.keras", "cut.h5"))
         text.write_text("<html>not found</html>")
         with zipfile.ZipFile(archive, "w") as file:
             file.writestr("config.json", "{}")
-        whole = files.write_old(self.folder / "whole.h5", self.source).read_bytes()
+        whole = files.write_legacy_weights(self.folder / "whole.h5", self.source).read_bytes()
         cut.write_bytes(whole[: len(whole) // 2])
         for path, reason in (
-            (text, "not of HDF5"),
+            (text, "not an HDF5 file"),
             (archive, "without model.weights.h5"),
-            (cut, "not of HDF5"),
+            (cut, "not an HDF5 file"),
         ):
             with self.assertRaisesRegex(keras_weights.WeightsError, reason):
                 keras_weights.count_parameters(path)

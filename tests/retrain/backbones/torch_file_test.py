@@ -1,4 +1,4 @@
-"""The reader takes plain tensors, and nothing else, from PyTorch's old files."""
+"""Plain tensors are read from files of old PyTorch versions, and everything else is refused."""
 
 import collections
 import io
@@ -18,7 +18,7 @@ _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 
 
 class _Storage:
-    """Pickles as PyTorch's storages do: by a persistent identity."""
+    """A storage, which is pickled by its persistent ID like those of PyTorch."""
 
     def __init__(self, key: str, values: np.ndarray) -> None:
         self.key = key
@@ -42,7 +42,7 @@ class _Pickler(pickle.Pickler):
         return None
 
 
-def _named(module: str, name: str):
+def _define(module: str, name: str):
     value = type(name, (), {"__module__": module, "__qualname__": name})
     setattr(sys.modules[module], name, value)
 
@@ -59,9 +59,9 @@ class TorchFileTest(absltest.TestCase):
         super().setUpClass()
         for module in ("torch", "torch._utils"):
             sys.modules[module] = types.ModuleType(module)
-        _named("torch", "FloatStorage")
-        _named("torch", "LongStorage")
-        _named("torch._utils", "_rebuild_tensor_v2")
+        _define("torch", "FloatStorage")
+        _define("torch", "LongStorage")
+        _define("torch._utils", "_rebuild_tensor_v2")
 
     @classmethod
     def tearDownClass(cls):
@@ -81,12 +81,12 @@ class TorchFileTest(absltest.TestCase):
             content += [struct.pack("<q", len(storage.values)), storage.values.tobytes()]
         return Path(self.create_tempfile(content=b"".join(content) + tail, mode="wb").full_path)
 
-    def test_offset_shape_and_strides_are_honoured(self):
+    def test_tensors_have_the_offset_shape_and_strides_of_the_file(self):
         storage = _Storage("7", np.arange(10, dtype=np.float32))
         path = self.file({"w": _Tensor(storage, 1, (2, 3), (1, 3))}, [storage])
         np.testing.assert_array_equal(read_tensors(path)["w"], [[1, 4, 7], [2, 5, 8]])
 
-    def test_whole_numbers_and_scalars_are_read(self):
+    def test_integers_and_scalars_are_read(self):
         storage = _Storage("0", np.array([42], np.int64))
         value = read_tensors(self.file({"n": _Tensor(storage, 0, (), ())}, [storage]))["n"]
         self.assertEqual((value.shape, value.dtype, value.item()), ((), np.int64, 42))
@@ -99,7 +99,7 @@ class TorchFileTest(absltest.TestCase):
     def test_a_view_beyond_its_storage_is_refused(self):
         storage = _Storage("0", np.zeros(6, np.float32))
         self.assert_refused(
-            self.file({"w": _Tensor(storage, 1, (2, 3), (3, 1))}, [storage]), "w reaches beyond"
+            self.file({"w": _Tensor(storage, 1, (2, 3), (3, 1))}, [storage]), "w extends beyond"
         )
 
     def test_a_negative_stride_is_refused(self):
@@ -118,7 +118,7 @@ class TorchFileTest(absltest.TestCase):
         self.assert_refused(self.file({"w": Attack()}, []), f"it names {os.mkdir.__module__}.mkdir")
         self.assertFalse(marker.exists())
 
-    def test_what_is_no_tensor_is_refused(self):
+    def test_a_value_that_is_not_a_tensor_is_refused(self):
         self.assert_refused(self.file({"w": 3}, []), "w is a int, not a tensor")
 
     def test_another_format_is_refused(self):
@@ -127,16 +127,16 @@ class TorchFileTest(absltest.TestCase):
         zip_file = self.create_tempfile(content=b"PK\x03\x04 and so on", mode="wb")
         self.assert_refused(Path(zip_file.full_path), "not a file of plain PyTorch tensors")
 
-    def test_a_file_that_is_cut_anywhere_or_too_long_is_refused(self):
+    def test_a_file_that_is_truncated_anywhere_or_too_long_is_refused(self):
         storage = _Storage("0", np.arange(6, dtype=np.float32))
         tensors = {"w": _Tensor(storage, 0, (6,), (1,))}
         whole = self.file(tensors, [storage]).read_bytes()
         for length in range(len(whole)):
-            cut = self.create_tempfile("cut", content=whole[:length], mode="wb")
-            self.assert_refused(Path(cut.full_path), "not a file")
-        self.assert_refused(self.file(tensors, [storage], tail=b"x"), "left over")
+            truncated = self.create_tempfile("truncated", content=whole[:length], mode="wb")
+            self.assert_refused(Path(truncated.full_path), "not a file")
+        self.assert_refused(self.file(tensors, [storage], tail=b"x"), "extra bytes")
 
-    def test_damage_anywhere_in_the_head_gives_no_other_exception(self):
+    def test_damage_anywhere_in_the_header_raises_no_other_exception(self):
         storage = _Storage("0", np.arange(6, dtype=np.float32))
         whole = self.file({"w": _Tensor(storage, 0, (6,), (1,))}, [storage]).read_bytes()
         for place in range(len(whole) - storage.values.nbytes):
