@@ -175,7 +175,9 @@ def stage_classifiers(
         if parity_check:
             checks.append((export, parity_check))
     parity_checks = [parity_check for _, parity_check in checks]
-    table = format_table(parity_checks, sample)
+    checked = {check.kind for check in parity_checks}
+    unverified = [export.name for export in exports if export.name not in checked]
+    table = format_table(parity_checks, sample, unverified=unverified)
     for export, parity_check in checks:
         _require_agreement(export, parity_check, options.min_agreement, table)
     labels = "".join(f"{label}\n" for label in metadata.labels)

@@ -4,13 +4,15 @@ import dataclasses
 import shutil
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from absl.testing import absltest, parameterized
 
 from retrain.config import CoreMLOptions
 from retrain.export import coreml, coreml_options
-from retrain.export.coreml_reference import model
+from retrain.export.coreml_reference import layers, model, operations
+from retrain.export.coreml_reference.errors import UnsupportedOperationError
 from retrain.metadata import from_json
 from tests.support import sample_classifier
 
@@ -62,6 +64,16 @@ class ClassifierTest(parameterized.TestCase):
         fields = description.metadata.userDefined
         self.assertEqual(from_json(fields["retrain_metadata"]), self.classifier.metadata)
         self.assertEqual(fields["com.apple.coreml.model.preview.type"], "imageClassifier")
+
+    @parameterized.parameters(
+        ("float16.mlpackage", operations.OPERATIONS, "softmax", "ML Program operations softmax"),
+        ("float16.mlmodel", layers.LAYERS, "softmaxND", "neural network layers softmaxND"),
+    )
+    def test_operation_that_the_reference_lacks_is_named(self, name, table, operation, message):
+        with mock.patch.dict(table):
+            del table[operation]
+            with self.assertRaisesRegex(UnsupportedOperationError, f"^{message}$"):
+                coreml.load(self.written[name])
 
     def test_no_temporary_files_remain(self):
         package = self.written["float16.mlpackage"]

@@ -32,6 +32,11 @@ class FormatTableTest(absltest.TestCase):
         self.assertEndsWith(lines[2], " elsewhere")
         self.assertIn("reference", lines[-1])
 
+    def test_a_file_that_was_not_checked_is_not_verified(self):
+        lines = format_table([_CHECK], _SAMPLE, unverified=["Core ML, float16"])
+        self.assertEqual(lines[4], "  Core ML, float16   not verified")
+        self.assertLen(lines, 5)
+
 
 if __name__ == "__main__":
     absltest.main()
