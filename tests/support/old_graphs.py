@@ -1,4 +1,4 @@
-"""Frozen graphs as they were made between 2015 and 2018, but small, with weights at random."""
+"""Builds small frozen graphs like those of 2015 to 2018, with random weights."""
 
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,9 @@ WIDTH = 24
 
 
 def inception(side: int = SIDE, width: int = WIDTH, seed: int = 0) -> Any:
-    """Returns a graph of the operations and names of `classify_image_graph_def.pb`.
+    """Returns a graph with the operations and names of `classify_image_graph_def.pb`.
 
-    It goes from `DecodeJpeg/contents` through `Mul`, for one image at a time, to
+    Its nodes lead from `DecodeJpeg/contents` through `Mul`, which takes one image at a time, to
     `pool_3/_reshape`, float32 [1, width], and `softmax`.
     """
     import tensorflow as tf
@@ -38,7 +38,7 @@ def inception(side: int = SIDE, width: int = WIDTH, seed: int = 0) -> Any:
                 name="CheckNumerics",
             )
             convolved = tf.nn.conv2d(pixels, weights, 2, "VALID", name="Conv2D")
-        # The normalisation of 2015 is put in below: TensorFlow makes no new one.
+        # TensorFlow no longer makes the batch normalisation of 2015, so it is inserted below.
         normalised = tf.identity(convolved, name="conv/batchnorm")
         statistics = [
             tf.constant(rng.uniform(0.5, 1.5, 16).astype(np.float32), name=f"conv/batchnorm/{part}")
@@ -74,8 +74,8 @@ def inception(side: int = SIDE, width: int = WIDTH, seed: int = 0) -> Any:
     return result
 
 
-def retrained(backbone: Any, labels: int = 3) -> Any:
-    """Returns the graph with the layer behind it that the original trained, and its names."""
+def retrained(backbone: Any, *, classes: int = 3) -> Any:
+    """Returns a graph with a last layer like the one that the original retrain.py appended."""
     import tensorflow as tf
 
     v1 = tf.compat.v1
@@ -91,7 +91,7 @@ def retrained(backbone: Any, labels: int = 3) -> Any:
         with tf.name_scope("final_training_ops"):
             with tf.name_scope("weights"):
                 weights = tf.constant(
-                    rng.normal(0, 0.1, (width, labels)).astype(np.float32), name="final_weights"
+                    rng.normal(0, 0.1, (width, classes)).astype(np.float32), name="final_weights"
                 )
             with tf.name_scope("Wx_plus_b"):
                 logits = tf.matmul(fed, weights)
@@ -100,7 +100,7 @@ def retrained(backbone: Any, labels: int = 3) -> Any:
 
 
 def mobilenet(side: int = SIDE) -> Any:
-    """Returns a graph with the names and the input of the original's MobileNets."""
+    """Returns a graph with the names and the input of a MobileNet of version 1."""
     import tensorflow as tf
 
     v1 = tf.compat.v1
@@ -115,7 +115,7 @@ def mobilenet(side: int = SIDE) -> Any:
 
 
 def add_text(graph: Any, name: str, text: str) -> None:
-    """Adds a constant with a text to a graph."""
+    """Adds a string constant to a graph."""
     import tensorflow as tf
 
     node = graph.node.add(op="Const", name=name)
@@ -124,7 +124,7 @@ def add_text(graph: Any, name: str, text: str) -> None:
 
 
 def write(path: Path, graph: Any) -> Path:
-    """Writes a graph to a file."""
+    """Writes a graph to a file and returns the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(graph.SerializeToString())
     return path
