@@ -18,6 +18,7 @@ from retrain.export.formats import Export, UnverifiableError, WrittenFile
 from retrain.export.parity import ParityCheck
 from retrain.export.parity_sample import MAX_IMAGES, MIN_IMAGES, Sample, draw_sample
 from retrain.export.parity_table import format_table
+from retrain.metadata import labels_text
 from retrain.runtimes.head import Head
 from retrain.system.files import check_folder_writable, check_writable, write_file
 from retrain.system.staging import Staging
@@ -180,8 +181,7 @@ def stage_classifiers(
     table = format_table(parity_checks, sample, unverified=unverified)
     for export, parity_check in checks:
         _require_agreement(export, parity_check, options.min_agreement, table)
-    labels = "".join(f"{label}\n" for label in metadata.labels)
-    staging.file(options.output_labels).write_text(labels, "utf-8")
+    staging.file(options.output_labels).write_text(labels_text(metadata.labels), "utf-8")
     graph, *others = (WrittenFile(export.path, export.description) for export in exports)
     files = [graph, WrittenFile(options.output_labels, "its labels"), *others]
     return Exported(files, parity_checks, table)

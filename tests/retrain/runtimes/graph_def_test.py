@@ -1,0 +1,61 @@
+"""Tests that GraphDefs, their metadata and their constants are read without running them."""
+
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from retrain.export import frozen_graph
+from retrain.metadata import MetadataError
+from retrain.runtimes import graph_def
+from retrain.runtimes.graph_session import GraphSession
+from retrain.runtimes.runtime import ModelError
+from tests.support import sample_classifier
+
+
+class ParseGraphTest(parameterized.TestCase):
+    @parameterized.parameters(b"", b"not a graph at all", b"\x00" * 100, b"\xff" * 100)
+    def test_other_data_is_rejected(self, data: bytes):
+        with self.assertRaises(ModelError):
+            graph_def.parse_graph(data)
+        with self.assertRaises(ModelError):
+            GraphSession(data)
+
+
+class ExportedGraphTest(absltest.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.classifier = sample_classifier.classifier()
+        self.graph = graph_def.parse_graph(frozen_graph.to_bytes(self.classifier))
+
+    def node(self, name: str):
+        (node,) = (node for node in self.graph.node if node.name == name)
+        return node
+
+    def test_metadata(self):
+        self.assertEqual(graph_def.find_metadata(self.graph), self.classifier.metadata)
+
+    def test_damaged_metadata(self):
+        self.node("retrain_metadata").attr["value"].tensor.string_val[0] = b"{}"
+        with self.assertRaises(MetadataError):
+            graph_def.find_metadata(self.graph)
+
+    def test_graph_without_metadata(self):
+        self.node("retrain_metadata").name = "other"
+        self.assertIsNone(graph_def.find_metadata(self.graph))
+
+    def test_constants(self):
+        scope, head = "final_training_ops", self.classifier.head
+        for name, value in (
+            ("weights/final_weights", head.weights),
+            ("biases/final_biases", head.bias),
+        ):
+            constant = graph_def.read_constant(self.node(f"{scope}/{name}"))
+            np.testing.assert_array_equal(constant, value)
+
+    def test_constant_of_other_encoding(self):
+        node = self.node("final_training_ops/biases/final_biases")
+        node.attr["value"].tensor.tensor_content = node.attr["value"].tensor.tensor_content[:-4]
+        self.assertIsNone(graph_def.read_constant(node))
+
+
+if __name__ == "__main__":
+    absltest.main()
