@@ -13,9 +13,9 @@ from absl import flags
 from retrain.backbones import engines
 from retrain.config import TrainingConfig
 from retrain.errors import UserError
-from retrain.export import coreml_flags
 from retrain.flags import (
     backbone_flags,
+    coreml_flags,
     data_flags,
     distortion_flags,
     fine_tuning_flags,

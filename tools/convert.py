@@ -14,7 +14,8 @@ from pathlib import Path
 from absl import flags
 
 from retrain.errors import UserError
-from retrain.export import coreml_flags, coreml_options, saved_model
+from retrain.export import coreml_options, saved_model
+from retrain.flags import coreml_flags
 from retrain.runtimes import tflite_file
 from retrain.system import command_line
 from retrain.system.console import quiet_native_libraries
@@ -123,7 +124,7 @@ def _convert(path: Path, pixel_choices: PixelChoices) -> None:
     from tools.conversion import preprocessing, targets
     from tools.conversion.classifier import Complete, labels
 
-    if coreml_flags.parse_path():
+    if coreml_flags.coreml_file():
         load_coremltools()
     source = _load(path)
     classifier = Complete(
@@ -139,13 +140,13 @@ def _convert(path: Path, pixel_choices: PixelChoices) -> None:
         targets.write_saved_model(saved_model_dir, classifier)
     if tflite_file := _optional_path(_TFLITE_FILE.value):
         targets.write_tflite(tflite_file, classifier, _TFLITE_QUANTIZATION.value)
-    if coreml_file := coreml_flags.parse_path():
+    if coreml_file := coreml_flags.coreml_file():
         targets.write_coreml(coreml_file, classifier, coreml_flags.parse_options())
 
 
 def _check_outputs() -> None:
     files = {"tflite_file": _TFLITE_FILE.value, "keras_file": _KERAS_FILE.value}
-    if not any((*files.values(), _SAVED_MODEL_DIR.value, coreml_flags.parse_path())):
+    if not any((*files.values(), _SAVED_MODEL_DIR.value, coreml_flags.coreml_file())):
         raise UserError(
             "nothing to write: give --coreml_file, --tflite_file, --saved_model_dir or --keras_file"
         )
@@ -161,7 +162,7 @@ def _check_outputs() -> None:
         check_output_folder(
             user_path(_SAVED_MODEL_DIR.value), "saved_model_dir", saved_model.CONTENTS
         )
-    if coreml_file := coreml_flags.parse_path():
+    if coreml_file := coreml_flags.coreml_file():
         coreml_options.check(coreml_file, coreml_flags.parse_options())
     if _TFLITE_QUANTIZATION.value == "int8":
         raise UserError(

@@ -36,8 +36,8 @@ def check(path: Path, architecture: str, *, has_keras_network: bool) -> None:
         )
     if not has_keras_network:
         raise UserError(
-            f"--keras_file={path} cannot be written with --architecture={architecture}, which has "
-            "no Keras layers; choose --saved_model_dir"
+            f"--keras_file={path} cannot be written with --architecture={architecture}, which is "
+            "not made of Keras layers; choose --saved_model_dir"
         )
 
 

@@ -4,8 +4,7 @@ from absl import flags
 
 from retrain.config import OutputOptions, TFLiteOptions, TrainingConfig
 from retrain.errors import UserError
-from retrain.export import coreml_flags
-from retrain.flags import values
+from retrain.flags import coreml_flags, values
 from retrain.system.files import user_path
 
 _DEFAULTS = OutputOptions()
@@ -104,7 +103,7 @@ def parse_options() -> OutputOptions:
         keras_file=values.optional_path(_KERAS_FILE),
         tflite_file=values.optional_path(_TFLITE_FILE),
         tflite=_tflite_options(),
-        coreml_file=coreml_flags.parse_path(),
+        coreml_file=coreml_flags.coreml_file(),
         coreml=coreml_flags.parse_options(),
         min_agreement=values.fraction(_MIN_AGREEMENT),
         assert_accuracy_at_least=values.optional_fraction(_ASSERT_ACCURACY_AT_LEAST),

@@ -99,7 +99,7 @@ class ArchitecturesTest(parameterized.TestCase):
             "--model_dir={f}",
         ),
         ("--bottleneck_layer=pool_9 is not in", "--model_dir={g}", "--bottleneck_layer=pool_9"),
-        ("not made of Keras's layers", "--tfhub_module={f}/module", "--keras_file=/tmp/m.keras"),
+        ("not made of Keras layers", "--tfhub_module={f}/module", "--keras_file=/tmp/m.keras"),
         ("--input_mean=1,2 must be a number", "--model_dir={g}", "--input_mean=1,2"),
         ("--input_std=0 must be a number", "--model_dir={g}", "--input_std=0"),
         ("--input_std=nan must be a number", "--model_dir={g}", "--input_std=nan"),

@@ -6,7 +6,7 @@ from pathlib import Path
 from absl.testing import absltest, flagsaver
 
 from retrain.config import CoreMLOptions
-from retrain.export import coreml_flags
+from retrain.flags import coreml_flags
 
 _FLAGS = {
     "coreml_precision": "float32",
@@ -24,12 +24,12 @@ _FLAGS = {
 
 class CoreMLFlagsTest(absltest.TestCase):
     def test_defaults(self):
-        self.assertIsNone(coreml_flags.parse_path())
+        self.assertIsNone(coreml_flags.coreml_file())
         self.assertEqual(coreml_flags.parse_options(), CoreMLOptions())
 
     @flagsaver.flagsaver(coreml_file="/models/x.mlmodel")
     def test_path(self):
-        self.assertEqual(coreml_flags.parse_path(), Path("/models/x.mlmodel"))
+        self.assertEqual(coreml_flags.coreml_file(), Path("/models/x.mlmodel"))
 
     @flagsaver.flagsaver(**_FLAGS)
     def test_every_option_has_a_flag(self):

@@ -63,7 +63,7 @@ _PROBABILITIES_DESCRIPTION = flags.DEFINE_string(
 )
 
 
-def parse_path() -> Path | None:
+def coreml_file() -> Path | None:
     """Returns the path of the Core ML file, or None if the flag is not set."""
     return user_path(_FILE.value) if _FILE.value else None
 
