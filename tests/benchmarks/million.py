@@ -74,7 +74,7 @@ def _write(folder: Path, class_ids: np.ndarray) -> None:
             noise = rng.standard_normal((len(batch), _WIDTH), np.float32)
             features = np.maximum(noise + centres[batch], 0).astype(np.float16)
             keys = _keys(start, start + len(batch))
-            store.put_many(_RECIPE, [(*key, f) for key, f in zip(keys, features, strict=True)])
+            store.put_vectors(_RECIPE, [(*key, f) for key, f in zip(keys, features, strict=True)])
 
 
 def _read(folder: Path, count: int) -> np.ndarray:
@@ -82,7 +82,7 @@ def _read(folder: Path, count: int) -> np.ndarray:
     with open_store(folder) as store:
         for start in range(0, count, _BATCH_SIZE):
             stop = min(start + _BATCH_SIZE, count)
-            is_stored = store.get_many(_RECIPE, _keys(start, stop), features[start:stop])
+            is_stored = store.get_vectors(_RECIPE, _keys(start, stop), features[start:stop])
             assert is_stored.all()
     return features
 
