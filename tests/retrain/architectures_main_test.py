@@ -1,4 +1,4 @@
-"""retrain with networks of every origin, as a user runs it."""
+"""retrain runs with networks from every source."""
 
 import re
 import tempfile
@@ -54,24 +54,24 @@ class ArchitecturesTest(parameterized.TestCase):
     def new_folder(self):
         return Path(self.create_tempdir().full_path)
 
-    def test_a_network_of_keras(self):
+    def test_a_keras_architecture(self):
         folder = self.new_folder()
         flags = (f"--architecture={_NAME}", f"--weights={self.weights}")
-        said = self.trained(
+        log = self.trained(
             folder, *flags, f"--tflite_file={folder}/m.tflite", f"--keras_file={folder}/m.keras"
         )
-        # A network at random is not good at images that it has not seen.
-        self.assertIn("train accuracy = 100.0%", said)
+        # A network with random weights does not generalise.
+        self.assertIn("train accuracy = 100.0%", log)
         self.assertEqual(self.labelled(folder / "graph.pb"), self.labelled(folder / "m.tflite"))
         self.assertIn("0 computed", self.trained(folder, *flags))
 
-    def test_the_archive_of_2015_and_what_was_made_of_it(self):
+    def test_the_inception_archive_of_2015_and_a_graph_retrained_from_it(self):
         folder = self.new_folder()
         size = (f"--input_height={_SIDE}", f"--input_width={_SIDE}")
         self.trained(folder, f"--model_dir={self.graphs}", *size)
         self.assertEqual(self.labelled(folder / "graph.pb"), ["red", "green", "blue"])
         again = self.new_folder()
-        # As a script of its time would.
+        # As in a script of 2015.
         flags = (f"--model_dir={folder}", "--final_tensor_name=answers")
         self.trained(again, *flags)
         self.assertEqual(self.labelled(again / "graph.pb"), ["red", "green", "blue"])
@@ -82,7 +82,7 @@ class ArchitecturesTest(parameterized.TestCase):
             self.assertEqual(session.run("answers:0", {"DecodeJpeg/contents:0": data}).argmax(), 1)
         self.assertEqual(old.tolist(), new.tolist())
 
-    def test_a_module_of_tensorflow_hub(self):
+    def test_a_tensorflow_hub_module(self):
         folder = self.new_folder()
         self.trained(folder, f"--tfhub_module={self.module}", f"--tflite_file={folder}/m.tflite")
         for file in ("graph.pb", "m.tflite"):
@@ -100,13 +100,13 @@ class ArchitecturesTest(parameterized.TestCase):
         ),
         ("--bottleneck_layer=pool_9 is not in", "--model_dir={g}", "--bottleneck_layer=pool_9"),
         ("not made of Keras layers", "--tfhub_module={f}/module", "--keras_file=/tmp/m.keras"),
-        ("--input_mean=1,2 must be a number", "--model_dir={g}", "--input_mean=1,2"),
-        ("--input_std=0 must be a number", "--model_dir={g}", "--input_std=0"),
-        ("--input_std=nan must be a number", "--model_dir={g}", "--input_std=nan"),
+        ("--input_mean=1,2 must be one number", "--model_dir={g}", "--input_mean=1,2"),
+        ("--input_std=0 must be one number", "--model_dir={g}", "--input_std=0"),
+        ("--input_std=nan must be one number", "--model_dir={g}", "--input_std=nan"),
         ("input_height", "--model_dir={g}", "--input_height=0"),
         ("--input_layer needs --model_dir", "--input_layer=Mul"),
     )
-    def test_what_cannot_be_is_told_in_one_line(self, expected, *flags):
+    def test_unusable_networks_are_refused_in_one_line(self, expected, *flags):
         folder = self.new_folder()
         (folder / "graph.pb").write_text("of an earlier run")
         names = {"w": self.weights, "f": self.folder, "g": self.graphs}

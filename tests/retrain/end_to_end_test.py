@@ -1,4 +1,4 @@
-"""A run of the program makes a classifier that every kind of user gets right answers from."""
+"""A run trains a classifier that every kind of program can use."""
 
 import json
 import shutil
@@ -46,7 +46,7 @@ class EndToEndTest(parameterized.TestCase):
             tf.import_graph_def(graph, name="")
             return v1.Session()
 
-    def test_a_tensorflow_1_session_fed_with_files(self):
+    def test_a_tensorflow_1_session_labels_encoded_files(self):
         with self.session() as session:
             for folder in programs.COLOURS:
                 for path in (self.images / folder).iterdir():
@@ -56,17 +56,17 @@ class EndToEndTest(parameterized.TestCase):
                     self.assertAlmostEqual(scores.sum(), 1, places=5)
 
     @parameterized.parameters("input:0", "Mul:0", "Placeholder:0")
-    def test_a_tensorflow_1_session_fed_with_pixels(self, tensor: str):
+    def test_a_tensorflow_1_session_labels_pixels(self, tensor: str):
         colours = np.array(list(programs.COLOURS.values()), np.float32)
         pixels = np.broadcast_to(colours[:, None, None], (3, 224, 224, 3))
         with self.session() as session:
             scores = session.run("final_result:0", {tensor: (pixels - 127) / 128})
         self.assertEqual([_LABELS[i] for i in scores.argmax(1)], ["red", "green", "blue"])
 
-    def test_the_labels(self):
+    def test_the_labels_file_has_one_label_per_line(self):
         self.assertEqual((self.folder / "labels.txt").read_text(), "blue\ngreen\nred\n")
 
-    def test_the_last_lines_name_the_files_and_the_next_command(self):
+    def test_the_output_lists_the_files_and_the_next_command(self):
         lines = self.done.stdout.splitlines()
         self.assertRegex(lines[0], r"^Final test accuracy = 100\.0% \(N=\d+\)$")
         for name in ("graph.pb", "labels.txt", "metrics.json"):
@@ -75,18 +75,18 @@ class EndToEndTest(parameterized.TestCase):
             lines[-1].strip(), f"bazel run //label_image -- --graph={self.folder}/graph.pb "
         )
 
-    def test_the_metrics(self):
-        numbers = json.loads(self.metrics.read_text())
-        self.assertEqual(numbers["labels"], _LABELS)
-        self.assertEqual(numbers["folders"], ["Blue", "Green", "Red"])
-        self.assertEqual(numbers["test"]["accuracy"], 1)
+    def test_the_metrics_file_has_the_metrics_of_the_run(self):
+        metrics = json.loads(self.metrics.read_text())
+        self.assertEqual(metrics["labels"], _LABELS)
+        self.assertEqual(metrics["folders"], ["Blue", "Green", "Red"])
+        self.assertEqual(metrics["test"]["accuracy"], 1)
         self.assertEqual(
-            sum(numbers["pictures"][p] for p in ("training", "validation", "test")), 18
+            sum(metrics["pictures"][p] for p in ("training", "validation", "test")), 18
         )
         phases = {"scan", "bottlenecks", "training", "evaluation", "export"}
-        self.assertContainsSubset(phases, numbers["seconds"])
+        self.assertContainsSubset(phases, metrics["seconds"])
 
-    def test_the_original_s_line_for_each_label(self):
+    def test_label_image_prints_labels_in_the_format_of_2015(self):
         image = self.images / "Green/0.jpg"
         done = programs.run("label_image", f"--graph={self.folder}/graph.pb", image)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
@@ -94,14 +94,14 @@ class EndToEndTest(parameterized.TestCase):
             done.stdout, r"^green \(score = 0\.\d{5}\)\n(\w+ \(score = 0\.\d{5}\)\n){2}$"
         )
 
-    def test_classifiers_on_the_way_are_whole(self):
+    def test_intermediate_classifiers_can_be_used(self):
         written = sorted(path.name for path in (self.folder / "intermediate").iterdir())
         self.assertEqual(written, ["intermediate_100.pb", "intermediate_200.pb"])
         graph = self.folder / "intermediate" / written[0]
         done = programs.run("label_image", f"--graph={graph}", self.images / "Red/0.jpg")
         self.assertStartsWith(done.stdout, "red")
 
-    def test_the_same_command_gives_the_same_bytes_and_another_seed_others(self):
+    def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(self):
         first = (self.folder / "graph.pb").read_bytes()
         again, other = (self.folder / name for name in ("again", "other"))
         shutil.copytree(self.folder / "cache", again / "cache")
@@ -111,7 +111,7 @@ class EndToEndTest(parameterized.TestCase):
         self.train("--seed=1", folder=other)
         self.assertNotEqual((other / "graph.pb").read_bytes(), first)
 
-    def test_without_flags_of_the_original_a_regression_trains(self):
+    def test_logistic_regression_is_the_default_solver(self):
         folder = self.folder / "regression"
         flags = programs.outputs(folder)[:-1]
         done = programs.run("retrain", f"--image_dir={self.images}", *flags)
@@ -123,30 +123,31 @@ class EndToEndTest(parameterized.TestCase):
         self.assertEqual((folder / "graph.pb").read_bytes(), first)
         self.assertLen(list((folder / "logs").glob("*/validation/events.out.tfevents.*")), 2)
 
-    def test_int8_trains_a_last_layer_beside_that_of_the_graph(self):
+    def test_int8_trains_a_second_head(self):
         folder = self.folder / "int8"
         images = programs.draw_colours(folder / "pictures", count=12)
         (images / "Red/empty.jpg").write_bytes(b"")
         flags = ("--engine=int8", f"--metrics_json={folder}/metrics.json")
-        often = "--intermediate_store_frequency=100"
-        done = self.train(*flags, often, folder=folder, images=images)
-        before, _, after = done.stderr.partition("With features of int8:\n")
-        in_int8, of_graph, in_other = after.partition("With features of ")
+        frequency = "--intermediate_store_frequency=100"
+        done = self.train(*flags, frequency, folder=folder, images=images)
+        heading = "Training a head on the features of engine "
+        before, _, after = done.stderr.partition(f"{heading}int8.\n")
+        int8_log, primary_heading, primary_log = after.partition(heading)
         self.assertNotIn("Bottlenecks: ", before)
-        self.assertIn("Bottlenecks: 36 computed by int8, 0 from the cache.", in_int8)
-        self.assertTrue(of_graph)
-        self.assertRegex(in_other, r"^(bfloat16|float32):\nBottlenecks: 36 computed")
-        self.assertEqual(done.stderr.count("empty.jpg cannot be read"), 1)
-        self.assertIn("\nIn int8, with a last layer of its own: 100.0%.\n", done.stdout)
-        numbers = json.loads((folder / "metrics.json").read_text())
-        self.assertEqual(list(numbers["pictures"]["unreadable"]), [str(images / "Red/empty.jpg")])
-        self.assertEqual(numbers["in_int8"]["test"]["accuracy"], 1)
-        # Graphs do not calculate in int8: they are those of the other last layer.
-        self.assertEqual(done.stderr.count("Wrote the classifier as it was at step 100"), 1)
-        self.assertNotIn("Wrote the classifier", in_int8)
+        self.assertIn("Bottlenecks: 36 computed by int8, 0 from the cache.", int8_log)
+        self.assertTrue(primary_heading)
+        self.assertRegex(primary_log, r"^(bfloat16|float32)\.\nBottlenecks: 36 computed")
+        self.assertEqual(done.stderr.count("empty.jpg, which cannot be read"), 1)
+        self.assertIn("\nIn int8, with a head of its own: 100.0%.\n", done.stdout)
+        metrics = json.loads((folder / "metrics.json").read_text())
+        self.assertEqual(list(metrics["pictures"]["unreadable"]), [str(images / "Red/empty.jpg")])
+        self.assertEqual(metrics["in_int8"]["test"]["accuracy"], 1)
+        # A graph computes in floating point, so the graphs have the other head.
+        self.assertEqual(done.stderr.count("Wrote the classifier after step 100"), 1)
+        self.assertNotIn("Wrote the classifier", int8_log)
         self.assertLen(list((folder / "logs").glob("*-int8/validation/events.out.tfevents.*")), 1)
         self.assertLen(list((folder / "logs").glob("*/validation/events.out.tfevents.*")), 2)
-        # A few more images leave the network and its features as they are.
+        # A few more images do not change the quantised network and its features.
         more = programs.draw_colours(folder / "more", count=13)
         for colour in programs.COLOURS:
             shutil.copy(more / colour / "12.jpg", images / colour)
@@ -163,12 +164,12 @@ class EndToEndTest(parameterized.TestCase):
         ]
         done = self.train(*flags, "--distortions_per_image=2", folder=folder)
         self.assertIn("Final test accuracy = 100.0%", done.stdout)
-        numbers = json.loads(metrics.read_text())
-        count = numbers["pictures"]["training"]
+        metrics = json.loads(metrics.read_text())
+        count = metrics["pictures"]["training"]
         self.assertRegex(done.stderr, f"Bottlenecks: {18 + 2 * count} computed by .*, 0 from the")
-        self.assertEqual(numbers["training"]["class_weights"], "Red=3")
-        self.assertEqual(numbers["training"]["distortions"]["per_image"], 2)
-        self.assertEqual(numbers["training"]["distortions"]["random_scale"], 10)
+        self.assertEqual(metrics["training"]["class_weights"], "Red=3")
+        self.assertEqual(metrics["training"]["distortions"]["per_image"], 2)
+        self.assertEqual(metrics["training"]["distortions"]["random_scale"], 10)
         done = self.train(*flags, "--distortions_per_image=3", folder=folder)
         self.assertRegex(done.stderr, f"Bottlenecks: {count} computed .*, {18 + 2 * count} from")
         few = ("--how_many_training_steps=3", "--train_batch_size=10", "--learning_rate=1")
@@ -184,20 +185,19 @@ class EndToEndTest(parameterized.TestCase):
         self.assertLen(list((folder / "logs").glob("*/train/events.out.tfevents.*")), 2)
         self.assertLen(list((folder / "logs").glob("*/validation/events.out.tfevents.*")), 2)
 
-    def test_parts_that_are_apart_already(self):
+    def test_validation_and_test_images_in_folders_of_their_own(self):
         folder = self.folder / "apart"
-        for part in ("validation", "test"):
-            shutil.copytree(self.images, folder / part)
-            for path in (folder / part).rglob("*.*g"):
-                turned = Image.open(path).rotate(180 if part == "test" else 90)
-                turned.save(path)
+        for split in ("validation", "test"):
+            shutil.copytree(self.images, folder / split)
+            for path in (folder / split).rglob("*.*g"):
+                Image.open(path).rotate(180 if split == "test" else 90).save(path)
         done = self.train(
             f"--validation_dir={folder}/validation", f"--test_dir={folder}/test", folder=folder
         )
         self.assertIn("18 for training, 18 for validation, 18 for test.", done.stderr)
         self.assertIn("(N=18)", done.stdout)
 
-    def test_paths_are_relative_to_where_the_user_is(self):
+    def test_paths_are_relative_to_the_folder_of_the_user(self):
         done = programs.run(
             "label_image",
             *("--graph=graph.pb", "--labels=labels.txt", "--output_layer=final_result:0"),

@@ -1,4 +1,4 @@
-"""Whatever the user gets wrong is answered by one line, and costs nothing that was there before."""
+"""Every mistake of a user is refused in one line, and no file is lost."""
 
 import os
 import resource
@@ -73,10 +73,10 @@ class RetrainMainTest(parameterized.TestCase):
         self.assertFalse((self.out / "graph.pb").exists())
         self.assertFalse((self.out / "labels.txt").exists())
 
-    def test_no_image_dir(self):
+    def test_a_missing_image_dir_flag_is_refused(self):
         self.assert_refused(programs.run("retrain"), "--image_dir is required")
 
-    def test_an_image_dir_that_is_missing_a_file_or_empty(self):
+    def test_an_image_dir_without_images_is_refused(self):
         self.assert_refused(self.train("--image_dir=/no/where"), "--image_dir=/no/where")
         file = self.images / "Red/0.jpg"
         self.assert_refused(self.train(f"--image_dir={file}"), f"--image_dir={file} is a file")
@@ -84,22 +84,22 @@ class RetrainMainTest(parameterized.TestCase):
         empty.mkdir()
         self.assert_refused(self.train(f"--image_dir={empty}"), f"--image_dir={empty} has no")
 
-    def test_one_class_only(self):
+    def test_a_single_class_is_refused(self):
         shutil.rmtree(self.images / "Red")
         shutil.rmtree(self.images / "Blue")
         self.assert_refused(self.train(), "only one class", "Green")
 
-    def test_too_few_images(self):
+    def test_a_class_with_too_few_images_is_refused(self):
         for number in range(2, 6):
             next(self.images.glob(f"Red/{number}.*")).unlink()
         self.assert_refused(self.train(), "fewer than 3 images", "Red (2)")
 
-    def test_too_few_readable_images(self):
+    def test_a_class_with_too_few_readable_images_is_refused(self):
         for number in range(2, 6):
             next(self.images.glob(f"Red/{number}.*")).write_bytes(b"")
         self.assert_refused(self.train(), "fewer than 3 readable images", "Red (2 of 6")
 
-    def test_an_unreadable_folder(self):
+    def test_an_unreadable_folder_is_refused(self):
         (self.images / "Red").chmod(0)
         done = self.train(preexec_fn=privileges.drop)
         (self.images / "Red").chmod(0o755)
@@ -136,12 +136,11 @@ class RetrainMainTest(parameterized.TestCase):
         (["--image_dirr=x"], "image_dir"),
         (["extra"], "extra"),
     )
-    def test_flags(self, flags: list[str], *parts: str):
-        begun = self.train(*flags)
-        self.assert_refused(begun, *parts)
-        self.assertFalse((self.out / "cache").exists(), "found before work began")
+    def test_invalid_flags_are_refused_before_any_work(self, flags: list[str], *parts: str):
+        self.assert_refused(self.train(*flags), *parts)
+        self.assertFalse((self.out / "cache").exists(), "refused before any work")
 
-    def test_places_that_cannot_be_written(self):
+    def test_paths_that_cannot_be_written_are_refused(self):
         locked = self.folder / "locked"
         locked.mkdir(0o555)
         for flag in ("output_graph", "output_labels", "metrics_json"):
@@ -151,27 +150,27 @@ class RetrainMainTest(parameterized.TestCase):
             self.assert_refused(done, f"--{flag}={self.folder} is a folder")
         done = self.train(f"--bottleneck_dir={locked}/x", preexec_fn=privileges.drop)
         self.assert_refused(done, f"--bottleneck_dir={locked}/x")
-        self.assertFalse((self.out / "cache").exists(), "found before work began")
+        self.assertFalse((self.out / "cache").exists(), "refused before any work")
 
-    def test_a_cache_that_is_none_or_of_another_version(self):
+    def test_another_file_or_a_later_version_in_place_of_the_cache_is_refused(self):
         cache = self.out / "cache/bottlenecks.sqlite"
         cache.parent.mkdir(parents=True)
         cache.write_bytes(b"these are not the vectors you are looking for" * 100)
-        self.assert_refused(self.train(), str(cache), "not a cache")
+        self.assert_refused(self.train(), str(cache), "is not a bottleneck cache")
         shutil.copy(self.template / "cached/cache/bottlenecks.sqlite", cache)
         data = bytearray(cache.read_bytes())
         data[60:64] = struct.pack(">I", 99)  # user_version in the header of SQLite's files.
         cache.write_bytes(data)
         self.assert_refused(self.train(), str(cache), "version")
 
-    def test_a_full_disk_while_caching(self):
+    def test_a_full_disk_is_refused(self):
         def limit():
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
 
         self.assert_refused(self.train(preexec_fn=limit), str(self.out / "cache"))
 
-    def test_images_that_cannot_be_read_are_skipped_named_and_counted(self):
+    def test_unreadable_images_are_skipped_and_listed(self):
         (self.images / "Red/empty.jpg").write_bytes(b"")
         (self.images / "Blue/huge.png").write_bytes(_huge_png())
         whole = (self.images / "Blue/0.jpg").read_bytes()
@@ -179,14 +178,14 @@ class RetrainMainTest(parameterized.TestCase):
         done = self.train()
         self.assertEqual(done.returncode, 0, done.stderr)
         for name in ("Red/empty.jpg", "Blue/huge.png", "Blue/cut.jpg"):
-            self.assertIn(f"{self.images}/{name} cannot be read", done.stderr)
+            self.assertIn(f"Skipped {self.images}/{name}, which cannot be read", done.stderr)
         self.assertIn("Skipped 3 of 21 images", done.stderr)
 
-    def test_strict_stops_at_them(self):
+    def test_strict_stops_at_an_unreadable_image(self):
         (self.images / "Red/empty.jpg").write_bytes(b"")
         self.assert_refused(self.train("--strict"), "Red/empty.jpg cannot be read", "--strict")
 
-    def test_names_of_every_kind_become_labels(self):
+    def test_folders_with_unusual_names_become_labels(self):
         for number, name in enumerate(("%2F..%2Fetc", "two\nlines", "$(reboot)", "été")):
             shutil.copytree(self.images / "Red", self.images / name)
             for path in (self.images / name).iterdir():
@@ -198,7 +197,7 @@ class RetrainMainTest(parameterized.TestCase):
         self.assertLen(set(labels), 8)
         self.assertIn("two lines", labels)
 
-    def test_a_good_classifier_survives_a_failed_run(self):
+    def test_a_failed_run_keeps_the_previous_classifier(self):
         self.out.mkdir()
         (self.out / "graph.pb").write_bytes(b"good")
         (self.images / "Red/empty.jpg").write_bytes(b"")
@@ -227,7 +226,7 @@ class RetrainMainTest(parameterized.TestCase):
         again = self.train(f"--image_dir={self.folder}/many")
         self.assertRegex(again.stderr, r"Bottlenecks: \d+ computed by \w+, [1-9]\d* from")
 
-    def test_two_runs_at_once(self):
+    def test_two_runs_at_the_same_time_share_the_cache(self):
         many = programs.draw_colours(self.folder / "many", count=30)
         commands = [
             programs.command("retrain", f"--image_dir={many}", *programs.outputs(self.out))
@@ -242,7 +241,7 @@ class RetrainMainTest(parameterized.TestCase):
         done = programs.run("label_image", f"--graph={self.out}/graph.pb", many / "Red/0.jpg")
         self.assertStartsWith(done.stdout, "red")
 
-    def test_help_waits_for_no_heavy_package(self):
+    def test_help_imports_no_heavy_package(self):
         code = "import sys; from retrain import main; print([m for m in sys.modules])"
         done = subprocess.run(
             [*programs.command("retrain")[:1], "-c", code],

@@ -67,6 +67,8 @@ class StageClassifiersTest(OutputsTestCase):
 
     def export(self, options: OutputOptions, count: int, classifier=None) -> Exported:
         with Staging() as staging:
+            # As a plot, which must not be replaced either if a file disagrees.
+            staging.file(self.folder / "plot.png").write_text("new")
             classifiers = Classifiers(classifier or self.classifier)
             return outputs.stage_classifiers(staging, classifiers, options, self.features(count))
 
@@ -78,7 +80,7 @@ class StageClassifiersTest(OutputsTestCase):
         )
         exported = self.export(options, 5)
         expected = ["g.pb", "k.keras", "l.txt", "saved", "t.tflite"]
-        self.assertEqual(self.names(), expected)
+        self.assertEqual(self.names(), sorted([*expected, "plot.png"]))
         self.assertEqual(sorted(file.path.name for file in exported.files), expected)
         kinds = [check.kind for check in exported.parity_checks]
         self.assertEqual(kinds, ["frozen graph", "SavedModel", "Keras", "TFLite, float32"])
@@ -93,7 +95,7 @@ class StageClassifiersTest(OutputsTestCase):
         self.assertEqual(labels, "red\ngrün\nblue sky\n")
 
     def test_if_one_file_disagrees_no_file_is_replaced(self):
-        for name in ("g.pb", "l.txt", "t.tflite"):
+        for name in ("g.pb", "l.txt", "plot.png", "t.tflite"):
             (self.folder / name).write_text("of an earlier run")
         head = self.classifier.head
         # Without what all images have in common, small differences decide the label.
@@ -115,7 +117,7 @@ class StageClassifiersTest(OutputsTestCase):
         ):
             self.export(options, 40, classifier)
         self.assertIn("TFLite, dynamic", "\n".join(logs.output))
-        self.assertEqual(self.names(), ["g.pb", "l.txt", "t.tflite"])
+        self.assertEqual(self.names(), ["g.pb", "l.txt", "plot.png", "t.tflite"])
         for path in self.folder.iterdir():
             self.assertEqual(path.read_text(), "of an earlier run")
 
