@@ -1,7 +1,7 @@
 """Sources and docs use the standard terms of the field and plain English.
 
-Each entry below names what to write instead. A single word in quotes is exempt, because it can be a
-key or a file name that earlier versions wrote.
+Each entry below names what to write instead. A single word in quotes or in a path is exempt,
+because it can be a key or a file name of earlier versions.
 """
 
 import ast
@@ -36,7 +36,7 @@ _NAMES = {
 # Regular expressions. A space also matches a line break and what stands around it in comments and
 # in strings that are split over lines.
 _PHRASES = {
-    r"(?<![\w\"'])[Pp]ictures?\b(?!\.png|[\"'])": "image",
+    r"(?<![\w\"'/])[Pp]ictures?\b(?!\.png|[\"'])": "image",
     r"(?<![\w.\"'])[Cc]ategor(y|ies)\b(?![\"'])": "class",
     r"\b[Dd]rawings?\b": "plot",
     r"\bcommonest\b": "most common",
@@ -55,7 +55,6 @@ _PHRASES = {
     r"\ba reference answered\b": "computed by the reference implementation",
     r"\bmake one \w+ of another\b": "turn one class into another",
     r"\b(original|predecessor)'s (way|approach) of\b": "TensorFlow's image_retraining",
-    r"\bof them[.:;]": "name what is meant",
     r"\bhave it that\b": "name the subject",
 }
 _SUFFIXES = {".py", ".md", ".html", ".js", ".css", ".json", ".yaml", ".swift", ".bzl", ".toml"}
