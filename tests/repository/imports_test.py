@@ -11,7 +11,7 @@ from absl.testing import absltest, parameterized
 _ROWS = (
     ("tests", "examples", "tools"),
     ("label_image", "retrain.main"),
-    ("retrain.pipeline",),
+    ("retrain.pipeline", "retrain.flags"),
     ("retrain.report",),
     ("retrain.export",),
     ("retrain.fine_tuning",),
