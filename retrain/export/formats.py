@@ -159,8 +159,8 @@ def check(options: OutputOptions, backbone: Backbone) -> None:
 
 
 def _load_as_label_image(path: Path) -> Sequence[Runtime]:
-    """Loads a file in the way of label_image and, for a graph, in a session as scripts do."""
-    return list(classifier_file.load_all(path, registry.find_bundled))
+    """Loads a file in all ways that label_image can, a graph first in a session as scripts do."""
+    return [*classifier_file.load_all(path, registry.find_bundled)][::-1]
 
 
 def _load_coreml(path: Path) -> Sequence[Runtime]:

@@ -18,6 +18,8 @@ from retrain.system.threads import parallel_map
 
 _BATCH_SIZE = 4
 _TIMED_IMAGES = 10
+# Number of images for further ways to run a file. Errors in reading it show in every image.
+_FEW_IMAGES = 8
 
 # Largest difference between a probability of a file and one of its pixels that needs no warning.
 _DECODING_TOLERANCE = 5e-2
@@ -44,14 +46,13 @@ class Difference:
 class ParityCheck:
     """How an exported file compares with the classifier that was tested.
 
-    If there are several ways to run a file, each number is that of the worst one.
-
     Attributes:
         kind: Name of the format.
         size: Size of the file, or of all files in the folder, in bytes.
         milliseconds: Time for the pixels of one image on this machine; None if this machine runs a
             reference instead.
-        from_pixels: Difference if the file gets the pixels that the features were computed from.
+        from_pixels: Difference if the file gets the pixels that the features were computed from, in
+            all ways to run it.
         from_files: Difference if the file decodes images itself; None if it cannot. Images that its
             decoder does not support are left out.
     """
@@ -84,7 +85,7 @@ def expected_probabilities(
     name = engines.for_testing(engine)
     backbone, int8_network = classifier.backbone, classifier.int8_network
     with engines.create(name, backbone, int8_network=int8_network) as exact:
-        return classifier.head.probabilities(_run_all(exact.load(), sample))
+        return classifier.head.probabilities(_run_all(exact.load(), sample.pixels))
 
 
 def check(
@@ -95,19 +96,22 @@ def check(
     Args:
         kind: Name of the format.
         path: The file or folder.
-        runtimes: The file, loaded in all ways that programs run it.
+        runtimes: The file, loaded in all ways that programs run it. The first one runs all images
+            and is timed, the others run a few images.
         sample: Images to run.
         expected: Probabilities of the classifier that was tested, float32 [N, classes].
     """
-    from_pixels = [_compare(_run_all(runtime, sample), expected) for runtime in runtimes]
-    decoded = [_compare_files(kind, r, sample, expected) for r in runtimes if r.takes_files]
-    from_files = [difference for difference in decoded if difference]
+    first, *others = runtimes
+    found = [_run_all(first, sample.pixels)]
+    found += [_run_all(runtime, sample.pixels[:_FEW_IMAGES]) for runtime in others]
+    expected_of_each = [expected[: len(probabilities)] for probabilities in found]
+    from_pixels = _compare(np.concatenate(found), np.concatenate(expected_of_each))
     return ParityCheck(
         kind=kind,
         size=_size(path),
-        milliseconds=max(_milliseconds(runtime, sample.pixels) for runtime in runtimes),
-        from_pixels=_worst(from_pixels),
-        from_files=_worst(from_files) if from_files else None,
+        milliseconds=_milliseconds(first, sample.pixels),
+        from_pixels=dataclasses.replace(from_pixels, images=len(expected)),
+        from_files=_compare_files(kind, first, sample, expected) if first.takes_files else None,
     )
 
 
@@ -116,8 +120,8 @@ def untimed(parity_check: ParityCheck) -> ParityCheck:
     return dataclasses.replace(parity_check, milliseconds=None)
 
 
-def _run_all(runtime: Runtime, sample: Sample) -> np.ndarray:
-    pieces = (np.stack(images) for images in batches(sample.pixels, _BATCH_SIZE))
+def _run_all(runtime: Runtime, images: np.ndarray) -> np.ndarray:
+    pieces = (np.stack(batch) for batch in batches(images, _BATCH_SIZE))
     return np.concatenate(list(parallel_map(runtime.run, pieces, processor_count())))
 
 
@@ -127,19 +131,6 @@ def _compare(found: np.ndarray, expected: np.ndarray) -> Difference:
     return Difference(
         len(found), float(same_label.mean()), float(distances.max()), float(distances.mean())
     )
-
-
-def _worst(differences: Sequence[Difference]) -> Difference:
-    return Difference(
-        images=min(difference.images for difference in differences),
-        agreement=min(difference.agreement for difference in differences),
-        largest=_largest([difference.largest for difference in differences]),
-        mean=_largest([difference.mean for difference in differences]),
-    )
-
-
-def _largest(numbers: Sequence[float]) -> float:
-    return float(np.max(numbers))  # Unlike Python's max, NaN if one of the numbers is NaN.
 
 
 def _compare_files(
