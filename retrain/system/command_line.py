@@ -1,4 +1,4 @@
-"""What all programs do with their command line: help, errors of one line, exit status."""
+"""Runs the main function of a program: help, version, one-line errors and the exit status."""
 
 import contextlib
 import logging
@@ -12,30 +12,37 @@ from typing import NoReturn
 from absl import flags
 
 from retrain.errors import UserError
-from retrain.system.console import set_up_messages
+from retrain.system.console import print_native_messages, set_up_messages
 from retrain.system.text import one_line
+from retrain.version import VERSION
 
 _INDENT = " " * 6
 _HELP_FLAGS = {"-h", "--h", "-help", "--help", "--helpfull", "--helpshort"}
+_VERSION_FLAGS = {"-version", "--version"}
 
 
 def run(
     main: Callable[[list[str]], int | None], usage: str, *, when_interrupted: str = "interrupted"
 ) -> NoReturn:
-    """Runs `main` with the arguments that are not flags, and exits with what it returns.
+    """Calls `main` with the arguments that are not flags, and exits.
 
-    The status is 0 when all was done, 1 when the user must change something, which one line on
-    standard error names, or interrupted the program.
+    The exit status is 0 if all was done, and 1 if the user must change something or has interrupted
+    the program, which one line on standard error says. Any other exception is a defect: it is
+    printed with a traceback, after the last messages of native libraries.
 
     Args:
-        main: returns an exit status, or None for 0.
-        usage: what `--help` says before it lists the flags, usually the docstring of the module.
-        when_interrupted: what to say when the user stopped the program.
+        main: Function that returns an exit status, or None for 0.
+        usage: Text that `--help` prints before the flags, usually the docstring of the module.
+        when_interrupted: Message to print if the user interrupts the program.
     """
     set_up_messages()
     try:
-        if _HELP_FLAGS & set(_before_double_dash(sys.argv[1:])):
+        arguments = set(_before_double_dash(sys.argv[1:]))
+        if _HELP_FLAGS & arguments:
             print(_help(usage))
+            status = 0
+        elif _VERSION_FLAGS & arguments:
+            print(f"retrain {VERSION}")
             status = 0
         else:
             status = main(_parse(sys.argv)) or 0
@@ -47,10 +54,13 @@ def run(
         logging.error("%s", when_interrupted)
         status = 1
     except BrokenPipeError:
-        # The reader of our output, such as `head`, has left.
+        # The reader of our output, such as `head`, has exited.
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
+    except Exception:
+        print_native_messages()
+        raise
     sys.exit(status)
 
 
@@ -74,6 +84,7 @@ def _help(usage: str) -> str:
         lines += textwrap.wrap(
             _description(flag), columns, initial_indent=_INDENT, subsequent_indent=_INDENT
         )
+    lines += ["  --version", f"{_INDENT}Print the version and exit."]
     return "\n".join(lines)
 
 
@@ -87,7 +98,7 @@ def _signature(flag: flags.Flag) -> str:
 
 
 def _description(flag: flags.Flag) -> str:
-    """Returns the help as it was written, without what absl adds to that of some types."""
+    """Returns the help text without what absl adds to that of some types."""
     written = " ".join(str(flag.help).split())
     if isinstance(flag, flags.MultiFlag):
         return written.partition("; repeat this option")[0]

@@ -1,6 +1,7 @@
-"""Messages on standard error: plain lines from this program, none from the libraries it uses."""
+"""Sends this program's messages to standard error as plain lines, and hides those of libraries."""
 
 import contextlib
+import faulthandler
 import io
 import logging
 import os
@@ -8,23 +9,26 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 
+from retrain.system.native_messages import HEADING, NativeMessages
 from retrain.system.text import one_line
 
 # Native libraries write to descriptor 2 and not to sys.stderr, so the two can be told apart.
-_stderr_lock = threading.Lock()
+_native_lock = threading.Lock()
+_native_messages: NativeMessages | None = None
 _quiet_depth = 0
-_native_stderr = -1
+_saved_stderr = -1
 
 
 def set_up_messages() -> None:
-    """Sends messages to standard error as plain lines, and keeps native libraries off Python's."""
+    """Prints log messages as plain lines, and separates sys.stderr from that of native code."""
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
     sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    # Shows where in the Python code native code has crashed.
+    faulthandler.enable(sys.stderr)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_OneLineFormatter())
-    # Libraries have loggers of their own, and tell there what they are doing.
+    # Libraries log what they are doing with loggers of their own.
     handler.addFilter(lambda record: record.name == "root" or record.levelno >= logging.ERROR)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
@@ -37,33 +41,50 @@ class _OneLineFormatter(logging.Formatter):
 
 @contextlib.contextmanager
 def quiet_native_libraries() -> Iterator[None]:
-    """Drops what native code writes to standard error meanwhile, in all threads.
+    """Hides what native code writes to standard error in the block, in all threads.
 
-    TensorFlow and LiteRT greet there when they are loaded, whatever their log level is.
-    What they have to say about failures arrives as exceptions.
+    The last messages are kept and printed if the program fails; see `native_messages`.
     """
-    global _quiet_depth, _native_stderr
-    with _stderr_lock:
-        _quiet_depth += 1
-        if _quiet_depth == 1:
-            _native_stderr = os.dup(2)
-            with Path(os.devnull).open("w") as devnull:
-                os.dup2(devnull.fileno(), 2)
+    _begin_quiet()
     try:
         yield
     finally:
-        with _stderr_lock:
-            _quiet_depth -= 1
-            if _quiet_depth == 0:
-                os.dup2(_native_stderr, 2)
-                os.close(_native_stderr)
+        _end_quiet()
+
+
+def _begin_quiet() -> None:
+    global _native_messages, _quiet_depth, _saved_stderr
+    with _native_lock:
+        _quiet_depth += 1
+        if _quiet_depth == 1:
+            if _native_messages is None:
+                _native_messages = NativeMessages()
+            _saved_stderr = os.dup(2)
+            os.dup2(_native_messages.descriptor, 2)
+
+
+def _end_quiet() -> None:
+    global _quiet_depth
+    with _native_lock:
+        _quiet_depth -= 1
+        if _quiet_depth == 0:
+            os.dup2(_saved_stderr, 2)
+            os.close(_saved_stderr)
+            assert _native_messages is not None
+            _native_messages.keep()
+
+
+def print_native_messages() -> None:
+    """Prints the last messages that `quiet_native_libraries` has hidden."""
+    if _native_messages and (text := _native_messages.text()):
+        print(HEADING, text, sep="\n", file=sys.stderr)
 
 
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Drops also what libraries print, log and warn of in Python, in all threads.
+    """Hides also what libraries print, log and warn about in Python, in all threads.
 
-    Nothing of this program may log meanwhile, for it would be lost, too.
+    This hides the log messages of this program too, so the block must not log anything.
     """
     disabled = logging.root.manager.disable
     with (

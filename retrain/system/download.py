@@ -1,4 +1,9 @@
-"""Files from the network: fetched once, gone on with after an interruption, and checked."""
+"""Downloads files, resumes interrupted downloads and checks the result.
+
+Libraries that were considered: keras.utils.get_file and pooch check hashes, but neither resumes a
+download nor keeps two processes from fetching the same file. huggingface_hub does, for its own
+server only. requests and smart_open transfer data, and leave all of this to their callers.
+"""
 
 import contextlib
 import email.utils
@@ -7,8 +12,6 @@ import http.client
 import logging
 import os
 import string
-import sys
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -18,119 +21,122 @@ from pathlib import Path
 from typing import IO, Any
 
 from retrain.system.locks import exclusive_file
+from retrain.system.progress import MEGABYTES, ProgressBar
 
 _TIMEOUT_SECONDS = 30
 _CHUNK = 1 << 20
-_SECONDS_BETWEEN_LINES = 10.0
 
-# RFC 9110: a part of what was asked for, and: there is nothing of it from there on.
+# RFC 9110: the response has only a part of the file, or the file ends before the part.
 _PARTIAL_CONTENT = 206
 _RANGE_NOT_SATISFIABLE = 416
-# A file that has changed no later than this before it was sent may change again unnoticed.
+# A file that changed this short a time before it was sent can change again in the same second.
 _SECONDS_OF_DOUBT = 60
 
 
 class DownloadError(Exception):
-    """The file is not there; the message says why."""
+    """The file cannot be downloaded. The message says why."""
 
 
 def fetch(url: str, path: Path, digest: str | None = None) -> None:
-    """Makes sure that the file is at `path`.
+    """Downloads a file, unless it is there already with the right digest.
 
-    One that is there already is taken, unless it has another digest. What an interrupted download
-    left beside it, in a file that ends in `.part`, is not fetched again, if the server says that it
-    still has that version; one that ends in `.part.version` says which that is.
+    An interrupted download leaves two files: one that ends in `.part` with the content so far, and
+    one that ends in `.part.version` with the version of the file on the server. The next call
+    downloads only the rest if the server still has this version. If another process is downloading
+    the file, this one waits for it.
 
     Args:
-        url: where from.
-        path: where to; the folder is made where it is missing.
-        digest: of the content, MD5 or SHA-256 in hexadecimal, or None where it is not known.
+        url: Address of the file.
+        path: Path to write. Missing parent folders are made.
+        digest: MD5 or SHA-256 of the content in hexadecimal, or None if it is not known.
 
     Raises:
-        DownloadError: the network or the server has it not, it is damaged, or that is no address.
-        OSError: the folder cannot be written.
+        DownloadError: If the file cannot be received or is damaged, or if `url` is not valid.
+        OSError: If the folder cannot be written.
     """
-    if path.is_file() and _is_right(path, digest):
+    if path.is_file() and _has_digest(path, digest):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
-    note = path.with_name(f"{part.name}.version")
-    with exclusive_file(part, f"Another run fetches {path.name}; waiting for it.") as file:
-        if path.is_file() and _is_right(path, digest):
+    version_file = path.with_name(f"{part.name}.version")
+    with exclusive_file(part, f"Another run is downloading {path.name}; waiting for it.") as file:
+        if path.is_file() and _has_digest(path, digest):
             return
         try:
-            _receive(url, file, note, path.name)
+            _receive(url, file, version_file, path.name)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            if not file.tell() or not _noted(note):
-                _forget(file, note)
-            left = f" after {file.tell() / 1e6:.1f} MB, which are kept" if file.tell() else ""
-            raise DownloadError(f"{_reason(error)}{left}") from error
+            if not file.tell() or not _read_version(version_file):
+                _discard(file, version_file)
+            kept = f" after {file.tell() / 1e6:.1f} MB, which are kept" if file.tell() else ""
+            raise DownloadError(f"{_reason(error)}{kept}") from error
         file.flush()
-        if not _is_right(part, digest):
-            _forget(file, note)
-            raise DownloadError(f"what {_host(url)} sent has not the digest {digest}")
-        note.unlink(missing_ok=True)
+        if not _has_digest(part, digest):
+            _discard(file, version_file)
+            raise DownloadError(f"the file that {_host(url)} sent does not have digest {digest}")
+        version_file.unlink(missing_ok=True)
         part.replace(path)
 
 
 def sha256(path: Path) -> str:
     """Returns the SHA-256 of a file's content in hexadecimal."""
     with path.open("rb") as file:
-        return _digest(file, hashlib.sha256())
+        return _hexdigest(file, hashlib.sha256())
 
 
-def _is_right(path: Path, digest: str | None) -> bool:
+def _has_digest(path: Path, digest: str | None) -> bool:
     if digest is None:
         return True
-    kind = hashlib.md5() if len(digest) == 32 else hashlib.sha256()
+    algorithm = hashlib.md5() if len(digest) == 32 else hashlib.sha256()
     with path.open("rb") as file:
-        return _digest(file, kind) == digest
+        return _hexdigest(file, algorithm) == digest
 
 
-def _digest(file: IO[bytes], kind: Any) -> str:
+def _hexdigest(file: IO[bytes], algorithm: Any) -> str:
     while chunk := file.read(_CHUNK):
-        kind.update(chunk)
-    return kind.hexdigest()
+        algorithm.update(chunk)
+    return algorithm.hexdigest()
 
 
-def _receive(url: str, file: IO[bytes], note: Path, name: str) -> None:
-    """Appends to the file what it lacks."""
-    # Another run may have added to it since it was opened.
-    begin = file.seek(0, os.SEEK_END)
-    with _opened(url, begin, _noted(note) if begin else None) as response:
+def _receive(url: str, file: IO[bytes], version_file: Path, name: str) -> None:
+    """Appends the part of the content that is missing."""
+    # Another process can have appended to the file since it was opened.
+    position = file.seek(0, os.SEEK_END)
+    version = _read_version(version_file) if position else None
+    with _open_rest_or_all(url, position, version) as response:
         if response.status != _PARTIAL_CONTENT:
-            _forget(file, note)
+            _discard(file, version_file)
             if version := _version(response.headers):
-                note.write_text(version, "latin-1")
+                version_file.write_text(version, "latin-1")
         length = response.headers.get("Content-Length")
-        begun = file.tell()
-        total = begun + int(length) if length else None
-        with _Progress(name, total, begun) as progress:
+        total = file.tell() + int(length) if length else None
+        logging.info("Downloading %s%s.", name, f", {total / 1e6:.1f} MB" if total else "")
+        description = f"Downloading {name}"
+        with ProgressBar(total, description, unit=MEGABYTES, done=file.tell()) as progress:
             while chunk := response.read(_CHUNK):
                 file.write(chunk)
                 progress.add(len(chunk))
-        # A connection that breaks off looks like the end of the file.
+        # A broken connection looks like the end of the file.
         if total is not None and file.tell() < total:
-            raise ConnectionError(f"{_host(url)} broke off")
+            raise ConnectionError(f"{_host(url)} closed the connection too early")
 
 
-def _forget(file: IO[bytes], note: Path) -> None:
+def _discard(file: IO[bytes], version_file: Path) -> None:
     file.truncate(0)
     file.seek(0)
-    note.unlink(missing_ok=True)
+    version_file.unlink(missing_ok=True)
 
 
-def _noted(note: Path) -> str | None:
-    """Returns the version that a part is of, None where it is not known."""
+def _read_version(version_file: Path) -> str | None:
+    """Returns the version of an interrupted download, or None if it is not known."""
     with contextlib.suppress(FileNotFoundError):
-        version = note.read_text("latin-1")
-        # A computer that stops while it is written may leave anything there.
+        version = version_file.read_text("latin-1")
+        # If the computer loses power while this file is written, it can have any content.
         return version if version.isprintable() else None
     return None
 
 
 def _version(headers: Message) -> str | None:
-    """Returns what tells this version of a file from all others (RFC 9110, 8.8 and 13.1.5)."""
+    """Returns what identifies this version of a file (RFC 9110, sections 8.8 and 13.1.5)."""
     tag, changed = headers.get("ETag"), headers.get("Last-Modified", "")
     if tag is not None:
         return tag if tag.startswith('"') and tag.isprintable() else None
@@ -142,35 +148,35 @@ def _version(headers: Message) -> str | None:
 
 
 @contextlib.contextmanager
-def _opened(url: str, begin: int, version: str | None) -> Iterator[Any]:
-    rest = _rest(url, begin, version) if version else None
-    with rest or _asked(url, {}) as response:
+def _open_rest_or_all(url: str, position: int, version: str | None) -> Iterator[Any]:
+    rest = _open_rest(url, position, version) if version else None
+    with rest or _open(url, {}) as response:
         yield response
 
 
-def _rest(url: str, begin: int, version: str) -> Any | None:
-    """Asks for what is lacking of a version; None where the server has nothing that fits."""
+def _open_rest(url: str, position: int, version: str) -> Any | None:
+    """Requests the content after `position`. None if the server does not have this version."""
     try:
-        response = _asked(url, {"Range": f"bytes={begin}-", "If-Range": version})
+        response = _open(url, {"Range": f"bytes={position}-", "If-Range": version})
     except urllib.error.HTTPError as error:
         if error.code != _RANGE_NOT_SATISFIABLE:
             raise
-        # What is there is the whole, or not of this file.
+        # The part is as long as the file, or longer.
         return None
-    # Some servers send a part of whatever they have.
+    # Some servers ignore If-Range and send the rest of another version.
     if response.status == _PARTIAL_CONTENT and _version(response.headers) not in (None, version):
         response.close()
         return None
     return response
 
 
-def _asked(url: str, headers: dict[str, str]) -> Any:
-    request = urllib.request.Request(_as_sent(url), headers={"User-Agent": "retrain", **headers})
+def _open(url: str, headers: dict[str, str]) -> Any:
+    request = urllib.request.Request(_quote(url), headers={"User-Agent": "retrain", **headers})
     return urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)
 
 
-def _as_sent(url: str) -> str:
-    """Returns an address in ASCII; what is quoted in it already stays as it is."""
+def _quote(url: str) -> str:
+    """Returns an address in ASCII. Characters that are quoted already stay the same."""
     parts = urllib.parse.urlsplit(url)
     host = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode()
     path = urllib.parse.quote(parts.path, string.punctuation)
@@ -187,35 +193,3 @@ def _reason(error: Exception) -> str:
 
 def _host(url: str) -> str:
     return urllib.parse.urlsplit(url).netloc
-
-
-class _Progress:
-    """A bar on a terminal, now and then a line elsewhere."""
-
-    def __init__(self, name: str, total: int | None, done: int) -> None:
-        self._name, self._total, self._done = name, total, done
-        self._said = time.monotonic()
-        self._bar: Any = None
-        logging.info("Downloading %s%s.", name, f", {total / 1e6:.1f} MB" if total else "")
-        if sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(
-                total=total, initial=done, desc=name, unit="B", unit_scale=True, leave=False
-            )
-
-    def add(self, count: int) -> None:
-        self._done += count
-        if self._bar is not None:
-            self._bar.update(count)
-        elif time.monotonic() - self._said >= _SECONDS_BETWEEN_LINES:
-            self._said = time.monotonic()
-            of = f" of {self._total / 1e6:.1f}" if self._total else ""
-            logging.info("Downloading %s: %.1f%s MB.", self._name, self._done / 1e6, of)
-
-    def __enter__(self) -> "_Progress":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()

@@ -36,6 +36,7 @@ def exclusive_file(path: Path, waiting_message: str) -> Iterator[IO[bytes]]:
             try:
                 yield file
             finally:
+                file.flush()
                 if not os.fstat(file.fileno()).st_size:
                     # Windows does not remove open files.
                     with contextlib.suppress(PermissionError):

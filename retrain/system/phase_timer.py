@@ -9,23 +9,23 @@ class PhaseTimer:
     """Adds up the time spent in named phases.
 
     Attributes:
-        seconds: of each phase that has ended, in the order in which they began to end.
+        seconds: Seconds spent in each phase, by its name, in the order in which phases first ended.
     """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        self._begun = time.monotonic()
+        self._start = time.monotonic()
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Counts the time in the block for the phase `name`."""
-        begun = time.monotonic()
+        """Adds the time spent in the block to the phase `name`."""
+        start = time.monotonic()
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - begun
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
 
     @property
     def total(self) -> float:
-        """Seconds since the clock was made."""
-        return time.monotonic() - self._begun
+        """Seconds since the timer was made."""
+        return time.monotonic() - self._start

@@ -1,60 +1,96 @@
-"""Shows how far long work is: a bar on a terminal, now and then a line elsewhere."""
+"""Shows the progress of long work: a bar on a terminal, and a line every ten seconds elsewhere."""
 
 import logging
 import sys
 import time
-from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from retrain.system.text import format_duration
 
 _SECONDS_BETWEEN_LINES = 10.0
 
 
-class ProgressBar:
-    """Counts images up to a total. A context manager."""
+class Unit(NamedTuple):
+    """What a progress bar counts.
 
-    def __init__(self, total: int, what: str) -> None:
-        """Begins at none of `total`; `what` is said in front, such as "Bottlenecks"."""
-        self._total = total
-        self._what = what
-        self._done = 0
-        self._begun = self._said = time.monotonic()
+    Attributes:
+        name: Name of the unit, in the plural.
+        size: What one unit is in the numbers that are counted.
+        decimals: Number of decimals to show.
+        suffix: Text after a number of units.
+    """
+
+    name: str
+    size: int
+    decimals: int
+    suffix: str
+
+
+IMAGES = Unit("images", 1, 0, "")
+MEGABYTES = Unit("MB", 1_000_000, 1, " MB")
+
+
+class ProgressBar:
+    """Counts up to a total. A context manager."""
+
+    def __init__(
+        self, total: int | None, description: str, *, unit: Unit = IMAGES, done: int = 0
+    ) -> None:
+        """Initializes the progress bar.
+
+        Args:
+            total: Number at the end, or None if it is not known. Bytes for megabytes.
+            description: Text before the numbers, such as "Bottlenecks".
+            unit: Unit of the numbers that are shown.
+            done: Number at the beginning.
+        """
+        self._total, self._description, self._unit = total, description, unit
+        self._done = self._initial = done
+        self._start = self._last_line = time.monotonic()
         self._bar = self._new_bar() if sys.stderr.isatty() else None
 
     def _new_bar(self) -> Any:
         from tqdm import tqdm
 
+        scaled = self._unit.size > 1
         return tqdm(
-            total=self._total, desc=self._what, unit=" images", file=sys.stderr, leave=False
+            total=self._total,
+            initial=self._done,
+            desc=self._description,
+            unit="B" if scaled else f" {self._unit.name}",
+            unit_scale=scaled,
+            file=sys.stderr,
+            leave=False,
         )
 
     def add(self, count: int) -> None:
-        """Says that `count` more are done."""
+        """Adds `count` to the number that is done."""
         self._done += count
         if self._bar is not None:
             self._bar.update(count)
-        elif time.monotonic() - self._said >= _SECONDS_BETWEEN_LINES:
-            self._said = time.monotonic()
-            self._say()
+        elif time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            logging.info("%s", self._line())
 
-    def _say(self) -> None:
-        rate = self._done / (time.monotonic() - self._begun)
-        left = (self._total - self._done) / max(rate, 1e-9)
-        logging.info(
-            "%s: %d of %d (%.0f%%), %.0f images/s, %s left",
-            *(self._what, self._done, self._total, 100 * self._done / self._total, rate),
-            format_duration(left),
+    def _line(self) -> str:
+        unit = self._unit
+        rate = (self._done - self._initial) / (time.monotonic() - self._start)
+        speed = f"{rate / unit.size:.{unit.decimals}f} {unit.name}/s"
+        if self._total is None:
+            return f"{self._description}: {self._format(self._done)}{unit.suffix}, {speed}"
+        percent = f"{100 * self._done / self._total:.0f}%"
+        left = format_duration((self._total - self._done) / max(rate, 1e-9))
+        return (
+            f"{self._description}: {self._format(self._done)} of {self._format(self._total)}"
+            f"{unit.suffix} ({percent}), {speed}, {left} left"
         )
+
+    def _format(self, number: int) -> str:
+        return f"{number / self._unit.size:.{self._unit.decimals}f}"
 
     def __enter__(self) -> "ProgressBar":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()

@@ -1,7 +1,6 @@
-"""How many processors there are, and work that is spread over threads."""
+"""Runs functions in threads."""
 
 import contextlib
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -12,24 +11,22 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-def processors() -> int:
-    """Returns how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def parallel_map(
     function: Callable[[_Item], _Result], items: Iterable[_Item], workers: int
 ) -> Generator[_Result, None, None]:
-    """Yields `function(item)` for each item, in order, computed by `workers` threads.
+    """Yields `function(item)` for each item, in order, computed by several threads.
 
-    At most `16 * workers` results wait to be taken, so memory does not grow with the number of
-    items. An exception of `function` is raised here. When the caller stops early, the items that
-    have not begun never do. A single worker is the caller itself.
+    Memory does not grow with the number of items: at most 16 results per worker wait to be taken.
+    An exception in `function` is raised here. If the caller stops early, items that are waiting
+    are dropped.
+
+    Args:
+        function: Function to call in the threads.
+        items: Items, which are taken in the calling thread.
+        workers: Number of threads. With one worker, the calling thread does the work.
     """
     if workers == 1:
-        # A thread more would cost more than many a small function takes.
+        # Handing small items to another thread would cost more than many functions take.
         yield from map(function, items)
         return
     pending: deque[Future[_Result]] = deque()
@@ -45,14 +42,14 @@ def parallel_map(
         pool.shutdown(cancel_futures=True)
 
 
-def load_in_background(function: Callable[[], object]) -> None:
-    """Starts `function`, which loads something that is needed later, in a thread of its own.
+def load_in_background(load: Callable[[], object]) -> None:
+    """Calls `load` in a thread, so that something that is needed later is loaded by then.
 
-    An error there is of no consequence: whoever needs the thing loads it again and gets the error.
+    Exceptions are ignored. Code that needs the result loads it again and gets the exception there.
     """
 
-    def load() -> None:
+    def run() -> None:
         with contextlib.suppress(Exception):
-            function()
+            load()
 
-    threading.Thread(target=load).start()
+    threading.Thread(target=run).start()

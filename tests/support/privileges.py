@@ -1,26 +1,27 @@
-"""Makes a process as powerless as that of a user, also where root runs the tests."""
+"""Takes the rights of root from a process, so that tests of permissions work for root too."""
 
 import ctypes
 import os
 import sys
 
-_VERSION_3 = 0x20080522
+# <linux/capability.h> and <linux/prctl.h>.
+_LINUX_CAPABILITY_VERSION_3 = 0x20080522
 _PR_CAPBSET_DROP = 24
 
 
 def drop() -> None:
-    """Gives up the capabilities of root, above all to open what its mode forbids.
+    """Gives up the capabilities of root, such as opening files that their permissions forbid.
 
-    To become another user, which would be simpler, is not possible in Bazel's sandbox: no other
-    user exists there. See capabilities(7), capset(2).
+    Becoming another user would be simpler, but there is no other user in Bazel's sandbox. See
+    capabilities(7) and capset(2).
     """
     if sys.platform != "linux" or os.geteuid() != 0:
         return
     libc = ctypes.CDLL(None, use_errno=True)
-    # Or root would get them back from whatever it starts.
+    # Otherwise programs that this process starts would get them back.
     for capability in range(64):
         libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
-    header = (ctypes.c_uint32 * 2)(_VERSION_3, 0)
+    header = (ctypes.c_uint32 * 2)(_LINUX_CAPABILITY_VERSION_3, 0)
     none = (ctypes.c_uint32 * 6)()
     if libc.capset(header, none):
         raise OSError(ctypes.get_errno(), "capset failed")

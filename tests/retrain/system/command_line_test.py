@@ -3,11 +3,12 @@
 import os
 import signal
 import subprocess
-import sys
 import textwrap
-from pathlib import Path
 
 from absl.testing import absltest
+
+from retrain.version import VERSION
+from tests.support.python_code import run_python
 
 _PROGRAM = '''
 """Does little.
@@ -15,11 +16,11 @@ _PROGRAM = '''
     usage
 """
 from absl import flags
-from retrain import command_line
 from retrain.errors import UserError
-_NUMBER = flags.DEFINE_integer("number", 3, "How many.", lower_bound=1)
-_ON = flags.DEFINE_boolean("on", True, "Whether.")
-_TEXT = flags.DEFINE_string("text", None, "Which one.")
+from retrain.system import command_line
+_NUMBER = flags.DEFINE_integer("number", 3, "Number of things.", lower_bound=1)
+_ON = flags.DEFINE_boolean("on", True, "Whether to do it.")
+_TEXT = flags.DEFINE_string("text", None, "Text to print.")
 def main(arguments):
     {body}
 command_line.run(main, __doc__)
@@ -28,20 +29,14 @@ command_line.run(main, __doc__)
 
 def _run(body: str, *arguments: str, **options) -> subprocess.CompletedProcess:
     program = _PROGRAM.format(body=textwrap.indent(body, "    ").strip())
-    return subprocess.run(
-        [sys.executable, "-c", program, *arguments],
-        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
-        capture_output=True,
-        text=True,
-        **options,
-    )
+    return run_python(program, *arguments, **options)
 
 
 class CommandLineTest(absltest.TestCase):
     def check(self, done, status: int, out: str = "", error: str = "") -> None:
         self.assertEqual((done.returncode, done.stdout, done.stderr), (status, out, error))
 
-    def test_flags_and_arguments_in_any_order(self):
+    def test_flags_and_arguments_can_be_in_any_order(self):
         done = _run("print(_NUMBER.value, arguments)", "a", "--number=5", "b", "--", "--c")
         self.check(done, 0, "5 ['a', 'b', '--c']\n")
 
@@ -68,10 +63,32 @@ class CommandLineTest(absltest.TestCase):
 
     def test_help_lists_the_flags_in_order(self):
         done = _run("raise AssertionError", "--help")
-        self.assertEqual(done.returncode, 0)
-        self.assertRegex(
-            done.stdout, r"(?s)^Does little.*--number=3\n +How many.*--\[no\]on.*--text="
+        self.check(
+            done,
+            0,
+            """Does little.
+
+    usage
+
+Flags:
+  --number=3
+      Number of things.
+  --[no]on
+      Whether to do it.
+  --text=
+      Text to print.
+  --version
+      Print the version and exit.
+""",
         )
+
+    def test_the_version_is_printed_by_every_program(self):
+        self.check(_run("raise AssertionError", "--version"), 0, f"retrain {VERSION}\n")
+        self.check(_run("raise AssertionError", "a", "--version"), 0, f"retrain {VERSION}\n")
+
+    def test_flags_after_two_hyphens_are_arguments(self):
+        done = _run("print(arguments)", "--", "--version", "--help")
+        self.check(done, 0, "['--version', '--help']\n")
 
     def test_an_interruption_is_one_line(self):
         done = _run(
@@ -80,17 +97,10 @@ class CommandLineTest(absltest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertRegex(done.stderr, "^Error: interrupted.*\n$")
 
-    def test_a_reader_that_leaves_is_no_error_of_ours(self):
+    def test_a_reader_that_exits_early_is_not_a_defect(self):
         read, write = os.pipe()
         os.close(read)
-        program = _PROGRAM.format(body="print('x' * 100000)")
-        done = subprocess.run(
-            [sys.executable, "-c", program],
-            env={**os.environ, "PYTHONPATH": str(Path.cwd())},
-            stdout=write,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        done = _run("print('x' * 100000)", stdout=write)
         os.close(write)
         self.assertEqual((done.returncode, done.stderr), (1, ""))
 

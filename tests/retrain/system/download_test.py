@@ -1,4 +1,4 @@
-"""Files come whole or not at all, and what has come once is not fetched again."""
+"""Files are downloaded whole or not at all, and no part of one is downloaded twice."""
 
 import email.utils
 import hashlib
@@ -43,14 +43,14 @@ class DownloadTest(parameterized.TestCase):
     def asked(self):
         return [part for _, part in self.server.asked]
 
-    def test_a_file_comes_whole_and_once(self):
+    def test_a_file_is_downloaded_once(self):
         for digest in (None, _MD5, _SHA256):
             download.fetch(self.url, self.path, digest)
             self.assertEqual(self.path.read_bytes(), _CONTENT)
         self.assertEqual(self.server.asked, [("/w.h5", None)])
         self.assertEqual(self.left(), ["weights.h5"])
 
-    def test_a_broken_off_download_is_gone_on_with(self):
+    def test_an_interrupted_download_is_resumed(self):
         self.server.break_off_after = 1_000_000
         for kept in ("1.0", "2.0"):
             with self.assertRaisesRegex(download.DownloadError, f"after {kept} MB, which are kept"):
@@ -62,7 +62,7 @@ class DownloadTest(parameterized.TestCase):
         self.assertEqual(self.left(), ["weights.h5"])
 
     @parameterized.named_parameters(("tag", tag), ("date", _date))
-    def test_a_part_is_gone_on_with_while_the_file_is_the_same(self, version):
+    def test_a_download_is_resumed_if_the_file_has_not_changed(self, version):
         self.server.version = version
         self.break_off("after 1.0 MB, which are kept")
         download.fetch(self.url, self.path)
@@ -70,7 +70,7 @@ class DownloadTest(parameterized.TestCase):
         self.assertEqual(self.asked(), [None, "bytes=1000000-"])
 
     @parameterized.named_parameters(("tag", tag), ("date", _date))
-    def test_a_part_of_another_version_is_not_gone_on_with(self, version):
+    def test_a_download_of_another_version_is_not_resumed(self, version):
         self.server.version = version
         self.break_off("after 1.0 MB, which are kept")
         self.files["/w.h5"] = _CHANGED
@@ -79,7 +79,7 @@ class DownloadTest(parameterized.TestCase):
         self.assertEqual(self.asked(), [None, "bytes=1000000-"])
         self.assertEqual(self.left(), ["weights.h5"])
 
-    def test_a_server_that_sends_a_part_of_another_version_is_asked_for_all(self):
+    def test_a_server_that_sends_the_rest_of_another_version_is_asked_for_all(self):
         self.break_off("after 1.0 MB, which are kept")
         self.files["/w.h5"], self.server.conditions = _CHANGED, False
         download.fetch(self.url, self.path)
@@ -94,13 +94,13 @@ class DownloadTest(parameterized.TestCase):
     )
     def test_a_part_of_an_unknown_version_is_not_kept(self, version):
         self.server.version = version
-        self.break_off("broke off$")
+        self.break_off("closed the connection too early$")
         self.assertEqual(self.left(), [])
         download.fetch(self.url, self.path)
         self.assertEqual(self.path.read_bytes(), _CONTENT)
         self.assertEqual(self.asked(), [None, None])
 
-    def test_what_is_left_of_a_note_is_no_version(self):
+    def test_a_damaged_version_file_is_ignored(self):
         for note in (b"", b"\0\0\0", b'"abc', b"\xff\n"):
             self.break_off("after 1.0 MB, which are kept")
             (self.path.parent / "weights.h5.part.version").write_bytes(note)
@@ -117,7 +117,7 @@ class DownloadTest(parameterized.TestCase):
         download.fetch(self.url, self.path, _MD5)
         self.assertEqual(self.path.read_bytes(), _CONTENT)
 
-    def test_what_was_complete_but_for_its_name_is_fetched_again(self):
+    def test_a_complete_part_is_downloaded_again(self):
         self.path.parent.mkdir()
         (self.path.parent / "weights.h5.part").write_bytes(_CONTENT)
         (self.path.parent / "weights.h5.part.version").write_text(tag(_CONTENT)["ETag"])
@@ -126,8 +126,8 @@ class DownloadTest(parameterized.TestCase):
         self.assertEqual(self.asked(), ["bytes=3000000-", None])
         self.assertEqual(self.left(), ["weights.h5"])
 
-    def test_another_content_is_refused_and_not_kept(self):
-        with self.assertRaisesRegex(download.DownloadError, "has not the digest 00000000"):
+    def test_content_with_another_digest_is_refused_and_not_kept(self):
+        with self.assertRaisesRegex(download.DownloadError, "does not have digest 00000000"):
             download.fetch(self.url, self.path, "0" * 32)
         self.assertEqual(self.left(), [])
 
@@ -137,7 +137,7 @@ class DownloadTest(parameterized.TestCase):
         download.fetch(self.url, self.path, _SHA256)
         self.assertEqual(self.path.read_bytes(), _CONTENT)
 
-    def test_a_missing_file_is_told_and_leaves_nothing(self):
+    def test_a_missing_file_is_an_error_and_leaves_nothing(self):
         with self.assertRaisesRegex(download.DownloadError, "^127.0.0.1:.* answers 404 Not Found$"):
             download.fetch(f"{self.server.url}/none", self.path)
         self.assertEqual(self.left(), [])
@@ -150,20 +150,20 @@ class DownloadTest(parameterized.TestCase):
             self.assertEqual(self.path.read_bytes(), _CONTENT)
             self.path.unlink()
 
-    def test_what_is_no_address_is_told(self):
+    def test_an_invalid_address_is_an_error(self):
         for url in ("http://[bad/1", "http://host:port/1", "nothing/1", "http://é..fr/1"):
             with self.assertRaises(download.DownloadError):
                 download.fetch(url, self.path)
             self.assertEqual(self.left(), [])
 
-    def test_no_server_is_told(self):
+    def test_a_missing_server_is_an_error(self):
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{unused.getsockname()[1]}/w.h5"
             with self.assertRaisesRegex(download.DownloadError, "^Connection refused$"):
                 download.fetch(url, self.path)
 
-    def test_two_at_a_time_fetch_it_once(self):
+    def test_several_callers_download_it_once(self):
         threads = [
             threading.Thread(target=download.fetch, args=(self.url, self.path, _MD5))
             for _ in range(4)
@@ -176,15 +176,15 @@ class DownloadTest(parameterized.TestCase):
         self.assertLen(self.server.asked, 1)
         self.assertEqual(self.left(), ["weights.h5"])
 
-    def test_one_goes_on_with_what_another_has_left(self):
+    def test_one_caller_resumes_the_download_of_another(self):
         self.server.break_off_after = 1_000_000
-        told = []
+        errors = []
 
         def fetch():
             try:
                 download.fetch(self.url, self.path)
             except download.DownloadError as error:
-                told.append(str(error))
+                errors.append(str(error))
 
         threads = [threading.Thread(target=fetch) for _ in range(4)]
         for thread in threads:
@@ -192,7 +192,7 @@ class DownloadTest(parameterized.TestCase):
         for thread in threads:
             thread.join()
         self.assertEqual(self.path.read_bytes(), _CONTENT)
-        self.assertLen(told, 2)
+        self.assertLen(errors, 2)
         self.assertEqual(self.asked(), [None, "bytes=1000000-", "bytes=2000000-"])
 
     def test_sha256_is_that_of_the_content(self):

@@ -1,0 +1,103 @@
+"""Keeps what native libraries write to standard error, to show it only if the program fails.
+
+Native libraries write to descriptor 2, whatever their log level is: greetings when they are loaded,
+and the reason just before they abort the process. While they are to be quiet, descriptor 2 is a
+temporary file without a name. Afterwards its last 64 kB are kept in memory, and `command_line.run`
+prints them if the program fails with an exception.
+
+If native code ends the process (`abort`, a segmentation fault), no Python code runs any more, and a
+signal handler cannot safely print a file. So a shell, which needs neither Python nor this process,
+waits for the end of a pipe that only this process can write to. The system closes the pipe however
+the process ends. If the process has not written to it by then, which it does when it exits as
+usual, the shell prints the file. It is started with the first quiet block, in a fifth of a
+millisecond, and sleeps.
+"""
+
+import atexit
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+# Most bytes that are kept and printed.
+LIMIT = 64 * 1024
+HEADING = "Last messages of native libraries:"
+
+# Reads the pipe as descriptor 0 and the file as descriptor 1. Ctrl-C reaches the shell, too.
+_WATCHER = f"""
+trap "" HUP INT TERM
+exec 3<&1 1>&2
+read -r ended || {{
+    messages=$(tail -c {LIMIT} <&3)
+    test -z "$messages" || printf "%s\\n" "{HEADING}" "$messages"
+}}
+"""
+
+
+class NativeMessages:
+    """The messages that native libraries have written to a descriptor.
+
+    Attributes:
+        descriptor: Descriptor to write to.
+    """
+
+    def __init__(self) -> None:
+        """Opens the file and starts the watcher, if the system can do that."""
+        self._kept = b""
+        # A program must not fail for lack of a place for messages that it may never need.
+        try:
+            self.descriptor, reader = _open_without_name()
+        except OSError:
+            self.descriptor = os.open(os.devnull, os.O_WRONLY)
+            return
+        with contextlib.suppress(OSError, AttributeError):  # Windows has no posix_spawn.
+            _start_watcher(reader)
+        os.close(reader)
+
+    def keep(self) -> None:
+        """Moves the messages from the file to memory."""
+        size = os.fstat(self.descriptor).st_size
+        if size:
+            newest = os.pread(self.descriptor, LIMIT, max(0, size - LIMIT))
+            self._kept = (self._kept + newest)[-LIMIT:]
+            os.ftruncate(self.descriptor, 0)
+
+    def text(self) -> str:
+        """Returns the last messages that were kept, at most 64 kB."""
+        return self._kept.decode(errors="replace").strip()
+
+
+def _open_without_name() -> tuple[int, int]:
+    """Returns two descriptors of a temporary file, one to append to it and one to read it."""
+    reader, name = tempfile.mkstemp(prefix="retrain-")
+    try:
+        return os.open(name, os.O_RDWR | os.O_APPEND), reader
+    except BaseException:
+        os.close(reader)
+        raise
+    finally:
+        Path(name).unlink()
+
+
+def _start_watcher(file: int) -> None:
+    end_of_pipe, pipe = os.pipe()
+    try:
+        os.posix_spawn(
+            "/bin/sh",
+            ["sh", "-c", _WATCHER],
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, end_of_pipe, 0),
+                (os.POSIX_SPAWN_DUP2, file, 1),
+            ],
+        )
+    finally:
+        os.close(end_of_pipe)
+    atexit.register(_tell_watcher, pipe, os.getpid())
+
+
+def _tell_watcher(pipe: int, process: int) -> None:
+    # A forked child exits too, while this process goes on.
+    if os.getpid() == process:
+        with contextlib.suppress(OSError):
+            os.write(pipe, b"\n")

@@ -1,0 +1,112 @@
+"""Counts the processors that this process can use, within the limits of its container."""
+
+import math
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+_PROC = Path("/proc/self")
+
+
+def processor_count(proc: Path = _PROC) -> int:
+    """Returns the number of processors that this process can use, at least 1.
+
+    This is the smaller of the processors that the process may run on and its CPU quota, rounded up.
+    `PYTHON_CPU_COUNT` and `-X cpu_count`, which Python 3.13 introduced, take precedence.
+
+    Args:
+        proc: Folder that describes this process, for tests.
+    """
+    requested = sys._xoptions.get("cpu_count") or os.environ.get("PYTHON_CPU_COUNT", "")
+    if str(requested).isdecimal() and int(requested) > 0:
+        return int(requested)
+    quota = min(_quotas(proc), default=math.inf)
+    return max(1, math.ceil(min(_schedulable(), quota)))
+
+
+def _schedulable() -> int:
+    """Returns the number of processors that the scheduler can give to this process."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class _Hierarchy(NamedTuple):
+    """A tree of control groups that is mounted.
+
+    Attributes:
+        controllers: Names of its controllers. The one tree of version 2 has none of its own.
+        root: Path of the group that is mounted.
+        mount_point: Folder of this group.
+    """
+
+    controllers: frozenset[str]
+    root: str
+    mount_point: Path
+
+
+def _quotas(proc: Path) -> Iterator[float]:
+    """Yields the CPU quotas of all control groups that this process is in, in processors.
+
+    See https://docs.kernel.org/admin-guide/cgroup-v2.html, cgroups(7) and, for the format of
+    mountinfo, proc(5). Other systems than Linux do not have these files.
+    """
+    try:
+        lines = (proc / "cgroup").read_text().splitlines()
+        hierarchies = list(_hierarchies((proc / "mountinfo").read_text()))
+    except OSError:
+        return
+    for line in lines:
+        _, names, group = line.split(":", 2)
+        controllers = frozenset(filter(None, names.split(",")))
+        if controllers and "cpu" not in controllers:
+            continue
+        for hierarchy in hierarchies:
+            if hierarchy.controllers == controllers or "cpu" in hierarchy.controllers & controllers:
+                for folder in _folders(hierarchy, group):
+                    yield from _quota(folder)
+
+
+def _hierarchies(mountinfo: str) -> Iterator[_Hierarchy]:
+    for line in mountinfo.splitlines():
+        fields, _, source = line.partition(" - ")
+        _, _, _, root, mount_point, *_ = fields.split(" ")
+        kind, _, options = source.split(" ", 2)
+        if kind in ("cgroup", "cgroup2"):
+            controllers = frozenset(options.split(",") if kind == "cgroup" else ())
+            yield _Hierarchy(controllers, _unescape(root), Path(_unescape(mount_point)))
+
+
+def _unescape(path: str) -> str:
+    """Decodes the octal numbers by which mountinfo writes spaces and backslashes."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), path)
+
+
+def _folders(hierarchy: _Hierarchy, group: str) -> Iterator[Path]:
+    """Yields the folders of a group and of the groups that contain it, as far as they are mounted.
+
+    A container can see its own group as the root, or only a part of the tree.
+    """
+    mount_point = hierarchy.mount_point
+    folder = Path(group)
+    if folder.is_relative_to(hierarchy.root) and ".." not in folder.parts:
+        below = folder.relative_to(hierarchy.root)
+        yield from (mount_point / part for part in (below, *below.parents) if part != Path())
+    yield mount_point
+
+
+def _quota(folder: Path) -> Iterator[float]:
+    """Yields the quota of one group, if it has one."""
+    try:
+        quota, period = (folder / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota = (folder / "cpu.cfs_quota_us").read_text()
+            period = (folder / "cpu.cfs_period_us").read_text()
+        except OSError:
+            return
+    if quota != "max" and int(quota) > 0 and int(period) > 0:
+        yield int(quota) / int(period)
