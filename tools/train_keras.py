@@ -47,8 +47,7 @@ _ARCHITECTURE = flags.DEFINE_string(
 _WEIGHTS = flags.DEFINE_string(
     "weights",
     None,
-    "Weights file of the pretrained network, written by Keras. The published weights are used "
-    "unless it is set.",
+    "File with Keras weights for a pretrained network, to use instead of a download.",
 )
 _EPOCHS = flags.DEFINE_integer(
     "epochs", Options.epochs, "Number of passes over the training images.", lower_bound=1
@@ -56,52 +55,57 @@ _EPOCHS = flags.DEFINE_integer(
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size",
     None,
-    "Number of images per step. Unless set, 128 from scratch and 32 for pretrained networks.",
+    "Number of images per step. Defaults to 128 from scratch and to 32 for pretrained networks.",
     lower_bound=1,
 )
 _GREYSCALE = flags.DEFINE_boolean(
     "greyscale",
     Options.greyscale,
-    "Whether to train on images without colours. Only from scratch.",
+    "Whether to convert images to grey, for networks from scratch.",
 )
 _HEIGHT = flags.DEFINE_integer(
     "height",
     None,
-    "Height of the input images in pixels. Unless set, the default of the network.",
+    "Height of the input images in pixels. Defaults to 28 from scratch; pretrained networks have a "
+    "fixed height.",
     1,
     _MAX_SIDE,
 )
 _WIDTH = flags.DEFINE_integer(
     "width",
     None,
-    "Width of the input images in pixels. Unless set, the default of the network.",
+    "Width of the input images in pixels. Defaults to 28 from scratch; pretrained networks have a "
+    "fixed width.",
     1,
     _MAX_SIDE,
 )
 _DROPOUT = flags.DEFINE_float(
     "dropout",
     None,
-    "Dropout rate, from 0 to below 1. Unless set, the default of the network.",
+    "Dropout rate, from 0 to below 1. Defaults to the rates of the network's author from scratch, "
+    "and to 0.2 for pretrained networks.",
 )
 _FINE_TUNE_LAYERS = flags.DEFINE_integer(
     "fine_tune_layers",
     Options.fine_tune_layers,
-    "Number of last layers of a pretrained network to train besides the new output layer; "
-    f"{ALL_LAYERS} for all.",
+    "Number of last layers with weights of a pretrained network to train besides the new output "
+    f"layer, or {ALL_LAYERS} for all. Batch normalisation layers do not count and stay unchanged.",
     lower_bound=ALL_LAYERS,
 )
-_OPTIMIZER = flags.DEFINE_enum("optimizer", Options.optimizer, [ADAM, SGD], "Keras optimizer.")
+_OPTIMIZER = flags.DEFINE_enum(
+    "optimizer", Options.optimizer, [ADAM, SGD], "Keras optimizer that updates the weights."
+)
 _LEARNING_RATE = flags.DEFINE_float(
-    "learning_rate", Options.learning_rate, "Learning rate of the first step."
+    "learning_rate", Options.learning_rate, "Learning rate at the start of the training."
 )
 _MOMENTUM = flags.DEFINE_float(
-    "momentum", None, "Momentum of sgd, from 0 to below 1. Unless set, 0.9."
+    "momentum", None, "Momentum of sgd, from 0 to below 1. Defaults to 0.9."
 )
 _SCHEDULE = flags.DEFINE_enum(
     "learning_rate_schedule",
     Options.schedule,
     [CONSTANT, COSINE],
-    "Schedule of the learning rate; cosine decays it to 0 at the end of the last epoch.",
+    "Schedule of the learning rate. cosine decays it to 0 at the end of the last epoch.",
 )
 _LABEL_SMOOTHING = flags.DEFINE_float(
     "label_smoothing",
@@ -118,8 +122,9 @@ _PATIENCE = flags.DEFINE_integer(
 _CLASS_WEIGHTS = flags.DEFINE_string(
     "class_weights",
     Options.class_weights,
-    "Weight of each class in the loss: by_pictures in proportion to its images, balanced the same "
-    "for all, or label=number,... relative to the other classes.",
+    "Weights of the classes in training: balanced, the same weight for each class; by_pictures, a "
+    "weight proportional to its number of images; or label=number,..., multiples of the weight of "
+    "the other classes.",
 )
 _MIXED_PRECISION = flags.DEFINE_boolean(
     "mixed_precision",
@@ -144,7 +149,7 @@ _RANDOM_SCALE = flags.DEFINE_float(
 _RANDOM_BRIGHTNESS = flags.DEFINE_float(
     "random_brightness",
     Augmentation.random_brightness,
-    "Maximum random change of the training images' brightness in percent.",
+    "Maximum random change of the brightness of the training images in percent.",
 )
 _FLIP_LEFT_RIGHT = flags.DEFINE_boolean(
     "flip_left_right",
