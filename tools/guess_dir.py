@@ -31,7 +31,7 @@ _LABELS = flags.DEFINE_string(
     "File with one label per line. Required only if the graph does not contain its labels.",
 )
 _RECURSIVE = flags.DEFINE_boolean(
-    "recursive", False, "Whether to search the subfolders of SRC, too. DEST is never searched."
+    "recursive", False, "Whether to search the subfolders of SRC, too, except for DEST."
 )
 _BY_FOLDER = flags.DEFINE_boolean(
     "by_folder", False, "Whether to keep the names of the images and sort them into DEST/<label>."
