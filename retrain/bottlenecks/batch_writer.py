@@ -54,9 +54,9 @@ class BatchWriter:
             self._store.put_vectors(recipe, vectors)
         self._store.put_digests(
             [
-                (result.state, result.digest)
+                (result.version, result.digest)
                 for result in results
-                if result.state and result.state.is_settled(self._start_ns)
+                if result.version and result.version.is_settled(self._start_ns)
             ]
         )
         self._last_write = time.monotonic()

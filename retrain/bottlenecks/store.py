@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from retrain.bottlenecks.file_state import FileState
+from retrain.bottlenecks.file_version import FileVersion
 from retrain.bottlenecks.sqlite_file import DIGEST, open_file, transaction
 from retrain.errors import UserError
 from retrain.system.batches import batches
@@ -55,24 +55,24 @@ class BottleneckStore:
         """Closes the file. The store cannot be used afterwards."""
         self._connection.close()
 
-    def get_digests(self, states: Sequence[FileState]) -> list[bytes | None]:
-        """Returns the SHA-256 (32 bytes) of each file in that state; None if it is not known."""
-        rows = [(position, *_to_signed(state)) for position, state in enumerate(states)]
+    def get_digests(self, versions: Sequence[FileVersion]) -> list[bytes | None]:
+        """Returns the SHA-256 (32 bytes) of each file version; None if it is not known."""
+        rows = [(position, *_to_signed(version)) for position, version in enumerate(versions)]
         query = (
             f"SELECT position, {DIGEST} FROM temp.wanted_files JOIN files"
             " USING (device, inode, size, mtime_ns, ctime_ns)"
         )
-        digests: list[bytes | None] = [None] * len(states)
+        digests: list[bytes | None] = [None] * len(versions)
         with transaction(self._connection, self._path, "DEFERRED"):
             for position, digest in self._join("wanted_files", _FILE_COLUMNS, rows, query):
                 digests[position] = digest
         return digests
 
-    def put_digests(self, files: Sequence[tuple[FileState, bytes]]) -> None:
+    def put_digests(self, files: Sequence[tuple[FileVersion, bytes]]) -> None:
         """Stores the SHA-256 of files, and replaces what was known about these files.
 
         Args:
-            files: State and SHA-256 of each file. States must have been settled when they were
+            files: Version and SHA-256 of each file. Versions must have been settled when they were
                 read.
         """
         with transaction(self._connection, self._path, "IMMEDIATE"):
@@ -135,7 +135,7 @@ class BottleneckStore:
         recipe: str,
         rows: Sequence[tuple[bytes, int, np.ndarray]],
         *,
-        files: Sequence[tuple[FileState, bytes]] = (),
+        files: Sequence[tuple[FileVersion, bytes]] = (),
     ) -> None:
         """Stores a batch of vectors and the digests of files, or nothing if there is an error.
 
@@ -195,10 +195,10 @@ class BottleneckStore:
         ).fetchone()
         return row[0] if row else None
 
-    def _put_digests(self, files: Sequence[tuple[FileState, bytes]]) -> None:
+    def _put_digests(self, files: Sequence[tuple[FileVersion, bytes]]) -> None:
         self._connection.executemany(
             f"INSERT OR REPLACE INTO files ({_FILE_COLUMNS}, {DIGEST}) VALUES (?, ?, ?, ?, ?, ?)",
-            ((*_to_signed(state), digest) for state, digest in files),
+            ((*_to_signed(version), digest) for version, digest in files),
         )
 
 
@@ -224,6 +224,6 @@ def _to_blob(vector: np.ndarray) -> bytes:
     return vector.astype("<f2", casting="equiv", copy=False).tobytes()
 
 
-def _to_signed(state: FileState) -> tuple[int, ...]:
+def _to_signed(version: FileVersion) -> tuple[int, ...]:
     """Converts unsigned 64-bit numbers, as some inodes are, to the signed ones of SQLite."""
-    return tuple((number + 2**63) % 2**64 - 2**63 for number in state)
+    return tuple((number + 2**63) % 2**64 - 2**63 for number in version)

@@ -9,7 +9,7 @@ from itertools import chain
 import numpy as np
 
 from retrain.backbones.backbone import Backbone
-from retrain.bottlenecks.file_state import FileState
+from retrain.bottlenecks.file_version import FileVersion
 from retrain.config import DistortionOptions
 from retrain.data import distortions, pixels
 from retrain.data.dataset import ImageFile
@@ -24,7 +24,7 @@ class ImageVectors:
 
     Attributes:
         row: Index of the image in its split.
-        state: State of the file when it was read; None if it cannot be opened.
+        version: Version of the file that was read; None if it cannot be opened.
         digest: SHA-256 of the file.
         numbers: Numbers of the computed variants. The store has the others.
         vectors: float16 [len(numbers), feature_width].
@@ -32,7 +32,7 @@ class ImageVectors:
     """
 
     row: int
-    state: FileState | None = None
+    version: FileVersion | None = None
     digest: bytes = b""
     numbers: list[int] = field(default_factory=list)
     vectors: np.ndarray = field(default_factory=lambda: np.empty(0, np.float16))
@@ -88,7 +88,7 @@ class VectorComputer:
         size = {"height": self._backbone.height, "width": self._backbone.width}
         try:
             with self._images[result.row].path.open("rb") as file:
-                result.state = FileState.from_stat(os.fstat(file.fileno()))
+                result.version = FileVersion.from_stat(os.fstat(file.fileno()))
                 data = file.read()
             result.digest = hashlib.sha256(data).digest()
             stored = self._stored.get(result.digest, 0)

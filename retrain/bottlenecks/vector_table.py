@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from retrain.bottlenecks.file_state import FileState
+from retrain.bottlenecks.file_version import FileVersion
 from retrain.bottlenecks.recipes import Recipes
 from retrain.bottlenecks.store import BottleneckStore
 from retrain.bottlenecks.vector_computer import ImageVectors
@@ -49,9 +49,9 @@ class VectorTable:
 
     def read_known_files(self, store: BottleneckStore) -> None:
         """Reads the bottlenecks of all files that did not change since they were last read."""
-        states = [_file_state(image.path) for image in self.images]
-        known = iter(store.get_digests([state for state in states if state]))
-        self._digests = [next(known) if state else None for state in states]
+        versions = [_file_version(image.path) for image in self.images]
+        known = iter(store.get_digests([version for version in versions if version]))
+        self._digests = [next(known) if version else None for version in versions]
         self.read(store, [row for row, digest in enumerate(self._digests) if digest])
 
     def read(self, store: BottleneckStore, rows: Sequence[int]) -> None:
@@ -131,8 +131,8 @@ class VectorTable:
             yield self.recipes.of_variant(number), self._digests[row] or b"", number
 
 
-def _file_state(path: Path) -> FileState | None:
+def _file_version(path: Path) -> FileVersion | None:
     try:
-        return FileState.from_stat(path.stat())
+        return FileVersion.from_stat(path.stat())
     except OSError:
         return None

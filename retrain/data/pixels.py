@@ -1,10 +1,10 @@
 """Decodes image files to the RGB pixels that a network sees.
 
 Training, labelling and serving all call `decode`, so an image has the same pixels on every route.
-`backbones/graph_preprocessing.py` implements the same steps with TensorFlow operations for the exported
-graph, and a test compares the two. Increase PREPROCESSING_VERSION with every change to the pixels,
-or to their normalisation in `runtimes/preprocessing.py`: cached bottlenecks of older versions are
-then computed again.
+`backbones/graph_preprocessing.py` implements the same steps with TensorFlow operations for the
+exported graph, and a test compares the two. Increase PREPROCESSING_VERSION with every change to the
+pixels, or to their normalisation in `runtimes/preprocessing.py`: cached bottlenecks of older
+versions are then computed again.
 """
 
 import io

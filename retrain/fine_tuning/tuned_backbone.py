@@ -11,7 +11,7 @@ import numpy as np
 from retrain.backbones import backbone_cache, backbone_files
 from retrain.backbones.backbone import Backbone
 from retrain.backbones.backbone_cache import BackboneInfo
-from retrain.bottlenecks.file_state import FileState
+from retrain.bottlenecks.file_version import FileVersion
 from retrain.bottlenecks.store import open_store
 from retrain.config import TrainingConfig
 from retrain.data import pixels
@@ -133,9 +133,9 @@ def _digest_inputs(
 def _file_digests(images: Sequence[ImageFile], cache_dir: Path) -> list[bytes]:
     """Returns the SHA-256 of each file; only files that the cache does not know are read."""
     try:
-        states = [FileState.from_stat(image.path.stat()) for image in images]
+        versions = [FileVersion.from_stat(image.path.stat()) for image in images]
         with open_store(cache_dir) as store:
-            cached = store.get_digests(states)
+            cached = store.get_digests(versions)
         return [
             digest or hashlib.sha256(image.path.read_bytes()).digest()
             for image, digest in zip(images, cached, strict=True)

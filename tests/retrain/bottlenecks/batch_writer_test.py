@@ -10,7 +10,7 @@ from absl.testing import absltest
 
 from retrain.bottlenecks import batch_writer
 from retrain.bottlenecks.batch_writer import BatchWriter
-from retrain.bottlenecks.file_state import FileState
+from retrain.bottlenecks.file_version import FileVersion
 from retrain.bottlenecks.recipes import Recipes
 from retrain.bottlenecks.store import open_store
 from retrain.bottlenecks.vector_computer import ImageVectors
@@ -23,7 +23,7 @@ def _result(name: str, *, changed_ns: int = 0) -> ImageVectors:
     """Returns the bottlenecks of an image and its variant 2."""
     return ImageVectors(
         row=0,
-        state=FileState(1, ord(name), 3, changed_ns, changed_ns),
+        version=FileVersion(1, ord(name), 3, changed_ns, changed_ns),
         digest=hashlib.sha256(name.encode()).digest(),
         numbers=[0, 2],
         vectors=np.array([[1] * _WIDTH, [2] * _WIDTH], np.float16),
@@ -49,7 +49,7 @@ class BatchWriterTest(absltest.TestCase):
             writer.add(b)
             self.assertEqual(self.stored(a), [False, False])
         self.assertEqual((self.stored(a), self.stored(b)), ([True, True], [True, True]))
-        self.assertEqual(self.store.get_digests([a.state, b.state]), [a.digest, b.digest])
+        self.assertEqual(self.store.get_digests([a.version, b.version]), [a.digest, b.digest])
 
     def test_writes_if_an_exception_ends_the_block(self):
         result = _result("a")
@@ -74,7 +74,7 @@ class BatchWriterTest(absltest.TestCase):
         with BatchWriter(self.store, _RECIPES) as writer:
             writer.add(result)
         self.assertEqual(self.stored(result), [True, True])
-        self.assertEqual(self.store.get_digests([result.state]), [None])
+        self.assertEqual(self.store.get_digests([result.version]), [None])
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import multiprocessing
 import os
-import resource
 import sqlite3
 import tempfile
 import threading
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 from absl.testing import absltest
 
-from retrain.bottlenecks.file_state import FileState
+from retrain.bottlenecks.file_version import FileVersion
 from retrain.bottlenecks.sqlite_file import DIGEST, open_file, transaction
 from retrain.bottlenecks.store import FILE_NAME, BottleneckStore, open_store
 from retrain.errors import UserError
@@ -41,9 +40,9 @@ def _keys(*names: object) -> list[tuple[bytes, int]]:
     return [(_digest(name), 0) for name in names]
 
 
-def _state(path: Path) -> FileState:
+def _version_of(path: Path) -> FileVersion:
     with path.open("rb") as file:
-        return FileState.from_stat(os.fstat(file.fileno()))
+        return FileVersion.from_stat(os.fstat(file.fileno()))
 
 
 def _read(
@@ -89,6 +88,8 @@ def _refused(folder: Path, *parts: str) -> None:
 
 
 def _fill_the_disk(folder: Path) -> None:
+    import resource  # Windows does not have it.
+
     with open_store(folder) as store:
         store.put_vectors("recipe", _rows("first"))
         resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, resource.RLIM_INFINITY))
@@ -262,11 +263,11 @@ class BottleneckStoreTest(absltest.TestCase):
             row = (_digest("one"), _vector("one").tobytes())
             raw.execute("INSERT INTO bottlenecks VALUES (1, ?, 0, ?)", row)
             raw.execute(
-                "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?)", (*_state(image), _digest("one"))
+                "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?)", (*_version_of(image), _digest("one"))
             )
             raw.commit()
         with open_store(self.folder) as store:
-            self.assertEqual(store.get_digests([_state(image)]), [_digest("one")])
+            self.assertEqual(store.get_digests([_version_of(image)]), [_digest("one")])
             self.assertEqual(store.stored_variants("recipe", _WIDTH), {_digest("one"): 1})
             store.put_vectors("recipe", _rows("two"))
             read, found = _read(store, _keys("one", "two"))
@@ -279,41 +280,45 @@ class BottleneckStoreTest(absltest.TestCase):
         image = self.folder / "a.png"
         image.write_bytes(b"one")
         with open_store(self.folder) as store:
-            self.assertEqual(store.get_digests([_state(image)]), [None])
-            store.put_digests([(_state(image), _digest("one"))])
+            self.assertEqual(store.get_digests([_version_of(image)]), [None])
+            store.put_digests([(_version_of(image), _digest("one"))])
         # On most file systems, renaming changes the ctime of a file. Renaming its folder does not.
         (self.folder / "old").mkdir()
         inside = self.folder / "old" / "b.png"
         inside.write_bytes(b"two")
         with open_store(self.folder) as store:
-            store.put_vectors("recipe", _rows("two"), files=[(_state(inside), _digest("two"))])
+            store.put_vectors("recipe", _rows("two"), files=[(_version_of(inside), _digest("two"))])
             (self.folder / "old").rename(self.folder / "new")
-            moved = _state(self.folder / "new" / "b.png")
+            moved = _version_of(self.folder / "new" / "b.png")
             self.assertEqual(
-                store.get_digests([moved, _state(image), moved]),
+                store.get_digests([moved, _version_of(image), moved]),
                 [_digest("two"), _digest("one"), _digest("two")],
             )
-            before = _state(image)
+            before = _version_of(image)
             image.write_bytes(b"ONE!")
-            self.assertEqual(store.get_digests([_state(image)]), [None])
-            store.put_digests([(_state(image), _digest("ONE!"))])
-            self.assertEqual(store.get_digests([before, _state(image)]), [None, _digest("ONE!")])
+            self.assertEqual(store.get_digests([_version_of(image)]), [None])
+            store.put_digests([(_version_of(image), _digest("ONE!"))])
+            self.assertEqual(
+                store.get_digests([before, _version_of(image)]), [None, _digest("ONE!")]
+            )
 
-    def test_each_field_of_a_state_matters(self):
-        state = FileState(1, 2, 3, 4, 5)
+    def test_each_field_of_a_version_matters(self):
+        version = FileVersion(1, 2, 3, 4, 5)
         with open_store(self.folder) as store:
-            store.put_digests([(state, _digest("a"))])
-            others = [state._replace(**{field: 9}) for field in FileState._fields]
-            self.assertEqual(store.get_digests([state, *others]), [_digest("a")] + [None] * 5)
+            store.put_digests([(version, _digest("a"))])
+            others = [version._replace(**{field: 9}) for field in FileVersion._fields]
+            self.assertEqual(store.get_digests([version, *others]), [_digest("a")] + [None] * 5)
 
     def test_the_largest_numbers_are_distinguished(self):
-        states = [
-            FileState(1, inode, 0, mtime, 0)
+        versions = [
+            FileVersion(1, inode, 0, mtime, 0)
             for inode, mtime in ((2**64 - 1, 0), (2**63, 0), (2**63 - 1, -1), (1, 2**63 + 5))
         ]
         with open_store(self.folder) as store:
-            store.put_digests([(state, _digest(state)) for state in states])
-            self.assertEqual(store.get_digests(states), [_digest(state) for state in states])
+            store.put_digests([(version, _digest(version)) for version in versions])
+            self.assertEqual(
+                store.get_digests(versions), [_digest(version) for version in versions]
+            )
 
     # Several processes
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from absl.testing import absltest
 
-from retrain.bottlenecks.file_state import FileState
+from retrain.bottlenecks.file_version import FileVersion
 from retrain.bottlenecks.recipes import Recipes
 from retrain.bottlenecks.store import open_store
 from retrain.bottlenecks.vector_computer import ImageVectors
@@ -44,8 +44,8 @@ class VectorTableTest(absltest.TestCase):
             recipe = _RECIPES.of_variant(number)
             self.store.put_vectors(recipe, [(self.digests[row], number, vector)])
         if known_file:
-            state = FileState.from_stat(self.images[row].path.stat())
-            self.store.put_digests([(state, self.digests[row])])
+            version = FileVersion.from_stat(self.images[row].path.stat())
+            self.store.put_digests([(version, self.digests[row])])
 
     def result(self, row: int, *numbers: int) -> ImageVectors:
         vectors = _vectors(*(10 * row + number for number in numbers))

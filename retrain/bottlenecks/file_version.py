@@ -6,11 +6,11 @@ from typing import NamedTuple
 _SETTLING_NS = 2_000_000_000
 
 
-class FileState(NamedTuple):
-    """File attributes that change whenever the content of the file changes.
+class FileVersion(NamedTuple):
+    """Attributes of a file that change whenever the content changes.
 
-    Read the state of the open file (`os.fstat`) before the content: if the file is written in
-    between, the stored state is the old one, which no later run finds.
+    Read the version of the open file (`os.fstat`) before the content. If the file is written in
+    between, the old version is stored with the new content, and no later run finds it.
 
     Attributes:
         device: Device that contains the file.
@@ -27,22 +27,22 @@ class FileState(NamedTuple):
     ctime_ns: int
 
     @classmethod
-    def from_stat(cls, status: os.stat_result) -> "FileState":
-        """Returns the state in the result of `os.stat`."""
+    def from_stat(cls, status: os.stat_result) -> "FileVersion":
+        """Returns the version of the file that `os.stat` described."""
         return cls(
             status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
         )
 
     def is_settled(self, now_ns: int) -> bool:
-        """Returns whether every change after `now_ns` is certain to change the state.
+        """Returns whether every change after `now_ns` is certain to change the version.
 
         File systems store times in steps of up to 2 s (FAT). A file that is written twice within
-        a step can have the same state with different content. A state should therefore not be
+        a step can have the same version with different content. A version should therefore not be
         stored before its step is over. Git calls such files "racily clean":
         https://git-scm.com/docs/racy-git
 
         Args:
-            now_ns: `time.time_ns()` before the state was read. With a later time, changes between
-                the reading and that time would go unnoticed.
+            now_ns: `time.time_ns()` before the version was read. With a later time, changes
+                between the reading and that time would go unnoticed.
         """
         return max(self.mtime_ns, self.ctime_ns) < now_ns - _SETTLING_NS

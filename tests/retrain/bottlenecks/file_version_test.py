@@ -1,4 +1,4 @@
-"""Tests that a state is settled only if every later change is certain to change it."""
+"""Tests that a version is settled only if every later change is certain to change it."""
 
 import os
 import time
@@ -6,11 +6,11 @@ from pathlib import Path
 
 from absl.testing import absltest
 
-from retrain.bottlenecks.file_state import FileState
+from retrain.bottlenecks.file_version import FileVersion
 
 
-class FileStateTest(absltest.TestCase):
-    def test_a_state_settles_two_seconds_after_the_last_change(self):
+class FileVersionTest(absltest.TestCase):
+    def test_a_version_settles_two_seconds_after_the_last_change(self):
         second = 10**9
         now = 1000 * second
         for mtime, ctime, expected in (
@@ -21,22 +21,22 @@ class FileStateTest(absltest.TestCase):
             (now + 9 * second, now - 3 * second, False),
             (2**63 + 5, now - 3 * second, False),
         ):
-            self.assertEqual(FileState(1, 2, 3, mtime, ctime).is_settled(now), expected)
+            self.assertEqual(FileVersion(1, 2, 3, mtime, ctime).is_settled(now), expected)
 
     def test_a_new_file_with_an_old_mtime_is_not_settled(self):
         image = Path(self.create_tempdir().full_path, "a.png")
         image.write_bytes(b"one")
         os.utime(image, (0, 0))
-        self.assertFalse(FileState.from_stat(image.stat()).is_settled(time.time_ns()))
-        self.assertTrue(FileState.from_stat(image.stat()).is_settled(time.time_ns() + 5 * 10**9))
+        self.assertFalse(FileVersion.from_stat(image.stat()).is_settled(time.time_ns()))
+        self.assertTrue(FileVersion.from_stat(image.stat()).is_settled(time.time_ns() + 5 * 10**9))
 
-    def test_a_change_of_the_content_changes_the_state(self):
+    def test_a_change_of_the_content_changes_the_version(self):
         path = Path(self.create_tempdir().full_path, "a.png")
         path.write_bytes(b"one")
-        before = FileState.from_stat(path.stat())
-        self.assertEqual(FileState.from_stat(path.stat()), before)
+        before = FileVersion.from_stat(path.stat())
+        self.assertEqual(FileVersion.from_stat(path.stat()), before)
         path.write_bytes(b"three")
-        self.assertNotEqual(FileState.from_stat(path.stat()), before)
+        self.assertNotEqual(FileVersion.from_stat(path.stat()), before)
 
 
 if __name__ == "__main__":
