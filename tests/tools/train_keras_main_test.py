@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import shutil
 import signal
 import subprocess
@@ -259,6 +258,8 @@ class TrainKerasMainTest(parameterized.TestCase):
         self.assert_refused(done, "--learning_rate")
 
     def test_terminal_shows_the_progress_bar_of_keras(self):
+        import pty  # Windows does not have it.
+
         leader, follower = pty.openpty()
         flags = (f"--train_dir={self.npz_file}", "--epochs=2")
         with subprocess.Popen(

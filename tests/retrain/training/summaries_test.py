@@ -1,7 +1,6 @@
 """TensorBoard reads what is written, and no run touches the summaries of another."""
 
 import os
-import resource
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -188,6 +187,8 @@ class CannotWriteTest(SummariesTestCase):
             run.add(metrics_of(0))
 
     def limit_file_size(self, size: int) -> None:
+        import resource  # Windows does not have it.
+
         # The kernel refuses to let files grow further, as it does on a full disk.
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         self.addCleanup(resource.setrlimit, resource.RLIMIT_FSIZE, (soft, hard))
