@@ -31,7 +31,8 @@ from tools.keras_training import (
     small_networks,
     tasks,
 )
-from tools.keras_training.examples import Examples, ImageShape
+from tools.keras_training.examples import Examples
+from tools.keras_training.image_shape import ImageShape
 from tools.keras_training.options import Augmentation, Options
 from tools.keras_training.small_networks import SMALL_NETWORKS
 

@@ -73,7 +73,7 @@ def _check_paths(options: Options) -> None:
         if folder and folder in (options.output_dir, *options.output_dir.parents):
             raise UserError(
                 f"--output_dir={options.output_dir} is inside --{flag}={folder}, where its plots "
-                "would count as training images; choose a folder elsewhere"
+                "would be used as images; choose a folder elsewhere"
             )
     if is_npz_file(options):
         if options.val_dir:
@@ -113,7 +113,7 @@ def _check_from_scratch(options: Options) -> None:
         value = getattr(options, flag)
         if value:
             raise UserError(
-                f"--{flag}={value} needs a pretrained network, but --architecture="
-                f"{options.architecture} has none; choose one of: "
+                f"--{flag}={value} needs a pretrained network, but "
+                f"--architecture={options.architecture} is trained from scratch; choose one of: "
                 f"{', '.join(registry.architecture_names())}"
             )

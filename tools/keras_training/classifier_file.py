@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from retrain.data import pixels
+from retrain.export.assemble import current_versions
 from retrain.metadata import LABELS_FILE, METADATA_FILE, OUTPUT, Metadata, labels_text
 from tools.keras_training.options import Options
 from tools.keras_training.tasks import Task
@@ -53,10 +54,7 @@ def describe(task: Task, options: Options) -> Metadata:
         },
         test_accuracy=None,
         training=training_options(options),
-        versions={
-            "preprocessing": pixels.PREPROCESSING_VERSION,
-            "keras": version("keras"),
-        },
+        versions={**current_versions(), "keras": version("keras")},
     )
 
 

@@ -3,30 +3,17 @@
 import hashlib
 import tempfile
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from retrain.errors import UserError
 from retrain.report import plots
+from tools.keras_training.image_shape import ImageShape
 
 # Larger arrays are memory-mapped files, of which the system keeps in memory what fits.
 _MAX_BYTES_IN_MEMORY = 1 << 30
 _BYTES_PER_WRITE = 1 << 20
-
-
-class ImageShape(NamedTuple):
-    """Shape of the input images of a network.
-
-    Attributes:
-        height: Height in pixels.
-        width: Width in pixels.
-        channels: Number of channels: 1 for grey, 3 for RGB.
-    """
-
-    height: int
-    width: int
-    channels: int
 
 
 @dataclass(frozen=True)

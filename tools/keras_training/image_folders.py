@@ -21,7 +21,8 @@ from retrain.system.processors import processor_count
 from retrain.system.progress import ProgressBar
 from retrain.system.text import name_some
 from retrain.system.threads import parallel_map
-from tools.keras_training.examples import Examples, ImageShape, TrainingData, allocate_images
+from tools.keras_training.examples import Examples, TrainingData, allocate_images
+from tools.keras_training.image_shape import ImageShape
 
 TRAIN_FLAG, VAL_FLAG = "train_dir", "val_dir"
 
@@ -81,15 +82,16 @@ def scan(train_dir: Path, val_dir: Path) -> ImageFolders:
 
 
 def _check_classes(flag: str, root: Path, listing: Listing) -> None:
-    if len(listing.images) < 2:
-        names = ", ".join(listing.images) or "none"
-        verb = "image is" if listing.outside_classes == 1 else "images are"
-        outside = listing.outside_classes
-        loose = f"; {outside:,} {verb} directly in the folder" if outside else ""
-        raise UserError(
-            f"--{flag}={root} must have a sub-folder of images for each of two or more classes, "
-            f"but has: {names}{loose}"
-        )
+    if len(listing.images) >= 2:
+        return
+    found = ", ".join(listing.images) or "none"
+    outside = listing.outside_classes
+    if outside:
+        found += f"; {outside:,} {'image is' if outside == 1 else 'images are'} directly in it"
+    raise UserError(
+        f"--{flag}={root} must have a sub-folder of images for each of two or more classes, but "
+        f"has: {found}"
+    )
 
 
 def _check_same_classes(roots: Mapping[str, Path], listings: Mapping[str, Listing]) -> None:

@@ -9,8 +9,9 @@ from PIL import Image
 from retrain.data import pixels
 from retrain.errors import UserError
 from retrain.system.text import first_line
-from tools.keras_training.examples import Examples, ImageShape, TrainingData, allocate_images
+from tools.keras_training.examples import Examples, TrainingData, allocate_images
 from tools.keras_training.image_folders import PREVIEW_SIZE, convert_channels
+from tools.keras_training.image_shape import ImageShape
 
 SUFFIX = ".npz"
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from retrain.errors import UserError
-from tools.keras_training.examples import ImageShape
+from tools.keras_training.image_shape import ImageShape
 
 # Both networks were designed for MNIST.
 DEFAULT_SIDE = 28

@@ -13,8 +13,9 @@ from retrain.config import BackboneOptions
 from retrain.data.splits import TRAINING, VALIDATION
 from retrain.errors import UserError
 from tools.keras_training import checks, image_folders, npz_file, pretrained, small_networks
-from tools.keras_training.examples import Examples, ImageShape, TrainingData
+from tools.keras_training.examples import Examples, TrainingData
 from tools.keras_training.image_folders import ImageFolders
+from tools.keras_training.image_shape import ImageShape
 from tools.keras_training.options import Options
 from tools.keras_training.small_networks import SMALL_NETWORKS
 
@@ -66,7 +67,7 @@ def load(options: Options, folders: ImageFolders | None) -> Task:
         UserError: If the options, the images or the weights cannot be used.
     """
     if checks.is_from_scratch(options):
-        return _from_scratch(options, folders)
+        return _load_from_scratch(options, folders)
     backbone = registry.resolve(
         BackboneOptions(architecture=options.architecture, weights=options.weights),
         options.bottleneck_dir,
@@ -79,8 +80,8 @@ def load(options: Options, folders: ImageFolders | None) -> Task:
                 f"of {backbone.height} x {backbone.width} pixels; leave it out"
             )
     if checks.uses_bottlenecks(options):
-        return _on_bottlenecks(options, folders, backbone)
-    return _on_pixels(options, folders, backbone)
+        return _load_bottlenecks(options, folders, backbone)
+    return _load_pixels(options, folders, backbone)
 
 
 class _ImageSource(NamedTuple):
@@ -110,7 +111,7 @@ def _open_source(options: Options, folders: ImageFolders | None) -> _ImageSource
     )
 
 
-def _from_scratch(options: Options, folders: ImageFolders | None) -> Task:
+def _load_from_scratch(options: Options, folders: ImageFolders | None) -> Task:
     source = _open_source(options, folders)
     channels = 1 if options.greyscale or source.is_grey else 3
     shape = ImageShape(*checks.input_size(options), channels)
@@ -126,10 +127,10 @@ def _from_scratch(options: Options, folders: ImageFolders | None) -> Task:
     )
 
 
-def _on_pixels(options: Options, folders: ImageFolders | None, backbone: Backbone) -> Task:
+def _load_pixels(options: Options, folders: ImageFolders | None, backbone: Backbone) -> Task:
     source = _open_source(options, folders)
     shape = ImageShape(backbone.height, backbone.width, 3)
-    # Before the images are decoded, as it fails if there are too few layers.
+    # This fails if the network has too few layers, so it comes before the slow decoding.
     models = _build_pretrained(options, backbone, source.classes)
     return Task(
         data=source.load(shape),
@@ -141,7 +142,7 @@ def _on_pixels(options: Options, folders: ImageFolders | None, backbone: Backbon
     )
 
 
-def _on_bottlenecks(options: Options, folders: ImageFolders | None, backbone: Backbone) -> Task:
+def _load_bottlenecks(options: Options, folders: ImageFolders | None, backbone: Backbone) -> Task:
     if folders is None:
         raise UserError(
             f"--train_dir={options.train_dir} is a file of arrays, but bottlenecks need folders of "

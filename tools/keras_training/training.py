@@ -54,6 +54,7 @@ def run(options: Options) -> None:
         weights = _class_weights(task, options)
         description |= run_description.describe_task(task)
         with run_folder.exclusive_folder(options.output_dir):
+            # Another run can have used the folder in the meantime.
             run_folder.check_available(options.output_dir, resume=options.resume)
             run_description.write(options.output_dir, description)
             _train(task, weights, options)

@@ -32,7 +32,11 @@ class _Variable:
 
 
 def _variables(scale: int = 1) -> list[_Variable]:
-    values = (np.arange(6, dtype=np.float32).reshape(2, 3), np.int64(7), np.uint32([8, 9]))
+    values = (
+        np.arange(6, dtype=np.float32).reshape(2, 3),
+        np.int64(7),
+        np.array([8, 9], np.uint32),
+    )
     return [_Variable(scale * value) for value in values]
 
 

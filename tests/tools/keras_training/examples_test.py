@@ -5,7 +5,8 @@ from absl.testing import absltest
 
 from retrain.errors import UserError
 from tools.keras_training import examples
-from tools.keras_training.examples import Examples, ImageShape, TrainingData
+from tools.keras_training.examples import Examples, TrainingData
+from tools.keras_training.image_shape import ImageShape
 
 
 class ExamplesTest(absltest.TestCase):

@@ -15,7 +15,7 @@ from retrain.data.splits import TRAINING, VALIDATION
 from retrain.errors import UserError
 from tests.support import drawn_shapes
 from tools.keras_training import examples, image_folders
-from tools.keras_training.examples import ImageShape
+from tools.keras_training.image_shape import ImageShape
 
 _GREY = ImageShape(28, 28, 1)
 
@@ -139,7 +139,7 @@ class ImageFoldersTest(absltest.TestCase):
         self.assertEqual(in_file.fingerprint(), in_memory.fingerprint())
 
     def test_folder_with_only_loose_images_is_refused(self):
-        with self.assert_refused("--train_dir", "sub-folder", "are directly in the folder"):
+        with self.assert_refused("--train_dir", "sub-folder", "are directly in it"):
             image_folders.scan(self.train / "bar", self.val)
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from retrain.errors import UserError
 from tests.support import drawn_shapes
 from tools.keras_training import npz_file
-from tools.keras_training.examples import ImageShape
+from tools.keras_training.image_shape import ImageShape
 
 
 class NpzFileTest(parameterized.TestCase):

@@ -11,8 +11,8 @@ from retrain.errors import UserError
 from tools.keras_training import run_description
 from tools.keras_training.options import COSINE, Options
 
-_FOLDERS = dict(train_dir="/t", val_dir="/v")
-_HASHES = dict(names="n", pictures="p")
+_FOLDERS = {"train_dir": "/t", "val_dir": "/v"}
+_HASHES = {"names": "n", "pictures": "p"}
 
 
 class RunDescriptionTest(absltest.TestCase):
@@ -21,7 +21,7 @@ class RunDescriptionTest(absltest.TestCase):
         self.folder = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.folder)
 
-    def assert_refused(self, difference: str, **description: str) -> None:
+    def assert_refused(self, difference: str, description: dict[str, str]) -> None:
         with self.assertRaises(UserError) as raised:
             run_description.check(self.folder, description)
         message = f"--resume: {self.folder} contains a run with {difference}, or choose a new "
@@ -66,28 +66,28 @@ class RunDescriptionTest(absltest.TestCase):
     def test_other_images_are_refused_with_the_folders_of_the_run(self):
         run_description.write(self.folder, _FOLDERS | _HASHES)
         difference = "other images; use --train_dir=/t --val_dir=/v"
-        others = dict(train_dir="/t", val_dir="/other")
-        self.assert_refused(difference, **others, names="other")
-        self.assert_refused(difference, **others, names="n", pictures="other")
+        others = {"train_dir": "/t", "val_dir": "/other"}
+        self.assert_refused(difference, others | {"names": "other"})
+        self.assert_refused(difference, others | _HASHES | {"pictures": "other"})
 
     def test_changed_images_are_refused(self):
         run_description.write(self.folder, _FOLDERS | _HASHES)
         # A removed file that was unreadable changes the names, but not the examples.
         run_description.check(self.folder, _FOLDERS | {"names": "other"})
         changed = "those of --train_dir=/t --val_dir=/v have changed since then; restore them"
-        self.assert_refused(f"other images: {changed}", **_FOLDERS, pictures="other")
+        self.assert_refused(f"other images: {changed}", _FOLDERS | {"pictures": "other"})
 
     def test_other_options_are_refused_with_both_values(self):
         run_description.write(self.folder, _FOLDERS | {"backbone": "b", "seed": "0"})
         weights = "another pretrained network; use the same --weights"
-        self.assert_refused(weights, **_FOLDERS, backbone="other")
-        self.assert_refused("seed='0', not '1'; use the same value", **_FOLDERS, seed="1")
+        self.assert_refused(weights, _FOLDERS | {"backbone": "other"})
+        self.assert_refused("seed='0', not '1'; use the same value", _FOLDERS | {"seed": "1"})
 
     def test_description_without_folders_is_accepted(self):
         # Early versions did not save the folders.
         run_description.write(self.folder, {"pictures": "p"})
         run_description.check(self.folder, {"train_dir": "/t", "names": "n", "pictures": "p"})
-        self.assert_refused("other images; use the same images", pictures="other")
+        self.assert_refused("other images; use the same images", {"pictures": "other"})
 
 
 if __name__ == "__main__":

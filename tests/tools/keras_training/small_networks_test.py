@@ -4,7 +4,7 @@ from absl.testing import absltest, parameterized
 
 from retrain.errors import UserError
 from tools.keras_training import small_networks
-from tools.keras_training.examples import ImageShape
+from tools.keras_training.image_shape import ImageShape
 from tools.keras_training.small_networks import SMALL_NETWORKS
 
 _MNIST = ImageShape(28, 28, 1)
