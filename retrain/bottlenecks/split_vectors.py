@@ -88,7 +88,7 @@ def _fill(
             table.add(result)
             writer.add(result)
             if table.count_missing([result.row]):
-                # The store has the same image under another name.
+                # The store has the others: the file is a copy, or was touched.
                 partly_stored.append(result.row)
     table.read(store, partly_stored)
 

@@ -48,7 +48,7 @@ class VectorTable:
         self._computed = np.zeros((len(images), variants), bool)
 
     def read_known_files(self, store: BottleneckStore) -> None:
-        """Reads the bottlenecks of all files that did not change since they were last read."""
+        """Reads the bottlenecks of all files whose present version is in the store."""
         versions = [_file_version(image.path) for image in self.images]
         known = iter(store.get_digests([version for version in versions if version]))
         self._digests = [next(known) if version else None for version in versions]
@@ -69,7 +69,7 @@ class VectorTable:
                 self._present[batch_rows[found], number] = True
 
     def stored_variants(self, store: BottleneckStore) -> dict[bytes, int]:
-        """Returns the variants of all images that are in the store; see `BottleneckStore`."""
+        """Returns the result of `BottleneckStore.stored_variants` for both recipes."""
         _, variants, feature_width = self.vectors.shape
         stored = store.stored_variants(self.recipes.undistorted, feature_width)
         if variants > 1:
