@@ -60,7 +60,8 @@ def load_all(
         yield tflite_file.load(data, overrides)
         return
     graph = parse_graph(data)
-    # Only a session can start and end at any tensor.
+    # Only a session can start and end at any tensor. It comes last, since TensorFlow adds default
+    # values to the nodes of a graph that it loads.
     if not overrides.input_layer and not overrides.output_layer:
         known = known_graph.load(graph, find_backbone, overrides)
         if known:

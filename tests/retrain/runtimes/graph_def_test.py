@@ -19,6 +19,11 @@ class ParseGraphTest(parameterized.TestCase):
         with self.assertRaises(ModelError):
             GraphSession(data)
 
+    def test_the_reason_has_no_terms_of_protobuf(self):
+        for data, reason in ((b"no graph at all", "it has another format"), (b"", "no nodes")):
+            with self.assertRaisesRegex(ModelError, f"{reason}$"):
+                graph_def.parse_graph(data)
+
 
 class ExportedGraphTest(absltest.TestCase):
     def setUp(self):
@@ -54,6 +59,16 @@ class ExportedGraphTest(absltest.TestCase):
     def test_constant_of_other_encoding(self):
         node = self.node("final_training_ops/biases/final_biases")
         node.attr["value"].tensor.tensor_content = node.attr["value"].tensor.tensor_content[:-4]
+        self.assertIsNone(graph_def.read_constant(node))
+
+    def test_constant_with_its_numbers_one_by_one(self):
+        node = self.node("final_training_ops/biases/final_biases")
+        tensor = node.attr["value"].tensor
+        tensor.tensor_content = b""
+        tensor.float_val.extend([1.5, -2.0, 3.0])
+        np.testing.assert_array_equal(graph_def.read_constant(node), [1.5, -2.0, 3.0])
+        # TensorFlow repeats the last number until the shape is filled.
+        del tensor.float_val[1:]
         self.assertIsNone(graph_def.read_constant(node))
 
 

@@ -1,26 +1,27 @@
-"""TFLite files are classifiers too, whatever numbers they calculate with."""
+"""Tests that TFLite files are classifiers, whatever numbers and descriptions they have."""
 
 import io
-import shutil
-import tempfile
 import zipfile
-from pathlib import Path
 
 import numpy as np
 from absl.testing import absltest, parameterized
-from PIL import Image
 
-from label_image.classifier import Classifier, Overrides
-from retrain.data import pixels
-from retrain.errors import UserError
-from retrain.metadata import Metadata
+from retrain.metadata import MetadataError
+from retrain.runtimes import tflite_file
+from retrain.runtimes.runtime import Description, ModelError, NetworkOverrides, Runtime
+from tests.support import sample_classifier, tflite_models
 
-_COLOURS = {"red": (220, 30, 40), "green": (20, 200, 50), "blue": (10, 60, 240)}
+_LABELS = ("red", "green", "blue")
+_COLOURS = np.array([(220, 30, 40), (20, 200, 50), (10, 60, 240)], np.uint8)
+_IMAGES = np.broadcast_to(_COLOURS[:, np.newaxis, np.newaxis], (3, 8, 6, 3))
 _KINDS = ("float32", "uint8", "int8")
 
 
 def _network(kind: str) -> bytes:
-    """Returns a network that names the strongest channel of pixels from 0 to 1."""
+    """Returns a network whose strongest value is that of the strongest channel.
+
+    Its input stands for pixels from 0 to 1.
+    """
     import tensorflow as tf
 
     @tf.function(input_signature=[tf.TensorSpec([1, 8, 6, 3], tf.float32)])
@@ -40,8 +41,8 @@ def _network(kind: str) -> bytes:
     return converter.convert()
 
 
-def _network_of_bytes() -> bytes:
-    """Returns the same of pixels from 0 to 255, which are bytes, but not quantised numbers."""
+def _network_without_quantisation() -> bytes:
+    """Returns the same for bytes that are pixels from 0 to 255, not quantised numbers."""
     import tensorflow as tf
 
     @tf.function(input_signature=[tf.TensorSpec([1, 8, 6, 3], tf.uint8)])
@@ -52,89 +53,101 @@ def _network_of_bytes() -> bytes:
     return tf.lite.TFLiteConverter.from_concrete_functions([concrete]).convert()
 
 
-def _with_files(network: bytes, **files: str) -> bytes:
+def _append_files(network: bytes, files: dict[str, str | bytes]) -> bytes:
     result = io.BytesIO(network)
     with zipfile.ZipFile(result, "a") as archive:
         for name, content in files.items():
-            archive.writestr(name.replace("__", "."), content)
+            archive.writestr(name, content)
     return result.getvalue()
 
 
-def _metadata(**changes):
-    fields = dict(
-        **dict(labels=tuple(_COLOURS), folders=tuple(_COLOURS), height=8, width=6),
-        **dict(mean=(0.0,) * 3, std=(255.0,) * 3, channel_order="RGB"),
-        **dict(resize_method=pixels.RESIZE_METHOD, output="probabilities", backbone="none"),
-        **dict(fingerprint="", split={}, test_accuracy=None, training={}, versions={}),
-    )
-    return Metadata(**{**fields, **changes}).to_json()
+def _metadata(**changes) -> str:
+    """Returns the metadata of pixels from 0 to 1."""
+    fields = dict(labels=_LABELS, height=8, width=6, mean=(0.0,) * 3, std=(255.0,) * 3)
+    return sample_classifier.classifier(**{**fields, **changes}).metadata.to_json()
 
 
-class TFLiteTest(parameterized.TestCase):
+class TFLiteFileTest(parameterized.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.folder = Path(tempfile.mkdtemp())
-        cls.addClassCleanup(shutil.rmtree, cls.folder)
         cls.networks = {kind: _network(kind) for kind in _KINDS}
-        for name, colour in _COLOURS.items():
-            Image.new("RGB", (20, 30), colour).save(cls.folder / f"{name}.png")
-        cls.labels = cls.folder / "labels.txt"
-        cls.labels.write_text("".join(f"{name}\n" for name in _COLOURS))
 
-    def classifier(self, content, **overrides):
-        path = self.folder / "classifier.tflite"
-        path.write_bytes(content)
-        return Classifier(path, Overrides(**overrides))
-
-    def assert_right(self, classifier):
-        for name, colour in _COLOURS.items():
-            exact = np.exp(5 * np.array(colour) / 255)
-            expected = dict(zip(_COLOURS, exact / exact.sum(), strict=True))
-            answer = classifier.classify_one(self.folder / f"{name}.png")
-            self.assertEqual(answer.ranked[0][0], name)
-            for label, score in answer.ranked:
-                self.assertAlmostEqual(score, expected[label], delta=0.02)
+    def assert_finds_the_colours(self, runtime: Runtime, description: Description) -> None:
+        self.assertEqual(runtime.description, description)
+        exact = np.exp(5.0 * _COLOURS / 255)
+        expected = exact / exact.sum(1, keepdims=True)
+        np.testing.assert_allclose(runtime.run(_IMAGES), expected, atol=0.02)
 
     @parameterized.parameters(*_KINDS)
-    def test_a_file_that_describes_itself(self, kind: str):
-        network = self.networks[kind]
-        self.assert_right(self.classifier(_with_files(network, retrain_metadata__json=_metadata())))
+    def test_metadata_describe_the_network(self, kind: str):
+        content = _append_files(self.networks[kind], {"retrain_metadata.json": _metadata()})
+        self.assert_finds_the_colours(tflite_file.load(content), Description(_LABELS, 8, 6))
 
     @parameterized.parameters(*_KINDS)
-    def test_a_file_with_labels_alone_takes_images_as_they_are(self, kind: str):
-        content = _with_files(self.networks[kind], labels__txt="red\ngreen\nblue\n")
-        self.assert_right(self.classifier(content))
+    def test_a_file_with_labels_takes_pixels_as_they_are(self, kind: str):
+        content = _append_files(self.networks[kind], {"labels.txt": "red\ngreen\nblue\n"})
+        self.assert_finds_the_colours(tflite_file.load(content), Description(_LABELS, 8, 6))
 
     @parameterized.parameters(*_KINDS)
-    def test_a_bare_network_with_labels_of_the_user(self, kind: str):
-        self.assert_right(self.classifier(self.networks[kind], labels_file=self.labels))
+    def test_a_bare_network_takes_pixels_as_they_are(self, kind: str):
+        runtime = tflite_file.load(self.networks[kind])
+        self.assert_finds_the_colours(runtime, Description(None, 8, 6))
 
-    def test_a_network_that_takes_pixels_as_they_are(self):
-        self.assert_right(self.classifier(_network_of_bytes(), labels_file=self.labels))
+    def test_bytes_without_quantisation_are_pixels(self):
+        runtime = tflite_file.load(_network_without_quantisation())
+        self.assert_finds_the_colours(runtime, Description(None, 8, 6))
 
-    def test_channels_in_another_order(self):
-        metadata = _metadata(labels=("blue", "green", "red"), channel_order="BGR")
-        content = _with_files(self.networks["float32"], retrain_metadata__json=metadata)
-        answer = self.classifier(content).classify_one(self.folder / "red.png")
-        self.assertEqual(answer.ranked[0][0], "red")
+    @parameterized.parameters(*_KINDS)
+    def test_channels_can_have_another_order(self, kind: str):
+        metadata = _metadata(channel_order="BGR")
+        content = _append_files(self.networks[kind], {"retrain_metadata.json": metadata})
+        found = tflite_file.load(content).run(_IMAGES)
+        np.testing.assert_array_equal(found.argmax(1), [2, 1, 0])
 
-    def test_mistakes_are_explained(self):
-        network = self.networks["float32"]
-        for content, overrides, message in (
-            (network, {}, "--labels is needed"),
-            (network, {"input_layer": "input"}, "--input_layer=input chooses a tensor of a frozen"),
-            (network[:200], {}, "is not a classifier that can be run"),
-            (b"\0\0\0\0TFL3" + bytes(90), {}, "is not a classifier that can be run"),
-            (_with_files(network, retrain_metadata__json="{"), {}, "metadata cannot be read"),
-        ):
-            with self.assertRaisesRegex(UserError, message):
-                self.classifier(content, **overrides)
+    def test_overrides_win_over_the_metadata(self):
+        metadata = _metadata(mean=(100.0,) * 3, std=(1.0,) * 3)
+        content = _append_files(self.networks["float32"], {"retrain_metadata.json": metadata})
+        runtime = tflite_file.load(content, NetworkOverrides(mean=0, std=255))
+        self.assert_finds_the_colours(runtime, Description(_LABELS, 8, 6))
 
-    def test_images_of_another_size_are_refused_with_advice(self):
-        classifier = self.classifier(self.networks["int8"], labels_file=self.labels, height=9)
-        with self.assertRaisesRegex(UserError, "9 x 6.*--input_height"):
-            classifier.classify_one(self.folder / "red.png")
+    def test_images_of_another_size_are_an_error(self):
+        for kind in _KINDS:
+            with self.assertRaises(ModelError):
+                tflite_file.load(self.networks[kind]).run(np.zeros((1, 9, 6, 3), np.uint8))
+
+    @parameterized.parameters(
+        ("retrain_metadata.json", b"{", "metadata cannot be read"),
+        ("labels.txt", b"gr\xfcn\n", "labels.txt is not UTF-8"),
+    )
+    def test_damaged_descriptions_are_an_error(self, name, content, message):
+        content = _append_files(self.networks["float32"], {name: content})
+        with self.assertRaisesRegex(MetadataError, message):
+            tflite_file.load(content)
+
+    def test_a_damaged_archive_is_an_error(self):
+        content = _append_files(self.networks["float32"], {"labels.txt": "red\n"})
+        with self.assertRaisesRegex(MetadataError, "ZIP archive"):
+            tflite_file.load(content.replace(b"red\n", b"rot\n"))
+
+    @parameterized.parameters(
+        ((1, 8, 6, 1), "float32", r"\[1, 8, 6, 1\]"),
+        ((2, 8, 6, 3), "float32", r"\[2, 8, 6, 3\]"),
+        ((1, 100), "float32", r"\[1, 100\]"),
+        ((1, 8, 6, 3), "int32", "int32, not float32"),
+    )
+    def test_networks_of_other_things_are_refused(self, shape, dtype, message):
+        with self.assertRaisesRegex(ModelError, message):
+            tflite_file.load(tflite_models.identity(shape, dtype))
+
+    def test_a_cut_file_is_an_error(self):
+        with self.assertRaises(ModelError):
+            tflite_file.load(self.networks["float32"][:200])
+
+    def test_tflite_files_are_recognised_by_their_beginning(self):
+        self.assertTrue(tflite_file.is_tflite(self.networks["int8"][:8]))
+        for content in (b"", b"TFL3", b"\x0a\x40\x0a\x13Decode"):
+            self.assertFalse(tflite_file.is_tflite(content))
 
 
 if __name__ == "__main__":

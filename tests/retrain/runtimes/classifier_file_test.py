@@ -1,0 +1,87 @@
+"""Tests that classifiers are loaded from files of all kinds, the fastest way first."""
+
+from pathlib import Path
+
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from retrain.backbones import registry
+from retrain.config import TFLiteOptions
+from retrain.errors import UserError
+from retrain.export import frozen_graph, tflite
+from retrain.runtimes import classifier_file
+from retrain.runtimes.known_graph import KnownGraphRuntime
+from retrain.runtimes.litert import LiteRTRuntime
+from retrain.runtimes.runtime import NO_OVERRIDES, NetworkOverrides
+from retrain.runtimes.session_graph import SessionRuntime
+from tests.support import sample_classifier
+
+
+class ClassifierFileTest(parameterized.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.classifier = sample_classifier.classifier()
+        cls.images = sample_classifier.images(2)
+        features = sample_classifier.features(cls.images)
+        cls.expected = cls.classifier.head.probabilities(features)
+
+    def setUp(self):
+        super().setUp()
+        self.folder = Path(self.create_tempdir().full_path)
+        self.graph = self.folder / "graph.pb"
+        frozen_graph.write(self.graph, self.classifier)
+
+    def types(self, path: Path, overrides: NetworkOverrides = NO_OVERRIDES) -> list[type]:
+        runtimes = list(classifier_file.load_all(path, registry.find_bundled, overrides))
+        for runtime in runtimes:
+            np.testing.assert_allclose(runtime.run(self.images), self.expected, atol=1e-4)
+        loaded = classifier_file.load(path, registry.find_bundled, overrides)
+        self.assertIs(type(loaded), type(runtimes[0]))
+        return [type(runtime) for runtime in runtimes]
+
+    def test_a_graph_with_a_known_backbone_runs_in_two_ways(self):
+        self.assertEqual(self.types(self.graph), [KnownGraphRuntime, SessionRuntime])
+
+    def test_only_a_session_starts_or_ends_at_a_given_tensor(self):
+        for overrides in (
+            NetworkOverrides(input_layer="input"),
+            NetworkOverrides(output_layer="final_result"),
+        ):
+            self.assertEqual(self.types(self.graph, overrides), [SessionRuntime])
+
+    def test_only_a_session_runs_an_unknown_backbone(self):
+        runtimes = list(classifier_file.load_all(self.graph, lambda name: None))
+        self.assertEqual([type(runtime) for runtime in runtimes], [SessionRuntime])
+
+    def test_a_tflite_file_runs_in_litert(self):
+        path = self.folder / "model.tflite"
+        tflite.write(path, self.classifier, TFLiteOptions())
+        self.assertEqual(self.types(path), [LiteRTRuntime])
+        for flag in ("input_layer", "output_layer"):
+            with self.assertRaisesRegex(UserError, f"--{flag}=x .* is a TFLite file; leave"):
+                self.types(path, NetworkOverrides(**{flag: "x"}))
+
+    def test_a_missing_file_is_a_users_error(self):
+        for path in (self.folder / "none.pb", self.folder):
+            with self.assertRaisesRegex(UserError, f"--graph={path} cannot be read: "):
+                classifier_file.load(path, registry.find_bundled)
+
+    @parameterized.parameters(b"", b"text\n", b"\x00\xff" * 500, b"\0\0\0\0TFL3" + bytes(90))
+    def test_other_files_are_a_users_error(self, content: bytes):
+        path = self.folder / "other"
+        path.write_bytes(content)
+        with self.assertRaisesRegex(UserError, rf"\A--graph={path} is not a classifier .*\Z"):
+            classifier_file.load(path, registry.find_bundled)
+
+    def test_damaged_metadata_are_a_users_error(self):
+        content = self.graph.read_bytes().replace(
+            b'{"format_version": 1,', b'{"format_version": x,'
+        )
+        self.graph.write_bytes(content)
+        with self.assertRaisesRegex(UserError, "its metadata cannot be read"):
+            classifier_file.load(self.graph, registry.find_bundled)
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,120 @@
+"""Tests that exported graphs run without TensorFlow if, and only if, that gives their scores."""
+
+from pathlib import Path
+
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from retrain.export import frozen_graph
+from retrain.metadata import Metadata, MetadataError
+from retrain.runtimes import known_graph, session_graph
+from retrain.runtimes.graph_def import parse_graph
+from retrain.runtimes.runtime import NO_OVERRIDES, Description, NetworkOverrides
+from tests.support import sample_classifier
+
+
+def _halve(node) -> None:
+    """Halves the numbers in a constant."""
+    tensor = node.attr["value"].tensor
+    numbers = np.frombuffer(tensor.tensor_content, np.float32)
+    tensor.tensor_content = (numbers * np.float32(0.5)).tobytes()
+
+
+class KnownGraphTest(parameterized.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.classifier = sample_classifier.classifier()
+        cls.content = frozen_graph.to_bytes(cls.classifier)
+        cls.images = sample_classifier.images(4)
+
+    def setUp(self):
+        super().setUp()
+        self.graph = parse_graph(self.content)
+
+    def find(self, name: str):
+        return self.classifier.backbone if name == "efficientnet_lite0" else None
+
+    def load(self, overrides: NetworkOverrides = NO_OVERRIDES):
+        return known_graph.load(self.graph, self.find, overrides)
+
+    def node(self, name: str):
+        (node,) = (node for node in self.graph.node if node.name.endswith(name))
+        return node
+
+    def assert_runs_as_a_session(self) -> np.ndarray:
+        found = self.load().run(self.images)
+        expected = session_graph.load(Path("graph.pb"), self.graph).run(self.images)
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+        return found
+
+    def set_metadata(self, **changes) -> None:
+        metadata: Metadata = sample_classifier.classifier(**changes).metadata
+        self.node("retrain_metadata").attr["value"].tensor.string_val[0] = (
+            metadata.to_json().encode()
+        )
+
+    def test_probabilities_are_those_of_the_head(self):
+        runtime = self.load()
+        self.assertEqual(runtime.description, Description(sample_classifier.LABELS, 224, 224))
+        features = sample_classifier.features(self.images)
+        expected = self.classifier.head.probabilities(features)
+        np.testing.assert_allclose(runtime.run(self.images), expected, atol=1e-5)
+        self.assert_runs_as_a_session()
+
+    def test_preprocessing_is_that_of_the_metadata(self):
+        plain = self.load().run(self.images)
+        self.set_metadata(mean=(100.0, 110.0, 120.0), std=(90.0, 100.0, 110.0), channel_order="BGR")
+        changed = self.assert_runs_as_a_session()
+        self.assertGreater(np.abs(plain - changed).max(), 0.01)
+
+    def test_overrides_win_over_the_metadata(self):
+        overrides = NetworkOverrides(mean=100, std=90)
+        plain, found = self.load().run(self.images), self.load(overrides).run(self.images)
+        self.assertGreater(np.abs(found - plain).max(), 0.01)
+        expected = session_graph.load(Path("graph.pb"), self.graph, overrides).run(self.images)
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+    def test_a_changed_head_is_used(self):
+        before = self.load().run(self.images)
+        _halve(self.node("final_weights"))
+        after = self.assert_runs_as_a_session()
+        self.assertGreater(np.abs(before - after).max(), 0.01)
+
+    def test_a_changed_backbone_is_not_known(self):
+        constants = (node for node in self.graph.node if node.op == "Const")
+        _halve(next(n for n in constants if len(n.attr["value"].tensor.tensor_content) > 100))
+        self.assertIsNone(self.load())
+
+    def test_other_operations_are_not_known(self):
+        self.node("MatMul").attr["transpose_a"].b = False
+        self.assertIsNone(self.load())
+
+    def test_other_connections_are_not_known(self):
+        self.node("Wx_plus_b/add").input[0] = "bottleneck"
+        self.assertIsNone(self.load())
+
+    def test_additional_nodes_are_not_known(self):
+        self.graph.node.add(op="Identity", name="more", input=["final_result"])
+        self.assertIsNone(self.load())
+
+    def test_another_output_is_not_known(self):
+        self.set_metadata(output="bottleneck")
+        self.assertIsNone(self.load())
+
+    def test_another_backbone_is_not_known(self):
+        self.set_metadata(backbone="mobilenet_v2")
+        self.assertIsNone(self.load())
+
+    def test_a_graph_without_metadata_is_not_known(self):
+        self.node("retrain_metadata").name = "other"
+        self.assertIsNone(self.load())
+
+    def test_damaged_metadata_are_an_error(self):
+        self.node("retrain_metadata").attr["value"].tensor.string_val[0] = b"{"
+        with self.assertRaises(MetadataError):
+            self.load()
+
+
+if __name__ == "__main__":
+    absltest.main()
