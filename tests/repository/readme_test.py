@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -120,6 +121,12 @@ def _without_numbers(line: str) -> str:
 
 
 class CommandsTest(parameterized.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        # Pages share the cache, since several of them contain the same commands.
+        cls.cache = Path(cls.enter_context(tempfile.TemporaryDirectory()))
+
     @parameterized.parameters(*_TOURS.items())
     def test_commands_do_what_the_page_says(self, page: str, minimum: int):
         self.home = Path(self.create_tempdir().full_path)
@@ -156,10 +163,12 @@ class CommandsTest(parameterized.TestCase):
     def usual_flags(self, program: str) -> list[str]:
         if program == "//label_image":
             return [f"--graph={self.home}/output_graph.pb"]
+        cache = f"--bottleneck_dir={self.cache}"
         if program != "//retrain":
-            return []
-        names = ("output_graph.pb", "output_labels.txt", "bottleneck_dir", "summaries_dir")
-        return [f"--{name.partition('.')[0]}={self.home}/{name}" for name in names]
+            return [cache] if program == "//tools:train_keras" else []
+        names = ("output_graph.pb", "output_labels.txt", "summaries_dir")
+        outputs = [f"--{name.partition('.')[0]}={self.home}/{name}" for name in names]
+        return [*outputs, cache]
 
     def check(self, command: str, given: list[str], answer: str) -> None:
         if "//retrain" in command:
