@@ -1,11 +1,11 @@
-"""Converts a classifier to Core ML, TFLite, a SavedModel or today's Keras format.
+"""Converts a classifier to Core ML, TFLite, a SavedModel or the current Keras format.
 
     bazel run //tools:convert -- --graph=/tmp/output_graph.pb --coreml_file=locks.mlmodel
 
-What is converted can be a frozen graph, the folder of a SavedModel, a .keras or .h5 file, or a
-model.json with its weights, from retrain or from other programs. What retrain wrote describes
-itself; of others, say what the outputs mean (--labels) and how images become numbers
-(--input_mean and --input_std, or --image_scale and --red_bias as in Caffe).
+The input is a frozen graph, the folder of a SavedModel, a .keras or .h5 file, or a model.json with
+its weights. Files that retrain wrote contain everything that the conversion needs. For files of
+other programs, --labels names the classes, and --input_mean and --input_std, or --image_scale and
+--red_bias as in Caffe, describe the normalisation of the images.
 """
 
 from collections.abc import Sequence
@@ -16,158 +16,190 @@ from absl import flags
 from retrain.errors import UserError
 from retrain.export import coreml_options, saved_model
 from retrain.flags import coreml_flags
+from retrain.flags.values import optional_path
 from retrain.runtimes import tflite_file
 from retrain.system import command_line
 from retrain.system.console import quiet_native_libraries
 from retrain.system.files import check_output_folder, check_writable, user_path
-from tools.conversion.preprocessing import PixelChoices
-from tools.conversion.source import KINDS, Choices, Source
+from tools.conversion.preprocessing import PreprocessingOptions
+from tools.conversion.source import FORMATS, GraphOptions, SourceClassifier
 
 _QUANTIZATIONS = ("none", "float16", "dynamic")
 
 _GRAPH = flags.DEFINE_string(
-    "graph",
-    "/tmp/output_graph.pb",
-    f"What to convert: {KINDS}.",
+    "graph", "/tmp/output_graph.pb", f"File or folder of the classifier to convert: {FORMATS}."
 )
 _WEIGHTS = flags.DEFINE_string(
-    "weights", None, "The weights for a model.json, as save_weights wrote them."
+    "weights", None, "File with the weights for a model.json, which save_weights wrote."
 )
 _LABELS = flags.DEFINE_string(
-    "labels", None, "A file with one label a line. Needed only for what does not carry its labels."
+    "labels",
+    None,
+    "File with one label per line. Needed only if the classifier does not contain its labels.",
 )
 _CLASS_LABELS = flags.DEFINE_list(
-    "class_labels", [], "The labels themselves, with commas between them, instead of a file."
+    "class_labels", [], "Labels, separated by commas, instead of a file with labels."
 )
 _INPUT_LAYER = flags.DEFINE_string(
-    "input_layer", None, "The tensor of a graph that takes pixels, where it has no usual name."
+    "input_layer", None, "Name of the tensor that pixels are fed to, if it is not a usual name."
 )
 _OUTPUT_LAYER = flags.DEFINE_string(
-    "output_layer", None, "The tensor of the scores, where it has no usual name."
+    "output_layer", None, "Name of the tensor of the scores, if it is not a usual name."
 )
 _INPUT_HEIGHT = flags.DEFINE_integer(
-    "input_height", None, "Height of the images, where the graph does not say.", 1
+    "input_height", None, "Height of the images in pixels, if the graph does not state it.", 1
 )
 _INPUT_WIDTH = flags.DEFINE_integer(
-    "input_width", None, "Width of the images, where the graph does not say.", 1
+    "input_width", None, "Width of the images in pixels, if the graph does not state it.", 1
 )
 _ADD_SOFTMAX = flags.DEFINE_boolean(
-    "add_softmax", False, "Make probabilities of outputs that are none yet."
+    "add_softmax", False, "Whether to turn the outputs into probabilities with a softmax."
 )
 _INPUT_MEAN = flags.DEFINE_list(
-    "input_mean", None, "Subtracted from each pixel, 0 to 255: a number, or one for each channel."
+    "input_mean",
+    None,
+    "Mean to subtract from each pixel, 0 to 255: one number, or one for each channel.",
 )
 _INPUT_STD = flags.DEFINE_list(
-    "input_std", None, "Divides each pixel then: a number, or one for each channel."
+    "input_std",
+    None,
+    "Standard deviation to divide each pixel by after subtracting --input_mean: one number, or one "
+    "for each channel.",
 )
 _IMAGE_SCALE = flags.DEFINE_float(
-    "image_scale", None, "Multiplies each pixel, as in Caffe, instead of the two flags before."
+    "image_scale",
+    None,
+    "Factor to multiply each pixel by, as in Caffe, instead of --input_mean and --input_std.",
 )
-_RED_BIAS = flags.DEFINE_float("red_bias", None, "Added to red then; -123.68 for VGG16.")
-_GREEN_BIAS = flags.DEFINE_float("green_bias", None, "Added to green then; -116.779 for VGG16.")
-_BLUE_BIAS = flags.DEFINE_float("blue_bias", None, "Added to blue then; -103.939 for VGG16.")
-_GRAY_BIAS = flags.DEFINE_float("gray_bias", None, "Added to grey then.")
+_RED_BIAS = flags.DEFINE_float(
+    "red_bias", None, "Number to add to the red channel after --image_scale; -123.68 for VGG16."
+)
+_GREEN_BIAS = flags.DEFINE_float(
+    "green_bias",
+    None,
+    "Number to add to the green channel after --image_scale; -116.779 for VGG16.",
+)
+_BLUE_BIAS = flags.DEFINE_float(
+    "blue_bias", None, "Number to add to the blue channel after --image_scale; -103.939 for VGG16."
+)
+_GRAY_BIAS = flags.DEFINE_float(
+    "gray_bias", None, "Number to add to the only channel of grey images after --image_scale."
+)
 _IS_BGR = flags.DEFINE_boolean(
-    "is_bgr", None, "Whether blue is the first channel, as with VGG16 and others from Caffe."
+    "is_bgr",
+    None,
+    "Whether blue is the first channel, as in VGG16 and other networks from Caffe.",
 )
-_TFLITE_FILE = flags.DEFINE_string("tflite_file", None, "Where to write a TFLite file.")
+_TFLITE_FILE = flags.DEFINE_string(
+    "tflite_file", None, "File for the classifier as a TFLite model."
+)
 _TFLITE_QUANTIZATION = flags.DEFINE_string(
     "tflite_quantization",
     "none",
-    f"How to make it smaller: {', '.join(_QUANTIZATIONS)}. int8 needs images: see //retrain.",
+    f"Quantisation of the TFLite model: {', '.join(_QUANTIZATIONS)}. Only //retrain can write int8 "
+    "models, since it has images to measure ranges on.",
 )
 _SAVED_MODEL_DIR = flags.DEFINE_string(
-    "saved_model_dir", None, "Where to write a SavedModel, a folder."
+    "saved_model_dir", None, "Folder for the classifier as a SavedModel."
 )
 _KERAS_FILE = flags.DEFINE_string(
-    "keras_file", None, "Where to write a Keras model in today's format, of one that is older."
+    "keras_file",
+    None,
+    "File for the classifier in the current Keras format, with a name that ends in .keras. Only "
+    "Keras files can be converted to it.",
 )
 flags.adopt_module_key_flags(coreml_flags)
 
 
 def main(arguments: list[str]) -> None:
-    """Converts as the flags say."""
+    """Converts the classifier to the formats that the flags name."""
     if arguments:
         raise UserError(
-            f"no arguments besides flags are known, but got {arguments[0]}; --graph=FILE names "
-            "what to convert"
+            f"arguments must be flags, but got {arguments[0]}; --graph=FILE names the classifier "
+            "to convert"
         )
     _check_outputs()
-    pixel_choices = _pixel_choices()
+    preprocessing_options = _preprocessing_options()
     path = user_path(_GRAPH.value)
     if not path.exists():
         raise UserError(f"--graph={path} does not exist; name the file or folder to convert")
-    _check_readable(path)
-    # What it has to say is said by exceptions.
+    _check_format(path)
+    # Errors are reported by exceptions, so the messages on standard error are not needed.
     with quiet_native_libraries():
-        _convert(path, pixel_choices)
+        _convert(path, preprocessing_options)
 
 
-def _check_readable(path: Path) -> None:
+def _check_format(path: Path) -> None:
     if not path.is_file():
         return
     try:
         with path.open("rb") as file:
-            begin = file.read(8)
+            start = file.read(8)
     except OSError as error:
-        raise UserError(f"--graph={path} cannot be read: {error.strerror}; give {KINDS}") from error
-    if tflite_file.is_tflite(begin):
         raise UserError(
-            f"--graph={path} is a TFLite file, which cannot be converted; give what it was made "
-            f"of: {KINDS}"
+            f"--graph={path} cannot be read: {error.strerror}; give {FORMATS}"
+        ) from error
+    if tflite_file.is_tflite(start):
+        raise UserError(
+            f"--graph={path} is a TFLite file, which cannot be converted; give the file that it "
+            f"was made from: {FORMATS}"
         )
 
 
-def _convert(path: Path, pixel_choices: PixelChoices) -> None:
-    # They take seconds to load, which a wrong flag need not wait for.
+def _convert(path: Path, preprocessing_options: PreprocessingOptions) -> None:
+    # These modules take seconds to load, so flags are checked first.
     from retrain.export.coremltools_import import load_coremltools
-    from tools.conversion import preprocessing, targets
-    from tools.conversion.classifier import Complete, labels
+    from tools.conversion import converted_classifier, preprocessing, writers
 
     if coreml_flags.coreml_file():
         load_coremltools()
     source = _load(path)
-    classifier = Complete(
-        source,
-        labels(source, _optional_path(_LABELS.value), tuple(_CLASS_LABELS.value)),
-        preprocessing.chosen(pixel_choices, source),
-        _ADD_SOFTMAX.value,
+    classifier = converted_classifier.ConvertedClassifier(
+        source=source,
+        labels=converted_classifier.resolve_labels(
+            source.metadata, optional_path(_LABELS), tuple(_CLASS_LABELS.value)
+        ),
+        input_format=preprocessing.resolve(
+            preprocessing_options, source.channels, source.input_format
+        ),
+        add_softmax=_ADD_SOFTMAX.value,
     )
     classifier.check()
-    if keras_file := _optional_path(_KERAS_FILE.value):
-        targets.write_keras(keras_file, classifier)
-    if saved_model_dir := _optional_path(_SAVED_MODEL_DIR.value):
-        targets.write_saved_model(saved_model_dir, classifier)
-    if tflite_file := _optional_path(_TFLITE_FILE.value):
-        targets.write_tflite(tflite_file, classifier, _TFLITE_QUANTIZATION.value)
+    if keras_file := optional_path(_KERAS_FILE):
+        writers.write_keras(keras_file, classifier)
+    if saved_model_dir := optional_path(_SAVED_MODEL_DIR):
+        writers.write_saved_model(saved_model_dir, classifier)
+    if tflite_path := optional_path(_TFLITE_FILE):
+        writers.write_tflite(tflite_path, classifier, _TFLITE_QUANTIZATION.value)
     if coreml_file := coreml_flags.coreml_file():
-        targets.write_coreml(coreml_file, classifier, coreml_flags.parse_options())
+        writers.write_coreml(coreml_file, classifier, coreml_flags.parse_options())
 
 
 def _check_outputs() -> None:
-    files = {"tflite_file": _TFLITE_FILE.value, "keras_file": _KERAS_FILE.value}
-    if not any((*files.values(), _SAVED_MODEL_DIR.value, coreml_flags.coreml_file())):
+    tflite_path, keras_file = optional_path(_TFLITE_FILE), optional_path(_KERAS_FILE)
+    saved_model_dir, coreml_file = optional_path(_SAVED_MODEL_DIR), coreml_flags.coreml_file()
+    if not any((tflite_path, keras_file, saved_model_dir, coreml_file)):
         raise UserError(
-            "nothing to write: give --coreml_file, --tflite_file, --saved_model_dir or --keras_file"
+            "there is nothing to write; set --coreml_file, --tflite_file, --saved_model_dir or "
+            "--keras_file"
         )
-    for flag, name in files.items():
-        if name:
-            check_writable(user_path(name), flag)
-    if _KERAS_FILE.value and not _KERAS_FILE.value.endswith(".keras"):
-        raise UserError(
-            f"--keras_file={_KERAS_FILE.value} must end in .keras: no other of Keras's formats is "
-            "written"
-        )
-    if _SAVED_MODEL_DIR.value:
-        check_output_folder(
-            user_path(_SAVED_MODEL_DIR.value), "saved_model_dir", saved_model.CONTENTS
-        )
-    if coreml_file := coreml_flags.coreml_file():
+    if tflite_path:
+        check_writable(tflite_path, "tflite_file")
+    if keras_file:
+        check_writable(keras_file, "keras_file")
+        if keras_file.suffix != ".keras":
+            raise UserError(
+                f"--keras_file={_KERAS_FILE.value} must end in .keras, the only format of Keras "
+                "that is written"
+            )
+    if saved_model_dir:
+        check_output_folder(saved_model_dir, "saved_model_dir", saved_model.CONTENTS)
+    if coreml_file:
         coreml_options.check(coreml_file, coreml_flags.parse_options())
     if _TFLITE_QUANTIZATION.value == "int8":
         raise UserError(
-            "--tflite_quantization=int8 needs images to measure; bazel run //retrain -- "
-            "--image_dir=DIR --tflite_quantization=int8 has them"
+            "--tflite_quantization=int8 needs images to measure ranges on; use bazel run //retrain "
+            "-- --image_dir=DIR --tflite_quantization=int8"
         )
     if _TFLITE_QUANTIZATION.value not in _QUANTIZATIONS:
         raise UserError(
@@ -176,29 +208,29 @@ def _check_outputs() -> None:
         )
 
 
-def _load(path: Path) -> Source:
-    from tools.conversion import load_graph, load_keras
+def _load(path: Path) -> SourceClassifier:
+    from tools.conversion import load_frozen_graph, load_keras, load_saved_model
 
-    choices = Choices(
+    options = GraphOptions(
         input_layer=_INPUT_LAYER.value,
         output_layer=_OUTPUT_LAYER.value,
         height=_INPUT_HEIGHT.value,
         width=_INPUT_WIDTH.value,
     )
-    weights = _optional_path(_WEIGHTS.value)
+    weights = optional_path(_WEIGHTS)
     if path.suffix in (".keras", ".h5", ".hdf5", ".json"):
         return load_keras.load(path, weights)
     if weights:
-        raise UserError(f"--weights={weights} goes with a model.json only, not with {path}")
+        raise UserError(f"--weights={weights} needs a model.json as --graph, but got {path}")
     if path.is_dir():
-        return load_graph.load_saved_model(path, choices)
-    return load_graph.load_frozen(path, choices)
+        return load_saved_model.load(path, options)
+    return load_frozen_graph.load(path, options)
 
 
-def _pixel_choices() -> PixelChoices:
-    return PixelChoices(
-        mean=_numbers("input_mean", _INPUT_MEAN.value),
-        std=_numbers("input_std", _INPUT_STD.value),
+def _preprocessing_options() -> PreprocessingOptions:
+    return PreprocessingOptions(
+        mean=_parse_numbers("input_mean", _INPUT_MEAN.value),
+        std=_parse_numbers("input_std", _INPUT_STD.value),
         image_scale=_IMAGE_SCALE.value,
         red_bias=_RED_BIAS.value,
         green_bias=_GREEN_BIAS.value,
@@ -208,19 +240,15 @@ def _pixel_choices() -> PixelChoices:
     )
 
 
-def _numbers(flag: str, values: Sequence[str] | None) -> tuple[float, ...] | None:
+def _parse_numbers(flag: str, values: Sequence[str] | None) -> tuple[float, ...] | None:
     if values is None:
         return None
     try:
         return tuple(float(value) for value in values)
     except ValueError as error:
         raise UserError(
-            f"--{flag}={','.join(values)} must be a number, or several with commas between them"
+            f"--{flag}={','.join(values)} must be one number, or several separated by commas"
         ) from error
-
-
-def _optional_path(name: str | None) -> Path | None:
-    return user_path(name) if name else None
 
 
 if __name__ == "__main__":

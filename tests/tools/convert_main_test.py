@@ -1,4 +1,4 @@
-"""The program that converts: from the command line to files, and its mistakes in one line."""
+"""//tools:convert writes the files that its flags name, and its errors are one line."""
 
 import re
 import shutil
@@ -30,14 +30,14 @@ class ConvertTestCase(parameterized.TestCase):
         self.assertEqual(done.stdout, "")
         return done.stderr.splitlines()
 
-    def assert_tells_only_what_it_wrote(self, lines, count):
+    def assert_files_logged(self, lines, count):
         self.assertLen(lines, count, lines)
         for line in lines:
             self.assertStartsWith(line, "Wrote ")
 
 
-class OwnGraphTest(ConvertTestCase):
-    def test_it_needs_no_other_flags(self):
+class RetrainGraphTest(ConvertTestCase):
+    def test_a_graph_of_retrain_needs_no_other_flags(self):
         classifier = sample_classifier.classifier()
         graph = self.folder / "graph.pb"
         graph.write_bytes(frozen_graph.to_bytes(classifier))
@@ -67,14 +67,14 @@ class OwnGraphTest(ConvertTestCase):
         image = sample_classifier.images(1)
         expected = classifier.head.probabilities(sample_classifier.features(image))
         np.testing.assert_allclose(loaded(image), expected, atol=1e-5)
-        file = sample_classifier.save(self.folder, image[0], "picture.png")
+        file = sample_classifier.save(self.folder, image[0], "image.png")
         labelled = programs.run("label_image", f"--graph={self.folder}/x.tflite", file)
         best = sample_classifier.LABELS[expected.argmax()]
         self.assertStartsWith(labelled.stdout, f"{best} (score = {expected.max():.5f}"[:-2])
 
 
 class Keras2Test(ConvertTestCase):
-    def test_as_caffe_has_it(self):
+    def test_the_normalisation_can_be_described_as_in_caffe(self):
         model = small_keras.build_model()
         path, weights = small_keras.write_keras_2(self.folder, model)
         package = self.folder / "Colours.mlpackage"
@@ -85,7 +85,7 @@ class Keras2Test(ConvertTestCase):
             *(f"--coreml_file={package}", "--coreml_precision=float32"),
             f"--keras_file={self.folder}/today.keras",
         )
-        self.assert_tells_only_what_it_wrote(lines, 2)
+        self.assert_files_logged(lines, 2)
         image = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3), np.uint8)
         bgr = image[..., ::-1] * 0.01 - np.array([1.03939, 1.16779, 1.2368])
         (answer,) = coreml.load(package).run(image)
@@ -94,7 +94,7 @@ class Keras2Test(ConvertTestCase):
 
 
 class QuietTest(ConvertTestCase):
-    def test_what_tensorflow_says_is_not_shown(self):
+    def test_messages_of_tensorflow_are_not_shown(self):
         model = small_keras.build_model()
         model.save(self.folder / "small.keras")
         model.export(str(self.folder / "small"), verbose=False)
@@ -103,10 +103,10 @@ class QuietTest(ConvertTestCase):
                 *(f"--graph={self.folder / source}", "--class_labels=r,g,b", "--input_std=255"),
                 *(f"--tflite_file={self.folder}/x.tflite", f"--saved_model_dir={self.folder}/x"),
             )
-            self.assert_tells_only_what_it_wrote(lines, 2)
+            self.assert_files_logged(lines, 2)
 
 
-class MistakesTest(ConvertTestCase):
+class RefusedTest(ConvertTestCase):
     def assert_refused(self, expected, *flags):
         done = self.run_convert(*flags)
         self.assertEqual(done.returncode, 1, done.stderr)
@@ -122,8 +122,8 @@ class MistakesTest(ConvertTestCase):
         self.assertFalse(list(self.folder.glob("*refused*")))
 
     @parameterized.parameters(
-        ("nothing to write", ()),
-        ("no arguments besides flags", ("picture.jpg",)),
+        ("there is nothing to write; set --coreml_file", ()),
+        ("arguments must be flags, but got image.jpg", ("image.jpg",)),
         ("--coreml_file=.* must end in", ("--coreml_file=x.onnx",)),
         ("--coreml_input=a b", ("--coreml_file=x.mlmodel", "--coreml_input=a b")),
         (
@@ -131,35 +131,35 @@ class MistakesTest(ConvertTestCase):
             ("--tflite_file=x", "--tflite_quantization=int8"),
         ),
         ("--tflite_quantization=int2", ("--tflite_file=x", "--tflite_quantization=int2")),
-        ("--input_mean=1,x,3 must be a number", ("--tflite_file=x", "--input_mean=1,x,3")),
+        ("--input_mean=1,x,3 must be one number", ("--tflite_file=x", "--input_mean=1,x,3")),
         ("--keras_file=x.h5 must end in .keras", ("--keras_file=x.h5",)),
         ("--saved_model_dir=/proc/x", ("--saved_model_dir=/proc/x",)),
     )
-    def test_before_anything_is_loaded(self, expected, flags):
+    def test_flags_are_checked_before_anything_is_loaded(self, expected, flags):
         self.assert_refused(expected, *flags)
 
-    def test_no_such_file(self):
+    def test_a_missing_file(self):
         self.assert_refused("--graph=.*nowhere.* does not exist", "--graph=nowhere", self.output)
 
-    def test_no_graph(self):
+    def test_a_file_of_another_format(self):
         path = self.folder / "anything.pb"
-        kinds = r"a frozen graph \(.pb\), the folder of a SavedModel, or a Keras file"
-        for content, what in (
+        formats = r"a frozen graph \(.pb\), the folder of a SavedModel, or a Keras file"
+        for content, problem in (
             (b"\x1c\0\0\0TFL3 and so on", "a TFLite file, which cannot be converted"),
             (b"no graph at all", "not a frozen graph: it has another format"),
         ):
             path.write_bytes(content)
             self.assert_refused(
-                f"--graph={path} is {what}; .*{kinds}", f"--graph={path}", self.output
+                f"--graph={path} is {problem}; .*{formats}", f"--graph={path}", self.output
             )
 
-    def test_a_folder_with_other_things(self):
+    def test_a_folder_with_other_files(self):
         folder = self.folder / "thesis"
         folder.mkdir()
         (folder / "chapter.txt").touch()
         self.assert_refused("chapter.txt, which would be deleted", f"--saved_model_dir={folder}")
 
-    def test_another_number_of_labels(self):
+    def test_a_wrong_number_of_labels(self):
         labels = self.folder / "labels.txt"
         labels.write_text("a\nb\n")
         model = self.folder / "small.keras"

@@ -1,4 +1,4 @@
-"""Keras models, loaded from files of all versions as classifiers to convert."""
+"""Loads Keras models of all versions as classifiers to convert."""
 
 import json
 import tempfile
@@ -8,115 +8,134 @@ from typing import Any
 
 from retrain.errors import UserError
 from retrain.metadata import METADATA_FILE, Metadata, MetadataError, from_json
-from tools.conversion.source import Source, plain_pixels
+from retrain.system.text import first_line
+from tools.conversion.preprocessing import InputFormat
+from tools.conversion.source import SourceClassifier
 
 _HELP = (
-    "open it with the TensorFlow that it was made with, save it there with "
+    "load it with the TensorFlow version that wrote it, save it there with "
     "tf.saved_model.save(model, FOLDER), and convert that folder"
 )
 
 
-def load(path: Path, weights: Path | None) -> Source:
+def load(path: Path, weights: Path | None) -> SourceClassifier:
     """Returns the classifier in a `.keras`, `.h5` or `.json` file.
 
     Args:
-        path: of the file.
-        weights: of a `.json` file, which has none: as `save_weights` wrote them.
+        path: File with the model, which the message of an error names as `--graph`.
+        weights: File that `save_weights` wrote, for a `.json` file, which has no weights.
 
     Raises:
-        UserError: today's Keras cannot read it, or it does not take images.
+        UserError: If the installed Keras cannot read the files, or if the model's input is not
+            images.
     """
     if path.suffix != ".json":
         if weights:
-            raise UserError(f"--weights={weights} goes with a model.json only, not with {path}")
+            raise UserError(f"--weights={weights} needs a model.json as --graph, but got {path}")
         model = _read(path, path)
     elif weights is None:
         raise UserError(
-            f"--weights is needed: {path} has none; name the file that save_weights wrote"
+            f"--weights is needed, because {path} has no weights; name the file that save_weights "
+            "wrote"
         )
     else:
-        model = _joined(path, weights)
+        model = _read_with_weights(path, weights)
     shape = model.input_shape
     if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] not in (1, 3):
         raise UserError(
-            f"--graph={path} takes {shape}, not images [N, height, width, 3], or 1 for grey"
+            f"the input of --graph={path} has the shape {shape}, but must be images, "
+            "[N, height, width, 3], or [N, height, width, 1] for grey"
         )
-    if not shape[1] or not shape[2]:
-        raise UserError(f"--graph={path} takes images of any size; save it with one size")
-    metadata = _metadata(path)
-    pixels = plain_pixels(shape[3]) if metadata else None
     _, height, width, channels = shape
-    return Source(
-        lambda images: model(images, training=False),
-        *(height, width, channels, metadata, pixels, model),
+    if not height or not width:
+        raise UserError(f"--graph={path} accepts images of any size; save it with one size")
+    metadata = _read_metadata(path)
+    return SourceClassifier(
+        scores=lambda pixels: model(pixels, training=False),
+        height=height,
+        width=width,
+        channels=channels,
+        metadata=metadata,
+        # Models of this program normalise images themselves.
+        input_format=InputFormat.unnormalised(channels) if metadata else None,
+        keras_model=model,
     )
 
 
-def _read(path: Path, named: Path) -> Any:
+def _read(path: Path, source: Path) -> Any:
+    """Returns the model in a file.
+
+    Args:
+        path: The file.
+        source: The user's file, for error messages.
+    """
     from tensorflow import keras
 
     try:
         return keras.models.load_model(path, compile=False)
-    # What is in old files and what is missing in new ones fails in every way there is.
+    # Keras raises exceptions of many types for old and damaged files.
     except Exception as error:
         if "Lambda" in str(error):
             raise UserError(
-                f"--graph={named} has a Lambda layer, which is code of its own and is not run; "
-                "put --image_scale, --red_bias or --is_bgr in its place, and save it without it"
+                f"--graph={source} has a Lambda layer, which contains code that is not run; save "
+                "the model without the layer, and use --image_scale, --red_bias or --is_bgr instead"
             ) from error
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"--graph={named} cannot be read by Keras {keras.__version__}: {reason}; {_HELP}"
+            f"Keras {keras.__version__} cannot read --graph={source}: {first_line(error)}; {_HELP}"
         ) from error
 
 
-def _joined(path: Path, weights: Path) -> Any:
-    """Returns the model of a file without weights and those of another file."""
+def _read_with_weights(path: Path, weights: Path) -> Any:
+    """Returns the model in a JSON file, with the weights in another file."""
     from tensorflow import keras
 
     try:
         config = json.loads(path.read_bytes())
-        of_keras_2 = _with_todays_names(config)
+        keras_2_config = _update_keras_2_config(config)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise UserError(
-            f"--graph={path} is not what model.to_json() writes; name a file that is"
+            f"--graph={path} is not a file that model.to_json() wrote; name such a file"
         ) from error
     if not weights.is_file():
-        raise UserError(f"--weights={weights} does not exist; name what save_weights wrote")
-    if weights.name.endswith(".weights.h5"):
-        try:
-            model = keras.models.model_from_json(json.dumps(config))
-            model.load_weights(weights)
-        except Exception as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise UserError(f"--weights={weights} do not fit {path}: {reason}") from error
-        return model
-    return _of_keras_2(path, of_keras_2, weights)
+        raise UserError(
+            f"--weights={weights} does not exist; name the file that save_weights wrote"
+        )
+    if not weights.name.endswith(".weights.h5"):
+        return _read_keras_2(path, keras_2_config, weights)
+    try:
+        model = keras.models.model_from_json(json.dumps(config))
+        model.load_weights(weights)
+    except Exception as error:
+        raise UserError(f"--weights={weights} does not fit {path}: {first_line(error)}") from error
+    return model
 
 
-def _of_keras_2(path: Path, config: dict[str, Any], weights: Path) -> Any:
-    """Returns what Keras 2 wrote in two files: in one file, today's Keras still reads it."""
+def _read_keras_2(path: Path, config: dict[str, Any], weights: Path) -> Any:
+    """Returns a model that Keras 2 wrote to two files.
+
+    The current Keras can only read both in one file, so they are joined.
+    """
     import h5py
 
     with tempfile.TemporaryDirectory() as folder:
-        both = Path(folder, "model.h5")
+        joined = Path(folder, "model.h5")
         try:
-            with h5py.File(weights) as old, h5py.File(both, "w") as new:
-                new.attrs["model_config"] = json.dumps(config)
-                group = new.create_group("model_weights")
-                for name, value in old.attrs.items():
+            with h5py.File(weights) as source, h5py.File(joined, "w") as target:
+                target.attrs["model_config"] = json.dumps(config)
+                group = target.create_group("model_weights")
+                for name, value in source.attrs.items():
                     group.attrs[name] = value
-                for name in old:
-                    old.copy(name, group)
+                for name in source:
+                    source.copy(name, group)
         except OSError as error:
             raise UserError(
-                f"--weights={weights} is not an HDF5 file; name what save_weights wrote"
+                f"--weights={weights} is not an HDF5 file; name the file that save_weights wrote"
             ) from error
-        return _read(both, path)
+        return _read(joined, path)
 
 
-def _with_todays_names(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns the description of a model of Keras 2 as the last of its versions wrote it."""
+def _update_keras_2_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns the description of a model as the last version of Keras 2 would write it."""
     if config["class_name"] == "Model":
         return {**config, "class_name": "Functional"}
     if config["class_name"] != "Sequential":
@@ -127,14 +146,14 @@ def _with_todays_names(config: dict[str, Any]) -> dict[str, Any]:
     first, *others = inner["layers"]
     shape = first["config"].get("batch_input_shape")
     if shape and first["class_name"] != "InputLayer":
-        started = {k: v for k, v in first["config"].items() if k != "batch_input_shape"}
-        start = {"batch_input_shape": shape, "name": "start"}
-        others = [{**first, "config": started}, *others]
-        first = {"class_name": "InputLayer", "config": start}
+        without_shape = {k: v for k, v in first["config"].items() if k != "batch_input_shape"}
+        others = [{**first, "config": without_shape}, *others]
+        input_config = {"batch_input_shape": shape, "name": "start"}
+        first = {"class_name": "InputLayer", "config": input_config}
     return {**config, "config": {**inner, "layers": [first, *others]}}
 
 
-def _metadata(path: Path) -> Metadata | None:
+def _read_metadata(path: Path) -> Metadata | None:
     if not zipfile.is_zipfile(path):
         return None
     with zipfile.ZipFile(path) as archive:
@@ -143,4 +162,4 @@ def _metadata(path: Path) -> Metadata | None:
         try:
             return from_json(archive.read(METADATA_FILE))
         except MetadataError as error:
-            raise UserError(f"--graph={path}: {error}") from error
+            raise UserError(f"--graph={path} cannot be converted: {error}") from error

@@ -1,47 +1,32 @@
-"""What is converted: a classifier that was loaded from a file of any kind."""
+"""The classifier to convert, as it was loaded from a file of any format."""
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from retrain.export.coreml_conversion import BGR, GRAYSCALE, RGB
 from retrain.metadata import Metadata
+from tools.conversion.preprocessing import InputFormat
 
-# Of which there are some to convert.
-KINDS = (
+# The formats, for help texts and error messages.
+FORMATS = (
     "a frozen graph (.pb), the folder of a SavedModel, or a Keras file (.keras, .h5, or .json with "
     "--weights)"
 )
 
 
 @dataclasses.dataclass(frozen=True)
-class Pixels:
-    """What a network takes for an image.
+class SourceClassifier:
+    """A loaded classifier.
 
     Attributes:
-        colours: RGB, BGR or GRAYSCALE, the order of the channels.
-        mean: of each channel, in that order and units of 0 to 255; subtracted first.
-        std: of each channel; what is divided by then.
-    """
-
-    colours: str
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """A classifier that TensorFlow can run and trace.
-
-    Attributes:
-        scores: from float32 [N, height, width, channels], normalised, to float32 [N, classes].
-        height: of the images, in pixels.
-        width: of the images, in pixels.
-        channels: 3, or 1 for grey.
-        metadata: what the file says of the classifier, if retrain wrote it.
-        pixels: what it takes, where the file says so.
-        keras: the model, where it is one of Keras's.
+        scores: Function from normalised images, float32 [N, height, width, channels], to scores,
+            float32 [N, classes], that TensorFlow can trace.
+        height: Height of the input images in pixels.
+        width: Width of the input images in pixels.
+        channels: Number of channels of the input images, 3 or 1.
+        metadata: Metadata in the file, if this program wrote it.
+        input_format: Format of the input images, if the file describes it.
+        keras_model: The Keras model, if the file contains one.
     """
 
     scores: Callable[[Any], Any]
@@ -49,35 +34,22 @@ class Source:
     width: int
     channels: int
     metadata: Metadata | None = None
-    pixels: Pixels | None = None
-    keras: Any = None
+    input_format: InputFormat | None = None
+    keras_model: Any = None
 
 
 @dataclasses.dataclass(frozen=True)
-class Choices:
-    """What the user says of the file, where it does not say it itself.
+class GraphOptions:
+    """User's description of a graph, for what the graph does not describe itself.
 
     Attributes:
-        weights: of a Keras model whose file has none.
-        input_layer: the tensor that takes pixels.
-        output_layer: the tensor of the scores.
-        height: of the images.
-        width: of the images.
+        input_layer: Name of the tensor that pixels are fed to.
+        output_layer: Name of the tensor of the scores.
+        height: Height of the input images in pixels.
+        width: Width of the input images in pixels.
     """
 
-    weights: Path | None = None
     input_layer: str | None = None
     output_layer: str | None = None
     height: int | None = None
     width: int | None = None
-
-
-def plain_pixels(channels: int) -> Pixels:
-    """Returns what a network takes that normalises images itself."""
-    return Pixels(RGB if channels == 3 else GRAYSCALE, (0.0,) * channels, (1.0,) * channels)
-
-
-def pixels_of(metadata: Metadata) -> Pixels:
-    """Returns what retrain's networks take where nothing comes before them."""
-    colours = BGR if metadata.channel_order == "BGR" else RGB
-    return Pixels(colours, metadata.mean, metadata.std)

@@ -1,68 +1,92 @@
-"""Pixels mean what the file says, or else the user, who must say it once."""
+"""The normalisation is taken from the user's options, or from the file."""
 
 from absl.testing import absltest, parameterized
 
 from retrain.errors import UserError
-from tools.conversion.preprocessing import PixelChoices, chosen
-from tools.conversion.source import Pixels, Source
+from tests.support import sample_classifier
+from tools.conversion.preprocessing import InputFormat, PreprocessingOptions, resolve
 
-_KNOWN = Pixels("RGB", (127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
-
-
-def _source(channels=3, pixels=None):
-    return Source(lambda image: image, 8, 8, channels, pixels=pixels)
+_KNOWN = InputFormat("RGB", (127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
+_KNOWN_BGR = InputFormat("BGR", (1.0, 2.0, 3.0), (4.0, 5.0, 6.0))
 
 
-class ChosenTest(parameterized.TestCase):
-    def test_what_the_file_says(self):
-        self.assertEqual(chosen(PixelChoices(), _source(pixels=_KNOWN)), _KNOWN)
-
-    def test_the_user_overrides_it(self):
+class InputFormatTest(absltest.TestCase):
+    def test_an_unnormalised_input_has_mean_0_and_std_1(self):
         self.assertEqual(
-            chosen(PixelChoices(mean=(1.0,), std=(2.0,)), _source(pixels=_KNOWN)),
-            Pixels("RGB", (1.0,) * 3, (2.0,) * 3),
+            InputFormat.unnormalised(3), InputFormat("RGB", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+        )
+        self.assertEqual(InputFormat.unnormalised(1), InputFormat("GRAYSCALE", (0.0,), (1.0,)))
+
+    def test_metadata_describe_the_format(self):
+        metadata = sample_classifier.classifier().metadata
+        self.assertEqual(InputFormat.of(metadata), InputFormat("RGB", metadata.mean, metadata.std))
+
+
+class ResolveTest(parameterized.TestCase):
+    def test_without_options_the_format_of_the_file_is_used(self):
+        for known in (_KNOWN, _KNOWN_BGR):
+            self.assertEqual(resolve(PreprocessingOptions(), 3, known), known)
+
+    @parameterized.parameters(
+        (PreprocessingOptions(mean=(1.0,), std=(2.0,)), "RGB", _KNOWN),
+        (PreprocessingOptions(mean=(1.0,), std=(2.0,)), "BGR", _KNOWN_BGR),
+        (PreprocessingOptions(mean=(1.0,), std=(2.0,), is_bgr=False), "RGB", _KNOWN_BGR),
+    )
+    def test_options_override_the_format_of_the_file(self, options, order, known):
+        self.assertEqual(resolve(options, 3, known), InputFormat(order, (1.0,) * 3, (2.0,) * 3))
+
+    def test_the_channel_order_alone_can_be_overridden(self):
+        self.assertEqual(
+            resolve(PreprocessingOptions(is_bgr=True), 3, _KNOWN),
+            InputFormat("BGR", (127.0,) * 3, (128.0,) * 3),
         )
 
     @parameterized.parameters(
-        (PixelChoices(std=(255.0,)), Pixels("RGB", (0.0,) * 3, (255.0,) * 3)),
-        (PixelChoices(mean=(1.0, 2.0, 3.0)), Pixels("RGB", (1.0, 2.0, 3.0), (1.0,) * 3)),
-        (PixelChoices(mean=(1.0,), is_bgr=True), Pixels("BGR", (1.0,) * 3, (1.0,) * 3)),
-        (PixelChoices(image_scale=0.5), Pixels("RGB", (0.0,) * 3, (2.0,) * 3)),
+        (PreprocessingOptions(std=(255.0,)), InputFormat("RGB", (0.0,) * 3, (255.0,) * 3)),
         (
-            PixelChoices(red_bias=-3.0, green_bias=-2.0, blue_bias=-1.0),
-            Pixels("RGB", (3.0, 2.0, 1.0), (1.0,) * 3),
+            PreprocessingOptions(mean=(1.0, 2.0, 3.0)),
+            InputFormat("RGB", (1.0, 2.0, 3.0), (1.0,) * 3),
         ),
         (
-            PixelChoices(is_bgr=True, red_bias=-3.0, green_bias=-2.0, blue_bias=-1.0),
-            Pixels("BGR", (1.0, 2.0, 3.0), (1.0,) * 3),
+            PreprocessingOptions(mean=(1.0,), is_bgr=True),
+            InputFormat("BGR", (1.0,) * 3, (1.0,) * 3),
+        ),
+        (PreprocessingOptions(image_scale=0.5), InputFormat("RGB", (0.0,) * 3, (2.0,) * 3)),
+        (
+            PreprocessingOptions(red_bias=-3.0, green_bias=-2.0, blue_bias=-1.0),
+            InputFormat("RGB", (3.0, 2.0, 1.0), (1.0,) * 3),
         ),
         (
-            PixelChoices(image_scale=0.5, red_bias=-1.0),
-            Pixels("RGB", (2.0, 0.0, 0.0), (2.0,) * 3),
+            PreprocessingOptions(is_bgr=True, red_bias=-3.0, green_bias=-2.0, blue_bias=-1.0),
+            InputFormat("BGR", (1.0, 2.0, 3.0), (1.0,) * 3),
+        ),
+        (
+            PreprocessingOptions(image_scale=0.5, red_bias=-1.0),
+            InputFormat("RGB", (2.0, 0.0, 0.0), (2.0,) * 3),
         ),
     )
-    def test_what_the_user_says(self, choices, expected):
-        self.assertEqual(chosen(choices, _source()), expected)
+    def test_options_describe_the_format(self, options, expected):
+        self.assertEqual(resolve(options, 3, None), expected)
 
-    def test_grey(self):
+    def test_grey_images_have_one_channel(self):
         self.assertEqual(
-            chosen(PixelChoices(image_scale=0.5, gray_bias=-1.0), _source(1)),
-            Pixels("GRAYSCALE", (2.0,), (2.0,)),
+            resolve(PreprocessingOptions(image_scale=0.5, gray_bias=-1.0), 1, None),
+            InputFormat("GRAYSCALE", (2.0,), (2.0,)),
         )
 
     @parameterized.parameters(
-        ("--input_mean and --input_std", PixelChoices(), 3),
-        ("the one or the other", PixelChoices(mean=(1.0,), image_scale=1.0), 3),
-        ("--image_scale=0", PixelChoices(image_scale=0.0), 3),
-        ("--input_std=0", PixelChoices(std=(0.0,)), 3),
-        ("--input_mean must be one number, or 3", PixelChoices(mean=(1.0, 2.0)), 3),
-        ("--is_bgr", PixelChoices(is_bgr=True, std=(1.0,)), 1),
-        ("--gray_bias is for", PixelChoices(gray_bias=1.0), 3),
-        ("give --gray_bias", PixelChoices(red_bias=1.0), 1),
+        ("set --input_mean and --input_std", PreprocessingOptions(), 3),
+        ("only one of the two", PreprocessingOptions(mean=(1.0,), image_scale=1.0), 3),
+        ("--image_scale=0", PreprocessingOptions(image_scale=0.0), 3),
+        ("--input_std=0", PreprocessingOptions(std=(0.0,)), 3),
+        ("--input_mean must be one number, or 3", PreprocessingOptions(mean=(1.0, 2.0)), 3),
+        ("--is_bgr cannot", PreprocessingOptions(is_bgr=True, std=(1.0,)), 1),
+        ("--gray_bias cannot", PreprocessingOptions(gray_bias=1.0), 3),
+        ("use --gray_bias", PreprocessingOptions(red_bias=1.0), 1),
     )
-    def test_refused(self, expected, choices, channels):
+    def test_contradictions_and_missing_options_are_refused(self, expected, options, channels):
         with self.assertRaisesRegex(UserError, expected):
-            chosen(choices, _source(channels))
+            resolve(options, channels, None)
 
 
 if __name__ == "__main__":

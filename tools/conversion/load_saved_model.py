@@ -1,0 +1,118 @@
+"""Loads SavedModels as classifiers to convert."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from retrain.errors import UserError
+from retrain.metadata import (
+    METADATA_FILE,
+    OUTPUT,
+    PIXELS_SIGNATURE,
+    Metadata,
+    MetadataError,
+    from_json,
+)
+from retrain.system.console import quiet_native_libraries
+from retrain.system.text import first_line
+from tools.conversion import graph_classifier
+from tools.conversion.preprocessing import InputFormat
+from tools.conversion.source import GraphOptions, SourceClassifier
+
+
+def load(path: Path, options: GraphOptions) -> SourceClassifier:
+    """Returns the classifier in the folder of a SavedModel.
+
+    Raises:
+        UserError: If the folder is not a SavedModel, or if it has no signature from pixels to
+            scores.
+    """
+    import tensorflow as tf
+    from tensorflow.python.framework import convert_to_constants
+
+    # The variables of the signature live as long as the SavedModel.
+    saved_model = _load_saved_model(path)
+    signature = saved_model.signatures[PIXELS_SIGNATURE]
+    with quiet_native_libraries():
+        frozen = convert_to_constants.convert_variables_to_constants_v2(signature)
+    graph = frozen.graph.as_graph_def()
+    end = _find_output(path, signature, frozen, options.output_layer)
+    start = frozen.inputs[0].name
+    dtype = frozen.inputs[0].dtype
+    fed = [start] if dtype == tf.float32 else []
+    if dtype == tf.uint8:
+        # The classifier gets float32 pixels, so they are fed after the conversion to float32.
+        fed = list(_casts(graph, start.partition(":")[0]))
+    if not fed:
+        raise UserError(
+            f"the input of --graph={path} is {dtype.name} instead of pixels, float32 or uint8; "
+            "save it with a signature for pixels"
+        )
+    metadata = _read_metadata(path)
+    # The metadata is that of this program's SavedModels, which normalise images themselves.
+    is_normalising = metadata is not None or dtype == tf.uint8
+    return graph_classifier.build(
+        graph,
+        graph_classifier.Tensors(start, tuple(fed), end),
+        options,
+        path,
+        metadata=metadata,
+        input_format=InputFormat.unnormalised(3) if is_normalising else None,
+    )
+
+
+def _load_saved_model(path: Path) -> Any:
+    """Returns the loaded SavedModel, which has the signature for pixels."""
+    import tensorflow as tf
+
+    try:
+        with quiet_native_libraries():
+            loaded = tf.saved_model.load(str(path))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise UserError(
+            f"--graph={path} is not a SavedModel that TensorFlow can load: {first_line(error)}"
+        ) from error
+    if PIXELS_SIGNATURE not in loaded.signatures:
+        names = ", ".join(loaded.signatures) or "none"
+        raise UserError(
+            f"--graph={path} needs a signature {PIXELS_SIGNATURE}, but its signatures are: "
+            f"{names}; save it with one"
+        )
+    return loaded
+
+
+def _find_output(path: Path, signature: Any, frozen: Any, output_layer: str | None) -> str:
+    """Returns the name of the tensor of the scores."""
+    # TensorFlow sorts the outputs of a function by name.
+    names = sorted(signature.structured_outputs)
+    tensors = dict(zip(names, frozen.outputs, strict=True))
+    candidates = names
+    if output_layer:
+        candidates = [output_layer]
+    elif OUTPUT in names:
+        candidates = [OUTPUT]
+    if len(candidates) != 1 or candidates[0] not in tensors or len(frozen.inputs) != 1:
+        raise UserError(
+            f"--graph={path} must have one input and one output, but has {len(frozen.inputs)} "
+            f"inputs and the outputs {', '.join(names)}; --output_layer chooses an output"
+        )
+    return tensors[candidates[0]].name
+
+
+def _casts(graph: Any, start: str) -> Iterator[str]:
+    """Yields the tensors that have the values of a node in another type."""
+    same = {start}
+    for node in graph.node:
+        if node.input and node.input[0].split(":")[0] in same:
+            if node.op == "Identity":
+                same.add(node.name)
+            elif node.op == "Cast":
+                yield f"{node.name}:0"
+
+
+def _read_metadata(path: Path) -> Metadata | None:
+    file = path / "assets" / METADATA_FILE
+    try:
+        return from_json(file.read_bytes()) if file.is_file() else None
+    except MetadataError as error:
+        raise UserError(f"--graph={path} cannot be converted: {error}") from error

@@ -1,0 +1,219 @@
+"""Writes a classifier in other formats, after checking that the files compute the same scores."""
+
+import dataclasses
+import logging
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from retrain.config import CoreMLOptions
+from retrain.errors import UserError
+from retrain.export import coreml, tflite, tflite_editor, tflite_input, tflite_metadata
+from retrain.export.coreml_conversion import BGR, TensorFlowClassifier
+from retrain.export.coreml_options import FLOAT16, ML_PROGRAM_SUFFIX
+from retrain.export.coreml_reference.errors import UnsupportedOperationError
+from retrain.metadata import (
+    LABELS_FILE,
+    METADATA_FILE,
+    OUTPUT,
+    PIXELS_INPUT,
+    PIXELS_SIGNATURE,
+    labels_text,
+)
+from retrain.runtimes.litert import LiteRTModel
+from retrain.runtimes.runtime import ModelError
+from retrain.system.console import quiet_native_libraries
+from retrain.system.files import atomic_file, atomic_folder
+from tools.conversion.converted_classifier import ConvertedClassifier
+
+# Largest difference relative to the largest score, for files with full and reduced precision.
+_EXACT_TOLERANCE = 1e-3
+_ROUNDED_TOLERANCE = 5e-2
+
+_UNSUPPORTED_OPERATION = re.compile(r"tf\.([A-Z]\w*)")
+
+
+class ConversionError(Exception):
+    """A file computes different scores. It is a defect of this program or of a converter."""
+
+
+def write_coreml(path: Path, classifier: ConvertedClassifier, options: CoreMLOptions) -> None:
+    """Writes a Core ML file.
+
+    Raises:
+        UserError: If the file cannot be written, or Core ML does not support an operation.
+        ConversionError: If the file would compute different scores.
+    """
+    source = TensorFlowClassifier(
+        scores=classifier.scores,
+        labels=classifier.labels,
+        height=classifier.source.height,
+        width=classifier.source.width,
+        channel_order=classifier.input_format.channel_order,
+        mean=classifier.input_format.mean,
+        std=classifier.input_format.std,
+    )
+    tolerance = _ROUNDED_TOLERANCE if options.precision == FLOAT16 else _EXACT_TOLERANCE
+    with (atomic_folder if path.suffix == ML_PROGRAM_SUFFIX else atomic_file)(path) as temporary:
+        coreml.write_from_tensorflow(temporary, source, options, classifier.metadata())
+        try:
+            run = coreml.load(temporary).run
+        except UnsupportedOperationError as error:
+            logging.warning("Wrote %s without checking its scores: %s.", path, error)
+        else:
+            _check_scores(path, run(classifier.test_images), classifier, tolerance)
+
+
+def write_tflite(path: Path, classifier: ConvertedClassifier, quantization: str) -> None:
+    """Writes a TFLite file whose input is an image, uint8.
+
+    Raises:
+        UserError: If the file cannot be written, or TFLite does not support an operation.
+        ConversionError: If the file would compute different scores.
+    """
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(_to_tflite(classifier, quantization))
+        try:
+            model = LiteRTModel(temporary.read_bytes())
+        except ModelError as error:
+            raise UserError(
+                f"LiteRT cannot run the network: {error}; leave --tflite_file out, or use another "
+                "network"
+            ) from error
+        images = classifier.as_input(classifier.test_images)
+        scores = np.concatenate([model.run(image[np.newaxis]) for image in images])
+        tolerance = _EXACT_TOLERANCE if quantization == tflite.NONE else _ROUNDED_TOLERANCE
+        _check_scores(path, scores, classifier, tolerance)
+
+
+def write_saved_model(path: Path, classifier: ConvertedClassifier) -> None:
+    """Writes the folder of a SavedModel whose input is images, uint8.
+
+    Raises:
+        UserError: If the folder cannot be written.
+        ConversionError: If the SavedModel would compute different scores.
+    """
+    import tensorflow as tf
+
+    with atomic_folder(path) as temporary, tempfile.TemporaryDirectory() as assets:
+        module = _module(classifier, classifier.scores_of_images, dtype="uint8", batch_size=None)
+        contents = {LABELS_FILE: labels_text(classifier.labels)}
+        metadata = classifier.metadata()
+        if metadata:
+            contents[METADATA_FILE] = metadata.to_json()
+        for name, text in contents.items():
+            Path(assets, name).write_text(text, "utf-8")
+        module.assets = [tf.saved_model.Asset(str(Path(assets, name))) for name in contents]
+        with quiet_native_libraries():
+            tf.saved_model.save(module, str(temporary), {PIXELS_SIGNATURE: module.function})
+            run = tf.saved_model.load(str(temporary)).signatures[PIXELS_SIGNATURE]
+        images = tf.constant(classifier.as_input(classifier.test_images))
+        scores = run(**{PIXELS_INPUT: images})[OUTPUT].numpy()
+        _check_scores(path, scores, classifier, _EXACT_TOLERANCE)
+
+
+def write_keras(path: Path, classifier: ConvertedClassifier) -> None:
+    """Writes a Keras file. The model is unchanged, and so is its input.
+
+    Raises:
+        UserError: If the file cannot be written, or if the source is not a Keras model.
+    """
+    if classifier.source.keras_model is None:
+        raise UserError(
+            f"--keras_file={path} cannot be written, because a graph has operations but no layers; "
+            "use --saved_model_dir, or let //retrain write a Keras file"
+        )
+    with atomic_file(path) as temporary:
+        classifier.source.keras_model.save(temporary)
+    logging.info("Wrote %s in the current Keras format.", path)
+
+
+def _check_scores(
+    path: Path, scores: np.ndarray, classifier: ConvertedClassifier, tolerance: float
+) -> None:
+    """Compares the scores of a file for the test images with the expected ones."""
+    expected = classifier.expected_scores
+    difference = float(np.abs(scores - expected).max())
+    if not difference <= tolerance * max(1.0, float(np.abs(expected).max())):
+        raise ConversionError(f"the scores of {path} would differ by {difference:.2g}")
+    logging.info(
+        "Wrote %s. Its scores for %d generated images differ by at most %.1e from those of the "
+        "original.",
+        *(path, len(expected), difference),
+    )
+
+
+def _to_tflite(classifier: ConvertedClassifier, quantization: str) -> bytes:
+    metadata, input_format = classifier.metadata(), classifier.input_format
+    if metadata is None:
+        module = _module(classifier, classifier.scores_of_images, dtype="uint8", batch_size=1)
+        return _convert_to_tflite(module, quantization)
+    module = _module(classifier, classifier.scores, dtype="float32", batch_size=1)
+    model = tflite_editor.EditableModel(_convert_to_tflite(module, quantization))
+    tflite_input.accept_uint8(
+        model, input_format.mean, input_format.std, bgr=input_format.channel_order == BGR
+    )
+    zeros, ones = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    uint8_metadata = dataclasses.replace(metadata, mean=zeros, std=ones, channel_order="RGB")
+    return tflite_metadata.add(model, uint8_metadata)
+
+
+def _convert_to_tflite(module: Any, quantization: str) -> bytes:
+    import tensorflow as tf
+
+    function = module.function.get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], module)
+    if quantization != tflite.NONE:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if quantization == tflite.FLOAT16:
+        converter.target_spec.supported_types = [tf.float16]
+    try:
+        with quiet_native_libraries():
+            return converter.convert()
+    # The converter's own exception type is in a private module of TensorFlow.
+    except Exception as error:
+        operations = _UNSUPPORTED_OPERATION.findall(str(error)) or [type(error).__name__]
+        raise UserError(
+            f"TFLite does not support operations of the network: "
+            f"{', '.join(sorted(set(operations)))}; leave --tflite_file out, or use another network"
+        ) from error
+
+
+def _module(
+    classifier: ConvertedClassifier,
+    scores: Callable[[Any], Any],
+    *,
+    dtype: str,
+    batch_size: int | None,
+) -> Any:
+    """Returns a module whose `function` has the names of inputs and outputs in exported files.
+
+    Args:
+        classifier: Classifier with the shape of the images.
+        scores: Function from images to scores.
+        dtype: Type of the images.
+        batch_size: Number of images in a call, or None for any number.
+    """
+    import tensorflow as tf
+    from tensorflow.python.framework import convert_to_constants
+
+    source = classifier.source
+    shape = (batch_size, source.height, source.width, source.channels)
+    spec = tf.TensorSpec(shape, dtype, PIXELS_INPUT)
+    with quiet_native_libraries():
+        traced = tf.function(scores, [spec], autograph=False)
+        # The TFLite converter silently loses variables of Keras 3.
+        frozen = convert_to_constants.convert_variables_to_constants_v2(
+            traced.get_concrete_function()
+        )
+    module = tf.Module()
+    # TensorFlow saves only what is an attribute of the module.
+    module.frozen = frozen
+    module.function = tf.function(
+        lambda image: {OUTPUT: frozen(image)[0]}, input_signature=[spec], autograph=False
+    )
+    return module
