@@ -93,7 +93,8 @@ def main(_: list[str]) -> None:
     from tools.server.work_queue import WorkQueue
 
     model = ServedModel(
-        user_path(_GRAPH.value), user_path(_LABELS.value) if _LABELS.value else None
+        user_path(_GRAPH.value),
+        labels_file=user_path(_LABELS.value) if _LABELS.value else None,
     )
     workers = _WORKERS_PER_PROCESSOR * (_PROCESSORS.value or processor_count())
     queue = WorkQueue(workers, max_waiting=_QUEUE.value, timeout=_TIMEOUT.value)

@@ -209,7 +209,7 @@ class CommandsTest(parameterized.TestCase):
             name = given.data_binary.removeprefix("@")
             body = Path(name).read_bytes()
             headers["Content_Type"] = _matched(r"Content-Type: (.*)", given.header)[1]
-        response = self.server.request("POST" if body else "GET", path, body, **headers)
+        response = self.server.request("POST" if body else "GET", path, body=body, **headers)
         self.assertEqual(response.status, 200, response.body)
         if body:
             best = response.json["images"][0]["labels"][0]["label"]

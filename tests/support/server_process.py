@@ -85,7 +85,7 @@ class ServerProcess:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
 
     def request(
-        self, method: str = "GET", path: str = "/", body: bytes | None = None, **headers: str
+        self, method: str, path: str, *, body: bytes | None = None, **headers: str
     ) -> Response:
         """Returns the response to a request. Names of headers have _ instead of -."""
         connection = self.connect()

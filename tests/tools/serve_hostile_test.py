@@ -48,7 +48,7 @@ class ServeHostileTest(absltest.TestCase):
         self.assertNotIn("defect", server.log)
         self.assertNotIn("Traceback", server.log)
         red = (images / "Red" / "0.jpg").read_bytes()
-        answer = server.request("POST", "/?top=1", red, Content_Type="image/jpeg")
+        answer = server.request("POST", "/?top=1", body=red, Content_Type="image/jpeg")
         self.assertEqual(answer.json["images"][0]["labels"][0]["label"], "red")
 
     def _send(self, server: server_process.ServerProcess, requests) -> collections.Counter:

@@ -27,7 +27,7 @@ class ServeMainTest(absltest.TestCase):
         return self.enter_context(ServerProcess(graph or self.graph, *flags))
 
     def label(self, server: ServerProcess) -> str:
-        answer = server.request("POST", "/?top=1", self.red, Content_Type="image/jpeg")
+        answer = server.request("POST", "/?top=1", body=self.red, Content_Type="image/jpeg")
         self.assertEqual(answer.status, 200, answer.body)
         return answer.json["images"][0]["labels"][0]["label"]
 
@@ -105,8 +105,10 @@ class ServeMainTest(absltest.TestCase):
         self.assertEmpty(failures)
         self.assertEqual(set(labels), {"red", "rot"})
         self.assertEqual(self.label(server), "rot")
-        self.assertIn("not a classifier", server.request(path="/readyz").json["reload_error"])
-        self.assertIn(b"serve_model_failed_reloads_total 1.0", server.request(path="/metrics").body)
+        reload_error = server.request("GET", "/readyz").json["reload_error"]
+        self.assertIn("not a classifier", reload_error)
+        metrics = server.request("GET", "/metrics").body
+        self.assertIn(b"serve_model_failed_reloads_total 1.0", metrics)
 
     def _replace(self, path: Path, data: bytes) -> None:
         new = path.with_suffix(".new")

@@ -1,4 +1,4 @@
-"""TensorBoard starts as the other programs do, and shows what retrain wrote."""
+"""TensorBoard finds a relative folder and shows the summaries that retrain wrote."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from absl.testing import absltest
 
-from retrain.training.history import Measures, TrainingHistory
+from retrain.training.history import MetricSeries, TrainingHistory
 from retrain.training.summaries import RunSummaries
 from tests.support import programs
 
@@ -18,8 +18,8 @@ class TensorBoardTest(absltest.TestCase):
     def test_runs_in_a_relative_folder_are_shown(self):
         folder = Path(self.create_tempdir().full_path)
         with RunSummaries(folder / "logs") as summaries:
-            measures = Measures((0.5, 1.0), (1.0, 0.5))
-            summaries.add_history(TrainingHistory((1, 2), measures, measures), "by_epoch")
+            series = MetricSeries((0.5, 1.0), (1.0, 0.5))
+            summaries.add_history(TrainingHistory((1, 2), series, series), "by_epoch")
         process = subprocess.Popen(
             programs.command("tensorboard", "--logdir=logs", "--port=0"),
             env=programs.environment(BUILD_WORKING_DIRECTORY=str(folder)),
@@ -28,13 +28,13 @@ class TensorBoardTest(absltest.TestCase):
             text=True,
         )
         try:
-            address = self.address(process)
+            url = self.url(process)
             for _ in range(100):
-                with urllib.request.urlopen(f"{address}/data/plugin/scalars/tags") as answer:
-                    runs = json.load(answer)
+                with urllib.request.urlopen(f"{url}/data/plugin/scalars/tags") as response:
+                    runs = json.load(response)
                 if len(runs) == 2:
                     break
-                time.sleep(0.1)  # It reads them while it serves.
+                time.sleep(0.1)  # TensorBoard starts to serve before it has read all runs.
         finally:
             process.terminate()
             process.communicate()
@@ -42,14 +42,15 @@ class TensorBoardTest(absltest.TestCase):
         found = {run.rpartition("/")[2]: sorted(shown) for run, shown in runs.items()}
         self.assertEqual(found, {"train": tags, "validation": tags})
 
-    def address(self, process: subprocess.Popen) -> str:
-        said = ""
+    def url(self, process: subprocess.Popen) -> str:
+        """Returns the URL that TensorBoard logs when it is ready."""
+        log = ""
         assert process.stderr
         for line in process.stderr:
-            said += line
-            if found := re.search(r"http://localhost:\d+", line):
-                return found[0]
-        self.fail(said)
+            log += line
+            if match := re.search(r"http://localhost:\d+", line):
+                return match[0]
+        self.fail(log)
 
 
 if __name__ == "__main__":

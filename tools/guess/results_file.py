@@ -181,7 +181,7 @@ def _write_json(file: TextIO, results: Iterable[Result]) -> None:
 
 
 def _to_json(result: Result) -> str:
-    # `picture` is an older name of `image`.
+    # "picture" is an older name of "image".
     fields: dict[str, Any] = {"image": result.image}
     fields |= {column: getattr(result, attribute) for column, attribute in _COLUMNS.items()}
     fields = {name: value for name, value in fields.items() if value is not None}

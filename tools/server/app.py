@@ -86,7 +86,7 @@ class _Routes:
             if http_errors.prefers_html():
                 return self._label_on_page(uploads, ticket)
             results = self._classify_all(uploads, ticket, top)
-        # `pictures` is an older name of `images`.
+        # "pictures" is an older name of "images".
         lists = {"images": results, "pictures": results}
         if any("labels" in result for result in results):
             return jsonify(lists)

@@ -26,7 +26,7 @@ class ServedModel:
         failed_reloads: Number of new files that could not be used.
     """
 
-    def __init__(self, graph: Path, labels_file: Path | None = None) -> None:
+    def __init__(self, graph: Path, *, labels_file: Path | None = None) -> None:
         """Loads the classifier and labels one image, so that the first request is quick.
 
         Raises:

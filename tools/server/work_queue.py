@@ -87,7 +87,7 @@ class Ticket:
     def worker(self) -> contextlib.AbstractContextManager[None]:
         """Returns a context manager that occupies a worker for one image.
 
-        A request takes a worker for each of its images anew, so that other requests get a turn.
+        A request gives its worker back after each image, so that other requests get a turn.
 
         Raises:
             BusyError: On entry, if no worker becomes free in time.
