@@ -1,4 +1,4 @@
-"""Exports the classifiers of a run: writes them to temporary places, and checks each of them."""
+"""Exports the classifiers of a run: writes each file to a temporary place, and checks it."""
 
 import logging
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Fine-tunes a network together with its head, on images that are distorted anew in each epoch.
+"""Fine-tunes a network together with its head, on images that are distorted in new ways each epoch.
 
 The head starts from the one that was fitted to the pretrained features. A random head would first
 distort these features (Kumar et al., 2022, https://arxiv.org/abs/2202.10054).

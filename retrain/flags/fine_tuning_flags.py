@@ -11,7 +11,7 @@ _EPOCHS = flags.DEFINE_integer(
     "fine_tune_epochs",
     _DEFAULTS.epochs,
     "Number of epochs to fine-tune the pretrained network on the training images; 8 is a good "
-    "start, 0 leaves the network unchanged. In each epoch, the images are distorted anew as the "
+    "start, 0 leaves the network unchanged. In each epoch, the images get new distortions, as the "
     f"flags say, or as --random_crop={_DEFAULTS.distortions.random_crop:g} "
     f"--random_scale={_DEFAULTS.distortions.random_scale:g} "
     f"--random_brightness={_DEFAULTS.distortions.random_brightness:g} would. The fine-tuned "

@@ -149,7 +149,7 @@ class StageClassifiersTest(OutputsTestCase):
         ):
             exported = self.export(options, 5)
         self.assertRegex(logs.output[0], "--coreml_file=.* without .*not support the operation x")
-        self.assertEqual(self.names(), ["c.mlmodel", "g.pb", "l.txt"])
+        self.assertEqual(self.names(), ["c.mlmodel", "g.pb", "l.txt", "plot.png"])
         self.assertEqual([check.kind for check in exported.parity_checks], ["frozen graph"])
         self.assertRegex(exported.parity_table[-1], "^  Core ML, float16 +not verified$")
 
