@@ -1,4 +1,4 @@
-"""Files of labels: one a line, in the order of a classifier's output."""
+"""Reads files of labels: one label per line, in the order of a classifier's outputs."""
 
 from pathlib import Path
 
@@ -6,10 +6,10 @@ from retrain.errors import UserError
 
 
 def read(path: Path) -> tuple[str, ...]:
-    """Returns the labels in the file that --labels names.
+    """Returns the labels in the file that `--labels` names.
 
     Raises:
-        UserError: it cannot be read, or there are none.
+        UserError: If the file cannot be read or is empty.
     """
     try:
         labels = tuple(path.read_text(encoding="utf-8").splitlines())
@@ -18,5 +18,5 @@ def read(path: Path) -> tuple[str, ...]:
     except UnicodeDecodeError as error:
         raise UserError(f"--labels={path} is not a text file in UTF-8") from error
     if not labels:
-        raise UserError(f"--labels={path} is empty; it needs one label a line")
+        raise UserError(f"--labels={path} is empty; it needs one label per line")
     return labels

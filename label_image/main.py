@@ -1,9 +1,9 @@
-"""Labels images with a classifier that retrain made.
+"""Labels images with a classifier that retrain trained.
 
-    bazel run //label_image -- --graph=/tmp/output_graph.pb picture.jpg another.png
+    bazel run //label_image -- --graph=/tmp/output_graph.pb image.jpg another.png
 
-The labels, best first, go to standard output. An image that cannot be read is named, the others
-are still labelled, and the exit status is 1.
+The labels, the best first, go to standard output. If an image cannot be read, an error message
+names it, the other images are labelled, and the exit status is 1.
 """
 
 import logging
@@ -20,53 +20,63 @@ from retrain.system.text import one_line
 _GRAPH = flags.DEFINE_string(
     "graph",
     "/tmp/output_graph.pb",
-    "The classifier: a frozen graph, as retrain writes it, or a TFLite file.",
+    "Classifier to use: a frozen graph or TFLite file.",
 )
 _IMAGE = flags.DEFINE_multi_string(
-    "image", [], "An image to label. More can be given as plain arguments."
+    "image", [], "Image to label. Further images can be given as plain arguments."
 )
 _NUM_TOP_PREDICTIONS = flags.DEFINE_integer(
-    "num_top_predictions", 5, "How many labels to show for an image.", lower_bound=1
+    "num_top_predictions", 5, "Number of labels to show for each image.", lower_bound=1
 )
-_JSON = flags.DEFINE_boolean("json", False, "Print a JSON array instead of lines of text.")
+_JSON = flags.DEFINE_boolean(
+    "json", False, "Whether to print a JSON array instead of lines of text."
+)
 _LABELS = flags.DEFINE_string(
     "labels",
     None,
-    "A file with one label a line. Needed only for a graph that does not carry its labels.",
+    "File with one label per line. Required only if the graph does not contain its labels.",
 )
 _OUTPUT_LAYER = flags.DEFINE_string(
-    "output_layer", None, "The tensor of the scores, where the graph does not name it."
+    "output_layer",
+    None,
+    "Tensor of the scores. By default the one in the graph's metadata, or final_result.",
 )
 _INPUT_LAYER = flags.DEFINE_string(
     "input_layer",
     None,
-    "The tensor to feed: DecodeJpeg/contents:0 takes the bytes of a file, others take pixels. By "
-    "default the graph's own description decides.",
+    "Tensor to feed. DecodeJpeg/contents:0 takes the content of an image file, other tensors take "
+    "pixels. Overrides the graph's metadata.",
 )
 _INPUT_HEIGHT = flags.DEFINE_integer(
-    "input_height", None, "Height of the pixels to feed, where the graph does not say.", 1
+    "input_height", None, "Height of the input images in pixels. Overrides the graph's metadata.", 1
 )
 _INPUT_WIDTH = flags.DEFINE_integer(
-    "input_width", None, "Width of the pixels to feed, where the graph does not say.", 1
+    "input_width", None, "Width of the input images in pixels. Overrides the graph's metadata.", 1
 )
 _INPUT_MEAN = flags.DEFINE_float(
-    "input_mean", None, "Subtracted from each pixel, where the graph does not say."
+    "input_mean",
+    None,
+    "Number to subtract from each pixel, 0 to 255. Overrides the graph's metadata.",
 )
 _INPUT_STD = flags.DEFINE_float(
-    "input_std", None, "Divides each pixel then, where the graph does not say."
+    "input_std",
+    None,
+    "Number to divide each pixel by after that. Overrides the graph's metadata.",
 )
 
 
 def main(arguments: list[str]) -> int:
-    """Labels the images named by the flag and the arguments; returns the exit status."""
+    """Labels the images that the flag and the arguments name; returns the exit status."""
     names = _IMAGE.value + arguments
     if not names:
         raise UserError("no image was given; name one or more, or use --image=FILE")
     if _INPUT_STD.value == 0:
-        raise UserError("--input_std=0 would divide by zero; give what pixels are divided by")
+        raise UserError("--input_std=0 would divide by zero; give the number to divide pixels by")
     classifier = Classifier(user_path(_GRAPH.value), _overrides())
-    answers = zip(names, classifier.classify(map(user_path, names)), strict=True)
-    return _print_json(answers) if _JSON.value else _print_text(answers, len(names) > 1)
+    results = zip(names, classifier.classify(map(user_path, names)), strict=True)
+    if _JSON.value:
+        return _print_json(results)
+    return _print_text(results, with_names=len(names) > 1)
 
 
 def _overrides() -> Overrides:
@@ -81,25 +91,29 @@ def _overrides() -> Overrides:
     )
 
 
-def _print_text(answers: "zip[tuple[str, Prediction | UnreadableImage]]", with_names: bool) -> int:
+def _print_text(
+    results: "zip[tuple[str, Prediction | UnreadableImage]]", *, with_names: bool
+) -> int:
+    """Prints each result as soon as it is there; returns the exit status."""
     status = 0
-    for name, answer in answers:
-        if isinstance(answer, UnreadableImage):
-            logging.error("%s cannot be labelled: %s", name, answer.reason)
+    for name, result in results:
+        if isinstance(result, UnreadableImage):
+            logging.error("%s cannot be labelled: %s", name, result.reason)
             status = 1
             continue
         if with_names:
             print(f"{one_line(name)}:")
-        print(as_text(answer, _NUM_TOP_PREDICTIONS.value))
+        print(as_text(result, _NUM_TOP_PREDICTIONS.value))
         if with_names:
             print()
     return status
 
 
-def _print_json(answers: "zip[tuple[str, Prediction | UnreadableImage]]") -> int:
-    listed = list(answers)
+def _print_json(results: "zip[tuple[str, Prediction | UnreadableImage]]") -> int:
+    """Prints one array of all results; returns the exit status."""
+    listed = list(results)
     print(as_json(listed, _NUM_TOP_PREDICTIONS.value))
-    return int(any(isinstance(answer, UnreadableImage) for _, answer in listed))
+    return int(any(isinstance(result, UnreadableImage) for _, result in listed))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The last layer of a classifier as a value, and how it is run: features to probabilities."""
+"""The last layer of a classifier: features in, logits or probabilities out."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ _ROWS_AT_A_TIME = 8192
 
 @dataclass(frozen=True)
 class Head:
-    """A softmax layer.
+    """A dense layer with softmax.
 
     Attributes:
         weights: float32 [width, classes].
@@ -20,20 +20,20 @@ class Head:
     bias: np.ndarray
 
     def logits(self, features: np.ndarray) -> np.ndarray:
-        """Returns what the softmax is taken of, float32 [N, classes], any numbers.
+        """Returns the logits, float32 [N, classes].
 
         Args:
             features: float16 or float32 [N, width].
         """
         result = np.empty((len(features), len(self.bias)), np.float32)
-        # In pieces, because a product takes a copy of float16 features in float32.
-        for begin in range(0, len(features), _ROWS_AT_A_TIME):
-            rows = slice(begin, begin + _ROWS_AT_A_TIME)
+        # In pieces, since float16 features are copied to float32 for the product.
+        for start in range(0, len(features), _ROWS_AT_A_TIME):
+            rows = slice(start, start + _ROWS_AT_A_TIME)
             result[rows] = features[rows].astype(np.float32, copy=False) @ self.weights + self.bias
         return result
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
-        """Returns float32 [N, classes], 0 to 1, each row with the sum 1.
+        """Returns the probabilities, float32 [N, classes], 0 to 1; each row sums to 1.
 
         Args:
             features: float16 or float32 [N, width].
@@ -42,7 +42,7 @@ class Head:
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Returns probabilities of the same shape, each row with the sum 1."""
+    """Returns the softmax of each row, in the same shape."""
     # Without the subtraction, the exponential of a large logit would be infinite.
     result = np.exp(logits - logits.max(axis=1, keepdims=True))
     result /= result.sum(axis=1, keepdims=True)

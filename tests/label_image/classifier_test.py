@@ -1,6 +1,5 @@
-"""The one interface answers for every kind of image and graph."""
+"""Tests the results for images and classifiers of all kinds."""
 
-import json
 import shutil
 import subprocess
 import tempfile
@@ -11,7 +10,6 @@ from absl.testing import absltest, parameterized
 from PIL import Image
 
 from label_image.classifier import Classifier, Overrides, Prediction, UnreadableImage
-from label_image.formatting import as_json, as_text
 from retrain import metadata
 from retrain.backbones import efficientnet_lite0, engines
 from retrain.config import TFLiteOptions
@@ -20,9 +18,9 @@ from retrain.errors import UserError
 from retrain.export import assemble, frozen_graph, tflite
 from retrain.runtimes.graph_def import parse_graph
 from retrain.runtimes.head import Head
-from tests.support import programs
+from tests.support import programs, tflite_models
 
-# Naming a tensor, if only the usual one, is left to TensorFlow.
+# With the name of a tensor, even the usual one, the graph runs in TensorFlow.
 _BY_SESSION = Overrides(output_layer="final_result")
 
 # Runs the program that is its first argument with the others.
@@ -61,7 +59,7 @@ class ClassifierTest(parameterized.TestCase):
         for kind in tflite.INPUT_TYPES:
             options = TFLiteOptions(input_type=kind)
             tflite.write(cls.folder / f"{kind}.tflite", classifier, options)
-        cls.runner = engines.create(engines.FLOAT32, backbone).load()
+        cls.runtime = engines.create(engines.FLOAT32, backbone).load()
         cls.images = []
         for number in range(40):
             path = cls.folder / f"{number}.png"
@@ -71,9 +69,9 @@ class ClassifierTest(parameterized.TestCase):
 
     def expected(self, path: Path) -> np.ndarray:
         decoded = pixels.decode(path.read_bytes(), 224, 224)
-        return self.head.probabilities(self.runner.run(decoded[np.newaxis]))[0]
+        return self.head.probabilities(self.runtime.run(decoded[np.newaxis]))[0]
 
-    def test_answers_come_in_order_and_are_those_of_the_head(self):
+    def test_results_are_in_order_and_match_the_head(self):
         classifier = Classifier(self.graph)
         for path, answer in zip(self.images, classifier.classify(self.images), strict=True):
             expected = self.expected(path)
@@ -82,7 +80,7 @@ class ClassifierTest(parameterized.TestCase):
             np.testing.assert_allclose([scores[x] for x in "abc"], expected, atol=1e-4)
             self.assertEqual(answer.ranked[0][0], "abc"[expected.argmax()])
 
-    def test_bytes_paths_and_unreadable_ones_may_be_mixed(self):
+    def test_sources_can_be_paths_contents_and_unreadable(self):
         good = self.images[3]
         sources = [good, good.read_bytes(), b"", self.folder / "missing.png", good]
         answers = list(Classifier(self.graph).classify(sources))
@@ -93,13 +91,13 @@ class ClassifierTest(parameterized.TestCase):
         self.assertEqual(answers[2].reason, "it is an empty file")
         self.assertIn("No such file", answers[3].reason)
 
-    def test_one_image_is_answered_as_among_others(self):
+    def test_one_image_has_the_same_result_alone(self):
         classifier = Classifier(self.graph)
         for source in (self.images[0], self.images[1].read_bytes(), b"text"):
             (expected,) = classifier.classify([source])
             self.assertEqual(classifier.classify_one(source), expected)
 
-    def test_answers_without_tensorflow_are_those_of_tensorflow(self):
+    def test_scores_match_those_of_a_session(self):
         quick, session = Classifier(self.graph), Classifier(self.graph, _BY_SESSION)
         answers = zip(quick.classify(self.images), session.classify(self.images), strict=True)
         for one, other in answers:
@@ -108,7 +106,7 @@ class ClassifierTest(parameterized.TestCase):
                 self.assertAlmostEqual(score, other_scores[label], delta=1e-4)
 
     @parameterized.parameters(*tflite.INPUT_TYPES)
-    def test_tflite_files_answer_as_the_graph(self, kind):
+    def test_tflite_files_match_the_graph(self, kind):
         graph, file = Classifier(self.graph), Classifier(self.folder / f"{kind}.tflite")
         answers = zip(graph.classify(self.images), file.classify(self.images), strict=True)
         for one, other in answers:
@@ -132,7 +130,7 @@ class ClassifierTest(parameterized.TestCase):
         self.assertEndsWith(done.stdout, "\ntensorflow: []\n")
 
     @parameterized.parameters("backbone", "head")
-    def test_a_graph_that_was_changed_answers_as_it_is(self, part):
+    def test_changes_to_a_graph_are_respected(self, part):
         graph = parse_graph(self.graph.read_bytes())
         constants = [n for n in graph.node if n.op == "Const" and len(_content(n)) > 1000]
         inside = [n for n in constants if n.name.startswith("final_") == (part == "head")]
@@ -162,37 +160,41 @@ class ClassifierTest(parameterized.TestCase):
             self.assertEqual([x[0] for x in one.ranked], [x[0] for x in other.ranked])
         self.assertIsInstance(theirs[5], UnreadableImage)
 
-    def test_labels_of_a_file_win(self):
+    def test_a_labels_file_overrides_the_labels_of_the_graph(self):
         labels = self.folder / "labels.txt"
         labels.write_text("x\ny\nz\n")
         (answer,) = Classifier(self.graph, Overrides(labels_file=labels)).classify(self.images[:1])
         self.assertCountEqual([label for label, _ in answer.ranked], list("xyz"))
 
-    def test_images_of_another_size_are_refused_with_advice(self):
+    def test_the_message_about_another_size_names_the_flags(self):
         classifier = Classifier(self.graph, Overrides(height=100))
         with self.assertRaisesRegex(UserError, "100 x 224.*--input_height"):
             list(classifier.classify(self.images[:1]))
 
-    def test_layers_that_are_not_there_are_named(self):
+    def test_unusable_layers_are_refused(self):
         for flag in ("input_layer", "output_layer"):
             with self.assertRaisesRegex(UserError, f"--{flag}=nowhere is not in the graph"):
                 Classifier(self.graph, Overrides(**{flag: "nowhere"}))
         with self.assertRaisesRegex(UserError, "--input_layer=DecodeJpeg:0 takes uint8"):
             Classifier(self.graph, Overrides(input_layer="DecodeJpeg:0"))
 
-    def test_text_and_json(self):
-        answer = Prediction(Path("p"), (("good\nday", 0.9), ("b", 0.1)))
-        self.assertEqual(as_text(answer, 5), "good\\nday (score = 0.90000)\nb (score = 0.10000)")
-        self.assertEqual(as_text(answer, 1), "good\\nday (score = 0.90000)")
-        text = as_json([("p", answer), ("q", UnreadableImage(Path("q"), "why"))], 1)
-        labels = [{"label": "good\nday", "score": 0.9}]
-        self.assertEqual(
-            json.loads(text),
-            [
-                {"image": "p", "labels": labels, "predictions": labels},
-                {"image": "q", "error": "why"},
-            ],
-        )
+    def test_a_tflite_file_without_labels_needs_a_labels_file(self):
+        path, labels = self.folder / "identity.tflite", self.folder / "channels.txt"
+        path.write_bytes(tflite_models.identity((1, 1, 1, 3)))
+        labels.write_text("red\ngreen\nblue\n")
+        image = self.folder / "colour.png"
+        Image.new("RGB", (5, 5), (51, 255, 102)).save(image)
+        classifier = Classifier(path, Overrides(labels_file=labels))
+        expected = [("green", 1.0), ("blue", 0.4), ("red", 0.2)]
+        for (label, score), pair in zip(
+            classifier.classify_one(image).ranked, expected, strict=True
+        ):
+            self.assertEqual(label, pair[0])
+            self.assertAlmostEqual(score, pair[1], places=6)
+        with self.assertRaisesRegex(UserError, f"^--labels is needed: the graph {path} "):
+            Classifier(path)
+        with self.assertRaisesRegex(UserError, "9 x 1 pixels.*--input_height"):
+            Classifier(path, Overrides(labels_file=labels, height=9)).classify_one(image)
 
 
 if __name__ == "__main__":

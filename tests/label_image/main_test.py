@@ -1,4 +1,4 @@
-"""label_image labels what can be labelled, with graphs of every age, and explains the rest."""
+"""Tests label_image as a program, with graphs of this program and of its predecessors."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from tests.support import programs
 
 
 def _graph_without_metadata(path: Path) -> None:
-    """Writes a graph as the original's: it names the strongest channel of the image."""
+    """Writes a graph in the form of TensorFlow's script, which finds the strongest channel."""
     import tensorflow as tf
 
     v1 = tf.compat.v1
@@ -50,23 +50,24 @@ class LabelImageMainTest(parameterized.TestCase):
         for part in parts:
             self.assertIn(part, done.stderr)
 
-    def test_many_images_each_under_its_name(self):
+    def test_several_images_are_labelled_under_their_names(self):
         done = self.label(self.red, self.green, "--num_top_predictions=1")
         self.assertRegex(
             done.stdout,
             rf"\A{self.red}:\nred \(score = .*\)\n\n{self.green}:\ngreen \(score = .*\)\n\n\Z",
         )
 
-    def test_json(self):
+    def test_json_has_an_object_per_image(self):
         done = self.label(self.red, self.folder / "none.jpg", "--json")
         first, second = json.loads(done.stdout)
         self.assertEqual(first["image"], str(self.red))
-        self.assertEqual(first["predictions"][0]["label"], "red")
+        self.assertEqual(first["labels"][0]["label"], "red")
+        self.assertEqual(first["labels"], first["predictions"])
         self.assertAlmostEqual(sum(p["score"] for p in first["predictions"]), 1, places=4)
         self.assertIn("No such file", second["error"])
         self.assertEqual(done.returncode, 1)
 
-    def test_bad_images_do_not_stop_the_others(self):
+    def test_unreadable_images_do_not_stop_the_others(self):
         empty = self.folder / "empty.jpg"
         empty.touch()
         done = self.label(empty, self.red, self.folder, self.folder / "none.png")
@@ -75,7 +76,7 @@ class LabelImageMainTest(parameterized.TestCase):
         self.assertEqual(done.stderr.count("Error: "), 3)
         self.assertIn(f"{empty} cannot be labelled: it is an empty file", done.stderr)
 
-    def test_a_graph_of_the_original_with_flags(self):
+    def test_a_graph_without_metadata_runs_with_flags(self):
         done = self.label(f"--labels={self.channels}", self.red, self.green, graph=self.old_graph)
         self.assertRegex(done.stdout, r"(?s)0\.jpg:\nred .*1\.png:\ngreen ")
         sibling = ["--input_layer=Mul", "--input_height=299", "--input_width=299"]
@@ -86,10 +87,10 @@ class LabelImageMainTest(parameterized.TestCase):
         )
         self.assertStartsWith(done.stdout, "green (score = ")
 
-    def test_a_graph_of_the_original_without_labels(self):
+    def test_a_graph_without_metadata_needs_labels(self):
         self.assert_one_line(self.label(self.red, graph=self.old_graph), "--labels is needed")
 
-    def test_labels_of_another_number(self):
+    def test_another_number_of_labels_is_refused(self):
         two = self.folder / "two.txt"
         two.write_text("a\nb\n")
         for graph in (self.graph, self.old_graph):
@@ -97,14 +98,14 @@ class LabelImageMainTest(parameterized.TestCase):
             self.assert_one_line(done, "2 labels", "3 outputs")
 
     @parameterized.parameters(b"", b"text\n", b"\x00\xff" * 500, None)
-    def test_what_is_no_graph(self, content: bytes | None):
+    def test_other_files_are_refused(self, content: bytes | None):
         path = self.folder / "no_graph.pb"
         path.unlink(missing_ok=True)
         if content is not None:
             path.write_bytes(content)
         self.assert_one_line(self.label(self.red, graph=path), f"--graph={path}")
 
-    def test_a_folder_for_a_graph_and_a_graph_that_is_cut(self):
+    def test_a_folder_and_a_cut_graph_are_refused(self):
         self.assert_one_line(self.label(self.red, graph=self.folder), f"--graph={self.folder}")
         cut = self.folder / "cut.pb"
         cut.write_bytes(self.graph.read_bytes()[:-1_000_000])
@@ -119,10 +120,10 @@ class LabelImageMainTest(parameterized.TestCase):
         (["--num_top_predictions=0", "p.jpg"], "num_top_predictions"),
         (["--grph=x", "p.jpg"], "grph"),
     )
-    def test_flags(self, arguments: list[str], part: str):
+    def test_wrong_flags_are_refused(self, arguments: list[str], part: str):
         self.assert_one_line(self.label(*arguments), part)
 
-    def test_scores_are_those_of_the_graph_fed_by_hand(self):
+    def test_scores_match_those_of_the_graphs_own_decoder(self):
         done = self.label(self.red, "--json")
         by_bytes = self.label(self.red, "--json", "--input_layer=DecodeJpeg/contents:0")
         ours, theirs = (

@@ -1,4 +1,4 @@
-"""Engines are what the processor runs fastest, are loaded once, and agree with one another."""
+"""Tests which engine is used, when it is loaded, and that all engines compute the same features."""
 
 import os
 import tempfile
@@ -12,97 +12,97 @@ from PIL import Image
 from retrain.backbones import efficientnet_lite0, engines
 from retrain.backbones.engines import AUTO, BFLOAT16, FLOAT32, INT8, TENSORFLOW, Engine
 from retrain.errors import UserError
+from retrain.runtimes.runtime import Runtime
 
-_WITH = "flags\t\t: fpu avx512f avx512_bf16 avx512_vnni\n"
-_WITHOUT = "flags\t\t: fpu avx512f avx512_vnni\n"
+_WITH_BFLOAT16 = "flags\t\t: fpu avx512f avx512_bf16 avx512_vnni\n"
+_WITHOUT_BFLOAT16 = "flags\t\t: fpu avx512f avx512_vnni\n"
 
 
-def processor(flags: str | None):
-    """Lets the processor say `flags` of itself; nothing at all where None."""
+def _processor(flags: str | None):
+    """Makes the processor report these flags; None makes it report nothing."""
     path = Path(tempfile.mkdtemp(), "cpuinfo")
     if flags is not None:
         path.write_text(flags)
     return mock.patch.object(engines, "_PROCESSOR_FLAGS", path)
 
 
-def onednn(switch: str | None):
+def _onednn(switch: str | None):
+    """Sets the environment variable that turns oneDNN off."""
     environment = {k: v for k, v in os.environ.items() if k != "TF_ENABLE_ONEDNN_OPTS"}
     if switch is not None:
         environment["TF_ENABLE_ONEDNN_OPTS"] = switch
     return mock.patch.dict(os.environ, environment, clear=True)
 
 
-def cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
     return (one * other).sum(axis=1) / lengths
 
 
-class ChoiceTest(parameterized.TestCase):
+class ResolveTest(parameterized.TestCase):
     @parameterized.parameters(
-        (_WITH, None, BFLOAT16),
-        (_WITH, "1", BFLOAT16),
-        (_WITH.replace("avx512_bf16", "amx_bf16"), None, BFLOAT16),
-        (_WITH, "0", FLOAT32),
-        (_WITH, "false", FLOAT32),
-        (_WITHOUT, None, FLOAT32),
-        (_WITHOUT.replace("fpu", "avx512_bf16x"), None, FLOAT32),
+        (_WITH_BFLOAT16, None, BFLOAT16),
+        (_WITH_BFLOAT16, "1", BFLOAT16),
+        (_WITH_BFLOAT16.replace("avx512_bf16", "amx_bf16"), None, BFLOAT16),
+        (_WITH_BFLOAT16, "0", FLOAT32),
+        (_WITH_BFLOAT16, "false", FLOAT32),
+        (_WITHOUT_BFLOAT16, None, FLOAT32),
+        (_WITHOUT_BFLOAT16.replace("fpu", "avx512_bf16x"), None, FLOAT32),
         (None, None, FLOAT32),
     )
-    def test_auto_takes_bfloat16_where_it_is_fast(self, flags, switch, wanted):
-        with processor(flags), onednn(switch):
-            self.assertEqual(engines.resolve(AUTO), wanted)
+    def test_auto_is_bfloat16_if_that_is_fast(self, flags, switch, expected):
+        with _processor(flags), _onednn(switch):
+            self.assertEqual(engines.resolve(AUTO), expected)
 
     @parameterized.parameters(INT8, FLOAT32, TENSORFLOW)
-    def test_what_runs_everywhere_is_taken_everywhere(self, name):
-        with processor(None):
+    def test_other_engines_are_used_on_all_processors(self, name):
+        with _processor(None):
             self.assertEqual(engines.resolve(name), name)
 
     @parameterized.parameters(
         (
-            _WITHOUT,
+            _WITHOUT_BFLOAT16,
             None,
-            "needs a processor with bfloat16 .* not have; choose auto, int8 or float32",
+            "needs a processor with .*; choose auto, int8 or float32",
         ),
-        (_WITH, "0", "needs oneDNN, which TF_ENABLE_ONEDNN_OPTS=0 turns off; choose auto"),
+        (_WITH_BFLOAT16, "0", "needs oneDNN, which TF_ENABLE_ONEDNN_OPTS=0 turns off; choose auto"),
     )
-    def test_bfloat16_where_it_cannot_be_had_is_told(self, flags, switch, message):
-        told = self.assertRaisesRegex(UserError, f"^--engine=bfloat16 {message}")
-        with processor(flags), onednn(switch), told:
+    def test_bfloat16_is_refused_if_it_is_not_available(self, flags, switch, message):
+        refused = self.assertRaisesRegex(UserError, f"^--engine=bfloat16 {message}")
+        with _processor(flags), _onednn(switch), refused:
             engines.resolve(BFLOAT16)
 
-    def test_an_unknown_name_is_answered_with_the_known_ones(self):
+    def test_the_message_about_an_unknown_name_lists_all_names(self):
         with self.assertRaisesRegex(
             UserError,
             "^--engine=steam is not known; .*: auto, int8, bfloat16, float32, tensorflow$",
         ):
             engines.resolve("steam")
 
-    def test_images_of_the_test_are_computed_as_the_classifier_will_compute(self):
+    def test_test_images_are_computed_as_in_the_exported_classifier(self):
         self.assertEqual(engines.for_testing(BFLOAT16), FLOAT32)
         for name in (INT8, FLOAT32, TENSORFLOW):
             self.assertEqual(engines.for_testing(name), name)
 
 
-class Recording:
-    """A runner that tells what is done to it."""
-
-    batch_size = workers = 1
+class _RecordingRuntime(Runtime):
+    """A runtime that records when it is loaded and closed."""
 
     def __init__(self, log: list[str]) -> None:
         self._log = log
         log.append("loaded")
 
-    def features(self, pixels: np.ndarray) -> np.ndarray:
+    def run(self, pixels: np.ndarray) -> np.ndarray:
         return pixels
 
     def close(self) -> None:
         self._log.append("closed")
 
 
-class LoadingTest(absltest.TestCase):
-    def test_is_loaded_when_it_is_needed_once_and_closed(self):
+class LoadTest(absltest.TestCase):
+    def test_an_engine_is_loaded_once_and_closed(self):
         log: list[str] = []
-        with Engine("name", {}, lambda: Recording(log)) as engine:
+        with Engine("name", {}, lambda: _RecordingRuntime(log)) as engine:
             self.assertEqual(log, [])
             self.assertIs(engine.load(), engine.load())
             self.assertEqual(log, ["loaded"])
@@ -110,9 +110,9 @@ class LoadingTest(absltest.TestCase):
         engine.close()
         self.assertEqual(log, ["loaded", "closed"])
 
-    def test_what_was_not_loaded_is_not_closed(self):
+    def test_an_engine_that_was_not_loaded_is_not_closed(self):
         log: list[str] = []
-        with Engine("name", {}, lambda: Recording(log)):
+        with Engine("name", {}, lambda: _RecordingRuntime(log)):
             pass
         self.assertEqual(log, [])
 
@@ -129,7 +129,7 @@ class FeaturesTest(parameterized.TestCase):
         with engines.create(FLOAT32, cls.backbone) as engine:
             cls.exact = engine.load().run(cls.images)
 
-    def test_recipes_differ_by_whatever_changes_features(self):
+    def test_recipes_differ_if_features_do(self):
         recipes = [
             engines.create(INT8, self.backbone, int8_network=b"one network").recipe,
             engines.create(INT8, self.backbone, int8_network=b"another").recipe,
@@ -144,25 +144,25 @@ class FeaturesTest(parameterized.TestCase):
         self.assertEqual((found.shape, found.dtype), ((5, 1280), np.float32))
         np.testing.assert_allclose(found, self.exact, atol=1e-3)
 
-    def test_bfloat16_is_near_to_them(self):
+    def test_bfloat16_features_are_close(self):
         try:
             engines.resolve(BFLOAT16)
         except UserError as error:
             self.skipTest(str(error))
         with engines.create(BFLOAT16, self.backbone) as engine:
             found = engine.load().run(self.images)
-        # As near as features of photos are: 8 bits of mantissa, after 50 layers.
-        self.assertGreater(cosines(found, self.exact).min(), 0.99)
-        # Else it was not bfloat16 that was calculated with.
+        # As close as features of photos are: 8 bits of mantissa, after 50 layers.
+        self.assertGreater(_cosines(found, self.exact).min(), 0.99)
+        # Otherwise, it would not have computed in bfloat16.
         self.assertGreater(np.abs(found - self.exact).max(), 1e-3)
 
     @parameterized.parameters(FLOAT32, TENSORFLOW)
-    def test_what_is_closed_cannot_be_run_and_is_loaded_again(self, name):
+    def test_a_closed_engine_can_be_loaded_again(self, name):
         with engines.create(name, self.backbone) as engine:
-            runner = engine.load()
-            runner.run(self.images[:1])
+            runtime = engine.load()
+            runtime.run(self.images[:1])
         with self.assertRaises((AttributeError, RuntimeError)):
-            runner.run(self.images[:1])
+            runtime.run(self.images[:1])
         with engine:
             engine.load().run(self.images[:1])
 
