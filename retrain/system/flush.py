@@ -4,8 +4,8 @@ import errno
 import os
 from pathlib import Path
 
-# Errors of systems and file systems that do not flush folders.
-_UNSUPPORTED = {errno.EACCES, errno.EBADF, errno.EINVAL, errno.EISDIR, errno.ENOTSUP}
+# All other errors mean that the system or the file system does not flush folders.
+_NOT_WRITTEN = {errno.EIO, errno.ENOSPC, errno.EDQUOT}
 
 
 def flush_file(path: Path) -> None:
@@ -31,5 +31,5 @@ def flush_folder(path: Path) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        if error.errno not in _UNSUPPORTED:
+        if error.errno in _NOT_WRITTEN:
             raise

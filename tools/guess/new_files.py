@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from retrain.system.flush import flush_folder
 from tools.guess.errors import TransferError, UnwritableError
 
 _CHUNK_BYTES = 1 << 20
@@ -156,14 +157,9 @@ def sync_folder(folder: Path) -> None:
         UnwritableError: If the entries cannot be written.
     """
     try:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        flush_folder(folder)
     except OSError as error:
-        if error.errno in (errno.EIO, errno.ENOSPC, errno.EDQUOT):
-            raise UnwritableError(f"{folder} cannot be written: {error.strerror}") from error
+        raise UnwritableError(f"{folder} cannot be written: {error.strerror}") from error
 
 
 def _state(status: os.stat_result) -> FileState:
