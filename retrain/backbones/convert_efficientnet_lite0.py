@@ -1,7 +1,9 @@
 """Converts the published weights of EfficientNet-Lite0 to the files of the default backbone.
 
-Bazel runs this program once, when it builds the project. Arguments, of which each may be left out:
-    graph=FILE.pb  tflite=FILE.tflite  keras=FILE.keras  classifier=FILE.npz
+Bazel runs this program once, when it builds the project. The arguments name the files to write:
+    graph=FILE.pb tflite=FILE.tflite  (both or none)
+    keras=FILE.keras
+    classifier=FILE.npz  (the layer after the bottleneck, for ImageNet's classes)
 """
 
 import importlib.util

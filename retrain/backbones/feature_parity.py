@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from retrain.errors import UserError
+from retrain.metadata import GRAPH_BOTTLENECK, GRAPH_PIXELS_INPUT
 from retrain.runtimes.graph_session import GraphSession
 from retrain.runtimes.litert import LiteRTModel
 
@@ -67,7 +68,7 @@ def check(
             raise ConversionError(f"the {kind} computes different features from the network")
 
     with GraphSession(graph) as session:
-        compare(session.run("bottleneck:0", {"input:0": pixels}), "graph")
+        compare(session.run(GRAPH_BOTTLENECK, {GRAPH_PIXELS_INPUT: pixels}), "graph")
     if tflite is not None:
         model = LiteRTModel(tflite)
         compare(np.concatenate([model.run(image[np.newaxis]) for image in pixels]), "TFLite file")

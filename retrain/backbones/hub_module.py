@@ -198,9 +198,9 @@ def _input_size(
         )
     height, width = height or default, width or default
     logging.info(
-        "%s accepts images of any size, and %d is part of its name: images are resized to "
-        "%d x %d pixels. --input_height and --input_width set another size.",
-        *(hub_download.module_name(handle), default, height, width),
+        "%s accepts images of any size. They are resized to %d x %d pixels, since %d is part of "
+        "its name; --input_height and --input_width set another size.",
+        *(hub_download.module_name(handle), height, width, default),
     )
     return height, width
 

@@ -50,7 +50,7 @@ def load(name: str) -> Backbone:
 
 
 def find_bundled(name: str) -> Backbone | None:
-    """Returns a bundled backbone, or None if there is none of that name."""
+    """Returns a bundled backbone, or None if no bundled backbone has that name."""
     return _BUNDLED[name]() if name in _BUNDLED else None
 
 

@@ -1,4 +1,4 @@
-"""A backbone without TFLite file says so when the file is needed."""
+"""The TFLite file of a backbone is read, and a missing one is a user error."""
 
 import dataclasses
 

@@ -74,7 +74,7 @@ class HubModuleTest(parameterized.TestCase):
         named.symlink_to(self.any_size)
         with self.assertLogs(level="INFO") as logged:
             self.assert_features(self.load(named), height=96, width=96)
-        self.assertIn("resized to 96 x 96 pixels. --input_height", "".join(logged.output))
+        self.assertIn("resized to 96 x 96 pixels, since 96 is", "".join(logged.output))
         self.assert_features(self.load(named, input_height=24), height=24, width=96)
         other = self.folder / "mobilenet_v2_100_128" / "feature_vector"
         other.parent.mkdir()

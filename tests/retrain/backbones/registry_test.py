@@ -42,6 +42,10 @@ class ResolveTest(parameterized.TestCase):
         with self.assertRaisesRegex(UserError, "--architecture=vgg16.*efficientnet_lite0"):
             registry.load("vgg16")
 
+    def test_only_bundled_backbones_are_found(self):
+        self.assertEqual(registry.find_bundled("efficientnet_lite0"), efficientnet_lite0.load())
+        self.assertIsNone(registry.find_bundled("vgg16"))
+
     def test_the_bundled_network_has_its_own_weights(self):
         self.refused(
             "--weights=/w.h5 is for Keras networks, but --architecture=efficientnet_lite0",
