@@ -38,7 +38,7 @@ _NAMES = {
 _PHRASES = {
     r"(?<![\w\"'/])[Pp]ictures?\b(?!\.png|[\"'])": "image",
     r"(?<![\w.\"'])[Cc]ategor(y|ies)\b(?![\"'])": "class",
-    r"\b[Dd]rawings?\b": "plot",
+    r"(?<![\w\"'/])[Dd]rawings?\b(?![\"'])": "plot",
     r"\bcommonest\b": "most common",
     r"\banew\b": "again",
     r"\b[Mm]eanwhile\b": "at the same time",
