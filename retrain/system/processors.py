@@ -1,5 +1,6 @@
 """Counts the processors that this process can use, within the limits of its container."""
 
+import contextlib
 import math
 import os
 import re
@@ -54,20 +55,22 @@ def _quotas(proc: Path) -> Iterator[float]:
     See https://docs.kernel.org/admin-guide/cgroup-v2.html, cgroups(7) and, for the format of
     mountinfo, proc(5). Other systems than Linux do not have these files.
     """
-    try:
-        lines = (proc / "cgroup").read_text().splitlines()
+    with contextlib.suppress(OSError, ValueError):
         hierarchies = list(_hierarchies((proc / "mountinfo").read_text()))
-    except OSError:
-        return
-    for line in lines:
-        _, names, group = line.split(":", 2)
-        controllers = frozenset(filter(None, names.split(",")))
-        if controllers and "cpu" not in controllers:
-            continue
-        for hierarchy in hierarchies:
-            if hierarchy.controllers == controllers or "cpu" in hierarchy.controllers & controllers:
-                for folder in _folders(hierarchy, group):
-                    yield from _quota(folder)
+        for line in (proc / "cgroup").read_text().splitlines():
+            _, names, group = line.split(":", 2)
+            controllers = frozenset(filter(None, names.split(",")))
+            for hierarchy in hierarchies:
+                if _limits_processors(hierarchy, controllers):
+                    for folder in _folders(hierarchy, group):
+                        yield from _quota(folder)
+
+
+def _limits_processors(hierarchy: _Hierarchy, controllers: frozenset[str]) -> bool:
+    """Returns whether a tree has the CPU controller, for a line of /proc/self/cgroup."""
+    if not controllers:
+        return not hierarchy.controllers
+    return "cpu" in hierarchy.controllers & controllers
 
 
 def _hierarchies(mountinfo: str) -> Iterator[_Hierarchy]:
@@ -100,13 +103,11 @@ def _folders(hierarchy: _Hierarchy, group: str) -> Iterator[Path]:
 
 def _quota(folder: Path) -> Iterator[float]:
     """Yields the quota of one group, if it has one."""
-    try:
+    with contextlib.suppress(FileNotFoundError):
         quota, period = (folder / "cpu.max").read_text().split()
-    except (OSError, ValueError):
-        try:
-            quota = (folder / "cpu.cfs_quota_us").read_text()
-            period = (folder / "cpu.cfs_period_us").read_text()
-        except OSError:
-            return
-    if quota != "max" and int(quota) > 0 and int(period) > 0:
-        yield int(quota) / int(period)
+        if quota != "max":
+            yield int(quota) / int(period)
+    with contextlib.suppress(FileNotFoundError):
+        microseconds = int((folder / "cpu.cfs_quota_us").read_text())
+        if microseconds > 0:
+            yield microseconds / int((folder / "cpu.cfs_period_us").read_text())

@@ -91,7 +91,7 @@ class FileReplacement(Replacement):
             self.path.unlink()
 
 
-class FolderExchange(Replacement):
+class OneStepFolderReplacement(Replacement):
     """Replaces a folder, or a symbolic link to one, by exchanging two names."""
 
     def __init__(self, new: Path, path: Path) -> None:
@@ -123,14 +123,14 @@ class FolderExchange(Replacement):
             self.path.rename(self._new)
 
 
-class FolderMoves(Replacement):
+class TwoStepFolderReplacement(Replacement):
     """Replaces a folder in two steps, while a lock keeps other processes from doing the same."""
 
     def __init__(self, new: Path, path: Path) -> None:
         super().__init__(new, path)
         self._previous = _previous(path)
 
-    def __enter__(self) -> "FolderMoves":
+    def __enter__(self) -> "TwoStepFolderReplacement":
         with contextlib.ExitStack() as cleanup:
             cleanup.enter_context(_lock(self.path))
             _restore_or_remove(self._previous, self.path)

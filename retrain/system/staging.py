@@ -13,9 +13,9 @@ from retrain.system.deferred_signals import deferred_signals
 from retrain.system.flush import flush_file, flush_folder
 from retrain.system.replacements import (
     FileReplacement,
-    FolderExchange,
-    FolderMoves,
+    OneStepFolderReplacement,
     Replacement,
+    TwoStepFolderReplacement,
     restore_folder,
 )
 from retrain.system.workspace import Workspace, make_private_folder
@@ -68,8 +68,11 @@ class Staging:
     block raises an exception, everything is removed and the old files and folders stay.
 
     Every path has its old or its new content, whole, at every moment, also if the process is killed
-    or the machine loses power. A process that is killed between two renames leaves some paths old
-    and others new. A symbolic link is replaced; the file that it points to is not changed.
+    or the machine loses power. Only on a file system that cannot exchange two folders, a folder can
+    be missing if the process is killed between two renames; the next run restores it. A process
+    that is killed during the renames can leave some paths old and others new.
+
+    A symbolic link is replaced; the file that it points to is not changed.
 
     Raises:
         UserError: If the disk is full, or if a path cannot be written or is of another type.
@@ -95,9 +98,10 @@ class Staging:
                 raise UserError(f"{path} cannot be written: it is not a regular file")
             if path.is_dir() and not path.is_symlink():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            temporary = self._stage(path, is_folder=False)
-            temporary.touch(0o600)
-            return temporary
+            item = self._new_item(path, is_folder=False)
+            item.temporary.touch(0o600)
+            self._items.append(item)
+            return item.temporary
 
     def folder(self, path: Path) -> Path:
         """Returns the path of a new empty folder, with the same name, that is to replace `path`.
@@ -110,18 +114,17 @@ class Staging:
         with _as_user_error(path):
             restore_folder(path)
             _check_no_file(path)
-            temporary = self._stage(path, is_folder=True)
-            make_private_folder(temporary)
-            return temporary
+            item = self._new_item(path, is_folder=True)
+            make_private_folder(item.temporary)
+            self._items.append(item)
+            return item.temporary
 
-    def _stage(self, path: Path, *, is_folder: bool) -> Path:
+    def _new_item(self, path: Path, *, is_folder: bool) -> _Item:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.parent not in self._workspaces:
             self._workspaces[path.parent] = Workspace(path.parent)
         workspace = self._workspaces[path.parent]
-        temporary = workspace.new_path(path.name)
-        self._items.append(_Item(path, temporary, workspace, is_folder))
-        return temporary
+        return _Item(path, workspace.new_path(path.name), workspace, is_folder)
 
     def __exit__(
         self,
@@ -181,8 +184,8 @@ def _replacement(item: _Item, *, can_be_undone: bool) -> Replacement:
         return FileReplacement(item.temporary, item.path, backup=backup)
     _check_no_file(item.path)
     if item.workspace.can_exchange():
-        return FolderExchange(item.temporary, item.path)
-    return FolderMoves(item.temporary, item.path)
+        return OneStepFolderReplacement(item.temporary, item.path)
+    return TwoStepFolderReplacement(item.temporary, item.path)
 
 
 def _set_permissions_and_flush(item: _Item) -> None:

@@ -137,6 +137,15 @@ class ProcessorCountTest(ProcessorsTestCase):
     def test_without_control_groups_affinity_counts(self):
         self.assertEqual(self.count(), 64)
 
+    def test_descriptions_that_are_not_understood_are_ignored(self):
+        self.describe("0::/\n", "an unknown format\n")
+        self.assertEqual(self.count(), 64)
+        self.describe("unknown\n", _MOUNT_2.format(root="/", folder=self.groups))
+        self.assertEqual(self.count(), 64)
+        self.describe("0::/\n", _MOUNT_2.format(root="/", folder=self.groups))
+        self.limit(".", "cpu.max", "half 100000")
+        self.assertEqual(self.count(), 64)
+
     def test_fewer_schedulable_processors_than_the_quota(self):
         self.describe("0::/\n", _MOUNT_2.format(root="/", folder=self.groups))
         self.limit(".", "cpu.max", "800000 100000")

@@ -10,8 +10,8 @@ from retrain.system import replacements
 from retrain.system.exchange import ExchangeUnsupportedError, exchange
 from retrain.system.replacements import (
     FileReplacement,
-    FolderExchange,
-    FolderMoves,
+    OneStepFolderReplacement,
+    TwoStepFolderReplacement,
     restore_folder,
 )
 
@@ -81,8 +81,8 @@ class FolderTestCase(ReplacementTestCase):
 
 
 class FolderReplacementTest(FolderTestCase):
-    def replacement(self, kind: type) -> FolderExchange | FolderMoves:
-        if kind is FolderExchange:
+    def replacement(self, kind: type) -> OneStepFolderReplacement | TwoStepFolderReplacement:
+        if kind is OneStepFolderReplacement:
             first, second = self.workspace / "1", self.workspace / "2"
             first.mkdir()
             second.mkdir()
@@ -92,7 +92,7 @@ class FolderReplacementTest(FolderTestCase):
                 self.skipTest("this system or its file system cannot exchange names")
         return kind(self.new, self.path)
 
-    @parameterized.parameters(FolderExchange, FolderMoves)
+    @parameterized.parameters(OneStepFolderReplacement, TwoStepFolderReplacement)
     def test_a_new_folder_is_placed_and_removed_again(self, kind):
         with self.replacement(kind) as replacement:
             self.assertFalse(self.path.exists())
@@ -102,7 +102,7 @@ class FolderReplacementTest(FolderTestCase):
         self.assertFalse(self.path.exists())
         self.assertEmpty(self.hidden())
 
-    @parameterized.parameters(FolderExchange, FolderMoves)
+    @parameterized.parameters(OneStepFolderReplacement, TwoStepFolderReplacement)
     def test_an_old_folder_is_replaced_and_restored(self, kind):
         self.make(self.path, "old")
         with self.replacement(kind) as replacement:
@@ -115,7 +115,7 @@ class FolderReplacementTest(FolderTestCase):
         self.assertEqual(self.content(), ["new"])
         self.assertEmpty(self.hidden())
 
-    @parameterized.parameters(FolderExchange, FolderMoves)
+    @parameterized.parameters(OneStepFolderReplacement, TwoStepFolderReplacement)
     def test_the_old_folder_stays_if_the_new_one_is_missing(self, kind):
         self.make(self.path, "old")
         (self.new / "new").unlink()
@@ -126,7 +126,7 @@ class FolderReplacementTest(FolderTestCase):
         self.assertEmpty(self.hidden())
 
     def test_a_folder_that_appears_or_disappears_in_the_meantime_is_replaced(self):
-        replacement = self.replacement(FolderExchange)
+        replacement = self.replacement(OneStepFolderReplacement)
 
         def appear_and_fail(*_) -> None:
             if not self.path.exists():
@@ -139,7 +139,7 @@ class FolderReplacementTest(FolderTestCase):
         self.assertEqual(self.content(), ["new"])
 
 
-class InterruptedMovesTest(FolderTestCase):
+class InterruptedTwoStepsTest(FolderTestCase):
     """The process was killed between the two steps, or after them."""
 
     def setUp(self):
@@ -173,7 +173,7 @@ class InterruptedMovesTest(FolderTestCase):
         self.assertEmpty(self.hidden())
 
     def test_the_next_replacement_does_it_too(self):
-        with FolderMoves(self.new, self.path) as replacement:
+        with TwoStepFolderReplacement(self.new, self.path) as replacement:
             self.assertEqual(self.content(), ["previous"])
             replacement.place()
         self.assertEqual(self.content(), ["new"])
@@ -196,7 +196,7 @@ class InterruptedMovesTest(FolderTestCase):
             path.mkdir()
 
 
-class ConcurrentMovesTest(FolderTestCase):
+class ConcurrentTwoStepsTest(FolderTestCase):
     def test_runs_that_replace_the_same_folder_wait_for_each_other(self):
         self.make(self.path, "old")
         problems = []
@@ -207,7 +207,7 @@ class ConcurrentMovesTest(FolderTestCase):
                     new = self.workspace / f"{number}_{turn}"
                     self.make(new, new.name)
                     restore_folder(self.path)
-                    with FolderMoves(new, self.path) as replacement:
+                    with TwoStepFolderReplacement(new, self.path) as replacement:
                         replacement.place()
                         assert self.content() == [new.name]
                         if turn % 3 == 0:
