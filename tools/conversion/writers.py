@@ -37,7 +37,7 @@ _ROUNDED_TOLERANCE = 5e-2
 _UNSUPPORTED_OPERATION = re.compile(r"tf\.([A-Z]\w*)")
 
 
-class ConversionError(Exception):
+class ScoreMismatchError(Exception):
     """A file computes different scores. It is a defect of this program or of a converter."""
 
 
@@ -46,7 +46,7 @@ def write_coreml(path: Path, classifier: ConvertedClassifier, options: CoreMLOpt
 
     Raises:
         UserError: If the file cannot be written, or Core ML does not support an operation.
-        ConversionError: If the file would compute different scores.
+        ScoreMismatchError: If the file would compute different scores.
     """
     source = TensorFlowClassifier(
         scores=classifier.scores,
@@ -73,7 +73,7 @@ def write_tflite(path: Path, classifier: ConvertedClassifier, quantization: str)
 
     Raises:
         UserError: If the file cannot be written, or TFLite does not support an operation.
-        ConversionError: If the file would compute different scores.
+        ScoreMismatchError: If the file would compute different scores.
     """
     with atomic_file(path) as temporary:
         temporary.write_bytes(_to_tflite(classifier, quantization))
@@ -95,7 +95,7 @@ def write_saved_model(path: Path, classifier: ConvertedClassifier) -> None:
 
     Raises:
         UserError: If the folder cannot be written.
-        ConversionError: If the SavedModel would compute different scores.
+        ScoreMismatchError: If the SavedModel would compute different scores.
     """
     import tensorflow as tf
 
@@ -139,7 +139,7 @@ def _check_scores(
     expected = classifier.expected_scores
     difference = float(np.abs(scores - expected).max())
     if not difference <= tolerance * max(1.0, float(np.abs(expected).max())):
-        raise ConversionError(f"the scores of {path} would differ by {difference:.2g}")
+        raise ScoreMismatchError(f"the scores of {path} would differ by {difference:.2g}")
     logging.info(
         "Wrote %s. Its scores for %d generated images differ by at most %.1e from those of the "
         "original.",

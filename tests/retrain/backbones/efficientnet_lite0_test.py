@@ -70,10 +70,10 @@ class EfficientnetLite0Test(absltest.TestCase):
         scores = np.exp(logits - logits.max())
         return scores / scores.sum()
 
-    def test_drawings_get_the_labels_of_imagenet(self):
+    def test_drawn_images_get_the_labels_of_imagenet(self):
         # Random weights would be right for one image in a thousand.
-        drawings = {_CROSSWORD: _crossword(), _SPIDER_WEB: _spider_web(), _CLOCK: _clock()}
-        for class_id, image in drawings.items():
+        images = {_CROSSWORD: _crossword(), _SPIDER_WEB: _spider_web(), _CLOCK: _clock()}
+        for class_id, image in images.items():
             scores = self.imagenet_scores(image)
             self.assertEqual(scores.argmax(), class_id)
             self.assertGreater(scores.max(), 0.5)

@@ -188,7 +188,7 @@ class RefusedTest(WritersTestCase):
         wrong = _classifier().expected_scores + 0.1
         with (
             mock.patch.object(ConvertedClassifier, "expected_scores", wrong),
-            self.assertRaisesRegex(writers.ConversionError, f"{name} would differ by 0.1"),
+            self.assertRaisesRegex(writers.ScoreMismatchError, f"{name} would differ by 0.1"),
         ):
             self.write(name, _classifier())
         self.assertEmpty(list(self.folder.iterdir()))
