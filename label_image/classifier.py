@@ -26,11 +26,17 @@ Source = Path | bytes
 class Overrides(NetworkOverrides):
     """What the user says about a classifier. It wins over what the file says.
 
+    It includes what the user says about the network in the file.
+
     Attributes:
         labels_file: File with one label per line, in the order of the scores.
+        height: Height of the input images in pixels.
+        width: Width of the input images in pixels.
     """
 
     labels_file: Path | None = None
+    height: int | None = None
+    width: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)

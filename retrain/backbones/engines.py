@@ -8,11 +8,10 @@ from pathlib import Path
 from retrain.backbones.backbone import Backbone
 from retrain.errors import UserError
 from retrain.metadata import GRAPH_BOTTLENECK, GRAPH_PIXELS_INPUT
-from retrain.runtimes.graph_session import GraphSession
+from retrain.runtimes.graph_session import GraphSession, SessionRuntime
 from retrain.runtimes.litert import LiteRTModel, LiteRTRuntime
 from retrain.runtimes.preprocessing import Preprocessing
 from retrain.runtimes.runtime import Runtime
-from retrain.runtimes.session_graph import SessionRuntime
 
 AUTO = "auto"
 INT8 = "int8"
@@ -137,9 +136,9 @@ def create(name: str, backbone: Backbone, *, int8_network: bytes | None = None) 
         return SessionRuntime(
             GraphSession(backbone.graph_file.read_bytes(), bfloat16=name == BFLOAT16),
             GRAPH_BOTTLENECK,
-            pixels_input=GRAPH_PIXELS_INPUT,
             preprocessing=preprocessing,
             batch_size=_TENSORFLOW_BATCH_SIZE,
+            pixels_input=GRAPH_PIXELS_INPUT,
         )
 
     return Engine(name, recipe, load_tensorflow)

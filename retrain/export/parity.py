@@ -91,7 +91,9 @@ def expected_probabilities(
 def check(
     kind: str, path: Path, runtimes: Sequence[Runtime], *, sample: Sample, expected: np.ndarray
 ) -> ParityCheck:
-    """Compares a file with the classifier that was tested. Logs which images it decodes otherwise.
+    """Compares a file with the classifier that was tested.
+
+    Images that the file decodes differently are logged.
 
     Args:
         kind: Name of the format.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from retrain.errors import UserError
 from retrain.metadata import MetadataError
-from retrain.runtimes import known_graph, session_graph, tflite_file
+from retrain.runtimes import graph_file, known_graph, tflite_file
 from retrain.runtimes.graph_def import parse_graph
 from retrain.runtimes.known_graph import FindBackbone
 from retrain.runtimes.runtime import NO_OVERRIDES, ModelError, NetworkOverrides, Runtime
@@ -66,7 +66,7 @@ def load_all(
         known = known_graph.load(graph, find_backbone, overrides)
         if known:
             yield known
-    yield session_graph.load(path, graph, overrides)
+    yield graph_file.load(path, graph, overrides)
 
 
 def _refuse_layers(path: Path, overrides: NetworkOverrides) -> None:

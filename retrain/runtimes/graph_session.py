@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from retrain.runtimes.graph_def import parse_graph
-from retrain.runtimes.runtime import ModelError
+from retrain.runtimes.preprocessing import Preprocessing
+from retrain.runtimes.runtime import NO_DESCRIPTION, Description, ModelError, Runtime
 from retrain.runtimes.tensorflow_import import import_session_modules
 from retrain.system.console import quiet_native_libraries
 
@@ -106,6 +107,57 @@ class GraphSession:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class SessionRuntime(Runtime):
+    """Runs a graph from one or two of its tensors to another one."""
+
+    def __init__(
+        self,
+        session: GraphSession,
+        output: str,
+        *,
+        preprocessing: Preprocessing,
+        batch_size: int,
+        pixels_input: str | None = None,
+        file_input: str | None = None,
+        description: Description = NO_DESCRIPTION,
+    ) -> None:
+        """Prepares a graph. The names of tensors can leave out `:0`.
+
+        Args:
+            session: The loaded graph.
+            output: Tensor of the values, float32 [N, values].
+            preprocessing: Preprocessing of the pixels.
+            batch_size: Best number of images for one call of `run`.
+            pixels_input: Tensor that takes preprocessed pixels, float32 [N, height, width, 3].
+            file_input: Tensor that takes the content of one image file, a string scalar.
+            description: What the file says about its classifier.
+        """
+        self.description = description
+        self.takes_pixels, self.takes_files = pixels_input is not None, file_input is not None
+        self.batch_size = batch_size
+        self._session = session
+        self._output = output
+        self._pixels_input, self._file_input = pixels_input, file_input
+        self._preprocessing = preprocessing
+
+    def run(self, pixels: np.ndarray) -> np.ndarray:
+        """Returns float32 [N, values] for uint8 [N, height, width, 3], RGB."""
+        if self._pixels_input is None:
+            raise ModelError("it takes files, not pixels")
+        feeds = {self._pixels_input: self._preprocessing.apply(pixels)}
+        return self._session.run(self._output, feeds).reshape(len(pixels), -1)
+
+    def run_file(self, data: bytes) -> np.ndarray:
+        """Returns float32 [values] for the content of an image file."""
+        if self._file_input is None:
+            return super().run_file(data)
+        return self._session.run(self._output, {self._file_input: data}).reshape(-1)
+
+    def close(self) -> None:
+        """Frees the memory of the session."""
+        self._session.close()
 
 
 def _full_name(tensor: str) -> str:

@@ -13,16 +13,19 @@ Channels = tuple[float, float, float]
 
 
 class HasPreprocessing(Protocol):
-    """Anything that says how to preprocess its input, such as `Metadata` or `Backbone`."""
+    """Anything that describes its preprocessing, such as `Metadata` or `Backbone`."""
 
     @property
-    def mean(self) -> Channels: ...  # noqa: D102 (as in Preprocessing)
+    def mean(self) -> Channels:
+        """Mean to subtract from each input channel, in units of 0 to 255."""
 
     @property
-    def std(self) -> Channels: ...  # noqa: D102
+    def std(self) -> Channels:
+        """Standard deviation to divide each channel by after that, in units of 0 to 255."""
 
     @property
-    def channel_order(self) -> str: ...  # noqa: D102
+    def channel_order(self) -> str:
+        """Order of the input channels, "RGB" or "BGR"."""
 
 
 @dataclasses.dataclass(frozen=True)

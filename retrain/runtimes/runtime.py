@@ -37,16 +37,12 @@ class NetworkOverrides:
     Attributes:
         input_layer: Tensor of a graph to feed, with or without `:0`.
         output_layer: Tensor of a graph that has the scores, with or without `:0`.
-        height: Height of the input images in pixels.
-        width: Width of the input images in pixels.
         mean: Number to subtract from all pixels, 0 to 255.
         std: Number to divide all pixels by after that.
     """
 
     input_layer: str | None = None
     output_layer: str | None = None
-    height: int | None = None
-    width: int | None = None
     mean: float | None = None
     std: float | None = None
 

@@ -10,7 +10,7 @@ from retrain import metadata
 from retrain.errors import UserError
 from retrain.export import frozen_graph
 from retrain.export.assemble import TrainedClassifier
-from retrain.runtimes import session_graph
+from retrain.runtimes import graph_file
 from retrain.runtimes.graph_def import parse_graph
 from retrain.runtimes.graph_session import GraphSession
 from retrain.runtimes.preprocessing import normalise
@@ -31,7 +31,7 @@ class FrozenGraphTest(parameterized.TestCase):
     def load(self, classifier: TrainedClassifier) -> Runtime:
         data = frozen_graph.to_bytes(classifier)
         path = Path(self.create_tempfile("graph.pb", content=data, mode="wb").full_path)
-        return session_graph.load(path, parse_graph(path.read_bytes()))
+        return graph_file.load(path, parse_graph(path.read_bytes()))
 
     def image_file(self) -> bytes:
         folder = Path(self.create_tempdir().full_path)

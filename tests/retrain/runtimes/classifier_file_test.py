@@ -10,10 +10,10 @@ from retrain.config import TFLiteOptions
 from retrain.errors import UserError
 from retrain.export import frozen_graph, tflite
 from retrain.runtimes import classifier_file
+from retrain.runtimes.graph_session import SessionRuntime
 from retrain.runtimes.known_graph import KnownGraphRuntime
 from retrain.runtimes.litert import LiteRTRuntime
 from retrain.runtimes.runtime import NO_OVERRIDES, NetworkOverrides
-from retrain.runtimes.session_graph import SessionRuntime
 from tests.support import sample_classifier
 
 

@@ -7,7 +7,7 @@ from absl.testing import absltest, parameterized
 
 from retrain.export import frozen_graph
 from retrain.metadata import Metadata, MetadataError
-from retrain.runtimes import known_graph, session_graph
+from retrain.runtimes import graph_file, known_graph
 from retrain.runtimes.graph_def import parse_graph
 from retrain.runtimes.runtime import NO_OVERRIDES, Description, NetworkOverrides
 from tests.support import sample_classifier
@@ -44,7 +44,7 @@ class KnownGraphTest(parameterized.TestCase):
 
     def assert_runs_as_a_session(self) -> np.ndarray:
         found = self.load().run(self.images)
-        expected = session_graph.load(Path("graph.pb"), self.graph).run(self.images)
+        expected = graph_file.load(Path("graph.pb"), self.graph).run(self.images)
         np.testing.assert_allclose(found, expected, atol=1e-4)
         return found
 
@@ -72,7 +72,7 @@ class KnownGraphTest(parameterized.TestCase):
         overrides = NetworkOverrides(mean=100, std=90)
         plain, found = self.load().run(self.images), self.load(overrides).run(self.images)
         self.assertGreater(np.abs(found - plain).max(), 0.01)
-        expected = session_graph.load(Path("graph.pb"), self.graph, overrides).run(self.images)
+        expected = graph_file.load(Path("graph.pb"), self.graph, overrides).run(self.images)
         np.testing.assert_allclose(found, expected, atol=1e-4)
 
     def test_a_changed_head_is_used(self):

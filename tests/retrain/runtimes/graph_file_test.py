@@ -8,7 +8,7 @@ from absl.testing import absltest, parameterized
 from PIL import Image
 
 from retrain.errors import UserError
-from retrain.runtimes import session_graph
+from retrain.runtimes import graph_file
 from retrain.runtimes.graph_def import parse_graph
 from retrain.runtimes.runtime import Description, ModelError, NetworkOverrides
 from tests.support import sample_classifier
@@ -48,7 +48,7 @@ def _png(image: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-class SessionGraphTest(parameterized.TestCase):
+class GraphFileTest(parameterized.TestCase):
     def setUp(self):
         super().setUp()
         self.images = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 3), np.uint8)
@@ -56,7 +56,7 @@ class SessionGraphTest(parameterized.TestCase):
 
     def test_a_graph_with_metadata_takes_pixels_and_files(self):
         metadata = dict(mean=(1.0, 2.0, 3.0), std=(4.0, 5.0, 6.0), channel_order="BGR")
-        runtime = session_graph.load(_PATH, _graph(metadata=metadata))
+        runtime = graph_file.load(_PATH, _graph(metadata=metadata))
         self.assertEqual((runtime.takes_pixels, runtime.takes_files), (True, True))
         self.assertEqual(runtime.description, Description(sample_classifier.LABELS, 4, 5))
         self.assertGreater(runtime.batch_size, 1)
@@ -66,12 +66,12 @@ class SessionGraphTest(parameterized.TestCase):
         np.testing.assert_allclose(found, self.means[0], rtol=1e-4)
 
     def test_the_output_has_the_name_in_the_metadata(self):
-        runtime = session_graph.load(_PATH, _graph(metadata=dict(output="twice", std=(1.0,) * 3)))
+        runtime = graph_file.load(_PATH, _graph(metadata=dict(output="twice", std=(1.0,) * 3)))
         one, other = runtime.run(self.images), 2 * (self.means - 127)
         np.testing.assert_allclose(one, other, rtol=1e-4)
 
     def test_another_graph_takes_files_by_default(self):
-        runtime = session_graph.load(_PATH, _graph())
+        runtime = graph_file.load(_PATH, _graph())
         self.assertEqual((runtime.takes_pixels, runtime.takes_files), (False, True))
         self.assertEqual(runtime.description, Description())
         found = runtime.run_file(_png(self.images[0]))
@@ -81,7 +81,7 @@ class SessionGraphTest(parameterized.TestCase):
 
     @parameterized.parameters("input", "input:0", "Mul")
     def test_the_user_can_choose_pixels(self, name: str):
-        runtime = session_graph.load(_PATH, _graph(), NetworkOverrides(input_layer=name))
+        runtime = graph_file.load(_PATH, _graph(), NetworkOverrides(input_layer=name))
         self.assertEqual((runtime.takes_pixels, runtime.takes_files), (True, False))
         self.assertEqual(runtime.description, Description(None, 4, 5))
         np.testing.assert_allclose(runtime.run(self.images), self.means / 255, rtol=1e-4)
@@ -91,19 +91,19 @@ class SessionGraphTest(parameterized.TestCase):
     def test_the_user_can_choose_files_output_mean_and_std(self):
         graph = _graph(metadata={})
         overrides = NetworkOverrides(input_layer="DecodeJpeg/contents:0", output_layer="twice")
-        runtime = session_graph.load(_PATH, graph, overrides)
+        runtime = graph_file.load(_PATH, graph, overrides)
         found = runtime.run_file(_png(self.images[0]))
         np.testing.assert_allclose(found, 2 * self.means[0], rtol=1e-4)
-        runtime = session_graph.load(_PATH, graph, NetworkOverrides(mean=10, std=2))
+        runtime = graph_file.load(_PATH, graph, NetworkOverrides(mean=10, std=2))
         np.testing.assert_allclose(runtime.run(self.images), (self.means - 10) / 2, rtol=1e-4)
 
     def test_a_graph_for_one_image_gets_one_at_a_time(self):
-        runtime = session_graph.load(_PATH, _graph(batch=1), NetworkOverrides(input_layer="input"))
+        runtime = graph_file.load(_PATH, _graph(batch=1), NetworkOverrides(input_layer="input"))
         self.assertEqual(runtime.batch_size, 1)
 
     def test_damaged_images_are_an_error(self):
         with self.assertRaises(ModelError):
-            session_graph.load(_PATH, _graph()).run_file(b"no image")
+            graph_file.load(_PATH, _graph()).run_file(b"no image")
 
     @parameterized.parameters(
         (dict(input_layer="nowhere"), "--input_layer=nowhere is not in the graph graph.pb"),
@@ -113,7 +113,7 @@ class SessionGraphTest(parameterized.TestCase):
     def test_unusable_tensors_are_refused(self, overrides, message):
         for metadata in (None, {}):
             with self.assertRaisesRegex(UserError, message):
-                session_graph.load(_PATH, _graph(metadata=metadata), NetworkOverrides(**overrides))
+                graph_file.load(_PATH, _graph(metadata=metadata), NetworkOverrides(**overrides))
 
     def test_a_graph_without_a_usual_input_needs_a_name(self):
         import tensorflow as tf
@@ -121,7 +121,7 @@ class SessionGraphTest(parameterized.TestCase):
         with tf.Graph().as_default() as graph:
             tf.compat.v1.placeholder(tf.float32, [None, 3], "final_result")
         with self.assertRaisesRegex(UserError, "--input_layer is needed: .* DecodeJpeg/contents, "):
-            session_graph.load(_PATH, parse_graph(graph.as_graph_def().SerializeToString()))
+            graph_file.load(_PATH, parse_graph(graph.as_graph_def().SerializeToString()))
 
 
 if __name__ == "__main__":
