@@ -35,6 +35,7 @@ _CANNOT_WRITE = {
     errno.ENOTEMPTY,
     errno.EPERM,
     errno.EROFS,
+    errno.EXDEV,  # A folder of a lower layer of a container's file system.
 }
 
 
