@@ -19,7 +19,7 @@ from retrain.system.threads import parallel_map
 _BATCH_SIZE = 4
 _TIMED_IMAGES = 10
 # Number of images for further ways to run a file. Errors in reading it show in every image.
-_FEW_IMAGES = 8
+_FEW_IMAGES = _BATCH_SIZE
 
 # Largest difference between a probability of a file and one of its pixels that needs no warning.
 _DECODING_TOLERANCE = 5e-2

@@ -70,12 +70,12 @@ class CheckTest(absltest.TestCase):
         self.assertTrue(np.isnan(check.from_pixels.largest))
 
     def test_other_ways_to_run_the_file_are_checked_with_a_few_images(self):
-        bad, good = self.runtime(self.with_other_label(7)), self.runtime(self.expected)
+        bad, good = self.runtime(self.with_other_label(3)), self.runtime(self.expected)
         largest = self.check(bad).from_pixels.largest
         for runtimes in ((bad, good), (good, bad)):
             check = self.check(*runtimes)
             self.assertEqual(check.from_pixels.images, 40)
-            self.assertAlmostEqual(check.agreement, 47 / 48)
+            self.assertAlmostEqual(check.agreement, 43 / 44)
             self.assertEqual(check.from_pixels.largest, largest)
 
     def test_the_networks_own_decoder_is_checked_with_encoded_files(self):
