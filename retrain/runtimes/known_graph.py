@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from retrain.metadata import GRAPH_BOTTLENECK, GRAPH_NODE
+from retrain.metadata import GRAPH_BOTTLENECK, GRAPH_NODE, GRAPH_PIXELS_INPUT
 from retrain.runtimes.graph_def import find_metadata, parse_graph, read_constant
 from retrain.runtimes.head import Head
 from retrain.runtimes.litert import LiteRTModel, LiteRTRuntime
@@ -20,6 +20,19 @@ from retrain.runtimes.runtime import NO_OVERRIDES, Description, NetworkOverrides
 
 # The operations that `retrain.export.frozen_graph` appends to the graph of a backbone.
 _APPENDED = ["Const", "Const", "Const", "MatMul", "BiasAdd", "Softmax"]
+
+_DT_INT32 = 3
+# The attributes of a backbone's operations that have default values, by name.
+_DEFAULTS: dict[str, Callable[[Any], bool]] = {
+    "Tidx": lambda value: value.type == _DT_INT32,
+    "Tshape": lambda value: value.type == _DT_INT32,
+    "data_format": lambda value: value.s == b"NHWC",
+    "dilations": lambda value: list(value.list.i) == [1, 1, 1, 1],
+    "explicit_paddings": lambda value: not value.list.i,
+    "keep_dims": lambda value: not value.b,
+    "squeeze_dims": lambda value: not value.list.i,
+    "use_cudnn_on_gpu": lambda value: value.b,
+}
 
 
 class KnownBackbone(Protocol):
@@ -65,8 +78,9 @@ def load(
 ) -> Runtime | None:
     """Loads the classifier in a GraphDef if its backbone is known.
 
-    All nodes are compared with those of the backbone, since the graph can have been changed after
-    its metadata was written.
+    All nodes from the pixels to the features are compared with those of the backbone, since the
+    graph can have been changed after its metadata was written. The nodes that decode files do not
+    matter: this runtime gets pixels, and other versions of this program decode in other ways.
 
     Args:
         graph: The GraphDef.
@@ -85,10 +99,8 @@ def load(
     if metadata is None or backbone is None:
         return None
     original = parse_graph(backbone.graph_file.read_bytes())
-    if not _starts_with(graph, original):
-        return None
-    head = _read_head(graph.node[len(original.node) :], metadata.output)
-    if head is None:
+    head = _read_head(graph.node[-len(_APPENDED) :], metadata.output)
+    if head is None or not _is_same_network(graph, original):
         return None
     preprocessing = Preprocessing.of(metadata).override(overrides.mean, overrides.std)
     network = LiteRTRuntime(LiteRTModel(backbone.read_tflite()), preprocessing)
@@ -96,15 +108,44 @@ def load(
     return KnownGraphRuntime(network, head, description)
 
 
-def _starts_with(graph: Any, original: Any) -> bool:
-    """Returns whether the first nodes of `graph` are all nodes of `original`."""
-    first = graph.node[: len(original.node)]
+def _is_same_network(graph: Any, original: Any) -> bool:
+    """Returns whether two graphs compute the same features from the same pixels."""
+    nodes, others = ({node.name: node for node in g.node} for g in (graph, original))
+    if len(nodes) != len(graph.node):
+        return False
+    pending, visited = [GRAPH_BOTTLENECK], set()
+    while pending:
+        name = pending.pop()
+        if name in visited:
+            continue
+        visited.add(name)
+        node, other = nodes.get(name), others.get(name)
+        if node is None or other is None or not _is_same_operation(node, other):
+            return False
+        if name != GRAPH_PIXELS_INPUT:
+            if node.input != other.input:
+                return False
+            pending += [source.lstrip("^").partition(":")[0] for source in node.input]
+    return True
+
+
+def _is_same_operation(node: Any, other: Any) -> bool:
+    common = node.attr.keys() & other.attr.keys()
     return (
-        graph.versions == original.versions
-        and graph.library == original.library
-        and len(first) == len(original.node)
-        and all(node == other for node, other in zip(first, original.node, strict=True))
+        node.op == other.op
+        and all(node.attr[name] == other.attr[name] for name in common)
+        and all(_is_default(name, value) for name, value in _extra_attributes(node, other))
+        and all(_is_default(name, value) for name, value in _extra_attributes(other, node))
     )
+
+
+def _extra_attributes(node: Any, other: Any) -> list[tuple[str, Any]]:
+    return [(name, value) for name, value in node.attr.items() if name not in other.attr]
+
+
+def _is_default(name: str, value: Any) -> bool:
+    """Returns whether an attribute has its default value, which graphs can leave out."""
+    return name in _DEFAULTS and _DEFAULTS[name](value)
 
 
 def _read_head(nodes: Any, output: str) -> Head | None:

@@ -98,6 +98,28 @@ class KnownGraphTest(parameterized.TestCase):
         self.graph.node.add(op="Identity", name="more", input=["final_result"])
         self.assertIsNone(self.load())
 
+    def test_another_attribute_is_not_known(self):
+        for name, value in (("data_format", b"NCHW"), ("padding", b"VALID")):
+            self.graph = parse_graph(self.content)
+            convolution = next(node for node in self.graph.node if node.op == "Conv2D")
+            convolution.attr[name].s = value
+            self.assertIsNone(self.load(), name)
+
+    def test_default_attributes_can_be_left_out(self):
+        # Version 1.0 wrote them, and this version does not.
+        for node in self.graph.node:
+            if node.op == "Conv2D":
+                node.attr["data_format"].s = b"NHWC"
+                node.attr["dilations"].list.i[:] = [1, 1, 1, 1]
+                node.attr["use_cudnn_on_gpu"].b = True
+                node.attr["explicit_paddings"].list.SetInParent()
+        self.assert_runs_as_a_session()
+
+    def test_other_nodes_to_decode_files_are_known(self):
+        (decode,) = (node for node in self.graph.node if node.op == "DecodePng")
+        decode.attr["channels"].i = 1
+        self.assertIsNotNone(self.load())
+
     def test_another_output_is_not_known(self):
         self.set_metadata(output="bottleneck")
         self.assertIsNone(self.load())
