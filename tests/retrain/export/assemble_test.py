@@ -31,7 +31,8 @@ class AssembleTest(absltest.TestCase):
 
     def features(self, int8_network: bytes | None = None) -> Bottlenecks:
         rng = np.random.default_rng(0)
-        images, splits = [], {}
+        images: list[ImageFile] = []
+        splits = {}
         for split, count in _COUNTS.items():
             new = tuple(ImageFile(Path(split, f"{n}.jpg"), 0, split, None) for n in range(count))
             vectors = rng.normal(0, 1, (count, 1, _WIDTH)).astype(np.float16)

@@ -204,7 +204,7 @@ class CheckTest(OutputsTestCase):
 
 
 class AccuracyTest(OutputsTestCase):
-    def result(self, right: int, count: int) -> HeadResult:
+    def result(self, right, count):
         scores = np.eye(2, dtype=np.float32)[[0] * right + [1] * (count - right)]
         evaluation = evaluate(scores.reshape(-1, 2), np.zeros(count, np.int64))
         return HeadResult(None, None, _NONE, {TEST: evaluation})

@@ -22,7 +22,8 @@ def _examples(seed: int, count: int, width: int = 20, spread: float = 1.5):
 
 
 def _fit(training, validation, *, class_shares=None, variants=1, **options) -> SelectedHead:
-    data = TrainingSet(*training, class_count=3, class_shares=class_shares, variants=variants)
+    features, class_ids = training
+    data = TrainingSet(features, class_ids, 3, class_shares=class_shares, variants=variants)
     return fit_with_selected_strength(data, validation, **options)
 
 

@@ -10,11 +10,11 @@ from tools.keras_training.options import COSINE, SGD, Options
 
 
 class OptimizersTest(parameterized.TestCase):
-    def compile_model(self, *, steps: int = 10, **options):
+    def compile_model(self, *, steps: int = 10, **changes):
         from tensorflow import keras
 
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation="softmax")])
-        options = Options(Path("train"), "cnn_chollet", Path("output"), **options)
+        options = Options(Path("train"), "cnn_chollet", Path("output"), **changes)
         optimizers.compile_model(model, options, steps)
         return model
 
