@@ -90,7 +90,7 @@ def written_lines(files: Sequence[WrittenFile], graph: Path, example: Path) -> l
         "Wrote:",
         *(f"  {file.path!s:{width}}  {file.description}" for file in files),
         "To label an image:",
-        f"  bazel run //label_image -- --graph={graph} {_quote(example)}",
+        f"  bazel run //label_image -- --graph={_quote(graph)} {_quote(example)}",
     ]
 
 

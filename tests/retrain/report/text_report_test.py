@@ -1,5 +1,6 @@
 """The text report states the accuracy in the lines that scripts have read since 2015."""
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,8 @@ class ReportTest(absltest.TestCase):
         lines = text_report.written_lines(written, Path("/o/g.pb"), Path("/a b/it's.jpg"))
         self.assertIn("  /o/g.pb  the classifier", lines)
         self.assertEndsWith(lines[-1], """--graph=/o/g.pb '/a b/it'"'"'s.jpg'""")
+        *_, command = text_report.written_lines(written, Path("/my o/g.pb"), Path("/a.jpg"))
+        self.assertEqual(shlex.split(command)[-2:], ["--graph=/my o/g.pb", "/a.jpg"])
 
 
 if __name__ == "__main__":
