@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from retrain.backbones.engines import INT8
 from retrain.config import TrainingConfig
@@ -39,7 +41,8 @@ def stage_metrics(
     metrics = collect_metrics(
         config, results, fine_tuning, parity_checks=parity_checks, timer=timer
     )
-    staging.file(path).write_text(json.dumps(metrics, indent=2) + "\n", "utf-8")
+    text = json.dumps(_without_nan(metrics), indent=2, allow_nan=False)
+    staging.file(path).write_text(text + "\n", "utf-8")
     return [WrittenFile(path, "the metrics of this run")]
 
 
@@ -53,7 +56,7 @@ def collect_metrics(
 ) -> dict[str, object]:
     """Returns all metrics of a run as values for `json.dumps`.
 
-    Some values stand under two keys: the second one is the key of version 1.0.
+    Some values have two keys. The second one is the key of version 1.0.
 
     Args:
         config: Configuration of the run.
@@ -92,6 +95,17 @@ def collect_metrics(
         "exports": [_parity_check_as_json(check) for check in parity_checks],
         "seconds": _seconds_as_json(timer),
     }
+
+
+def _without_nan(value: Any) -> Any:
+    """Replaces numbers that JSON does not have, which are NaN and the infinities, with None."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return value
 
 
 def _fine_tuning_as_json(result: FineTuningResult, labels: Sequence[str]) -> dict[str, object]:

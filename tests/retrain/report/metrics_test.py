@@ -130,6 +130,23 @@ class MetricsTest(absltest.TestCase):
                 path.unlink()
             self.assertEqual([entry.path for entry in written], [file] if file else [])
 
+    def test_numbers_that_json_does_not_have_become_null(self):
+        path = Path(self.create_tempdir().full_path) / "metrics.json"
+        config = TrainingConfig(Path("/p"), output=OutputOptions(metrics_json=path))
+        # A single validation image has no standard error.
+        fine_tuning = _fine_tuning()._replace(standard_error=float("inf"))
+        with Staging() as staging:
+            stage_metrics(
+                staging, config, _results(), fine_tuning, parity_checks=[], timer=self.timer
+            )
+
+        def refuse(constant: str) -> None:
+            self.fail(f"{constant} is not JSON")
+
+        metrics = json.loads(path.read_text(), parse_constant=refuse)
+        self.assertIsNone(metrics["fine_tuning"]["standard_error"])
+        self.assertEqual(metrics["fine_tuning"]["gain"], -0.25)
+
 
 if __name__ == "__main__":
     absltest.main()
