@@ -1,7 +1,7 @@
 """Exports the classifiers of a run: writes each file to a temporary place, and checks it."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from retrain.metadata import labels_text
 from retrain.runtimes.head import Head
 from retrain.system.files import check_folder_writable, check_writable, write_file
 from retrain.system.staging import Staging
+from retrain.training.head_training import OnStep, StepObserver
 from retrain.training.results import HeadResult, Results
 
 # Largest difference between two probabilities that rounding can explain.
@@ -73,11 +74,12 @@ def check(options: OutputOptions, backbone: Backbone) -> None:
         check_folder_writable(
             options.intermediate_output_graphs_dir, "intermediate_output_graphs_dir"
         )
-    _check_different_paths(options)
+    _check_paths_are_apart(options)
 
 
-def _check_different_paths(options: OutputOptions) -> None:
-    paths = [(export.flag, export.path) for export in formats.requested_exports(options)]
+def _check_paths_are_apart(options: OutputOptions) -> None:
+    exports = list(formats.requested_exports(options))
+    paths = [(export.flag, export.path) for export in exports]
     paths += [("output_labels", options.output_labels)]
     if options.metrics_json:
         paths += [("metrics_json", options.metrics_json)]
@@ -86,6 +88,17 @@ def _check_different_paths(options: OutputOptions) -> None:
         if path in flags:
             raise UserError(f"--{flags[path]} and --{flag} are both {path}; choose different paths")
         flags[path] = flag
+    if options.summaries_dir:
+        paths += [("summaries_dir", options.summaries_dir)]
+    if options.intermediate_store_frequency:
+        paths += [("intermediate_output_graphs_dir", options.intermediate_output_graphs_dir)]
+    for folder in (export for export in exports if export.is_folder):
+        for flag, path in paths:
+            if flag != folder.flag and path.is_relative_to(folder.path):
+                raise UserError(
+                    f"--{flag}={path} is inside --{folder.flag}={folder.path}, a folder that is "
+                    "replaced as a whole; choose a path outside it"
+                )
 
 
 def require_test_images(count: int, options: OutputOptions) -> None:
@@ -221,21 +234,19 @@ def _require_agreement(
         )
 
 
-def intermediate_writer(
-    config: TrainingConfig,
-) -> Callable[[Backbone, Bottlenecks], Callable[[int, Head], None]]:
+def intermediate_writer(config: TrainingConfig) -> StepObserver:
     """Returns an observer of training steps that writes intermediate classifiers.
 
     They are frozen graphs in the folder for such files, as often as the config says.
     """
 
-    def observe(backbone: Backbone, features: Bottlenecks) -> Callable[[int, Head], None]:
+    def observe(backbone: Backbone, features: Bottlenecks) -> OnStep:
         # A graph computes in floating point, so there are no graphs for int8 features.
         has_graph = features.engine != INT8
         frequency = config.output.intermediate_store_frequency if has_graph else 0
 
         def write(step: int, head: Head) -> None:
-            # As TensorFlow's script: not before the first step, and not after the last one.
+            # Like TensorFlow's script, this skips step 0.
             if frequency and step > 0 and step % frequency == 0:
                 classifier = assemble(config, backbone, features, head, test_accuracy=None)
                 path = config.output.intermediate_output_graphs_dir / f"intermediate_{step}.pb"

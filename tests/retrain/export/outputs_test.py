@@ -202,6 +202,25 @@ class CheckTest(OutputsTestCase):
             "--output_labels and --metrics_json", metrics_json=self.folder / "l.txt"
         )
 
+    def test_a_path_inside_a_folder_that_is_replaced_is_refused(self):
+        saved, package = self.folder / "saved", self.folder / "c.mlpackage"
+        for folder, changes in (
+            (saved, {"saved_model_dir": saved}),
+            (package, {"coreml_file": package}),
+        ):
+            inside = folder / "a" / "file"
+            self.assert_refused(
+                f"--metrics_json={inside} is inside .*={folder}, ", metrics_json=inside, **changes
+            )
+            options = dataclasses.replace(self.options(**changes), summaries_dir=folder)
+            with self.assertRaisesRegex(UserError, f"--summaries_dir={folder} is inside"):
+                outputs.check(options, efficientnet_lite0.load())
+        self.assert_refused(
+            f"--coreml_file={saved}/c.mlpackage is inside --saved_model_dir={saved}",
+            saved_model_dir=saved,
+            coreml_file=saved / "c.mlpackage",
+        )
+
 
 class AccuracyTest(OutputsTestCase):
     def result(self, right, count):
