@@ -22,22 +22,22 @@ SUFFIX = ".keras"
 _DATED_FILE, _DATE_KEY = "metadata.json", "date_saved"
 
 
-def check(path: Path, architecture: str, *, has_keras_network: bool) -> None:
+def check(path: Path, backbone: str, *, has_keras_network: bool) -> None:
     """Raises UserError if the file cannot be written.
 
     Args:
         path: Path of the file.
-        architecture: Name of the backbone.
+        backbone: Name of the backbone.
         has_keras_network: Whether the backbone is available as a Keras model.
     """
     if path.suffix != SUFFIX:
         raise UserError(
-            f"--keras_file={path} must end in {SUFFIX}, the only Keras format that is written"
+            f"--keras_file={path} must end in {SUFFIX}, the only Keras format that is supported"
         )
     if not has_keras_network:
         raise UserError(
-            f"--keras_file={path} cannot be written with --architecture={architecture}, which is "
-            "not made of Keras layers; choose --saved_model_dir"
+            f"--keras_file={path} cannot be written: {backbone} is not made of Keras layers; "
+            "choose another network or another format, such as --saved_model_dir"
         )
 
 

@@ -88,7 +88,9 @@ class KerasFileTest(absltest.TestCase):
             keras_file.check(Path("/a/model.h5"), "efficientnet_lite0", has_keras_network=True)
 
     def test_backbone_without_keras_network_is_rejected(self):
-        with self.assertRaisesRegex(UserError, "--architecture=graphs_only"):
+        with self.assertRaisesRegex(
+            UserError, "graphs_only is not made of Keras layers; .*--saved_model_dir"
+        ):
             keras_file.check(Path("/a/model.keras"), "graphs_only", has_keras_network=False)
         keras_file.check(Path("/a/model.keras"), "efficientnet_lite0", has_keras_network=True)
 
