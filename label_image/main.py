@@ -2,8 +2,8 @@
 
     bazel run //label_image -- --graph=/tmp/output_graph.pb image.jpg another.png
 
-The labels, the best first, go to standard output. If an image cannot be read, an error message
-names it, the other images are labelled, and the exit status is 1.
+Prints the labels of each image with their scores, best first. If an image cannot be read, an error
+message names it, the other images are labelled, and the exit status is 1.
 """
 
 import logging
@@ -18,12 +18,10 @@ from retrain.system.files import user_path
 from retrain.system.text import one_line
 
 _GRAPH = flags.DEFINE_string(
-    "graph",
-    "/tmp/output_graph.pb",
-    "Classifier to use: a frozen graph or TFLite file.",
+    "graph", "/tmp/output_graph.pb", "Classifier to use: a frozen graph or TFLite file."
 )
 _IMAGE = flags.DEFINE_multi_string(
-    "image", [], "Image to label. Further images can be given as plain arguments."
+    "image", [], "Image to label. Can be repeated. Images can also be passed as arguments."
 )
 _NUM_TOP_PREDICTIONS = flags.DEFINE_integer(
     "num_top_predictions", 5, "Number of labels to show for each image.", lower_bound=1
@@ -39,13 +37,14 @@ _LABELS = flags.DEFINE_string(
 _OUTPUT_LAYER = flags.DEFINE_string(
     "output_layer",
     None,
-    "Tensor of the scores. By default the one in the graph's metadata, or final_result.",
+    "Tensor with the scores. By default, the one that the graph's metadata names, or else "
+    "final_result.",
 )
 _INPUT_LAYER = flags.DEFINE_string(
     "input_layer",
     None,
-    "Tensor to feed. DecodeJpeg/contents:0 takes the content of an image file, other tensors take "
-    "pixels. Overrides the graph's metadata.",
+    "Tensor to feed: DecodeJpeg/contents:0 with the content of an image file, any other tensor "
+    "with pixels. Overrides the graph's metadata.",
 )
 _INPUT_HEIGHT = flags.DEFINE_integer(
     "input_height", None, "Height of the input images in pixels. Overrides the graph's metadata.", 1
@@ -56,12 +55,13 @@ _INPUT_WIDTH = flags.DEFINE_integer(
 _INPUT_MEAN = flags.DEFINE_float(
     "input_mean",
     None,
-    "Number to subtract from each pixel, 0 to 255. Overrides the graph's metadata.",
+    "Number from 0 to 255 to subtract from each pixel. Overrides the graph's metadata.",
 )
 _INPUT_STD = flags.DEFINE_float(
     "input_std",
     None,
-    "Number to divide each pixel by after that. Overrides the graph's metadata.",
+    "Number to divide each pixel by after subtracting --input_mean. Overrides the graph's "
+    "metadata.",
 )
 
 
@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> int:
         raise UserError("no image was given; name one or more, or use --image=FILE")
     if _INPUT_STD.value == 0:
         raise UserError("--input_std=0 would divide by zero; give the number to divide pixels by")
-    classifier = Classifier(user_path(_GRAPH.value), _overrides())
+    classifier = Classifier(user_path(_GRAPH.value), overrides=_overrides())
     results = zip(names, classifier.classify(map(user_path, names)), strict=True)
     if _JSON.value:
         return _print_json(results)
@@ -94,7 +94,7 @@ def _overrides() -> Overrides:
 def _print_text(
     results: "zip[tuple[str, Prediction | UnreadableImage]]", *, with_names: bool
 ) -> int:
-    """Prints each result as soon as it is there; returns the exit status."""
+    """Prints each result as soon as it is available; returns the exit status."""
     status = 0
     for name, result in results:
         if isinstance(result, UnreadableImage):

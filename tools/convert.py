@@ -1,6 +1,6 @@
 """Converts a classifier to Core ML, TFLite, a SavedModel or the current Keras format.
 
-    bazel run //tools:convert -- --graph=/tmp/output_graph.pb --coreml_file=locks.mlmodel
+    bazel run //tools:convert -- --graph=/tmp/output_graph.pb --coreml_file=blocks.mlmodel
 
 The input is a frozen graph, the folder of a SavedModel, a .keras or .h5 file, or a model.json with
 its weights. Files that retrain wrote contain everything that the conversion needs. For files of
@@ -30,27 +30,33 @@ _GRAPH = flags.DEFINE_string(
     "graph", "/tmp/output_graph.pb", f"File or folder of the classifier to convert: {FORMATS}."
 )
 _WEIGHTS = flags.DEFINE_string(
-    "weights", None, "File with the weights for a model.json, which save_weights wrote."
+    "weights", None, "File with the weights of a model.json, as save_weights writes it."
 )
 _LABELS = flags.DEFINE_string(
     "labels",
     None,
-    "File with one label per line. Needed only if the classifier does not contain its labels.",
+    "File with one label per line. Required only if the classifier does not contain its labels.",
 )
 _CLASS_LABELS = flags.DEFINE_list(
     "class_labels", [], "Labels, separated by commas, instead of a file with labels."
 )
 _INPUT_LAYER = flags.DEFINE_string(
-    "input_layer", None, "Name of the tensor that pixels are fed to, if it is not a usual name."
+    "input_layer", None, "Tensor that takes pixels. Required only if it does not have a usual name."
 )
 _OUTPUT_LAYER = flags.DEFINE_string(
-    "output_layer", None, "Name of the tensor of the scores, if it is not a usual name."
+    "output_layer", None, "Tensor with the scores. Required only if it does not have a usual name."
 )
 _INPUT_HEIGHT = flags.DEFINE_integer(
-    "input_height", None, "Height of the images in pixels, if the graph does not state it.", 1
+    "input_height",
+    None,
+    "Height of the input images in pixels. Required only if the graph does not state it.",
+    1,
 )
 _INPUT_WIDTH = flags.DEFINE_integer(
-    "input_width", None, "Width of the images in pixels, if the graph does not state it.", 1
+    "input_width",
+    None,
+    "Width of the input images in pixels. Required only if the graph does not state it.",
+    1,
 )
 _ADD_SOFTMAX = flags.DEFINE_boolean(
     "add_softmax", False, "Whether to turn the outputs into probabilities with a softmax."
@@ -58,13 +64,13 @@ _ADD_SOFTMAX = flags.DEFINE_boolean(
 _INPUT_MEAN = flags.DEFINE_list(
     "input_mean",
     None,
-    "Mean to subtract from each pixel, 0 to 255: one number, or one for each channel.",
+    "Mean to subtract from each pixel, 0 to 255: one number, or one number per channel.",
 )
 _INPUT_STD = flags.DEFINE_list(
     "input_std",
     None,
     "Standard deviation to divide each pixel by after subtracting --input_mean: one number, or one "
-    "for each channel.",
+    "number per channel.",
 )
 _IMAGE_SCALE = flags.DEFINE_float(
     "image_scale",

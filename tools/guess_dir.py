@@ -31,7 +31,7 @@ _LABELS = flags.DEFINE_string(
     "File with one label per line. Required only if the graph does not contain its labels.",
 )
 _RECURSIVE = flags.DEFINE_boolean(
-    "recursive", False, "Whether to search the subfolders of SRC, too, except for DEST."
+    "recursive", False, "Whether to search the sub-folders of SRC as well, except DEST."
 )
 _BY_FOLDER = flags.DEFINE_boolean(
     "by_folder", False, "Whether to keep the names of the images and sort them into DEST/<label>."
@@ -41,7 +41,7 @@ _LINK = flags.DEFINE_enum(
     "link",
     None,
     [transfer.HARD_LINK, transfer.SYMBOLIC_LINK],
-    "Kind of links to create instead of copies.",
+    "Kind of link to create instead of a copy.",
 )
 _UNSURE_BELOW = flags.DEFINE_float(
     "unsure_below",
@@ -51,13 +51,14 @@ _UNSURE_BELOW = flags.DEFINE_float(
     upper_bound=1,
 )
 _DRY_RUN = flags.DEFINE_boolean(
-    "dry_run", False, "Whether to print the new paths only and change nothing."
+    "dry_run", False, "Whether to only print the new paths and change nothing."
 )
 _RESULTS = flags.DEFINE_string(
     "results",
     None,
-    "File for the new path and the scores of each image. The name ends with .json, .csv or .jsonl. "
-    "The file can be used with --undo, and is overwritten only after --undo or --dry_run.",
+    "File for the new path and the scores of each image, with a name that ends in .json, .csv or "
+    ".jsonl. --undo reads it. An existing file is overwritten only if its run was undone or was a "
+    "--dry_run.",
 )
 _UNDO = flags.DEFINE_string(
     "undo",
@@ -79,7 +80,7 @@ def main(arguments: list[str]) -> int:
 
     graph = user_path(_GRAPH.value)
     overrides = Overrides(labels_file=user_path(_LABELS.value) if _LABELS.value else None)
-    summary = sort_images(options, graph, Classifier(graph, overrides))
+    summary = sort_images(options, graph, Classifier(graph, overrides=overrides))
     _report(summary, options)
     return int(summary.num_failed > 0)
 

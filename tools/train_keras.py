@@ -34,8 +34,8 @@ _TRAIN_DIR = flags.DEFINE_string(
 _VAL_DIR = flags.DEFINE_string(
     "val_dir",
     None,
-    "Folder with validation images in the same sub-folders. Required unless --train_dir is an .npz "
-    "file.",
+    "Folder with validation images, in sub-folders named as in --train_dir. Required unless "
+    "--train_dir is an .npz file.",
 )
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "New folder for all output files. Required.")
 _ARCHITECTURE = flags.DEFINE_string(
@@ -55,7 +55,8 @@ _EPOCHS = flags.DEFINE_integer(
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size",
     None,
-    "Number of images per step. Defaults to 128 from scratch and to 32 for pretrained networks.",
+    "Number of images per step. Defaults to 128 for networks from scratch, and to 32 for "
+    "pretrained networks.",
     lower_bound=1,
 )
 _GREYSCALE = flags.DEFINE_boolean(
@@ -66,23 +67,23 @@ _GREYSCALE = flags.DEFINE_boolean(
 _HEIGHT = flags.DEFINE_integer(
     "height",
     None,
-    "Height of the input images in pixels. Defaults to 28 from scratch; pretrained networks have a "
-    "fixed height.",
+    "Height of the input images in pixels. Defaults to 28 for networks from scratch; pretrained "
+    "networks have a fixed height.",
     1,
     _MAX_SIDE,
 )
 _WIDTH = flags.DEFINE_integer(
     "width",
     None,
-    "Width of the input images in pixels. Defaults to 28 from scratch; pretrained networks have a "
-    "fixed width.",
+    "Width of the input images in pixels. Defaults to 28 for networks from scratch; pretrained "
+    "networks have a fixed width.",
     1,
     _MAX_SIDE,
 )
 _DROPOUT = flags.DEFINE_float(
     "dropout",
     None,
-    "Dropout rate, from 0 to below 1. Defaults to the rates of the network's author from scratch, "
+    "Dropout rate, from 0 to below 1. Defaults to the author's rates for networks from scratch, "
     "and to 0.2 for pretrained networks.",
 )
 _FINE_TUNE_LAYERS = flags.DEFINE_integer(
@@ -92,9 +93,7 @@ _FINE_TUNE_LAYERS = flags.DEFINE_integer(
     f"layer, or {ALL_LAYERS} for all. Batch normalisation layers do not count and stay unchanged.",
     lower_bound=ALL_LAYERS,
 )
-_OPTIMIZER = flags.DEFINE_enum(
-    "optimizer", Options.optimizer, [ADAM, SGD], "Keras optimizer that updates the weights."
-)
+_OPTIMIZER = flags.DEFINE_enum("optimizer", Options.optimizer, [ADAM, SGD], "Keras optimizer.")
 _LEARNING_RATE = flags.DEFINE_float(
     "learning_rate", Options.learning_rate, "Learning rate at the start of the training."
 )
@@ -110,21 +109,22 @@ _SCHEDULE = flags.DEFINE_enum(
 _LABEL_SMOOTHING = flags.DEFINE_float(
     "label_smoothing",
     Options.label_smoothing,
-    "Label smoothing, from 0 to below 1: the part of each target that is spread over all labels.",
+    "Label smoothing, from 0 to below 1: the fraction of each target that is spread over all "
+    "labels.",
 )
 _PATIENCE = flags.DEFINE_integer(
     "patience",
     Options.patience,
-    "Number of epochs without a smaller validation loss after which training stops; 0 never "
-    "stops it.",
+    "Number of epochs without a smaller validation loss after which training stops. 0 disables "
+    "early stopping.",
     lower_bound=0,
 )
 _CLASS_WEIGHTS = flags.DEFINE_string(
     "class_weights",
     Options.class_weights,
-    "Weights of the classes in training: balanced, the same weight for each class; by_pictures, a "
-    "weight proportional to its number of images; or label=number,..., multiples of the weight of "
-    "the other classes.",
+    "Weights of the classes in training: balanced, for the same weight for each class; "
+    "by_pictures, for weights proportional to the numbers of images; or label=number,..., for "
+    "multiples of the weight of the other classes.",
 )
 _MIXED_PRECISION = flags.DEFINE_boolean(
     "mixed_precision",

@@ -14,7 +14,7 @@ _ARCHITECTURE = flags.DEFINE_string(
     "architecture",
     _DEFAULTS.architecture,
     f"Name of the pretrained network: {', '.join(registry.architecture_names())}. The first one "
-    "comes with the program; the weights of the others are downloaded once.",
+    "is part of retrain; the weights of the others are downloaded once.",
 )
 _WEIGHTS = flags.DEFINE_string(
     "weights", None, "File with Keras weights for --architecture, to use instead of a download."
@@ -22,8 +22,8 @@ _WEIGHTS = flags.DEFINE_string(
 _TFHUB_MODULE = flags.DEFINE_string(
     "tfhub_module",
     None,
-    "TensorFlow Hub module to use instead of --architecture: an address, a Kaggle handle, a folder "
-    "or a .tar.gz file.",
+    "TensorFlow Hub module to use instead of --architecture: a URL, a Kaggle handle, a folder or a "
+    ".tar.gz file.",
 )
 _MODEL_DIR = flags.DEFINE_string(
     "model_dir",
@@ -34,25 +34,25 @@ _MODEL_DIR = flags.DEFINE_string(
 _INPUT_LAYER = flags.DEFINE_string(
     "input_layer",
     None,
-    "Tensor in the graph that takes normalised pixels. Required if the program does not recognise "
+    "Tensor in the graph that takes normalised pixels. Required only if retrain does not recognise "
     "the graph.",
 )
 _BOTTLENECK_LAYER = flags.DEFINE_string(
     "bottleneck_layer",
     None,
-    "Tensor in the graph to use as bottleneck. Required if the program does not recognise the "
+    "Tensor in the graph to use as the bottleneck. Required only if retrain does not recognise the "
     "graph.",
 )
 _INPUT_HEIGHT = flags.DEFINE_integer(
     "input_height",
     None,
-    "Height of the network's input in pixels. Required if the file does not state it.",
+    "Height of the network's input in pixels. Required only if the file does not state it.",
     lower_bound=1,
 )
 _INPUT_WIDTH = flags.DEFINE_integer(
     "input_width",
     None,
-    "Width of the network's input in pixels. Required if the file does not state it.",
+    "Width of the network's input in pixels. Required only if the file does not state it.",
     lower_bound=1,
 )
 _INPUT_MEAN = flags.DEFINE_string(
@@ -63,15 +63,16 @@ _INPUT_MEAN = flags.DEFINE_string(
 _INPUT_STD = flags.DEFINE_string(
     "input_std",
     None,
-    "Number to divide pixels by after the subtraction, or three numbers for red, green and blue.",
+    "Number to divide pixels by after subtracting --input_mean, or three numbers for red, green "
+    "and blue.",
 )
 _ENGINE = flags.DEFINE_string(
     "engine",
     TrainingConfig.engine,
     f"Engine that runs the network: {', '.join(engines.NAMES)}. auto uses bfloat16 if the "
-    "processor supports it, else float32, which runs everywhere. tensorflow uses a GPU if the "
-    "installed TensorFlow supports it. int8 also computes 8-bit features and trains a last layer "
-    "for them, to show the accuracy of a TFLite file with --tflite_quantization=int8.",
+    "processor supports it, and otherwise float32, which runs everywhere. tensorflow uses a GPU if "
+    "the installed TensorFlow supports it. int8 also computes 8-bit features and trains a last "
+    "layer for them, to show the accuracy of a TFLite file with --tflite_quantization=int8.",
 )
 
 

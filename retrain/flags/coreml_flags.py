@@ -13,15 +13,15 @@ _DEFAULTS = CoreMLOptions()
 _FILE = flags.DEFINE_string(
     "coreml_file",
     None,
-    "Path of a Core ML model to write, for apps on iOS and macOS: an ML Program (iOS 15 and "
-    "later) if the name ends in .mlpackage, a neural network (iOS 13 and later) if it ends in "
-    ".mlmodel.",
+    "File for the classifier as a Core ML model, for apps on iOS and macOS: an ML Program (iOS 15 "
+    "and later) if the name ends in .mlpackage, or a neural network (iOS 13 and later) if it ends "
+    "in .mlmodel.",
 )
 _PRECISION = flags.DEFINE_enum(
     "coreml_precision",
     _DEFAULTS.precision,
     PRECISIONS,
-    "Type of the numbers in the Core ML model. float16 halves the file and is the only type that "
+    "Floating-point type of the Core ML model. float16 halves its size and is the only type that "
     "Apple's Neural Engine supports.",
 )
 _AUTHOR = flags.DEFINE_string(
@@ -49,7 +49,7 @@ _INPUT_DESCRIPTION = flags.DEFINE_string(
 _LABEL_DESCRIPTION = flags.DEFINE_string(
     "coreml_label_description",
     _DEFAULTS.label_description,
-    "Description of the output classLabel.",
+    "Description of the label output, classLabel.",
 )
 _PROBABILITIES = flags.DEFINE_string(
     "coreml_probabilities",

@@ -27,21 +27,22 @@ _TESTING_PERCENTAGE = flags.DEFINE_float(
 _VALIDATION_DIR = flags.DEFINE_string(
     "validation_dir",
     None,
-    "Folder with validation images in the same sub-folders. By default, validation images are "
-    "taken from --image_dir.",
+    "Folder with validation images, in sub-folders named as in --image_dir. By default, validation "
+    "images are taken from --image_dir.",
 )
 _TEST_DIR = flags.DEFINE_string(
     "test_dir",
     None,
-    "Folder with test images in the same sub-folders. By default, test images are taken from "
-    "--image_dir.",
+    "Folder with test images, in sub-folders named as in --image_dir. By default, test images are "
+    "taken from --image_dir.",
 )
 _SPLIT_BY = flags.DEFINE_enum(
     "split_by",
     _DEFAULTS.split_by,
     ["name", "path"],
-    "What the split of an image depends on: its folder and file name, which stay the same if "
-    "--image_dir moves, or its whole path, as in TensorFlow's retrain.py.",
+    "Part of the path that decides the split of an image: name uses its folder and file name, so "
+    "that the split stays the same if --image_dir moves; path uses the whole path, as in "
+    "TensorFlow's image_retraining.",
 )
 _STRICT = flags.DEFINE_boolean(
     "strict",
@@ -51,7 +52,7 @@ _STRICT = flags.DEFINE_boolean(
 _BOTTLENECK_DIR = flags.DEFINE_string(
     "bottleneck_dir",
     str(TrainingConfig.bottleneck_dir),
-    "Folder for the cache of bottlenecks. Later runs on the same images reuse it, even if the "
+    "Folder for the bottleneck cache. Later runs on the same images reuse it, even if the "
     "images were renamed or moved.",
 )
 

@@ -11,7 +11,7 @@ _DEFAULTS = DistortionOptions()
 _RANDOM_CROP = flags.DEFINE_float(
     "random_crop",
     _DEFAULTS.random_crop,
-    "Margin to crop from training images at a random position, in percent of the result.",
+    "Margin to crop from training images at random, in percent of the size of the result.",
 )
 _RANDOM_SCALE = flags.DEFINE_float(
     "random_scale",
@@ -32,9 +32,9 @@ _PER_IMAGE = flags.DEFINE_integer(
     "distortions_per_image",
     _DEFAULTS.per_image,
     "Number of distorted variants of each training image, besides the image itself. Their "
-    "bottlenecks are cached, so that a later run with more variants only computes the new ones. 0 "
-    "computes new variants in every training step, as TensorFlow's retrain.py does, which takes "
-    "hours.",
+    "bottlenecks are cached, so that a later run with more variants computes only the new ones. 0 "
+    "computes new variants in every training step, as in TensorFlow's image_retraining, which "
+    "takes hours.",
     lower_bound=0,
     upper_bound=1000,
 )

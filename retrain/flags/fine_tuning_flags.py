@@ -10,12 +10,13 @@ _DEFAULTS = FineTuningOptions()
 _EPOCHS = flags.DEFINE_integer(
     "fine_tune_epochs",
     _DEFAULTS.epochs,
-    "Number of epochs to fine-tune the pretrained network on the training images; 8 is a good "
-    "start, 0 leaves the network unchanged. In each epoch, the images get new distortions, as the "
-    f"flags say, or as --random_crop={_DEFAULTS.distortions.random_crop:g} "
+    "Number of epochs for which to fine-tune the pretrained network on the training images. 8 is a "
+    "good start; 0 leaves the network unchanged. Each epoch distorts the images in a new way, by "
+    "default with "
+    f"--random_crop={_DEFAULTS.distortions.random_crop:g} "
     f"--random_scale={_DEFAULTS.distortions.random_scale:g} "
-    f"--random_brightness={_DEFAULTS.distortions.random_brightness:g} would. The fine-tuned "
-    "network is kept if it is better on the validation images.",
+    f"--random_brightness={_DEFAULTS.distortions.random_brightness:g}. The fine-tuned network is "
+    "kept only if it is better on the validation images.",
     lower_bound=0,
     upper_bound=1000,
 )

@@ -15,24 +15,24 @@ _SOLVER = flags.DEFINE_enum(
     "solver",
     "auto",
     ["auto", "logistic_regression", "sgd"],
-    "Method to train the last layer: logistic regression with a strength that cross-validation "
-    "selects, or stochastic gradient descent as in TensorFlow's retrain.py. auto uses gradient "
-    "descent if one of its flags is set: --how_many_training_steps, --learning_rate, "
-    "--train_batch_size, --validation_batch_size, --eval_step_interval, "
-    "--intermediate_store_frequency, or --distortions_per_image=0.",
+    "Method to train the last layer: logistic regression, whose regularisation strength "
+    "cross-validation selects, or stochastic gradient descent, as in TensorFlow's "
+    "image_retraining. auto selects sgd if a flag of gradient descent is set: "
+    "--how_many_training_steps, --learning_rate, --train_batch_size, --validation_batch_size, "
+    "--eval_step_interval, --intermediate_store_frequency, or --distortions_per_image=0.",
 )
 _CLASS_WEIGHTS = flags.DEFINE_string(
     "class_weights",
     _DEFAULTS.class_weights,
-    "Weights of the classes in training: balanced, the same weight for each class; by_pictures, "
-    "a weight proportional to its number of images; or label=number,..., multiples of the weight "
-    "of the other classes.",
+    "Weights of the classes in training: balanced, for the same weight for each class; "
+    "by_pictures, for weights proportional to the numbers of images; or label=number,..., for "
+    "multiples of the weight of the other classes.",
 )
 _CALIBRATE = flags.DEFINE_boolean(
     "calibrate",
     _DEFAULTS.calibrate,
-    "Whether to calibrate the scores on held-out images, so that about nine in ten labels with a "
-    "score of 0.9 are right.",
+    "Whether to calibrate the scores on held-out images, so that about nine in ten predictions "
+    "with a score of 0.9 are correct.",
 )
 _STEPS = flags.DEFINE_integer(
     "how_many_training_steps",
@@ -46,13 +46,13 @@ _LEARNING_RATE = flags.DEFINE_float(
 _TRAIN_BATCH_SIZE = flags.DEFINE_integer(
     "train_batch_size",
     _DEFAULTS.train_batch_size,
-    "Number of images in a gradient descent step, sampled from all classes as --class_weights "
-    "says; -1 uses every image once in each step, whatever the weights.",
+    "Number of images in a gradient descent step, sampled from the classes according to "
+    "--class_weights. -1 uses every image once in each step, regardless of the weights.",
 )
 _VALIDATION_BATCH_SIZE = flags.DEFINE_integer(
     "validation_batch_size",
     _DEFAULTS.validation_batch_size,
-    "Number of validation images in each evaluation during gradient descent; -1 uses all.",
+    "Number of validation images in each evaluation during gradient descent. -1 uses all.",
 )
 _EVAL_STEP_INTERVAL = flags.DEFINE_integer(
     "eval_step_interval",
@@ -63,12 +63,12 @@ _EVAL_STEP_INTERVAL = flags.DEFINE_integer(
 _TEST_BATCH_SIZE = flags.DEFINE_integer(
     "test_batch_size",
     TrainingConfig.test_batch_size,
-    "Number of images in the final test; -1 uses the whole test split.",
+    "Number of images in the final test. -1 uses the whole test split.",
 )
 _SEED = flags.DEFINE_integer(
     "seed",
     _DEFAULTS.seed,
-    "Random seed. The same command with the same seed produces the same classifier, bit for bit.",
+    "Random seed. The same command with the same seed produces a bit-identical classifier.",
     lower_bound=0,
     # Some random number generators accept no larger seeds.
     upper_bound=2**32 - 1,

@@ -34,20 +34,20 @@ _TFLITE_FILE = flags.DEFINE_string(
 _TFLITE_QUANTIZATION = flags.DEFINE_string(
     "tflite_quantization",
     _DEFAULTS.tflite.quantization,
-    "Quantisation of the TFLite model: none; float16, half the size; dynamic, a third of the size "
-    "but less exact; int8, a third of the size and twice as fast, with a last layer that is "
-    "trained for it.",
+    "Quantisation of the TFLite model: none; float16, for half the size; dynamic, for a third of "
+    "the size and less accuracy; or int8, for a third of the size and twice the speed, with a last "
+    "layer that is trained for it.",
 )
 _TFLITE_INPUT = flags.DEFINE_string(
     "tflite_input",
     _DEFAULTS.tflite.input_type,
-    "Type of the TFLite model's input: uint8 for RGB pixels, or float32 for normalised ones.",
+    "Type of the TFLite model's input: uint8 for RGB pixels, or float32 for normalised pixels.",
 )
 _MIN_AGREEMENT = flags.DEFINE_float(
     "min_agreement",
     _DEFAULTS.min_agreement,
-    "Minimum fraction, 0 to 1, of 50 to 500 images that each exported model must label like the "
-    "tested classifier. If one of them does not, no file is written.",
+    "Minimum fraction, 0 to 1, of the compared images to which each exported model must give the "
+    "same label as the tested classifier. If one of the models does not, no file is written.",
 )
 _ASSERT_ACCURACY_AT_LEAST = flags.DEFINE_float(
     "assert_accuracy_at_least",
@@ -64,15 +64,15 @@ _PRINT_MISCLASSIFIED = flags.DEFINE_boolean(
 _SUMMARIES_DIR = flags.DEFINE_string(
     "summaries_dir",
     str(_DEFAULTS.summaries_dir),
-    "Folder for TensorBoard, in which each run creates its own folder. An empty value writes no "
-    "summaries.",
+    "Folder for TensorBoard summaries, in which each run creates a sub-folder. With an empty "
+    "value, no summaries are written.",
 )
 _PLOTS_DIR = flags.DEFINE_string(
     "plots_dir",
     None,
     "Folder for plots: curves.png, the training curves; pictures.png, some training images as the "
-    "network sees them; confusion.png, the confusion matrix; and with --fine_tune_epochs "
-    "fine_tuning.png. TensorBoard shows them as well.",
+    "network sees them; confusion.png, the confusion matrix; and, with --fine_tune_epochs, "
+    "fine_tuning.png. TensorBoard shows the plots as well.",
 )
 _FINAL_TENSOR_NAME = flags.DEFINE_string(
     "final_tensor_name", _DEFAULTS.final_tensor_name, "Name of the output tensor in the graph."

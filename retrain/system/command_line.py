@@ -82,7 +82,11 @@ def _help(usage: str) -> str:
     for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0]):
         lines.append(f"  --{_signature(flag)}")
         lines += textwrap.wrap(
-            _description(flag), columns, initial_indent=_INDENT, subsequent_indent=_INDENT
+            _description(flag),
+            columns,
+            initial_indent=_INDENT,
+            subsequent_indent=_INDENT,
+            break_on_hyphens=False,
         )
     lines += ["  --version", f"{_INDENT}Print the version and exit."]
     return "\n".join(lines)
@@ -98,10 +102,13 @@ def _signature(flag: flags.Flag) -> str:
 
 
 def _description(flag: flags.Flag) -> str:
-    """Returns the help text without what absl adds to that of some types."""
+    """Returns the help text of a flag; for an enum, the valid values follow.
+
+    absl adds the values before the text, and a note about repetition after it.
+    """
     written = " ".join(str(flag.help).split())
     if isinstance(flag, flags.MultiFlag):
         return written.partition("; repeat this option")[0]
     if isinstance(flag.parser, flags.EnumParser):
-        return f"{' or '.join(flag.parser.enum_values)}. {written.partition('>: ')[2]}"
+        return f"{written.partition('>: ')[2]} One of: {', '.join(flag.parser.enum_values)}."
     return written

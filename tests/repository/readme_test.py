@@ -102,7 +102,9 @@ def _table(program: str) -> str:
     text = _run(program, "--help").partition("Flags:\n")[2]
     for name, default, helps in re.findall(r"  --([^=\n]+)(?:=(.*))?\n((?: {6}.*\n?)+)", text):
         shown = f"`{default}`" if default else ""
-        rows.append(f"| `--{name}` | {shown} | {' '.join(helps.split())} |")
+        # Markdown would end a column at `|`, and hide <label> as an unknown HTML tag.
+        description = re.sub("[|<]", r"\\\g<0>", " ".join(helps.split()))
+        rows.append(f"| `--{name}` | {shown} | {description} |")
     return "\n".join(rows)
 
 

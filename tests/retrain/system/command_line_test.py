@@ -21,14 +21,18 @@ from retrain.system import command_line
 _NUMBER = flags.DEFINE_integer("number", 3, "Number of things.", lower_bound=1)
 _ON = flags.DEFINE_boolean("on", True, "Whether to do it.")
 _TEXT = flags.DEFINE_string("text", None, "Text to print.")
+_SIZE = flags.DEFINE_enum("size", "s", ["s", "m"], "Size of the thing.")
+_NAMES = flags.DEFINE_multi_string("name", [], "Name of a {long_word}.")
 def main(arguments):
     {body}
 command_line.run(main, __doc__)
 '''
+# Only the part before the hyphen would fit into the first line.
+_LONG_WORD = f"{'x' * 50}-{'y' * 20}"
 
 
 def _run(body: str, *arguments: str, **options) -> subprocess.CompletedProcess:
-    program = _PROGRAM.format(body=textwrap.indent(body, "    ").strip())
+    program = _PROGRAM.format(body=textwrap.indent(body, "    ").strip(), long_word=_LONG_WORD)
     return run_python(program, *arguments, **options)
 
 
@@ -66,7 +70,7 @@ class CommandLineTest(absltest.TestCase):
         self.check(
             done,
             0,
-            """Does little.
+            f"""Does little.
 
     usage
 
@@ -77,6 +81,11 @@ Flags:
       Whether to do it.
   --text=
       Text to print.
+  --size=s
+      Size of the thing. One of: s, m.
+  --name=
+      Name of a
+      {_LONG_WORD}.
   --version
       Print the version and exit.
 """,
