@@ -157,14 +157,14 @@ class EndToEndTest(parameterized.TestCase):
 
     def test_distorted_images_and_weighted_classes(self):
         folder = self.folder / "distorted"
-        metrics = folder / "metrics.json"
+        file = folder / "metrics.json"
         flags = [
             *("--random_crop=10", "--random_scale=10", "--random_brightness=10"),
-            *("--flip_left_right", "--class_weights=Red=3", f"--metrics_json={metrics}"),
+            *("--flip_left_right", "--class_weights=Red=3", f"--metrics_json={file}"),
         ]
         done = self.train(*flags, "--distortions_per_image=2", folder=folder)
         self.assertIn("Final test accuracy = 100.0%", done.stdout)
-        metrics = json.loads(metrics.read_text())
+        metrics = json.loads(file.read_text())
         count = metrics["pictures"]["training"]
         self.assertRegex(done.stderr, f"Bottlenecks: {18 + 2 * count} computed by .*, 0 from the")
         self.assertEqual(metrics["training"]["class_weights"], "Red=3")
@@ -176,7 +176,7 @@ class EndToEndTest(parameterized.TestCase):
         done = self.train(*flags, *few, "--distortions_per_image=0", folder=folder)
         self.assertIn("Bottlenecks: 0 computed, 18 from the cache.", done.stderr)
         self.assertIn("Step 3 of 3: ", done.stderr)
-        self.assertEqual(json.loads(metrics.read_text())["training"]["steps"], 3)
+        self.assertEqual(json.loads(file.read_text())["training"]["steps"], 3)
 
     def test_every_run_has_its_own_summaries(self):
         folder = self.folder / "twice"
@@ -201,7 +201,7 @@ class EndToEndTest(parameterized.TestCase):
         done = programs.run(
             "label_image",
             *("--graph=graph.pb", "--labels=labels.txt", "--output_layer=final_result:0"),
-            "--image=pictures/Blue/1.png",
+            f"--image={self.images.name}/Blue/1.png",
             env=programs.environment(BUILD_WORKING_DIRECTORY=str(self.folder)),
         )
         self.assertStartsWith(done.stdout, "blue (score = ")
