@@ -1,4 +1,4 @@
-"""The one way to use a classifier: images in, labels with scores out."""
+"""Loads a classifier and labels images with it. All programs that label images use this."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator
@@ -16,17 +16,16 @@ from retrain.runtimes.runtime import ModelError, NetworkOverrides
 from retrain.system.batches import batches
 from retrain.system.threads import parallel_map
 
-# Height and width for a graph that takes pixels and does not say which, as in the original program.
-_USUAL_SIZE = 299
+# Height and width for a graph that takes pixels but does not state their number, as in the original
+# label_image.
+_DEFAULT_SIZE = 299
 
 Source = Path | bytes
 
 
 @dataclasses.dataclass(frozen=True)
 class Overrides(NetworkOverrides):
-    """What the user says about a classifier. It wins over what the file says.
-
-    It includes what the user says about the network in the file.
+    """The user's settings for a classifier. Each one that is not None overrides the file's.
 
     Attributes:
         labels_file: File with one label per line, in the order of the scores.
@@ -44,8 +43,8 @@ class Prediction:
     """The labels of one image.
 
     Attributes:
-        source: The image as the caller gave it.
-        ranked: All labels with their scores, 0 to 1, the best first.
+        source: The path or content that the caller passed.
+        ranked: All labels with their scores, 0 to 1, best first.
     """
 
     source: Source
@@ -57,8 +56,8 @@ class UnreadableImage:
     """An image that cannot be labelled.
 
     Attributes:
-        source: The image as the caller gave it.
-        reason: Reason why it cannot be read.
+        source: The path or content that the caller passed.
+        reason: Why the image cannot be read.
     """
 
     source: Source
@@ -72,24 +71,26 @@ class Classifier:
         labels: Labels in the order of the network's outputs.
     """
 
-    def __init__(self, graph: Path, overrides: Overrides = Overrides()) -> None:
+    def __init__(self, graph: Path, *, overrides: Overrides = Overrides()) -> None:
         """Loads a classifier.
 
         Args:
             graph: Frozen graph or TFLite file.
-            overrides: What the user says about it.
+            overrides: The user's settings, which override those in the file.
 
         Raises:
             UserError: If the file or the overrides cannot be used.
         """
-        self._runtime = classifier_file.load(graph, registry.find_bundled, overrides)
+        self._runtime = classifier_file.load(graph, registry.find_bundled, overrides=overrides)
         description = self._runtime.description
         self.labels = _resolve_labels(graph, overrides.labels_file, description.labels)
-        self._height = overrides.height or description.height or _USUAL_SIZE
-        self._width = overrides.width or description.width or _USUAL_SIZE
+        self._height = overrides.height or description.height or _DEFAULT_SIZE
+        self._width = overrides.width or description.width or _DEFAULT_SIZE
 
     def classify(self, sources: Iterable[Source]) -> Iterator[Prediction | UnreadableImage]:
-        """Yields the result for each image, in order. Memory does not grow with their number.
+        """Yields the result for each image, in order.
+
+        Memory use does not grow with the number of images.
 
         Args:
             sources: Paths or contents of image files.
@@ -167,7 +168,7 @@ class Classifier:
 def _resolve_labels(
     graph: Path, file: Path | None, described: tuple[str, ...] | None
 ) -> tuple[str, ...]:
-    """Returns the labels in the user's file or, without one, those that the graph describes."""
+    """Returns the labels in the user's file or, without one, those in the graph."""
     if file is None:
         if described is None:
             raise UserError(

@@ -12,21 +12,21 @@ from retrain.runtimes.runtime import NO_OVERRIDES, ModelError, NetworkOverrides,
 
 
 def load(
-    path: Path, find_backbone: FindBackbone, overrides: NetworkOverrides = NO_OVERRIDES
+    path: Path, find_backbone: FindBackbone, *, overrides: NetworkOverrides = NO_OVERRIDES
 ) -> Runtime:
     """Loads the classifier that the user named with `--graph`, in the fastest way.
 
     Args:
         path: Frozen graph or TFLite file.
         find_backbone: Function that returns the known backbone of a name, or None.
-        overrides: What the user says about the network in the file.
+        overrides: The user's settings, which override those in the file.
 
     Raises:
         UserError: If the file cannot be read, is not a classifier, or does not have the tensors in
             `overrides`.
     """
     try:
-        return next(load_all(path, find_backbone, overrides))
+        return next(load_all(path, find_backbone, overrides=overrides))
     except OSError as error:
         raise UserError(
             f"--graph={path} cannot be read: {error.strerror}; give a file that retrain wrote"
@@ -39,14 +39,14 @@ def load(
 
 
 def load_all(
-    path: Path, find_backbone: FindBackbone, overrides: NetworkOverrides = NO_OVERRIDES
+    path: Path, find_backbone: FindBackbone, *, overrides: NetworkOverrides = NO_OVERRIDES
 ) -> Iterator[Runtime]:
-    """Loads a classifier in each way that computes its scores, the fastest first.
+    """Yields a runtime for each way to compute the scores of a classifier, the fastest first.
 
     Args:
         path: Frozen graph or TFLite file.
         find_backbone: Function that returns the known backbone of a name, or None.
-        overrides: What the user says about the network in the file.
+        overrides: The user's settings, which override those in the file.
 
     Raises:
         OSError: If the file cannot be read.
@@ -57,22 +57,22 @@ def load_all(
     data = path.read_bytes()
     if tflite_file.is_tflite(data):
         _refuse_layers(path, overrides)
-        yield tflite_file.load(data, overrides)
+        yield tflite_file.load(data, overrides=overrides)
         return
     graph = parse_graph(data)
     # Only a session can start and end at any tensor. It comes last, since TensorFlow adds default
     # values to the nodes of a graph that it loads.
     if not overrides.input_layer and not overrides.output_layer:
-        known = known_graph.load(graph, find_backbone, overrides)
+        known = known_graph.load(graph, find_backbone, overrides=overrides)
         if known:
             yield known
-    yield graph_file.load(path, graph, overrides)
+    yield graph_file.load(path, graph, overrides=overrides)
 
 
 def _refuse_layers(path: Path, overrides: NetworkOverrides) -> None:
     for flag in ("input_layer", "output_layer"):
         if name := getattr(overrides, flag):
             raise UserError(
-                f"--{flag}={name} chooses a tensor of a frozen graph, but {path} is a TFLite file; "
+                f"--{flag}={name} selects a tensor of a frozen graph, but {path} is a TFLite file; "
                 "leave the flag out"
             )

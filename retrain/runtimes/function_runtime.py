@@ -1,4 +1,4 @@
-"""Makes a Runtime of functions."""
+"""A Runtime that calls functions."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from retrain.runtimes.runtime import Runtime
 
 
 class FunctionRuntime(Runtime):
-    """Runs a network through functions, for readers that have their own way to load a file."""
+    """Runs a network by calling functions, for file formats that only one caller reads."""
 
     def __init__(
         self,
@@ -16,12 +16,12 @@ class FunctionRuntime(Runtime):
         *,
         run_file: Callable[[bytes], np.ndarray] | None = None,
     ) -> None:
-        """Takes the functions.
+        """Stores the functions.
 
         Args:
-            run: Function that does what `Runtime.run` says.
-            run_file: Function that does what `Runtime.run_file` says; None if the network does not
-                decode images itself.
+            run: Implementation of `Runtime.run`.
+            run_file: Implementation of `Runtime.run_file`; None if the network does not decode
+                images itself.
         """
         self._run, self._run_file = run, run_file
         self.takes_files = run_file is not None

@@ -30,6 +30,11 @@ def parse_graph(data: bytes) -> Any:
     return graph
 
 
+def full_tensor_name(name: str) -> str:
+    """Returns the name of a tensor. The name of a node stands for the node's first output."""
+    return name if ":" in name else f"{name}:0"
+
+
 def find_metadata(graph: Any) -> Metadata | None:
     """Returns the metadata in a GraphDef, or None if it has none.
 
@@ -45,7 +50,7 @@ def find_metadata(graph: Any) -> Metadata | None:
 def read_constant(node: Any) -> np.ndarray | None:
     """Returns the value of a float32 Const node, or None if it is encoded in another way.
 
-    A TensorProto has its numbers as bytes or, if they are few, one by one:
+    A TensorProto holds its numbers as bytes, or one by one if they are few:
     https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/framework/tensor.proto
     """
     tensor = node.attr["value"].tensor

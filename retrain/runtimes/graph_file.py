@@ -1,4 +1,4 @@
-"""Loads classifiers from frozen graphs of any origin, to run in TensorFlow."""
+"""Loads classifiers from frozen graphs of any program, and runs them in TensorFlow."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,19 +28,20 @@ class _Inputs(NamedTuple):
     file: str | None = None
 
 
-def load(path: Path, graph: Any, overrides: NetworkOverrides = NO_OVERRIDES) -> Runtime:
+def load(path: Path, graph: Any, *, overrides: NetworkOverrides = NO_OVERRIDES) -> Runtime:
     """Loads the classifier in a GraphDef.
 
-    By default, a graph that has our metadata takes pixels and files, and another graph takes what
-    the first of the usual inputs takes.
+    By default, a graph with metadata is fed both pixels and files. A graph without metadata is fed
+    through the first of the usual inputs that it has.
 
     Args:
         path: File of the graph, for messages.
         graph: The GraphDef.
-        overrides: What the user says about the network.
+        overrides: The user's settings, which override those in the graph.
 
     Raises:
-        UserError: If the graph has no such tensors.
+        UserError: If the graph does not have the input or the output, or the input takes neither
+            files nor pixels.
         ModelError: If TensorFlow cannot run the graph.
         MetadataError: If the metadata in the graph cannot be read.
     """
@@ -63,7 +64,7 @@ def load(path: Path, graph: Any, overrides: NetworkOverrides = NO_OVERRIDES) -> 
         file_input=inputs.file,
         preprocessing=preprocessing.override(overrides.mean, overrides.std),
         description=_describe(metadata, shape),
-        batch_size=1 if shape is None or shape[0] == 1 else _BATCH_SIZE,
+        batch_size=_BATCH_SIZE if shape and shape[0] != 1 else 1,
     )
 
 
@@ -97,12 +98,12 @@ def _check_has(session: GraphSession, flag: str, name: str, path: Path) -> None:
 
 
 def _shape(session: GraphSession, tensor: str | None) -> tuple[int | None, ...] | None:
-    found = session.shape_and_dtype(tensor) if tensor else None
-    return found[0] if found else None
+    shape_and_dtype = session.shape_and_dtype(tensor) if tensor else None
+    return shape_and_dtype[0] if shape_and_dtype else None
 
 
 def _describe(metadata: Metadata | None, shape: tuple[int | None, ...] | None) -> Description:
-    """Returns what a graph says about its classifier, by metadata or by its pixels' shape."""
+    """Describes the classifier by the metadata or, without any, by the shape of the pixels."""
     if metadata:
         return Description(metadata.labels, metadata.height, metadata.width)
     if shape is None or len(shape) != 4 or None in shape[1:3]:

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from retrain.runtimes.graph_def import parse_graph
+from retrain.runtimes.graph_def import full_tensor_name, parse_graph
 from retrain.runtimes.preprocessing import Preprocessing
 from retrain.runtimes.runtime import NO_DESCRIPTION, Description, ModelError, Runtime
 from retrain.runtimes.tensorflow_import import import_session_modules
 from retrain.system.console import quiet_native_libraries
 
-# First lines of error messages that say where in the graph an error occurred, not which.
+# Starts of lines in error messages that name the place of an error but not its cause.
 _LOCATIONS = ("Graph execution error:", "Detected at node ", "Node: ")
 
 
@@ -25,10 +25,11 @@ class GraphSession:
 
         Args:
             graph: A GraphDef, or its serialised bytes.
-            bfloat16: Whether to compute in 16 bits what tolerates it, if the processor can.
+            bfloat16: Whether to run operations that tolerate it in bfloat16, if the processor
+                supports this.
 
         Raises:
-            ModelError: If the bytes are not a graph, or TensorFlow does not know its operations.
+            ModelError: If the bytes are not a graph, or TensorFlow cannot import the graph.
         """
         self._tf = import_session_modules()
         self._optimised: set[tuple[str, ...]] = set()
@@ -64,11 +65,11 @@ class GraphSession:
             None if the graph has no such tensor.
         """
         try:
-            found = self._graph.get_tensor_by_name(_full_name(tensor))
+            symbolic = self._graph.get_tensor_by_name(full_tensor_name(tensor))
         except (KeyError, ValueError):
             return None
-        shape = None if found.shape.rank is None else tuple(found.shape.as_list())
-        return shape, found.dtype.name
+        shape = None if symbolic.shape.rank is None else tuple(symbolic.shape.as_list())
+        return shape, symbolic.dtype.name
 
     def run(self, tensor: str, feeds: Mapping[str, Any]) -> np.ndarray:
         """Returns the value of a tensor.
@@ -80,8 +81,8 @@ class GraphSession:
         Raises:
             ModelError: If the graph cannot compute the tensor from these values.
         """
-        tensor = _full_name(tensor)
-        feeds = {_full_name(name): value for name, value in feeds.items()}
+        tensor = full_tensor_name(tensor)
+        feeds = {full_tensor_name(name): value for name, value in feeds.items()}
         signature = (tensor, *sorted(feeds))
         # TensorFlow optimises the graph for each new signature, and would do so in each thread
         # that calls before the first one has finished.
@@ -110,7 +111,7 @@ class GraphSession:
 
 
 class SessionRuntime(Runtime):
-    """Runs a graph from one or two of its tensors to another one."""
+    """Runs a graph from its input for pixels, its input for files, or either, to one output."""
 
     def __init__(
         self,
@@ -123,7 +124,7 @@ class SessionRuntime(Runtime):
         file_input: str | None = None,
         description: Description = NO_DESCRIPTION,
     ) -> None:
-        """Prepares a graph. The names of tensors can leave out `:0`.
+        """Stores the session and the names of its tensors, which can leave out `:0`.
 
         Args:
             session: The loaded graph.
@@ -132,7 +133,7 @@ class SessionRuntime(Runtime):
             batch_size: Best number of images for one call of `run`.
             pixels_input: Tensor that takes preprocessed pixels, float32 [N, height, width, 3].
             file_input: Tensor that takes the content of one image file, a string scalar.
-            description: What the file says about its classifier.
+            description: Properties of the classifier that the file states.
         """
         self.description = description
         self.takes_pixels, self.takes_files = pixels_input is not None, file_input is not None
@@ -158,11 +159,6 @@ class SessionRuntime(Runtime):
     def close(self) -> None:
         """Frees the memory of the session."""
         self._session.close()
-
-
-def _full_name(tensor: str) -> str:
-    """Returns the name of a tensor; the name of a node stands for the node's first output."""
-    return tensor if ":" in tensor else f"{tensor}:0"
 
 
 def _reason(error: Exception) -> str:

@@ -58,7 +58,7 @@ class KnownGraphRuntime(Runtime):
         Args:
             backbone: Network from pixels to features.
             head: Head from features to probabilities.
-            description: What the graph says about the classifier.
+            description: Properties of the classifier that the graph states.
         """
         self.description = description
         self._backbone = backbone
@@ -74,7 +74,7 @@ class KnownGraphRuntime(Runtime):
 
 
 def load(
-    graph: Any, find_backbone: FindBackbone, overrides: NetworkOverrides = NO_OVERRIDES
+    graph: Any, find_backbone: FindBackbone, *, overrides: NetworkOverrides = NO_OVERRIDES
 ) -> Runtime | None:
     """Loads the classifier in a GraphDef if its backbone is known.
 
@@ -85,7 +85,7 @@ def load(
     Args:
         graph: The GraphDef.
         find_backbone: Function that returns the known backbone of a name, or None.
-        overrides: What the user says about the preprocessing.
+        overrides: The user's settings. Only `mean` and `std` are used.
 
     Returns:
         None if only TensorFlow can run the graph.
@@ -152,14 +152,16 @@ def _read_head(nodes: Any, output: str) -> Head | None:
     """Returns the softmax layer that the nodes compute, or None if they compute anything else."""
     if [node.op for node in nodes] != _APPENDED or nodes[0].name != GRAPH_NODE:
         return None
-    _, weights, bias, product, logits, softmax = nodes
+    _, weights_node, bias_node, product, logits, softmax = nodes
     inputs = [list(node.input) for node in (product, logits, softmax)]
-    expected = [[GRAPH_BOTTLENECK, weights.name], [product.name, bias.name], [logits.name]]
+    expected = [
+        [GRAPH_BOTTLENECK, weights_node.name],
+        [product.name, bias_node.name],
+        [logits.name],
+    ]
     # Attributes such as `transpose_a` would change what a node computes.
     plain = all(set(node.attr) == {"T"} for node in (product, logits, softmax))
     if inputs != expected or not plain or softmax.name != output:
         return None
-    values = read_constant(weights), read_constant(bias)
-    if values[0] is None or values[1] is None:
-        return None
-    return Head(values[0], values[1])
+    weights, bias = read_constant(weights_node), read_constant(bias_node)
+    return None if weights is None or bias is None else Head(weights, bias)

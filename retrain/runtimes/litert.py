@@ -12,16 +12,16 @@ from retrain.system.text import first_line
 
 
 class Tensor(NamedTuple):
-    """The input or the output of a network, of real numbers or of quantised ones.
+    """The input or output of a network, with float32 or quantised numbers.
 
     A quantised number stands for `(number - zero_point) * scale`:
     https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec
 
     Attributes:
-        shape: Shape as the file states it, with the number of images first.
+        shape: Shape that the file states, with the number of images first.
         dtype: Type of the numbers: float32, or uint8 or int8 for quantised ones.
-        scale: Difference between the values of successive quantised numbers; 0 if the file does not
-            say, which means 1.
+        scale: Difference between the values of successive quantised numbers. 0 if the file does not
+            state it, which means 1.
         zero_point: Quantised number that stands for 0.
     """
 
@@ -53,8 +53,8 @@ class Tensor(NamedTuple):
 class LiteRTModel:
     """A network with one input and one output, ready to run in any number of threads.
 
-    Each interpreter uses one thread, and there are as many interpreters as simultaneous calls. Two
-    processors finish two images sooner this way than if both worked on one image after the other.
+    Each simultaneous call has an interpreter of its own, which uses one thread. Two processors that
+    work on an image each are faster than two that work on the same image.
 
     Attributes:
         input: Description of the input.
@@ -111,12 +111,13 @@ class LiteRTModel:
 
 
 class LiteRTRuntime(Runtime):
-    """Runs a network that takes one image at a time; larger batches would gain nothing."""
+    """Runs a network that takes one image at a time. Larger batches would not be faster."""
 
     def __init__(
         self,
         model: LiteRTModel,
         preprocessing: Preprocessing,
+        *,
         description: Description = NO_DESCRIPTION,
     ) -> None:
         """Prepares the network for 8-bit pixels.
@@ -124,7 +125,7 @@ class LiteRTRuntime(Runtime):
         Args:
             model: Network with an input of shape [1, height, width, 3].
             preprocessing: Preprocessing of the network's input, before quantisation.
-            description: What the file says about its classifier.
+            description: Properties of the classifier that the file states.
         """
         self.description = description
         self._model = model
@@ -133,7 +134,7 @@ class LiteRTRuntime(Runtime):
 
     def run(self, pixels: np.ndarray) -> np.ndarray:
         """Returns float32 [N, values] for uint8 [N, height, width, 3], RGB."""
-        inputs = self._preprocessing.apply(pixels, self._levels)
+        inputs = self._preprocessing.apply(pixels, levels=self._levels)
         return np.concatenate([self._run_one(image[np.newaxis]) for image in inputs])
 
     def close(self) -> None:

@@ -30,7 +30,7 @@ class HasPreprocessing(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """How pixels become the input of a network. The default maps 0 to 255 to 0 to 1.
+    """The conversion of pixels to a network's input. By default, it divides them by 255.
 
     Attributes:
         mean: Mean to subtract from each input channel, in units of 0 to 255.
@@ -48,7 +48,7 @@ class Preprocessing:
         return cls(source.mean, source.std, source.channel_order)
 
     def override(self, mean: float | None, std: float | None) -> "Preprocessing":
-        """Returns the same with the given numbers, if they are not None, for all channels."""
+        """Returns a copy whose mean and std, unless None is given, are the same in all channels."""
         return dataclasses.replace(
             self,
             mean=self.mean if mean is None else (mean,) * 3,
@@ -56,23 +56,23 @@ class Preprocessing:
         )
 
     def levels(self) -> np.ndarray:
-        """Returns what each channel maps 0 to 255 to, float32 [256, 3]."""
+        """Returns the values that 0 to 255 have after the normalisation, float32 [256, 3]."""
         return _levels(self.mean, self.std)
 
-    def apply(self, pixels: np.ndarray, levels: np.ndarray | None = None) -> np.ndarray:
-        """Returns the network's input, an array of the shape of `pixels`.
+    def apply(self, pixels: np.ndarray, *, levels: np.ndarray | None = None) -> np.ndarray:
+        """Returns the network's input, an array with the shape of `pixels`.
 
         Args:
             pixels: uint8 [..., 3], RGB, 0 to 255.
-            levels: The result of `levels` in the number format of the network, [256, 3]; by default
-                as it is, float32.
+            levels: Result of `levels()` converted to the dtype of the network, [256, 3]; None for
+                float32.
         """
         ordered = pixels[..., ::-1] if self.channel_order == "BGR" else pixels
         return _look_up(ordered, self.levels() if levels is None else levels)
 
 
 def normalise(pixels: np.ndarray, mean: Any, std: Any) -> np.ndarray:
-    """Returns `(pixels - mean) / std` as float32, of the same shape.
+    """Returns `(pixels - mean) / std` as float32, in the same shape.
 
     Args:
         pixels: uint8 [..., 3], 0 to 255.
@@ -88,7 +88,7 @@ def _levels(mean: Any, std: Any) -> np.ndarray:
 
 
 def _look_up(pixels: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Returns the level of each pixel, which takes a fraction of the time of the arithmetic."""
+    """Returns the level of each pixel. Looking it up is several times faster than computing it."""
     if (levels == levels[:, :1]).all():
         return np.take(levels[:, 0], pixels)
     channels = [np.take(column, pixels[..., number]) for number, column in enumerate(levels.T)]

@@ -14,12 +14,12 @@ class ModelError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """What a file says about the classifier in it. None stands for what it does not say.
+    """The properties of a classifier that its file states.
 
     Attributes:
-        labels: Labels in the order of the output values.
-        height: Height of the input images in pixels.
-        width: Width of the input images in pixels.
+        labels: Labels in the order of the output values; None if the file does not state them.
+        height: Height of the input images in pixels; None if the file does not state it.
+        width: Width of the input images in pixels; None if the file does not state it.
     """
 
     labels: tuple[str, ...] | None = None
@@ -32,13 +32,13 @@ NO_DESCRIPTION = Description()
 
 @dataclasses.dataclass(frozen=True)
 class NetworkOverrides:
-    """What the user says about the network in a file. It wins over what the file says.
+    """The user's settings for a network. Each one that is not None overrides the file's.
 
     Attributes:
-        input_layer: Tensor of a graph to feed, with or without `:0`.
-        output_layer: Tensor of a graph that has the scores, with or without `:0`.
-        mean: Number to subtract from all pixels, 0 to 255.
-        std: Number to divide all pixels by after that.
+        input_layer: Name of the graph's tensor to feed, with or without `:0`.
+        output_layer: Name of the graph's tensor of scores, with or without `:0`.
+        mean: Number to subtract from all channels, in units of 0 to 255.
+        std: Number to divide all channels by after that, in units of 0 to 255.
     """
 
     input_layer: str | None = None
@@ -54,11 +54,10 @@ class Runtime(abc.ABC):
     """A loaded network, ready to run in any number of threads.
 
     Attributes:
-        description: What the file says about the classifier in it.
+        description: Properties of the classifier that the file states.
         takes_pixels: Whether `run` can be called.
         takes_files: Whether `run_file` can be called, because the network decodes images itself.
         batch_size: Best number of images for one call of `run`.
-        workers: Number of threads that keep the network busy, decoding included.
     """
 
     description: Description = NO_DESCRIPTION

@@ -5,8 +5,8 @@ session needs the native runtime and a few modules, which load in a quarter of t
 runs `tensorflow/__init__.py`, which imports everything, before it imports any module below it.
 
 `import_lazily` therefore puts a package into `sys.modules` that runs its `__init__.py` only when
-somebody reads an attribute that the package does not have yet. Modules below it can be imported
-right away, and code that uses all of TensorFlow, ours or Keras's, works as usual.
+an attribute is read that the package does not have yet. Modules below it can be imported right
+away, and code that uses all of TensorFlow, such as Keras, works as usual.
 `importlib.util.LazyLoader` follows the same idea, but cannot be used here: it loads a package as
 soon as the import system reads the package's path.
 """
@@ -78,7 +78,7 @@ class _LazyPackage(types.ModuleType):
                     self._load()
                 finally:
                     del self.__dict__["_is_loading"]
-        # Not `super()`: the class is another one by now.
+        # `super()` would fail, because `_load` has changed the class of `self`.
         return types.ModuleType.__getattribute__(self, name)
 
     def _load(self) -> None:

@@ -1,7 +1,8 @@
-"""Reads classifiers from TFLite files, with float32 or with quantised numbers."""
+"""Loads classifiers from TFLite files, with float32 or with quantised numbers."""
 
 import io
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -25,12 +26,12 @@ def is_tflite(data: bytes) -> bool:
     return data[4:8] == _IDENTIFIER
 
 
-def load(data: bytes, overrides: NetworkOverrides = NO_OVERRIDES) -> Runtime:
-    """Loads a classifier of one image at a time.
+def load(data: bytes, *, overrides: NetworkOverrides = NO_OVERRIDES) -> Runtime:
+    """Loads a classifier that takes one image at a time.
 
     Args:
         data: Content of the file.
-        overrides: What the user says about the preprocessing.
+        overrides: The user's settings. Only `mean` and `std` are used.
 
     Raises:
         ModelError: If LiteRT cannot run the network, or the network does not take an image.
@@ -46,13 +47,13 @@ def load(data: bytes, overrides: NetworkOverrides = NO_OVERRIDES) -> Runtime:
     files = _read_appended_files(data)
     description, preprocessing = _describe(files, model.input)
     preprocessing = preprocessing.override(overrides.mean, overrides.std)
-    return LiteRTRuntime(model, preprocessing, description)
+    return LiteRTRuntime(model, preprocessing, description=description)
 
 
 def _read_appended_files(data: bytes) -> dict[str, bytes]:
     """Returns the labels and the metadata in a TFLite file, by the names of their files.
 
-    They are in a ZIP archive behind the network:
+    They are in a ZIP archive at the end of the file:
     https://ai.google.dev/edge/litert/conversion/tensorflow/metadata
 
     Raises:
@@ -64,19 +65,26 @@ def _read_appended_files(data: bytes) -> dict[str, bytes]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = {LABELS_FILE, METADATA_FILE} & set(archive.namelist())
             return {name: archive.read(name) for name in names}
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError) as error:
         raise MetadataError(f"the files in its ZIP archive are damaged ({error})") from error
 
 
 def _describe(files: dict[str, bytes], tensor: Tensor) -> tuple[Description, Preprocessing]:
-    """Returns what the files say about a classifier with this input tensor."""
+    """Describes a classifier and its preprocessing.
+
+    Args:
+        files: Labels and metadata by the names of their files.
+        tensor: Input of the network.
+    """
     if METADATA_FILE in files:
         metadata = from_json(files[METADATA_FILE])
         description = Description(metadata.labels, metadata.height, metadata.width)
         preprocessing = Preprocessing.of(metadata)
         if tensor.dtype == np.uint8:
-            # The metadata are for real numbers. Bytes are pixels as they are.
-            return description, _undo_quantisation(tensor, preprocessing.channel_order)
+            # The mean and std in the metadata are for float32 input. uint8 input is the pixels.
+            return description, _undo_quantisation(
+                tensor, channel_order=preprocessing.channel_order
+            )
         return description, preprocessing
     _, height, width, _ = tensor.shape
     description = Description(_parse_labels(files), height, width)
@@ -92,7 +100,7 @@ def _parse_labels(files: dict[str, bytes]) -> tuple[str, ...] | None:
         raise MetadataError(f"its {LABELS_FILE} is not UTF-8 text") from error
 
 
-def _undo_quantisation(tensor: Tensor, channel_order: str = "RGB") -> Preprocessing:
+def _undo_quantisation(tensor: Tensor, *, channel_order: str = "RGB") -> Preprocessing:
     """Returns the preprocessing after which the quantised numbers are the pixels themselves."""
     mean = float(tensor.zero_point - np.iinfo(tensor.dtype).min)
     return Preprocessing((mean,) * 3, (1 / tensor.step,) * 3, channel_order)

@@ -98,7 +98,7 @@ class ClassifierTest(parameterized.TestCase):
             self.assertEqual(classifier.classify_one(source), expected)
 
     def test_scores_match_those_of_a_session(self):
-        quick, session = Classifier(self.graph), Classifier(self.graph, _BY_SESSION)
+        quick, session = Classifier(self.graph), Classifier(self.graph, overrides=_BY_SESSION)
         answers = zip(quick.classify(self.images), session.classify(self.images), strict=True)
         for one, other in answers:
             other_scores = dict(other.ranked)
@@ -140,10 +140,11 @@ class ClassifierTest(parameterized.TestCase):
         changed = self.folder / "changed.pb"
         changed.write_bytes(graph.SerializeToString())
         before, after, session = (
-            dict(Classifier(path, how).classify_one(self.images[0]).ranked)
-            for path, how in (
-                *((self.graph, Overrides()), (changed, Overrides())),
-                *((changed, _BY_SESSION),),
+            dict(Classifier(path, overrides=overrides).classify_one(self.images[0]).ranked)
+            for path, overrides in (
+                (self.graph, Overrides()),
+                (changed, Overrides()),
+                (changed, _BY_SESSION),
             )
         )
         self.assertGreater(max(abs(before[label] - after[label]) for label in "abc"), 0.01)
@@ -151,7 +152,7 @@ class ClassifierTest(parameterized.TestCase):
             self.assertAlmostEqual(after[label], score, delta=1e-4)
 
     def test_the_graph_can_decode_by_itself(self):
-        by_graph = Classifier(self.graph, Overrides(input_layer="DecodeJpeg/contents"))
+        by_graph = Classifier(self.graph, overrides=Overrides(input_layer="DecodeJpeg/contents"))
         ours, theirs = (
             list(c.classify([*self.images[:5], b"GIF89a"]))
             for c in (Classifier(self.graph), by_graph)
@@ -163,20 +164,22 @@ class ClassifierTest(parameterized.TestCase):
     def test_a_labels_file_overrides_the_labels_of_the_graph(self):
         labels = self.folder / "labels.txt"
         labels.write_text("x\ny\nz\n")
-        (answer,) = Classifier(self.graph, Overrides(labels_file=labels)).classify(self.images[:1])
+        (answer,) = Classifier(self.graph, overrides=Overrides(labels_file=labels)).classify(
+            self.images[:1]
+        )
         self.assertCountEqual([label for label, _ in answer.ranked], list("xyz"))
 
     def test_the_message_about_another_size_names_the_flags(self):
-        classifier = Classifier(self.graph, Overrides(height=100))
+        classifier = Classifier(self.graph, overrides=Overrides(height=100))
         with self.assertRaisesRegex(UserError, "100 x 224.*--input_height"):
             list(classifier.classify(self.images[:1]))
 
     def test_unusable_layers_are_refused(self):
         for flag in ("input_layer", "output_layer"):
             with self.assertRaisesRegex(UserError, f"--{flag}=nowhere is not in the graph"):
-                Classifier(self.graph, Overrides(**{flag: "nowhere"}))
+                Classifier(self.graph, overrides=Overrides(**{flag: "nowhere"}))
         with self.assertRaisesRegex(UserError, "--input_layer=DecodeJpeg:0 takes uint8"):
-            Classifier(self.graph, Overrides(input_layer="DecodeJpeg:0"))
+            Classifier(self.graph, overrides=Overrides(input_layer="DecodeJpeg:0"))
 
     def test_a_tflite_file_without_labels_needs_a_labels_file(self):
         path, labels = self.folder / "identity.tflite", self.folder / "channels.txt"
@@ -184,7 +187,7 @@ class ClassifierTest(parameterized.TestCase):
         labels.write_text("red\ngreen\nblue\n")
         image = self.folder / "colour.png"
         Image.new("RGB", (5, 5), (51, 255, 102)).save(image)
-        classifier = Classifier(path, Overrides(labels_file=labels))
+        classifier = Classifier(path, overrides=Overrides(labels_file=labels))
         expected = [("green", 1.0), ("blue", 0.4), ("red", 0.2)]
         for (label, score), pair in zip(
             classifier.classify_one(image).ranked, expected, strict=True
@@ -194,7 +197,7 @@ class ClassifierTest(parameterized.TestCase):
         with self.assertRaisesRegex(UserError, f"^--labels is needed: the graph {path} "):
             Classifier(path)
         with self.assertRaisesRegex(UserError, "9 x 1 pixels.*--input_height"):
-            Classifier(path, Overrides(labels_file=labels, height=9)).classify_one(image)
+            Classifier(path, overrides=Overrides(labels_file=labels, height=9)).classify_one(image)
 
 
 if __name__ == "__main__":

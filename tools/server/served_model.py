@@ -96,7 +96,7 @@ class ServedModel:
 
     def _load(self) -> Classifier:
         try:
-            classifier = Classifier(self.graph, self._overrides)
+            classifier = Classifier(self.graph, overrides=self._overrides)
         except (ImportError, AttributeError) as error:
             if importlib.util.find_spec("tensorflow"):
                 raise

@@ -33,10 +33,10 @@ class ClassifierFileTest(parameterized.TestCase):
         frozen_graph.write(self.graph, self.classifier)
 
     def types(self, path: Path, overrides: NetworkOverrides = NO_OVERRIDES) -> list[type]:
-        runtimes = list(classifier_file.load_all(path, registry.find_bundled, overrides))
+        runtimes = list(classifier_file.load_all(path, registry.find_bundled, overrides=overrides))
         for runtime in runtimes:
             np.testing.assert_allclose(runtime.run(self.images), self.expected, atol=1e-4)
-        loaded = classifier_file.load(path, registry.find_bundled, overrides)
+        loaded = classifier_file.load(path, registry.find_bundled, overrides=overrides)
         self.assertIs(type(loaded), type(runtimes[0]))
         return [type(runtime) for runtime in runtimes]
 

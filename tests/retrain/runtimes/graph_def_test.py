@@ -35,19 +35,19 @@ class ExportedGraphTest(absltest.TestCase):
         (node,) = (node for node in self.graph.node if node.name == name)
         return node
 
-    def test_metadata(self):
+    def test_metadata_are_found(self):
         self.assertEqual(graph_def.find_metadata(self.graph), self.classifier.metadata)
 
-    def test_damaged_metadata(self):
+    def test_damaged_metadata_are_an_error(self):
         self.node("retrain_metadata").attr["value"].tensor.string_val[0] = b"{}"
         with self.assertRaises(MetadataError):
             graph_def.find_metadata(self.graph)
 
-    def test_graph_without_metadata(self):
+    def test_a_graph_without_metadata_has_none(self):
         self.node("retrain_metadata").name = "other"
         self.assertIsNone(graph_def.find_metadata(self.graph))
 
-    def test_constants(self):
+    def test_constants_are_read(self):
         scope, head = "final_training_ops", self.classifier.head
         for name, value in (
             ("weights/final_weights", head.weights),
@@ -56,12 +56,12 @@ class ExportedGraphTest(absltest.TestCase):
             constant = graph_def.read_constant(self.node(f"{scope}/{name}"))
             np.testing.assert_array_equal(constant, value)
 
-    def test_constant_of_other_encoding(self):
+    def test_a_constant_of_another_encoding_is_not_read(self):
         node = self.node("final_training_ops/biases/final_biases")
         node.attr["value"].tensor.tensor_content = node.attr["value"].tensor.tensor_content[:-4]
         self.assertIsNone(graph_def.read_constant(node))
 
-    def test_constant_with_its_numbers_one_by_one(self):
+    def test_a_constant_with_its_numbers_one_by_one_is_read(self):
         node = self.node("final_training_ops/biases/final_biases")
         tensor = node.attr["value"].tensor
         tensor.tensor_content = b""

@@ -35,6 +35,7 @@ def _graph(*, batch: int | None = None, metadata: dict | None = None):
             pixels = v1.placeholder_with_default(pixels, [batch, 4, 5, 3], name)
         means = tf.reduce_mean(pixels, [1, 2], name="final_result")
         tf.identity(2 * means, name="twice")
+        tf.constant(1.0, name="scalar")
     definition = parse_graph(graph.as_graph_def().SerializeToString())
     if metadata is not None:
         described = sample_classifier.classifier(height=4, width=5, **metadata).metadata
@@ -81,7 +82,7 @@ class GraphFileTest(parameterized.TestCase):
 
     @parameterized.parameters("input", "input:0", "Mul")
     def test_the_user_can_choose_pixels(self, name: str):
-        runtime = graph_file.load(_PATH, _graph(), NetworkOverrides(input_layer=name))
+        runtime = graph_file.load(_PATH, _graph(), overrides=NetworkOverrides(input_layer=name))
         self.assertEqual((runtime.takes_pixels, runtime.takes_files), (True, False))
         self.assertEqual(runtime.description, Description(None, 4, 5))
         np.testing.assert_allclose(runtime.run(self.images), self.means / 255, rtol=1e-4)
@@ -91,19 +92,27 @@ class GraphFileTest(parameterized.TestCase):
     def test_the_user_can_choose_files_output_mean_and_std(self):
         graph = _graph(metadata={})
         overrides = NetworkOverrides(input_layer="DecodeJpeg/contents:0", output_layer="twice")
-        runtime = graph_file.load(_PATH, graph, overrides)
+        runtime = graph_file.load(_PATH, graph, overrides=overrides)
         found = runtime.run_file(_png(self.images[0]))
         np.testing.assert_allclose(found, 2 * self.means[0], rtol=1e-4)
-        runtime = graph_file.load(_PATH, graph, NetworkOverrides(mean=10, std=2))
+        runtime = graph_file.load(_PATH, graph, overrides=NetworkOverrides(mean=10, std=2))
         np.testing.assert_allclose(runtime.run(self.images), (self.means - 10) / 2, rtol=1e-4)
 
     def test_a_graph_for_one_image_gets_one_at_a_time(self):
-        runtime = graph_file.load(_PATH, _graph(batch=1), NetworkOverrides(input_layer="input"))
+        runtime = graph_file.load(
+            _PATH, _graph(batch=1), overrides=NetworkOverrides(input_layer="input")
+        )
         self.assertEqual(runtime.batch_size, 1)
 
     def test_damaged_images_are_an_error(self):
         with self.assertRaises(ModelError):
             graph_file.load(_PATH, _graph()).run_file(b"no image")
+
+    def test_a_tensor_that_is_no_image_cannot_be_fed(self):
+        runtime = graph_file.load(_PATH, _graph(), overrides=NetworkOverrides(input_layer="scalar"))
+        self.assertEqual(runtime.description, Description())
+        with self.assertRaises(ModelError):
+            runtime.run(self.images)
 
     @parameterized.parameters(
         (dict(input_layer="nowhere"), "--input_layer=nowhere is not in the graph graph.pb"),
@@ -113,7 +122,9 @@ class GraphFileTest(parameterized.TestCase):
     def test_unusable_tensors_are_refused(self, overrides, message):
         for metadata in (None, {}):
             with self.assertRaisesRegex(UserError, message):
-                graph_file.load(_PATH, _graph(metadata=metadata), NetworkOverrides(**overrides))
+                graph_file.load(
+                    _PATH, _graph(metadata=metadata), overrides=NetworkOverrides(**overrides)
+                )
 
     def test_a_graph_without_a_usual_input_needs_a_name(self):
         import tensorflow as tf

@@ -1,4 +1,4 @@
-"""The head computes logits and probabilities."""
+"""Tests the logits and probabilities of a head."""
 
 import numpy as np
 from absl.testing import absltest

@@ -36,7 +36,7 @@ class KnownGraphTest(parameterized.TestCase):
         return self.classifier.backbone if name == "efficientnet_lite0" else None
 
     def load(self, overrides: NetworkOverrides = NO_OVERRIDES):
-        return known_graph.load(self.graph, self.find, overrides)
+        return known_graph.load(self.graph, self.find, overrides=overrides)
 
     def node(self, name: str):
         (node,) = (node for node in self.graph.node if node.name.endswith(name))
@@ -72,7 +72,9 @@ class KnownGraphTest(parameterized.TestCase):
         overrides = NetworkOverrides(mean=100, std=90)
         plain, found = self.load().run(self.images), self.load(overrides).run(self.images)
         self.assertGreater(np.abs(found - plain).max(), 0.01)
-        expected = graph_file.load(Path("graph.pb"), self.graph, overrides).run(self.images)
+        expected = graph_file.load(Path("graph.pb"), self.graph, overrides=overrides).run(
+            self.images
+        )
         np.testing.assert_allclose(found, expected, atol=1e-4)
 
     def test_a_changed_head_is_used(self):

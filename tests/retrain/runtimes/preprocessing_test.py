@@ -44,7 +44,7 @@ class PreprocessingTest(absltest.TestCase):
     def test_levels_can_have_another_number_format(self):
         preprocessing = Preprocessing((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "BGR")
         levels = (preprocessing.levels() - 128).astype(np.int8)
-        values = preprocessing.apply(np.array([[0, 128, 255]], np.uint8), levels)
+        values = preprocessing.apply(np.array([[0, 128, 255]], np.uint8), levels=levels)
         self.assertEqual(values.dtype, np.int8)
         np.testing.assert_array_equal(values, [[127, 0, -128]])
 

@@ -1,4 +1,4 @@
-"""Tests that TFLite files are classifiers, whatever numbers and descriptions they have."""
+"""Tests that TFLite files with all kinds of numbers and descriptions are loaded."""
 
 import io
 import zipfile
@@ -42,7 +42,7 @@ def _network(kind: str) -> bytes:
 
 
 def _network_without_quantisation() -> bytes:
-    """Returns the same for bytes that are pixels from 0 to 255, not quantised numbers."""
+    """Returns such a network whose uint8 input is not quantised: it is pixels from 0 to 255."""
     import tensorflow as tf
 
     @tf.function(input_signature=[tf.TensorSpec([1, 8, 6, 3], tf.uint8)])
@@ -53,9 +53,11 @@ def _network_without_quantisation() -> bytes:
     return tf.lite.TFLiteConverter.from_concrete_functions([concrete]).convert()
 
 
-def _append_files(network: bytes, files: dict[str, str | bytes]) -> bytes:
+def _append_files(
+    network: bytes, files: dict[str, str | bytes], *, compression: int = zipfile.ZIP_STORED
+) -> bytes:
     result = io.BytesIO(network)
-    with zipfile.ZipFile(result, "a") as archive:
+    with zipfile.ZipFile(result, "a", compression) as archive:
         for name, content in files.items():
             archive.writestr(name, content)
     return result.getvalue()
@@ -108,7 +110,7 @@ class TFLiteFileTest(parameterized.TestCase):
     def test_overrides_win_over_the_metadata(self):
         metadata = _metadata(mean=(100.0,) * 3, std=(1.0,) * 3)
         content = _append_files(self.networks["float32"], {"retrain_metadata.json": metadata})
-        runtime = tflite_file.load(content, NetworkOverrides(mean=0, std=255))
+        runtime = tflite_file.load(content, overrides=NetworkOverrides(mean=0, std=255))
         self.assert_finds_the_colours(runtime, Description(_LABELS, 8, 6))
 
     def test_images_of_another_size_are_an_error(self):
@@ -129,6 +131,20 @@ class TFLiteFileTest(parameterized.TestCase):
         content = _append_files(self.networks["float32"], {"labels.txt": "red\n"})
         with self.assertRaisesRegex(MetadataError, "ZIP archive"):
             tflite_file.load(content.replace(b"red\n", b"rot\n"))
+
+    def test_damaged_compressed_files_are_an_error(self):
+        labels = "".join(f"label {number}\n" for number in range(100))
+        start = len(self.networks["float32"])
+        content = bytearray(
+            _append_files(
+                self.networks["float32"], {"labels.txt": labels}, compression=zipfile.ZIP_DEFLATED
+            )
+        )
+        # The data follow a header of 30 bytes and the name.
+        first = start + 30 + len("labels.txt")
+        content[first : first + 20] = b"\xff" * 20
+        with self.assertRaisesRegex(MetadataError, "ZIP archive"):
+            tflite_file.load(bytes(content))
 
     @parameterized.parameters(
         ((1, 8, 6, 1), "float32", r"\[1, 8, 6, 1\]"),
