@@ -175,7 +175,7 @@ def _fetch_published(name: str, architecture: Architecture) -> Path:
     folder = user_path(os.environ.get("KERAS_HOME") or "~/.keras") / "models"
     file = folder / architecture.file_name
     try:
-        download.fetch(architecture.url, file, architecture.digest)
+        download.fetch(architecture.url, file, digest=architecture.digest)
     except OSError as error:
         raise UserError(
             f"the weights for --architecture={name} cannot be written to {folder} "

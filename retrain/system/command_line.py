@@ -26,9 +26,9 @@ def run(
 ) -> NoReturn:
     """Calls `main` with the arguments that are not flags, and exits.
 
-    The exit status is 0 if all was done, and 1 if the user must change something or has interrupted
-    the program, which one line on standard error says. Any other exception is a defect: it is
-    printed with a traceback, after the last messages of native libraries.
+    The exit status is what `main` returns. It is 1 if `main` raises UserError or the user
+    interrupts the program; one line on standard error says why. Any other exception is a defect:
+    it is printed with a traceback, after the last messages of native libraries.
 
     Args:
         main: Function that returns an exit status, or None for 0.
@@ -97,8 +97,8 @@ def _signature(flag: flags.Flag) -> str:
         return f"[no]{flag.name}" if flag.default else flag.name
     if isinstance(flag.default, float):
         return f"{flag.name}={flag.default:g}"
-    shown = "" if flag.default in (None, []) else flag.default
-    return f"{flag.name}={shown}"
+    default = "" if flag.default in (None, []) else flag.default
+    return f"{flag.name}={default}"
 
 
 def _description(flag: flags.Flag) -> str:
@@ -106,9 +106,9 @@ def _description(flag: flags.Flag) -> str:
 
     absl adds the values before the text, and a note about repetition after it.
     """
-    written = " ".join(str(flag.help).split())
+    text = " ".join(str(flag.help).split())
     if isinstance(flag, flags.MultiFlag):
-        return written.partition("; repeat this option")[0]
+        return text.partition("; repeat this option")[0]
     if isinstance(flag.parser, flags.EnumParser):
-        return f"{written.partition('>: ')[2]} One of: {', '.join(flag.parser.enum_values)}."
-    return written
+        return f"{text.partition('>: ')[2]} One of: {', '.join(flag.parser.enum_values)}."
+    return text

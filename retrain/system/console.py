@@ -21,7 +21,7 @@ _saved_stderr = -1
 
 
 def set_up_messages() -> None:
-    """Prints log messages as plain lines, and separates sys.stderr from that of native code."""
+    """Prints log messages as plain lines, and gives sys.stderr a descriptor of its own."""
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
     sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     # Shows where in the Python code native code has crashed.
@@ -82,11 +82,11 @@ def print_native_messages() -> None:
 
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Hides also what libraries print, log and warn about in Python, in all threads.
+    """Also hides what libraries print, log and warn about in Python, in all threads.
 
     This hides the log messages of this program too, so the block must not log anything.
     """
-    disabled = logging.root.manager.disable
+    disabled_level = logging.root.manager.disable
     with (
         quiet_native_libraries(),
         contextlib.redirect_stdout(io.StringIO()),
@@ -98,4 +98,4 @@ def quiet_libraries() -> Iterator[None]:
         try:
             yield
         finally:
-            logging.disable(disabled)
+            logging.disable(disabled_level)

@@ -1,4 +1,4 @@
-"""Defers Ctrl-C and SIGTERM until a few steps that belong together are done."""
+"""Defers Ctrl-C and SIGTERM until a group of steps is complete."""
 
 import contextlib
 import signal
@@ -27,7 +27,7 @@ def deferred_signals() -> Iterator[None]:
                 signal.signal(number, lambda number, _: received.add(number))
         yield
     finally:
-        # SIGINT can raise an exception as soon as its handler is restored, so it is the last.
+        # SIGINT can raise an exception as soon as its handler is restored, so it comes last.
         for restored in sorted(handlers, reverse=True):
             signal.signal(restored, handlers[restored])
         for deferred in sorted(received, reverse=True):

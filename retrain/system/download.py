@@ -20,34 +20,38 @@ from email.message import Message
 from pathlib import Path
 from typing import IO, Any
 
+from retrain.system.flush import flush_file
 from retrain.system.locks import exclusive_file
 from retrain.system.progress import MEGABYTES, ProgressBar
 
 _TIMEOUT_SECONDS = 30
 _CHUNK = 1 << 20
 
-# RFC 9110: the response has only a part of the file, or the file ends before the part.
+# Status codes of RFC 9110: the response is the requested part of the file, or the file is too short
+# to have that part.
 _PARTIAL_CONTENT = 206
 _RANGE_NOT_SATISFIABLE = 416
-# A file that changed this short a time before it was sent can change again in the same second.
-_SECONDS_OF_DOUBT = 60
+# Last-Modified identifies a version only if it is this much older than the response: a file that
+# has just changed can change again in the same second.
+_MIN_AGE_SECONDS = 60
 
 
 class DownloadError(Exception):
     """The file cannot be downloaded. The message says why."""
 
 
-def fetch(url: str, path: Path, digest: str | None = None) -> None:
-    """Downloads a file, unless it is there already with the right digest.
+def fetch(url: str, path: Path, *, digest: str | None = None) -> None:
+    """Downloads a file, unless `path` already has the right digest.
 
     An interrupted download leaves two files: one that ends in `.part` with the content so far, and
     one that ends in `.part.version` with the version of the file on the server. The next call
     downloads only the rest if the server still has this version. If another process is downloading
-    the file, this one waits for it.
+    the file, this one waits for it. The file is complete as soon as `path` exists, even if the
+    computer loses power.
 
     Args:
         url: Address of the file.
-        path: Path to write. Missing parent folders are made.
+        path: Path to write. Missing parent folders are created.
         digest: MD5 or SHA-256 of the content in hexadecimal, or None if it is not known.
 
     Raises:
@@ -73,6 +77,7 @@ def fetch(url: str, path: Path, digest: str | None = None) -> None:
         if not _has_digest(part, digest):
             _discard(file, version_file)
             raise DownloadError(f"the file that {_host(url)} sent does not have digest {digest}")
+        flush_file(part)
         version_file.unlink(missing_ok=True)
         part.replace(path)
 
@@ -86,7 +91,10 @@ def sha256(path: Path) -> str:
 def _has_digest(path: Path, digest: str | None) -> bool:
     if digest is None:
         return True
-    algorithm = hashlib.md5() if len(digest) == 32 else hashlib.sha256()
+    md5_length = 32
+    algorithm = (
+        hashlib.md5(usedforsecurity=False) if len(digest) == md5_length else hashlib.sha256()
+    )
     with path.open("rb") as file:
         return _hexdigest(file, algorithm) == digest
 
@@ -136,13 +144,16 @@ def _read_version(version_file: Path) -> str | None:
 
 
 def _version(headers: Message) -> str | None:
-    """Returns what identifies this version of a file (RFC 9110, sections 8.8 and 13.1.5)."""
+    """Returns the header that identifies this version of a file, or None if it has none.
+
+    See RFC 9110, sections 8.8 and 13.1.5.
+    """
     tag, changed = headers.get("ETag"), headers.get("Last-Modified", "")
     if tag is not None:
         return tag if tag.startswith('"') and tag.isprintable() else None
     with contextlib.suppress(ValueError, TypeError):
         sent, date = map(email.utils.parsedate_to_datetime, (headers["Date"], changed))
-        if (sent - date).total_seconds() > _SECONDS_OF_DOUBT and changed.isprintable():
+        if (sent - date).total_seconds() > _MIN_AGE_SECONDS and changed.isprintable():
             return changed
     return None
 
@@ -155,13 +166,13 @@ def _open_rest_or_all(url: str, position: int, version: str | None) -> Iterator[
 
 
 def _open_rest(url: str, position: int, version: str) -> Any | None:
-    """Requests the content after `position`. None if the server does not have this version."""
+    """Requests the content after `position`. Returns None if the server has another version."""
     try:
         response = _open(url, {"Range": f"bytes={position}-", "If-Range": version})
     except urllib.error.HTTPError as error:
         if error.code != _RANGE_NOT_SATISFIABLE:
             raise
-        # The part is as long as the file, or longer.
+        # The kept part is at least as long as the file.
         return None
     # Some servers ignore If-Range and send the rest of another version.
     if response.status == _PARTIAL_CONTENT and _version(response.headers) not in (None, version):

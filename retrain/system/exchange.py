@@ -1,4 +1,4 @@
-"""Exchanges two files or folders in one step, on systems and file systems that can."""
+"""Exchanges two files or folders in one step, if the system and the file system support it."""
 
 import ctypes
 import errno

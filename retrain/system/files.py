@@ -41,7 +41,7 @@ def check_writable(path: Path, flag: str) -> None:
 
 
 def check_folder_writable(folder: Path, flag: str, *, value: Path | None = None) -> None:
-    """Checks that files can be made in a folder, which need not exist yet. Leaves nothing behind.
+    """Checks that files can be created in a folder, which may not exist yet. Leaves nothing behind.
 
     Args:
         folder: Path of the folder.
@@ -67,7 +67,7 @@ def check_folder_writable(folder: Path, flag: str, *, value: Path | None = None)
 
 
 def check_output_folder(path: Path, flag: str, contents: Collection[str]) -> None:
-    """Checks that a folder can be written, and replaced if it exists. Leaves nothing behind.
+    """Checks that an output folder can be written, or replaced if it exists. Leaves nothing behind.
 
     A folder that also contains other files is not replaced, because they would be deleted.
 
@@ -77,17 +77,23 @@ def check_output_folder(path: Path, flag: str, contents: Collection[str]) -> Non
         contents: Names of all files and folders that the program writes to such a folder.
 
     Raises:
-        UserError: If the folder cannot be written or must not be replaced.
+        UserError: If the folder cannot be written, or exists and must not be replaced.
     """
     check_folder_writable(path.parent, flag, value=path)
     # If this fails, writing the folder fails for the same reason, and says so.
     with contextlib.suppress(OSError):
         restore_folder(path)
     if path.is_symlink() or (path.exists() and not path.is_dir()):
-        raise UserError(f"--{flag}={path} must be a folder, but is a file; choose another path")
+        kind = "symbolic link" if path.is_symlink() else "file"
+        raise UserError(f"--{flag}={path} must be a folder, but is a {kind}; choose another path")
     if not path.is_dir():
         return
-    others = sorted({entry.name for entry in path.iterdir()} - set(contents))
+    try:
+        others = sorted({entry.name for entry in path.iterdir()} - set(contents))
+    except OSError as error:
+        raise UserError(
+            f"--{flag}={path} cannot be read: {error.strerror}; choose a new folder"
+        ) from error
     if others:
         raise UserError(
             f"--{flag}={path} already contains other files, such as {others[0]}, which would be "
@@ -97,7 +103,7 @@ def check_output_folder(path: Path, flag: str, contents: Collection[str]) -> Non
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yields the path of a new empty file that replaces `path` if the block ends well.
+    """Yields the path of a new empty file that replaces `path` if the block succeeds.
 
     See `Staging`, which this uses for a single file.
 
@@ -110,7 +116,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yields the path of a new empty folder that replaces `path` if the block ends well.
+    """Yields the path of a new empty folder that replaces `path` if the block succeeds.
 
     See `Staging`, which this uses for a single folder.
 

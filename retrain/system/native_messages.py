@@ -1,16 +1,15 @@
 """Keeps what native libraries write to standard error, to show it only if the program fails.
 
-Native libraries write to descriptor 2, whatever their log level is: greetings when they are loaded,
-and the reason just before they abort the process. While they are to be quiet, descriptor 2 is a
-temporary file without a name. Afterwards its last 64 kB are kept in memory, and `command_line.run`
-prints them if the program fails with an exception.
+Whatever their log level, native libraries write greetings to descriptor 2 when they are loaded, and
+the reason just before they abort the process. In a quiet block (`console.quiet_native_libraries`),
+descriptor 2 is a temporary file without a name. At the end of the block, the last 64 kB are kept in
+memory, and `command_line.run` prints them if the program fails with an exception.
 
 If native code ends the process (`abort`, a segmentation fault), no Python code runs any more, and a
-signal handler cannot safely print a file. So a shell, which needs neither Python nor this process,
-waits for the end of a pipe that only this process can write to. The system closes the pipe however
-the process ends. If the process has not written to it by then, which it does when it exits as
-usual, the shell prints the file. It is started with the first quiet block, in a fifth of a
-millisecond, and sleeps.
+signal handler cannot safely print a file. A separate process, the watcher, therefore waits for the
+end of a pipe that only this process can write to. A normal exit writes a line to the pipe, and the
+watcher exits. If the pipe closes without that line, the watcher prints the file. It is a shell,
+which starts in a fifth of a millisecond with the first quiet block.
 """
 
 import atexit
@@ -19,7 +18,7 @@ import os
 import tempfile
 from pathlib import Path
 
-# Most bytes that are kept and printed.
+# Maximum number of bytes that are kept and printed.
 LIMIT = 64 * 1024
 HEADING = "Last messages of native libraries:"
 
@@ -42,9 +41,9 @@ class NativeMessages:
     """
 
     def __init__(self) -> None:
-        """Opens the file and starts the watcher, if the system can do that."""
+        """Opens the file, and starts the watcher if the system supports it."""
         self._kept = b""
-        # A program must not fail for lack of a place for messages that it may never need.
+        # The messages are rarely needed, so the program runs even if there is no place for them.
         try:
             self.descriptor, reader = _open_without_name()
         except OSError:
@@ -93,11 +92,11 @@ def _start_watcher(file: int) -> None:
         )
     finally:
         os.close(end_of_pipe)
-    atexit.register(_tell_watcher, pipe, os.getpid())
+    atexit.register(_dismiss_watcher, pipe, os.getpid())
 
 
-def _tell_watcher(pipe: int, process: int) -> None:
-    # A forked child exits too, while this process goes on.
-    if os.getpid() == process:
+def _dismiss_watcher(pipe: int, process_id: int) -> None:
+    # Forked child processes also run this function when they exit.
+    if os.getpid() == process_id:
         with contextlib.suppress(OSError):
             os.write(pipe, b"\n")

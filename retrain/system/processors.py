@@ -12,11 +12,11 @@ from typing import NamedTuple
 _PROC = Path("/proc/self")
 
 
-def processor_count(proc: Path = _PROC) -> int:
+def processor_count(*, proc: Path = _PROC) -> int:
     """Returns the number of processors that this process can use, at least 1.
 
-    This is the smaller of the processors that the process may run on and its CPU quota, rounded up.
-    `PYTHON_CPU_COUNT` and `-X cpu_count`, which Python 3.13 introduced, take precedence.
+    This is the number of processors in its affinity mask or its CPU quota, rounded up, whichever is
+    smaller. `PYTHON_CPU_COUNT` and `-X cpu_count`, which Python 3.13 introduced, take precedence.
 
     Args:
         proc: Folder that describes this process, for tests.
@@ -36,12 +36,12 @@ def _schedulable() -> int:
 
 
 class _Hierarchy(NamedTuple):
-    """A tree of control groups that is mounted.
+    """A mounted hierarchy of control groups.
 
     Attributes:
-        controllers: Names of its controllers. The one tree of version 2 has none of its own.
+        controllers: Names of the controllers. Empty for the unified hierarchy of version 2.
         root: Path of the group that is mounted.
-        mount_point: Folder of this group.
+        mount_point: Folder where this group is mounted.
     """
 
     controllers: frozenset[str]
@@ -53,7 +53,7 @@ def _quotas(proc: Path) -> Iterator[float]:
     """Yields the CPU quotas of all control groups that this process is in, in processors.
 
     See https://docs.kernel.org/admin-guide/cgroup-v2.html, cgroups(7) and, for the format of
-    mountinfo, proc(5). Other systems than Linux do not have these files.
+    mountinfo, proc(5). Only Linux has these files.
     """
     with contextlib.suppress(OSError, ValueError):
         hierarchies = list(_hierarchies((proc / "mountinfo").read_text()))
@@ -67,7 +67,12 @@ def _quotas(proc: Path) -> Iterator[float]:
 
 
 def _limits_processors(hierarchy: _Hierarchy, controllers: frozenset[str]) -> bool:
-    """Returns whether a tree has the CPU controller, for a line of /proc/self/cgroup."""
+    """Returns whether a hierarchy limits the CPU time of a group.
+
+    Args:
+        hierarchy: Mounted hierarchy.
+        controllers: Controllers in the group's line of /proc/self/cgroup.
+    """
     if not controllers:
         return not hierarchy.controllers
     return "cpu" in hierarchy.controllers & controllers
@@ -84,14 +89,14 @@ def _hierarchies(mountinfo: str) -> Iterator[_Hierarchy]:
 
 
 def _unescape(path: str) -> str:
-    """Decodes the octal numbers by which mountinfo writes spaces and backslashes."""
+    """Decodes spaces and backslashes, which mountinfo writes as octal numbers."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), path)
 
 
 def _folders(hierarchy: _Hierarchy, group: str) -> Iterator[Path]:
-    """Yields the folders of a group and of the groups that contain it, as far as they are mounted.
+    """Yields the folders of a group and of its ancestors, as far as they are mounted.
 
-    A container can see its own group as the root, or only a part of the tree.
+    A container can see its own group as the root, or only a part of the hierarchy.
     """
     mount_point = hierarchy.mount_point
     folder = Path(group)

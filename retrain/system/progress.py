@@ -14,10 +14,10 @@ class Unit(NamedTuple):
     """What a progress bar counts.
 
     Attributes:
-        name: Name of the unit, in the plural.
-        size: What one unit is in the numbers that are counted.
+        name: Plural name of the unit.
+        size: Number of counted items in a unit, such as 1,000,000 bytes.
         decimals: Number of decimals to show.
-        suffix: Text after a number of units.
+        suffix: Text to show after a count.
     """
 
     name: str
@@ -36,13 +36,13 @@ class ProgressBar:
     def __init__(
         self, total: int | None, description: str, *, unit: Unit = IMAGES, done: int = 0
     ) -> None:
-        """Initializes the progress bar.
+        """Shows the bar if standard error is a terminal.
 
         Args:
-            total: Number at the end, or None if it is not known. Bytes for megabytes.
+            total: Final count, or None if it is unknown. For MEGABYTES, it is in bytes.
             description: Text before the numbers, such as "Bottlenecks".
             unit: Unit of the numbers that are shown.
-            done: Number at the beginning.
+            done: Count at the start.
         """
         self._total, self._description, self._unit = total, description, unit
         self._done = self._initial = done
@@ -64,7 +64,7 @@ class ProgressBar:
         )
 
     def add(self, count: int) -> None:
-        """Adds `count` to the number that is done."""
+        """Increases the count by `count`."""
         self._done += count
         if self._bar is not None:
             self._bar.update(count)

@@ -1,8 +1,8 @@
-"""Replaces files and folders in a way that can be undone, and never leaves neither old nor new.
+"""Replaces files and folders so that the old or the new one always exists, and can undo that.
 
-A file replaces another in one step everywhere. A folder does so where the system can exchange two
-folders. Elsewhere the old folder gets a hidden name for the moment between two steps, under which
-the next run finds it if this one is killed.
+Every system can replace a file in one step. A folder is replaced in one step if the system can
+exchange two folders. Otherwise it is replaced in two steps, between which the old folder has a
+hidden name. If the process is killed there, the next run restores the old folder.
 """
 
 import abc
@@ -21,18 +21,18 @@ from retrain.system.locks import exclusive_file
 class Replacement(abc.ABC):
     """A new file or folder that can replace an old one. A context manager.
 
-    Entering it makes preparations that nobody else sees. Leaving it removes what is left of them.
+    Entering it makes preparations that no other program sees. Leaving it removes leftovers.
 
     Attributes:
-        path: Path to be replaced, which need not exist.
+        path: Path to replace, which may not exist yet.
     """
 
     def __init__(self, new: Path, path: Path) -> None:
-        """Initializes the replacement.
+        """Changes nothing yet.
 
         Args:
             new: Path of the new file or folder, on the same file system.
-            path: Path to be replaced.
+            path: Path to replace.
         """
         self.path = path
         self._new = new
@@ -49,7 +49,7 @@ class Replacement(abc.ABC):
         """Moves the new file or folder to `path`.
 
         Raises:
-            OSError: If it cannot be moved. Then nothing has changed.
+            OSError: If it cannot be moved. Nothing has changed then.
         """
 
     @abc.abstractmethod
@@ -61,11 +61,11 @@ class FileReplacement(Replacement):
     """Replaces a file, or a symbolic link to one, with a rename."""
 
     def __init__(self, new: Path, path: Path, *, backup: Path | None) -> None:
-        """Initializes the replacement.
+        """Changes nothing yet.
 
         Args:
             new: Path of the new file.
-            path: Path to be replaced.
+            path: Path to replace.
             backup: Unused path for the old file, or None if `undo` will not be called.
         """
         super().__init__(new, path)
@@ -158,7 +158,7 @@ class TwoStepFolderReplacement(Replacement):
 
 
 def restore_folder(path: Path) -> None:
-    """Restores a folder that a killed run has moved away and not replaced yet.
+    """Restores a folder that a killed run had moved away but not yet replaced.
 
     Raises:
         OSError: If the folder exists and cannot be moved back.
@@ -186,8 +186,8 @@ def _remove(folder: Path) -> None:
 
 
 def _previous(path: Path) -> Path:
-    """Returns the hidden path of a folder during the moment between two steps."""
-    # Names have at most 255 bytes, of which a letter can take four.
+    """Returns the hidden path of the old folder between the two steps."""
+    # Names have at most 255 bytes, and a character can take four of them.
     digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
     return path.with_name(f".{path.name[:50]}.{digest}.previous")
 

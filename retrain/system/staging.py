@@ -1,4 +1,4 @@
-"""Writes files and folders under temporary names and puts all of them in place together."""
+"""Writes files and folders under temporary names, and then puts all of them in place together."""
 
 import contextlib
 import errno
@@ -20,7 +20,7 @@ from retrain.system.replacements import (
 )
 from retrain.system.workspace import Workspace, make_private_folder
 
-# Errors that the user can correct: with more room, other permissions or another path.
+# Errors that the user can correct: by freeing space, changing permissions or using another path.
 _CANNOT_WRITE = {
     errno.EACCES,
     errno.EBUSY,
@@ -35,7 +35,7 @@ _CANNOT_WRITE = {
     errno.ENOTEMPTY,
     errno.EPERM,
     errno.EROFS,
-    errno.EXDEV,  # A folder of a lower layer of a container's file system.
+    errno.EXDEV,  # A folder in a lower layer of a container's file system cannot be renamed.
 }
 
 
@@ -57,7 +57,7 @@ class _Item:
 
 
 class Staging:
-    """A set of new files and folders that replace the old ones all together, or not at all.
+    """A set of new files and folders that all replace the old ones, or none of them does.
 
     Example:
         with Staging() as staging:
@@ -68,10 +68,11 @@ class Staging:
     one go, during which Ctrl-C and SIGTERM wait. If one rename fails, the others are undone. If the
     block raises an exception, everything is removed and the old files and folders stay.
 
-    Every path has its old or its new content, whole, at every moment, also if the process is killed
-    or the machine loses power. Only on a file system that cannot exchange two folders, a folder can
-    be missing if the process is killed between two renames; the next run restores it. A process
-    that is killed during the renames can leave some paths old and others new.
+    Every path always has its complete old or its complete new content, even if the process is
+    killed or the machine loses power. There is one exception: on a file system that cannot exchange
+    two folders, a folder is missing if the process is killed between two renames, and the next run
+    restores it. A process that is killed during the renames can leave some paths old and others
+    new.
 
     A symbolic link is replaced; the file that it points to is not changed.
 
@@ -87,9 +88,9 @@ class Staging:
         return self
 
     def file(self, path: Path) -> Path:
-        """Returns the path of a new empty file, with the same name, that is to replace `path`.
+        """Creates an empty temporary file that will replace `path`, and returns its path.
 
-        Missing parent folders are made.
+        It has the same name as `path`. Missing parent folders are created.
 
         Raises:
             UserError: If the folder cannot be written, or if `path` is a folder, device or pipe.
@@ -105,9 +106,9 @@ class Staging:
             return item.temporary
 
     def folder(self, path: Path) -> Path:
-        """Returns the path of a new empty folder, with the same name, that is to replace `path`.
+        """Creates an empty temporary folder that will replace `path`, and returns its path.
 
-        Missing parent folders are made.
+        It has the same name as `path`. Missing parent folders are created.
 
         Raises:
             UserError: If the folder cannot be written, or if `path` is a file.
@@ -143,7 +144,10 @@ class Staging:
                 workspace.remove()
 
     def _user_error(self, error: OSError) -> UserError:
-        """Describes an error of the block, which most probably was writing the newest item."""
+        """Returns a UserError for an OSError of the block.
+
+        If the error does not name a file, the item that was staged last is the likely cause.
+        """
         path, reason = self._items[-1].path, error.strerror
         if isinstance(error.filename, str):
             for item in self._items:
@@ -158,7 +162,7 @@ class Staging:
                 _set_permissions_and_flush(item)
         with contextlib.ExitStack() as cleanup:
             replacements = []
-            # In the same order in all processes, which can wait for each other's locks.
+            # All processes use the same order, because they can wait for each other's locks.
             for item in sorted(self._items, key=lambda item: item.path):
                 with _as_user_error(item.path):
                     replacement = _replacement(item, can_be_undone=len(self._items) > 1)
@@ -192,8 +196,7 @@ def _replacement(item: _Item, *, can_be_undone: bool) -> Replacement:
 def _set_permissions_and_flush(item: _Item) -> None:
     """Gives the item the permissions that the user's umask allows, and flushes it to the disk."""
     entries = [item.temporary, *item.temporary.rglob("*")] if item.is_folder else [item.temporary]
-    # The contents of a folder are first, because its permissions can be so strict that they cannot
-    # be reached any more.
+    # The contents of a folder come first, because its final permissions can make them inaccessible.
     for entry in reversed(entries):
         if entry.is_symlink():
             continue
@@ -212,7 +215,10 @@ def is_special(path: Path) -> bool:
 
 def _check_no_file(path: Path) -> None:
     if os.path.lexists(path) and not path.is_dir():
-        raise UserError(f"{path} cannot be written: there is a file of that name")
+        raise UserError(
+            f"{path} cannot be written: there is a file of that name; remove it, or choose another "
+            "path"
+        )
 
 
 @contextlib.contextmanager

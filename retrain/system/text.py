@@ -28,7 +28,7 @@ def name_some(
     Args:
         names: Names, or anything that `str` turns into one.
         most: Maximum number of names to list.
-        count: Number of all names, if `names` has only the first ones.
+        count: Total number of names, if `names` has only the first ones.
         separator: Text between two names.
     """
     texts = [str(name) for name in names]

@@ -43,9 +43,9 @@ def parallel_map(
 
 
 def load_in_background(load: Callable[[], object]) -> None:
-    """Calls `load` in a thread, so that something that is needed later is loaded by then.
+    """Calls `load` in a thread, to load early what the program needs later.
 
-    Exceptions are ignored. Code that needs the result loads it again and gets the exception there.
+    Exceptions are ignored. The code that needs the result also loads it, and gets the exception.
     """
 
     def run() -> None:

@@ -1,4 +1,4 @@
-"""Hidden folders for unfinished files, which later runs remove after a run was killed."""
+"""Creates hidden folders for unfinished files, and removes those of killed runs."""
 
 import contextlib
 import os
@@ -23,11 +23,11 @@ class Workspace:
 
     Attributes:
         umask: Permission bits that new files and folders do not get here. They are measured with a
-            new folder, because reading the umask with `os.umask` changes it for all threads.
+            new folder, because `os.umask`, which reads the umask, changes it for all threads.
     """
 
     def __init__(self, parent: Path) -> None:
-        """Makes the folder and removes those of killed runs.
+        """Creates the folder, and removes those of killed runs.
 
         Args:
             parent: An existing folder.
@@ -66,7 +66,7 @@ class Workspace:
 
 
 def make_private_folder(path: Path) -> None:
-    """Makes a folder that this user can write and others cannot, whatever the umask."""
+    """Creates a folder that this user can write and others cannot, whatever the umask."""
     path.mkdir()
     # The bit that makes new files inherit the group of the folder is kept.
     path.chmod(0o700 | (path.stat().st_mode & stat.S_ISGID))
@@ -108,7 +108,7 @@ def _remove_if_abandoned(workspace: Path) -> None:
     try:
         lock = os.open(workspace / _LOCK, os.O_RDWR)
     except FileNotFoundError:
-        workspace.rmdir()  # Fails if it is not empty, since it is not known what it is.
+        workspace.rmdir()  # Fails if it is not empty: something else created it.
         return
     try:
         if try_lock(lock, without_locks=False):

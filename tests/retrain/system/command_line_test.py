@@ -53,7 +53,8 @@ class CommandLineTest(absltest.TestCase):
 
     def test_a_defect_is_a_traceback(self):
         done = _run("raise KeyError(3)")
-        self.assertIn("Traceback", done.stderr)
+        self.assertEqual(done.returncode, 1)
+        self.assertStartsWith(done.stderr, "Traceback")
 
     def test_an_unknown_flag_and_a_wrong_value_are_one_line(self):
         for argument, part in (

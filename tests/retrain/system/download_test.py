@@ -5,6 +5,7 @@ import hashlib
 import socket
 import threading
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from absl.testing import absltest, parameterized
@@ -37,7 +38,7 @@ class DownloadTest(parameterized.TestCase):
     def break_off(self, message, digest=None):
         self.server.break_off_after = 1_000_000
         with self.assertRaisesRegex(download.DownloadError, message):
-            download.fetch(self.url, self.path, digest)
+            download.fetch(self.url, self.path, digest=digest)
         self.server.break_off_after = None
 
     def asked(self):
@@ -45,7 +46,7 @@ class DownloadTest(parameterized.TestCase):
 
     def test_a_file_is_downloaded_once(self):
         for digest in (None, _MD5, _SHA256):
-            download.fetch(self.url, self.path, digest)
+            download.fetch(self.url, self.path, digest=digest)
             self.assertEqual(self.path.read_bytes(), _CONTENT)
         self.assertEqual(self.server.asked, [("/w.h5", None)])
         self.assertEqual(self.left(), ["weights.h5"])
@@ -54,9 +55,9 @@ class DownloadTest(parameterized.TestCase):
         self.server.break_off_after = 1_000_000
         for kept in ("1.0", "2.0"):
             with self.assertRaisesRegex(download.DownloadError, f"after {kept} MB, which are kept"):
-                download.fetch(self.url, self.path, _MD5)
+                download.fetch(self.url, self.path, digest=_MD5)
             self.assertEqual(self.left(), ["weights.h5.part", "weights.h5.part.version"])
-        download.fetch(self.url, self.path, _MD5)
+        download.fetch(self.url, self.path, digest=_MD5)
         self.assertEqual(self.path.read_bytes(), _CONTENT)
         self.assertEqual(self.asked(), [None, "bytes=1000000-", "bytes=2000000-"])
         self.assertEqual(self.left(), ["weights.h5"])
@@ -112,29 +113,29 @@ class DownloadTest(parameterized.TestCase):
     def test_a_server_that_sends_only_whole_files_sends_it_again(self):
         self.server.break_off_after, self.server.ranges = 1_000_000, False
         with self.assertRaises(download.DownloadError):
-            download.fetch(self.url, self.path, _MD5)
+            download.fetch(self.url, self.path, digest=_MD5)
         self.server.break_off_after = None
-        download.fetch(self.url, self.path, _MD5)
+        download.fetch(self.url, self.path, digest=_MD5)
         self.assertEqual(self.path.read_bytes(), _CONTENT)
 
     def test_a_complete_part_is_downloaded_again(self):
         self.path.parent.mkdir()
         (self.path.parent / "weights.h5.part").write_bytes(_CONTENT)
         (self.path.parent / "weights.h5.part.version").write_text(tag(_CONTENT)["ETag"])
-        download.fetch(self.url, self.path, _MD5)
+        download.fetch(self.url, self.path, digest=_MD5)
         self.assertEqual(self.path.read_bytes(), _CONTENT)
         self.assertEqual(self.asked(), ["bytes=3000000-", None])
         self.assertEqual(self.left(), ["weights.h5"])
 
     def test_content_with_another_digest_is_refused_and_not_kept(self):
         with self.assertRaisesRegex(download.DownloadError, "does not have digest 00000000"):
-            download.fetch(self.url, self.path, "0" * 32)
+            download.fetch(self.url, self.path, digest="0" * 32)
         self.assertEqual(self.left(), [])
 
     def test_a_file_with_another_digest_is_replaced(self):
         self.path.parent.mkdir()
         self.path.write_bytes(b"an older version")
-        download.fetch(self.url, self.path, _SHA256)
+        download.fetch(self.url, self.path, digest=_SHA256)
         self.assertEqual(self.path.read_bytes(), _CONTENT)
 
     def test_a_missing_file_is_an_error_and_leaves_nothing(self):
@@ -165,7 +166,9 @@ class DownloadTest(parameterized.TestCase):
 
     def test_several_callers_download_it_once(self):
         threads = [
-            threading.Thread(target=download.fetch, args=(self.url, self.path, _MD5))
+            threading.Thread(
+                target=download.fetch, args=(self.url, self.path), kwargs={"digest": _MD5}
+            )
             for _ in range(4)
         ]
         for thread in threads:
@@ -194,6 +197,18 @@ class DownloadTest(parameterized.TestCase):
         self.assertEqual(self.path.read_bytes(), _CONTENT)
         self.assertLen(errors, 2)
         self.assertEqual(self.asked(), [None, "bytes=1000000-", "bytes=2000000-"])
+
+    def test_the_content_is_flushed_before_the_file_gets_its_name(self):
+        flushed = []
+
+        def record(part: Path) -> None:
+            self.assertFalse(self.path.exists())
+            flushed.append(part.read_bytes())
+
+        with mock.patch.object(download, "flush_file", record):
+            download.fetch(self.url, self.path)
+        self.assertEqual(flushed, [_CONTENT])
+        self.assertEqual(self.path.read_bytes(), _CONTENT)
 
     def test_sha256_is_that_of_the_content(self):
         path = self.folder / "file"

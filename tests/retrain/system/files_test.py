@@ -136,8 +136,14 @@ class CheckOutputFolderTest(FolderTestCase):
 
     def test_a_file_is_refused(self):
         (self.folder / "file").write_text("")
-        with self.assertRaisesRegex(UserError, "--out=.*is a file"):
+        with self.assertRaisesRegex(UserError, "--out=.*/file must be a folder, but is a file"):
             self.check(self.folder / "file")
+
+    def test_a_link_is_refused(self):
+        (self.folder / "folder").mkdir()
+        (self.folder / "link").symlink_to("folder")
+        with self.assertRaisesRegex(UserError, "--out=.*/link must be .*, but is a symbolic link"):
+            self.check(self.folder / "link")
 
     def test_a_path_below_a_file_is_refused(self):
         (self.folder / "file").write_text("")
@@ -226,6 +232,15 @@ except UserError as error:
         self.assert_permission_denied(
             "files.write_file(folder / 'model.pb', b'')",
             f"{self.folder}/model.pb cannot be written",
+        )
+
+    def test_an_output_folder_that_cannot_be_listed_is_refused(self):
+        self.folder.chmod(0o777)
+        (self.folder / "out").mkdir()
+        (self.folder / "out").chmod(0)
+        self.assert_permission_denied(
+            "files.check_output_folder(folder / 'out', 'saved_model_dir', ())",
+            f"--saved_model_dir={self.folder}/out cannot be read",
         )
 
 

@@ -39,7 +39,7 @@ class ProcessorsTestCase(parameterized.TestCase):
         (folder / name).write_text(f"{value}\n")
 
     def count(self) -> int:
-        return processor_count(self.proc)
+        return processor_count(proc=self.proc)
 
 
 class ControlGroups2Test(ProcessorsTestCase):
