@@ -16,9 +16,10 @@ from retrain.fine_tuning.tuned_backbone import fine_tune_backbone
 from retrain.runtimes.head import Head
 from retrain.system.phase_timer import PhaseTimer
 from retrain.training.engine_plan import EnginePlan
-from retrain.training.evaluation import Evaluation, cross_entropies, evaluate
+from retrain.training.evaluation import Evaluation, evaluate
 from retrain.training.head_training import StepObserver, ignore_steps, train_head
 from retrain.training.history import TrainingHistory
+from retrain.training.losses import cross_entropies
 from retrain.training.results import FineTuningResult, HeadResult, Results
 from retrain.training.summaries import RunSummaries
 from retrain.training.train import train_and_evaluate

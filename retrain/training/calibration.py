@@ -9,6 +9,7 @@ Guo et al., On Calibration of Modern Neural Networks, 2017, https://arxiv.org/ab
 import numpy as np
 
 from retrain.runtimes.head import Head
+from retrain.training.losses import cross_entropies_of_logits
 
 # A temperature beyond this, or below its inverse, points to a problem that scaling cannot solve.
 _MAX_TEMPERATURE = 20.0
@@ -41,13 +42,10 @@ def fit_temperature(logits: np.ndarray, class_ids: np.ndarray) -> float:
     shifted = logits - logits.max(axis=1, keepdims=True).astype(np.float64)
 
     def loss(log_temperature: float) -> float:
-        # From logits: the logarithm of a score that was rounded to 0 would be infinite.
-        scaled = shifted / np.exp(log_temperature)
-        true_logits = scaled[np.arange(len(class_ids)), class_ids]
-        negative_log_likelihood = (np.log(np.exp(scaled).sum(axis=1)) - true_logits).sum()
+        losses = cross_entropies_of_logits(shifted / np.exp(log_temperature), class_ids)
         # A weak prior at temperature 1. Without it, a few images that all get the right label
         # would drive the temperature to 0.
-        return float(negative_log_likelihood) + log_temperature**2 / 2
+        return float(losses.sum()) + log_temperature**2 / 2
 
     bound = np.log(_MAX_TEMPERATURE)
     return float(np.exp(minimize_scalar(loss, bounds=(-bound, bound), method="bounded").x))

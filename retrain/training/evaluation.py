@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from retrain.training.losses import cross_entropies
+
 _CALIBRATION_BINS = 15
 
 # 95 % of a normal distribution lie within this number of standard deviations.
@@ -177,19 +179,6 @@ def _fraction(part: float, whole: int) -> float | None:
 
 def _mean(values: Sequence[float]) -> float | None:
     return _fraction(sum(values), len(values))
-
-
-def cross_entropies(probabilities: np.ndarray, class_ids: np.ndarray) -> np.ndarray:
-    """Returns the cross entropy of each image in nats, float64 [N].
-
-    Args:
-        probabilities: Predicted probabilities, float32 [N, classes].
-        class_ids: True classes, int [N].
-    """
-    true_probabilities = probabilities[np.arange(len(class_ids)), class_ids].astype(np.float64)
-    # A probability that was rounded to 0 would otherwise have an infinite cross entropy.
-    smallest = np.finfo(np.float32).tiny
-    return -np.log(np.clip(true_probabilities, smallest, 1))
 
 
 def _calibration_error(scores: np.ndarray, right: np.ndarray) -> float:

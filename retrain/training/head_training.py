@@ -18,7 +18,7 @@ from retrain.training import calibration, class_weights, sgd
 from retrain.training.class_weights import BALANCED
 from retrain.training.history import HistoryRecorder, TrainingHistory
 from retrain.training.logistic_regression import TrainingSet
-from retrain.training.sgd import Examples, StepMetrics
+from retrain.training.step_metrics import Examples, StepMetrics, measure
 from retrain.training.strength_selection import fit_with_selected_strength
 from retrain.training.summaries import RunSummaries
 
@@ -152,7 +152,7 @@ def _train_by_regression(
         seed=config.head.seed,
         validation_only=validation_only,
     )
-    metrics = sgd.measure(0, selected.head, examples, validation if len(validation[1]) else None)
+    metrics = measure(0, selected.head, examples, validation if len(validation[1]) else None)
     logging.info("Logistic regression: %s.", _metrics_text(metrics))
     if summaries:
         summaries.add(metrics)

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from retrain.training.sgd import StepMetrics
+from retrain.training.step_metrics import StepMetrics
 
 
 class MetricSeries(NamedTuple):

@@ -12,8 +12,9 @@ import numpy as np
 from retrain.runtimes.head import Head, softmax
 from retrain.system.processors import processor_count
 from retrain.system.threads import parallel_map
+from retrain.training.losses import cross_entropies_of_logits
 
-# Inverse regularisation strengths, scaled like scikit-learn's C, from the simplest head.
+# Inverse regularisation strengths, scaled like scikit-learn's C, from the strongest penalty.
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 _MAX_ITERATIONS = 300
@@ -100,10 +101,10 @@ class _Problem:
 def fit_path(
     training: TrainingSet, strengths: Sequence[float] = STRENGTHS
 ) -> Iterator[tuple[float, Head]]:
-    """Yields each strength with the head fitted at it, from the simplest.
+    """Yields each strength with the head fitted at it, from the strongest penalty.
 
     Args:
-        training: What to fit to.
+        training: Training set to fit.
         strengths: Inverse regularisation strengths, in increasing order.
     """
     problem = _define_problem(training)
@@ -116,27 +117,15 @@ def fit_path(
 
 
 def refine(training: TrainingSet, head: Head, strength: float, *, max_iterations: int) -> Head:
-    """Returns `head` fitted further, to `training`.
+    """Returns the head that is fitted to `training`, starting from `head`.
 
     Args:
-        training: What to fit to.
-        head: Where to start.
+        training: Training set to fit.
+        head: Head to start from.
         strength: Inverse regularisation strength.
         max_iterations: Number of iterations after which the optimiser stops.
     """
     return _minimise(_define_problem(training), head, strength, max_iterations)
-
-
-def cross_entropy(logits: np.ndarray, class_ids: np.ndarray) -> np.ndarray:
-    """Returns the cross entropy of each row in nats, float32 [N].
-
-    Args:
-        logits: float32 [N, classes].
-        class_ids: True classes, int [N].
-    """
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    log_sums = np.log(np.exp(shifted).sum(axis=1))
-    return log_sums - shifted[np.arange(len(class_ids)), class_ids]
 
 
 def _define_problem(training: TrainingSet) -> _Problem:
@@ -217,7 +206,7 @@ def _loss_and_gradient(
     features = problem.features[rows].astype(np.float32, copy=False)
     class_ids, weights = problem.class_ids[rows], problem.sample_weights[rows]
     logits = features @ head.weights + head.bias
-    loss = weights.astype(np.float64) @ cross_entropy(logits, class_ids)
+    loss = weights.astype(np.float64) @ cross_entropies_of_logits(logits, class_ids)
     error = softmax(logits)
     error[np.arange(len(class_ids)), class_ids] -= 1
     error *= weights[:, np.newaxis]

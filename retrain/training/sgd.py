@@ -6,47 +6,18 @@ likely in a batch, unless class shares say otherwise.
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 
 from retrain.config import HeadOptions
 from retrain.errors import UserError
 from retrain.runtimes.head import Head
-
-# Features, float16 or float32 [N, width], and their classes, int [N], 0 to classes - 1.
-Examples: TypeAlias = tuple[np.ndarray, np.ndarray]
+from retrain.training.step_metrics import Examples, StepMetrics, measure
 
 _INITIAL_STDDEV = 0.001
 
 # Sampling the rows of many steps at once takes a tenth of the time of sampling step by step.
 _ROWS_SAMPLED_AT_ONCE = 1 << 16
-
-# For diverging weights, the UserError explains more than NumPy's warnings.
-_WITHOUT_WARNINGS = np.errstate(over="ignore", invalid="ignore")
-
-
-@dataclass(frozen=True)
-class StepMetrics:
-    """Metrics of the head after one training step.
-
-    Attributes:
-        step: Number of the step, from 0.
-        train_accuracy: Accuracy on the batch of the step, 0 to 1.
-        train_cross_entropy: Mean cross entropy of the batch, in nats.
-        validation_accuracy: Accuracy on validation images, 0 to 1; None if there are none.
-        validation_cross_entropy: Mean cross entropy of these images, in nats; None if there are
-            none.
-        head: The head after the step.
-    """
-
-    step: int
-    train_accuracy: float
-    train_cross_entropy: float
-    validation_accuracy: float | None
-    validation_cross_entropy: float | None
-    head: Head
 
 
 def train(
@@ -109,29 +80,6 @@ def train(
     return head
 
 
-def measure(step: int, head: Head, batch: Examples, validation: Examples | None) -> StepMetrics:
-    """Returns the metrics of `head` on a batch and on validation images.
-
-    Args:
-        step: Number of the step that led to `head`.
-        head: The head to measure.
-        batch: Training examples.
-        validation: Validation examples, if there are any.
-    """
-    train_accuracy, train_cross_entropy = _accuracy_and_cross_entropy(head, batch)
-    validation_accuracy, validation_cross_entropy = (
-        _accuracy_and_cross_entropy(head, validation) if validation else (None, None)
-    )
-    return StepMetrics(
-        step=step,
-        train_accuracy=train_accuracy,
-        train_cross_entropy=train_cross_entropy,
-        validation_accuracy=validation_accuracy,
-        validation_cross_entropy=validation_cross_entropy,
-        head=head,
-    )
-
-
 def _check_class_ids(training: Examples, class_count: int) -> None:
     counts = np.bincount(training[1], minlength=class_count)
     if len(counts) != class_count or not counts.all():
@@ -177,7 +125,8 @@ def _sample_batches(
         yield from sorted_rows[begins[sampled] + rng.integers(counts[sampled])]
 
 
-@_WITHOUT_WARNINGS
+# If the weights diverge, the UserError explains more than NumPy's warnings.
+@np.errstate(over="ignore", invalid="ignore")
 def _descend(head: Head, batch: Examples, learning_rate: float) -> Head:
     """Returns the head after one step of gradient descent."""
     features, class_ids = batch
@@ -186,18 +135,6 @@ def _descend(head: Head, batch: Examples, learning_rate: float) -> Head:
     gradient[np.arange(len(class_ids)), class_ids] -= 1
     gradient *= np.float32(learning_rate / len(class_ids))
     return Head(head.weights - features.T @ gradient, head.bias - gradient.sum(axis=0))
-
-
-@_WITHOUT_WARNINGS
-def _accuracy_and_cross_entropy(head: Head, examples: Examples) -> tuple[float, float]:
-    features, class_ids = examples
-    logits = head.logits(features)
-    accuracy = np.mean(logits.argmax(axis=1) == class_ids)
-    # From logits: the logarithm of a probability that was rounded to 0 would be infinite.
-    logits -= logits.max(axis=1, keepdims=True)
-    log_sums = np.log(np.exp(logits).sum(axis=1))
-    cross_entropy = np.mean(log_sums - logits[np.arange(len(class_ids)), class_ids])
-    return float(accuracy), float(cross_entropy)
 
 
 def _check_finite(metrics: StepMetrics, learning_rate: float) -> None:

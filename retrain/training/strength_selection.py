@@ -18,11 +18,11 @@ from retrain.training.history import MetricSeries, TrainingHistory
 from retrain.training.logistic_regression import (
     STRENGTHS,
     TrainingSet,
-    cross_entropy,
     fit_path,
     refine,
 )
-from retrain.training.sgd import Examples
+from retrain.training.losses import cross_entropies_of_logits
+from retrain.training.step_metrics import Examples
 
 _FOLDS = 4
 # The strength when no image can be held out, as with one image of each class.
@@ -147,7 +147,7 @@ def _fit_fold(training: TrainingSet, held_out: np.ndarray, validation: Examples)
             int((train_logits.argmax(axis=1) == fitted_to.image_class_ids).sum())
         )
         result.train_losses.append(
-            float(cross_entropy(train_logits, fitted_to.image_class_ids).sum())
+            float(cross_entropies_of_logits(train_logits, fitted_to.image_class_ids).sum())
         )
     return result
 
@@ -157,7 +157,7 @@ def _evaluate_strengths(folds: Sequence[_FoldResult], class_ids: np.ndarray) -> 
     for number, strength in enumerate(STRENGTHS):
         logits = np.concatenate([fold.held_out_logits[number] for fold in folds])
         errors = int((logits.argmax(axis=1) != class_ids).sum())
-        loss = float(cross_entropy(logits, class_ids).sum())
+        loss = float(cross_entropies_of_logits(logits, class_ids).sum())
         candidates.append(_Candidate(errors, loss, strength, logits))
     return candidates
 
@@ -174,7 +174,9 @@ def _select(candidates: Sequence[_Candidate], count: int, *, validation_only: bo
     logging.info(
         "%s: %d of %d images get the right label (C = %g).",
         "Validation" if validation_only else "Cross-validation",
-        *(count - best.errors, count, best.strength),
+        count - best.errors,
+        count,
+        best.strength,
     )
     return best
 

@@ -16,7 +16,7 @@ from typing import Any
 from retrain.errors import UserError
 from retrain.runtimes.head import Head
 from retrain.training.history import TrainingHistory
-from retrain.training.sgd import StepMetrics
+from retrain.training.step_metrics import StepMetrics
 
 # TensorBoard follows a long training run if its files are flushed regularly.
 _SECONDS_BETWEEN_FLUSHES = 5.0

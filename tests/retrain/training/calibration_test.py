@@ -7,7 +7,7 @@ from retrain.runtimes.head import Head, softmax
 from retrain.training import calibration
 from retrain.training.calibration import fit_temperature
 from retrain.training.evaluation import evaluate
-from retrain.training.sgd import Examples
+from retrain.training.step_metrics import Examples
 
 _CLASSES = 4
 

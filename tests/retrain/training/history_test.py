@@ -6,7 +6,7 @@ from absl.testing import absltest
 from retrain.runtimes.head import Head
 from retrain.training.history import HistoryRecorder, MetricSeries, TrainingHistory
 from retrain.training.logistic_regression import TrainingSet
-from retrain.training.sgd import StepMetrics
+from retrain.training.step_metrics import StepMetrics
 from retrain.training.strength_selection import fit_with_selected_strength
 
 

@@ -14,7 +14,7 @@ from retrain.config import HeadOptions
 from retrain.errors import UserError
 from retrain.runtimes.head import Head
 from retrain.training import sgd
-from retrain.training.sgd import StepMetrics
+from retrain.training.step_metrics import StepMetrics
 
 _WIDTH = 8
 _NO_EXAMPLES = (np.zeros((0, _WIDTH), np.float32), np.zeros(0, np.int64))

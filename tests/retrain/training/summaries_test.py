@@ -15,7 +15,7 @@ from retrain.errors import UserError
 from retrain.report import plots
 from retrain.runtimes.head import Head
 from retrain.training.history import MetricSeries, TrainingHistory
-from retrain.training.sgd import StepMetrics
+from retrain.training.step_metrics import StepMetrics
 from retrain.training.summaries import RunSummaries, add_plots
 
 _TAGS = ["accuracy", "cross_entropy", "final_layer/biases", "final_layer/weights"]
@@ -25,7 +25,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from retrain.runtimes.head import Head
-from retrain.training.sgd import StepMetrics
+from retrain.training.step_metrics import StepMetrics
 from retrain.training.summaries import RunSummaries
 
 head = Head(np.ones((4, 2), np.float32), np.zeros(2, np.float32))
