@@ -49,7 +49,7 @@ class GraphSession:
                     rewrites.auto_mixed_precision_onednn_bfloat16 = rewrites.ON
                 self._session = self._tf.session.Session(graph=self._graph, config=config)
         except (ValueError, TypeError, self._tf.errors.OpError) as error:
-            raise ModelError(_reason(error)) from error
+            raise ModelError(error_reason(error)) from error
 
     def has(self, tensor: str) -> bool:
         """Returns whether the graph has a tensor of that name."""
@@ -97,7 +97,7 @@ class GraphSession:
             with quiet_native_libraries():
                 return self._session.run(tensor, feed_dict=feeds)
         except (ValueError, TypeError, KeyError, self._tf.errors.OpError) as error:
-            raise ModelError(_reason(error)) from error
+            raise ModelError(error_reason(error)) from error
 
     def close(self) -> None:
         """Frees the memory of the session."""
@@ -161,7 +161,8 @@ class SessionRuntime(Runtime):
         self._session.close()
 
 
-def _reason(error: Exception) -> str:
+def error_reason(error: Exception) -> str:
+    """Returns the line of TensorFlow's error message that names the cause of the error."""
     lines = str(getattr(error, "message", error)).strip().splitlines()
     reasons = [line for line in lines if line and not line.startswith(_LOCATIONS)]
     return reasons[0] if reasons else type(error).__name__

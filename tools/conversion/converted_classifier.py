@@ -15,6 +15,7 @@ from retrain.errors import UserError
 from retrain.export.assemble import current_versions
 from retrain.export.coreml_conversion import BGR, GRAYSCALE
 from retrain.metadata import Metadata
+from retrain.runtimes.graph_session import error_reason
 from tools.conversion.preprocessing import InputFormat
 from tools.conversion.source import SourceClassifier
 
@@ -82,22 +83,33 @@ class ConvertedClassifier:
     def expected_scores(self) -> np.ndarray:
         """Scores of the test images, float32 [N, classes]."""
         # Some networks accept only one image at a time.
-        scores = [
-            np.asarray(self.scores_of_images(image[np.newaxis]))
-            for image in self.as_input(self.test_images)
-        ]
-        return np.concatenate(scores)
+        return np.concatenate(
+            [
+                np.atleast_1d(self.scores_of_images(image[np.newaxis]))
+                for image in self.as_input(self.test_images)
+            ]
+        )
 
     def check(self) -> None:
         """Runs the classifier, and warns if its scores are not probabilities.
 
         Raises:
-            UserError: If the network is not a classifier, or if the number of labels is wrong.
+            UserError: If the network is not a classifier, if it cannot take images of this size, or
+                if the number of labels is wrong.
         """
-        shape = self.expected_scores.shape
+        import tensorflow as tf
+
+        try:
+            shape = self.expected_scores.shape
+        except tf.errors.OpError as error:
+            raise UserError(
+                f"the network cannot run on images of {self.source.height} x {self.source.width} "
+                f"pixels ({error_reason(error)}); set --input_height and --input_width, or another "
+                "--input_layer"
+            ) from error
         if len(shape) != 2:
             raise UserError(
-                f"the network is not a classifier: the shape of its output for an image is "
+                "the network is not a classifier: the shape of its output for an image is "
                 f"{[1, *shape[1:]]} instead of [1, {len(self.labels)}], one score for each label"
             )
         if shape[1] != len(self.labels):

@@ -1,4 +1,4 @@
-"""Turns a part of a GraphDef into a classifier to convert."""
+"""Extracts a classifier to convert from a GraphDef."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,9 +15,9 @@ class Tensors(NamedTuple):
     """Names of tensors in a graph.
 
     Attributes:
-        start: Input, whose shape is that of the images.
-        fed: Tensors to replace with float32 pixels.
-        end: Output, float32 [N, classes].
+        start: Name of the input, which has the shape of the images.
+        fed: Names of the tensors to replace with float32 pixels.
+        end: Name of the output, float32 [N, classes].
     """
 
     start: str
@@ -37,7 +37,7 @@ def build(
     """Returns the part of a graph from its input to its output as a classifier.
 
     Args:
-        graph: GraphDef, which is modified.
+        graph: GraphDef. The function modifies it.
         tensors: Input and output.
         options: Size of the images, which overrides the shape of the input.
         path: Path of the graph, for error messages.
@@ -45,8 +45,8 @@ def build(
         input_format: Format of the pixels, if the file describes it.
 
     Raises:
-        UserError: If the size of the images is unknown, or if the output does not depend on the
-            input.
+        UserError: If the size of the images is unknown, if the input has another number of channels
+            than images have, or if the output does not depend on the input.
     """
     import tensorflow as tf
     from tensorflow.python.ops.op_selector import UnliftableError
@@ -62,6 +62,12 @@ def build(
                 "and --input_width"
             )
         channels = shape[3] or 3
+        if channels not in (1, 3):
+            raise UserError(
+                f"the input {tensors.start} of the graph {path} has the shape {shape}, but must be "
+                "images, [N, height, width, 3], or [N, height, width, 1] for grey; name another "
+                "tensor with --input_layer"
+            )
         _remove_defaults(graph)
 
         def import_part(pixels: Any) -> Any:

@@ -11,7 +11,7 @@ from retrain.metadata import (
     Metadata,
     MetadataError,
 )
-from retrain.runtimes.graph_def import find_metadata, parse_graph
+from retrain.runtimes.graph_def import find_metadata, full_tensor_name, parse_graph
 from retrain.runtimes.runtime import ModelError
 from tools.conversion import graph_classifier
 from tools.conversion.preprocessing import InputFormat
@@ -33,8 +33,8 @@ def load(path: Path, options: GraphOptions) -> SourceClassifier:
     except (ModelError, MetadataError) as error:
         raise UserError(f"--graph={path} is not a frozen graph: {error}; give {FORMATS}") from error
     nodes = {node.name: node for node in graph.node}
-    start = _tensor_name(options.input_layer or _find_input(nodes, path))
-    end = _tensor_name(options.output_layer or _find_output(nodes, metadata, path))
+    start = full_tensor_name(options.input_layer or _find_input(nodes, path))
+    end = full_tensor_name(options.output_layer or _find_output(nodes, metadata, path))
     for flag, name in (("input_layer", start), ("output_layer", end)):
         if name.partition(":")[0] not in nodes:
             raise UserError(f"--{flag}={name} is not in the graph {path}; name one of its nodes")
@@ -48,10 +48,6 @@ def load(path: Path, options: GraphOptions) -> SourceClassifier:
     )
 
 
-def _tensor_name(name: str) -> str:
-    return name if ":" in name else f"{name}:0"
-
-
 def _find_input(nodes: dict[str, Any], path: Path) -> str:
     for name in _USUAL_INPUTS:
         if name in nodes:
@@ -61,7 +57,8 @@ def _find_input(nodes: dict[str, Any], path: Path) -> str:
         return placeholders[0]
     raise UserError(
         f"--input_layer is needed, because the graph {path} has none of the inputs "
-        f"{', '.join(_USUAL_INPUTS)}, but {len(placeholders)} others"
+        f"{', '.join(_USUAL_INPUTS)}, but {len(placeholders)} others; name the tensor that takes "
+        "pixels"
     )
 
 
@@ -76,5 +73,5 @@ def _find_output(nodes: dict[str, Any], metadata: Metadata | None, path: Path) -
         return outputs[0]
     raise UserError(
         f"--output_layer is needed, because the graph {path} has no output {GRAPH_OUTPUT}, but "
-        f"{len(outputs)} others with a softmax"
+        f"{len(outputs)} others with a softmax; name the tensor with the scores"
     )

@@ -1,5 +1,6 @@
 """Loads SavedModels as classifiers to convert."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,16 +50,18 @@ def load(path: Path, options: GraphOptions) -> SourceClassifier:
             "save it with a signature for pixels"
         )
     metadata = _read_metadata(path)
-    # The metadata is that of this program's SavedModels, which normalise images themselves.
-    is_normalising = metadata is not None or dtype == tf.uint8
-    return graph_classifier.build(
+    source = graph_classifier.build(
         graph,
         graph_classifier.Tensors(start, tuple(fed), end),
         options,
         path,
         metadata=metadata,
-        input_format=InputFormat.unnormalised(3) if is_normalising else None,
+        input_format=None,
     )
+    # SavedModels of this program, which have metadata, normalise images themselves.
+    if metadata is None and dtype != tf.uint8:
+        return source
+    return dataclasses.replace(source, input_format=InputFormat.unnormalised(source.channels))
 
 
 def _load_saved_model(path: Path) -> Any:
@@ -100,7 +103,7 @@ def _find_output(path: Path, signature: Any, frozen: Any, output_layer: str | No
 
 
 def _casts(graph: Any, start: str) -> Iterator[str]:
-    """Yields the tensors that have the values of a node in another type."""
+    """Yields the names of tensors that are casts of a node's output."""
     same = {start}
     for node in graph.node:
         if node.input and node.input[0].split(":")[0] in same:

@@ -1,4 +1,4 @@
-"""A classifier is completed with labels and preprocessing, and checked before it is written."""
+"""Tests that a classifier gets labels and preprocessing, and is checked before it is written."""
 
 from pathlib import Path
 
@@ -96,6 +96,26 @@ class CheckTest(absltest.TestCase):
     def test_a_network_that_is_not_a_classifier_is_refused(self):
         with self.assertRaisesRegex(UserError, r"not a classifier.*\[1, 8, 10, 3\]"):
             _classifier(lambda pixels: pixels).check()
+
+    def test_a_network_with_a_single_number_as_output_is_refused(self):
+        def total(pixels):
+            import tensorflow as tf
+
+            return tf.reduce_sum(pixels)
+
+        with self.assertRaisesRegex(UserError, r"not a classifier.*\[1\] instead of \[1, 3\]"):
+            _classifier(total).check()
+
+    def test_images_of_a_size_that_the_network_cannot_take_are_refused(self):
+        def fixed_size(pixels):
+            import tensorflow as tf
+
+            return tf.reshape(pixels, [-1, 9 * 11 * 3])[:, :3]
+
+        with self.assertRaisesRegex(
+            UserError, r"\A.* 8 x 10 pixels \(.+\); set --input_height.*\Z"
+        ):
+            _classifier(fixed_size).check()
 
 
 class MetadataTest(absltest.TestCase):

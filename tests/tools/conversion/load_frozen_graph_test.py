@@ -1,4 +1,4 @@
-"""Frozen graphs are loaded with or without usual names, and errors are one line."""
+"""Tests that frozen graphs are loaded, whatever names they use, or refused in one line."""
 
 from pathlib import Path
 
@@ -80,6 +80,15 @@ class LoadFrozenGraphTest(absltest.TestCase):
         self.refused("does not state the size .* set --input_height and --input_width", height=4)
         source = self.load(height=4, width=6)
         self.assertEqual((source.height, source.width), (4, 6))
+
+    def test_an_input_without_the_channels_of_an_image_is_refused(self):
+        import tensorflow as tf
+
+        with tf.Graph().as_default() as graph:
+            pixels = tf.compat.v1.placeholder(tf.float32, (None, 3, 16, 16), "input")
+            tf.reduce_mean(pixels, [2, 3], name="final_result")
+        self.path.write_bytes(graph.as_graph_def().SerializeToString())
+        self.refused(r"input:0 .* has the shape \[None, 3, 16, 16\], .*--input_layer")
 
     def test_an_output_that_does_not_depend_on_the_input_is_refused(self):
         import tensorflow as tf

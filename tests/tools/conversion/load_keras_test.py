@@ -120,6 +120,15 @@ class LoadKerasTest(parameterized.TestCase):
         scores = source.scores(images.astype(np.float32))
         np.testing.assert_allclose(scores, expected, atol=1e-4)
 
+    def test_damaged_metadata_are_refused(self):
+        path = self.folder / "model.keras"
+        keras_file.write(path, sample_classifier.classifier())
+        content = path.read_bytes()
+        damaged = content.replace(b'"format_version"', b'"format_vers1on"', 1)
+        self.assertNotEqual(damaged, content)
+        path.write_bytes(damaged)
+        self.refused("--graph=.* cannot be converted: ", path)
+
 
 if __name__ == "__main__":
     absltest.main()

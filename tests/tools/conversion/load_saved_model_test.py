@@ -1,4 +1,4 @@
-"""SavedModels of retrain and of other programs are loaded, and errors are one line."""
+"""Tests that SavedModels of retrain and of other programs are loaded, or refused in one line."""
 
 from pathlib import Path
 
@@ -28,10 +28,10 @@ class LoadSavedModelTest(absltest.TestCase):
         signatures = signatures or {"serving_default": function}
         tf.saved_model.save(module, str(self.folder), signatures)
 
-    def function(self, body, dtype="float32"):
+    def function(self, body, dtype="float32", *, channels=3):
         import tensorflow as tf
 
-        return tf.function(body, [tf.TensorSpec((None, 16, 16, 3), dtype, "image")])
+        return tf.function(body, [tf.TensorSpec((None, 16, 16, channels), dtype, "image")])
 
     def load(self, **options):
         return load_saved_model.load(self.folder, GraphOptions(**options))
@@ -65,6 +65,19 @@ class LoadSavedModelTest(absltest.TestCase):
         images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3)).astype(np.float32)
         self.assert_scores(source, images, self.model(images / 255))
         self.assertEqual(source.input_format, InputFormat("RGB", (0.0,) * 3, (1.0,) * 3))
+
+    def test_grey_images_in_uint8_are_not_normalised(self):
+        import tensorflow as tf
+
+        self.model = small_keras.build_model(1)
+
+        def scores(image):
+            return self.model(tf.cast(image, "float32") / 255)
+
+        self.save(self.function(scores, "uint8", channels=1))
+        source = self.load()
+        self.assertEqual(source.channels, 1)
+        self.assertEqual(source.input_format, InputFormat("GRAYSCALE", (0.0,), (1.0,)))
 
     def test_one_of_several_outputs_must_be_named(self):
         self.save(self.function(lambda image: {"y": self.model(image), "z": image}))
