@@ -211,8 +211,9 @@ def _check_parity(
             "--%s=%s is written without a parity check: %s", export.flag, export.path, error
         )
         return None
-    found = parity.check(export.name, path, runtimes, sample=sample, expected=expected)
-    return found if export.runs_here else parity.untimed(found)
+    return parity.check(
+        export.name, path, runtimes, sample=sample, expected=expected, timed=export.runs_here
+    )
 
 
 def _require_agreement(

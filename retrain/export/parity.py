@@ -89,7 +89,13 @@ def expected_probabilities(
 
 
 def check(
-    kind: str, path: Path, runtimes: Sequence[Runtime], *, sample: Sample, expected: np.ndarray
+    kind: str,
+    path: Path,
+    runtimes: Sequence[Runtime],
+    *,
+    sample: Sample,
+    expected: np.ndarray,
+    timed: bool = True,
 ) -> ParityCheck:
     """Compares a file with the classifier that was tested.
 
@@ -98,28 +104,24 @@ def check(
     Args:
         kind: Name of the format.
         path: The file or folder.
-        runtimes: The file, loaded in all ways that programs run it. The first one runs all images
-            and is timed, the others run a few images.
+        runtimes: The file, loaded in all ways that programs run it. The first one runs all images,
+            the others run a few images.
         sample: Images to run.
         expected: Probabilities of the classifier that was tested, float32 [N, classes].
+        timed: Whether to time the first runtime.
     """
     first, *others = runtimes
-    found = [_run_all(first, sample.pixels)]
-    found += [_run_all(runtime, sample.pixels[:_FEW_IMAGES]) for runtime in others]
-    expected_of_each = [expected[: len(probabilities)] for probabilities in found]
-    from_pixels = _compare(np.concatenate(found), np.concatenate(expected_of_each))
+    computed = [_run_all(first, sample.pixels)]
+    computed += [_run_all(runtime, sample.pixels[:_FEW_IMAGES]) for runtime in others]
+    expected_of_each = [expected[: len(probabilities)] for probabilities in computed]
+    from_pixels = _compare(np.concatenate(computed), np.concatenate(expected_of_each))
     return ParityCheck(
         kind=kind,
         size=_size(path),
-        milliseconds=_milliseconds(first, sample.pixels),
+        milliseconds=_measure_milliseconds(first, sample.pixels) if timed else None,
         from_pixels=dataclasses.replace(from_pixels, images=len(expected)),
         from_files=_compare_files(kind, first, sample, expected) if first.takes_files else None,
     )
-
-
-def untimed(parity_check: ParityCheck) -> ParityCheck:
-    """Returns the same without the time, for a file that a reference ran."""
-    return dataclasses.replace(parity_check, milliseconds=None)
 
 
 def _run_all(runtime: Runtime, images: np.ndarray) -> np.ndarray:
@@ -127,11 +129,14 @@ def _run_all(runtime: Runtime, images: np.ndarray) -> np.ndarray:
     return np.concatenate(list(parallel_map(runtime.run, pieces, processor_count())))
 
 
-def _compare(found: np.ndarray, expected: np.ndarray) -> Difference:
-    same_label = (found.argmax(1) == expected.argmax(1)) & np.isfinite(found).all(1)
-    distances = np.abs(found - expected)
+def _compare(computed: np.ndarray, expected: np.ndarray) -> Difference:
+    same_label = (computed.argmax(1) == expected.argmax(1)) & np.isfinite(computed).all(1)
+    distances = np.abs(computed - expected)
     return Difference(
-        len(found), float(same_label.mean()), float(distances.max()), float(distances.mean())
+        images=len(computed),
+        agreement=float(same_label.mean()),
+        largest=float(distances.max()),
+        mean=float(distances.mean()),
     )
 
 
@@ -139,18 +144,21 @@ def _compare_files(
     kind: str, runtime: Runtime, sample: Sample, expected: np.ndarray
 ) -> Difference | None:
     """Returns the difference for files that the network decodes; None if it can decode none."""
-    found = dict(_run_files(kind, runtime, sample.paths))
-    if not found:
+    probabilities_of_row = dict(_run_files(kind, runtime, sample.paths))
+    if not probabilities_of_row:
         return None
-    rows = list(found)
-    probabilities = np.stack(list(found.values()))
+    rows = list(probabilities_of_row)
+    probabilities = np.stack(list(probabilities_of_row.values()))
     distances = np.abs(probabilities - expected[rows]).max(1)
     if (distances > _DECODING_TOLERANCE).any():
         logging.warning(
             "%s: it decodes %d of %d images differently, most of all %s: a score differs by %.2g; "
-            "give it decoded pixels of such images.",
-            *(kind, (distances > _DECODING_TOLERANCE).sum(), len(rows)),
-            *(sample.paths[rows[distances.argmax()]], distances.max()),
+            "pass such images as decoded pixels.",
+            kind,
+            (distances > _DECODING_TOLERANCE).sum(),
+            len(rows),
+            sample.paths[rows[distances.argmax()]],
+            distances.max(),
         )
     return _compare(probabilities, expected[rows])
 
@@ -175,14 +183,19 @@ def _run_files(
         elif result is not None:
             unsupported.append((paths[number], result))
     if unsupported:
+        path, error = unsupported[0]
         logging.info(
             "%s: its decoder does not support %d of %d images, such as %s (%s); programs that "
             "decode with Pillow do.",
-            *(kind, len(unsupported), len(paths), *unsupported[0]),
+            kind,
+            len(unsupported),
+            len(paths),
+            path,
+            error,
         )
 
 
-def _milliseconds(runtime: Runtime, images: np.ndarray) -> float:
+def _measure_milliseconds(runtime: Runtime, images: np.ndarray) -> float:
     """Returns the median time for one image of a runtime whose first run is over."""
     seconds = []
     for number in range(min(_TIMED_IMAGES, len(images))):

@@ -1,5 +1,6 @@
 """Tests that differences between an exported file and the tested classifier are found."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,10 +38,12 @@ class CheckTest(absltest.TestCase):
             run_file=run_file,
         )
 
-    def check(self, *runtimes: Runtime) -> parity.ParityCheck:
+    def check(self, *runtimes: Runtime, timed: bool = True) -> parity.ParityCheck:
         path = self.folder / "file"
         path.write_bytes(bytes(1234))
-        return parity.check("Kind", path, runtimes, sample=self.sample, expected=self.expected)
+        return parity.check(
+            "Kind", path, runtimes, sample=self.sample, expected=self.expected, timed=timed
+        )
 
     def with_other_label(self, row: int) -> np.ndarray:
         probabilities = self.expected.copy()
@@ -121,11 +124,12 @@ class CheckTest(absltest.TestCase):
         check = parity.check("Kind", folder, runtimes, sample=self.sample, expected=self.expected)
         self.assertEqual(check.size, 30)
 
-    def test_untimed_drops_only_the_time(self):
-        check = self.check(self.runtime(self.expected))
-        without = parity.untimed(check)
-        self.assertIsNone(without.milliseconds)
-        self.assertEqual((without.from_pixels, without.size), (check.from_pixels, check.size))
+    def test_a_check_without_timing_lacks_only_the_time(self):
+        timed, untimed = (
+            self.check(self.runtime(self.expected), timed=timed) for timed in (True, False)
+        )
+        self.assertIsNone(untimed.milliseconds)
+        self.assertEqual(dataclasses.replace(timed, milliseconds=None), untimed)
 
 
 if __name__ == "__main__":
