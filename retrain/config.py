@@ -100,6 +100,15 @@ class HeadOptions:
     eval_step_interval: int = 10
     seed: int = 0
 
+    @property
+    def effective_class_weights(self) -> str:
+        """`class_weights`, or "by_pictures" if each step of gradient descent uses all images.
+
+        Each image is then used once in each step, so that a class weighs as much as its images.
+        """
+        uses_all = self.solver == "sgd" and self.train_batch_size == -1
+        return "by_pictures" if uses_all else self.class_weights
+
 
 @dataclasses.dataclass(frozen=True)
 class FineTuningOptions:
@@ -298,9 +307,7 @@ class TrainingConfig:
         head = dataclasses.asdict(self.head)
         if self.head.solver != "sgd":
             head = {name: head[name] for name in ("solver", "class_weights", "calibrate", "seed")}
-        elif self.head.train_batch_size == -1:
-            # Every step uses each image once, so the classes have the weight of their images.
-            head["class_weights"] = "by_pictures"
+        head["class_weights"] = self.head.effective_class_weights
         provenance: dict[str, object] = {**head, "distortions": {"per_image": 0}}
         if self.distortions.any:
             provenance["distortions"] = dataclasses.asdict(self.distortions)

@@ -21,7 +21,6 @@ from retrain.errors import UserError
 from retrain.fine_tuning import fit, layers
 from retrain.fine_tuning.fit import TuningData
 from retrain.fine_tuning.variants import VariantSource
-from retrain.runtimes.head import Head
 from retrain.system.console import quiet_libraries, quiet_native_libraries
 from retrain.training import class_weights
 from retrain.training.history import TrainingHistory
@@ -54,9 +53,9 @@ def fine_tune_backbone(
             be written.
     """
     dataset, head = pretrained.features.dataset, pretrained.head
-    class_ids = np.array([image.class_id for image in dataset.split(TRAINING)], np.int64)
+    class_ids = pretrained.features.split(TRAINING).class_ids
     sample_weights = _compute_sample_weights(config, dataset, class_ids)
-    digest = _digest_inputs(config, backbone, dataset, head=head, sample_weights=sample_weights)
+    digest = _digest_inputs(config, backbone, pretrained, sample_weights=sample_weights)
     info = BackboneInfo(
         backbone.name,
         digest,
@@ -104,24 +103,23 @@ def fine_tune_backbone(
 def _digest_inputs(
     config: TrainingConfig,
     backbone: Backbone,
-    dataset: Dataset,
+    pretrained: HeadResult,
     *,
-    head: Head,
     sample_weights: np.ndarray,
 ) -> str:
     """Returns a digest of everything that decides the fine-tuned network and its metrics."""
-    training, validation = dataset.split(TRAINING), dataset.split(VALIDATION)
-    class_ids = np.array([image.class_id for image in training], np.int64)
+    features, head = pretrained.features, pretrained.head
+    training, validation = features.split(TRAINING), features.split(VALIDATION)
     # These keys must not change: a cached backbone is found by the digest of this JSON text.
     inputs = {
         "version": _VERSION,
         "backbone": backbone.fingerprint,
         "preprocessing": pixels.PREPROCESSING_VERSION,
-        "pictures": _digest(b"".join(_file_digests(training, config.bottleneck_dir))),
-        "categories": _digest(class_ids),
+        "pictures": _digest(b"".join(_file_digests(training.images, config.bottleneck_dir))),
+        "categories": _digest(training.class_ids),
         # The validation images do not affect the network, but the metrics of its epochs.
-        "validation": _digest(b"".join(_file_digests(validation, config.bottleneck_dir))),
-        "validation_categories": [image.class_id for image in validation],
+        "validation": _digest(b"".join(_file_digests(validation.images, config.bottleneck_dir))),
+        "validation_categories": validation.class_ids.tolist(),
         "importance": _digest(sample_weights),
         "head": _digest(np.vstack([head.weights, head.bias])),
         "options": config.provenance()["fine_tuning"],
@@ -131,7 +129,7 @@ def _digest_inputs(
 
 
 def _file_digests(images: Sequence[ImageFile], cache_dir: Path) -> list[bytes]:
-    """Returns the SHA-256 of each file; only files that the cache does not know are read."""
+    """Returns the SHA-256 of each file. Only files whose digest is not in the cache are read."""
     try:
         versions = [FileVersion.from_stat(image.path.stat()) for image in images]
         with open_store(cache_dir) as store:
@@ -150,8 +148,9 @@ def _compute_sample_weights(
 ) -> np.ndarray:
     """Returns the weight of each training image in the loss, float32 [N] with mean 1."""
     counts = np.bincount(class_ids, minlength=len(dataset.labels))
-    text = str(config.provenance()["class_weights"])
-    shares = class_weights.compute_shares(text, dataset.labels, counts, dataset.folders)
+    shares = class_weights.compute_shares(
+        config.head.effective_class_weights, dataset.labels, counts, folders=dataset.folders
+    )
     return (shares * len(class_ids) / counts)[class_ids].astype(np.float32)
 
 

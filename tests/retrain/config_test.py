@@ -29,8 +29,10 @@ class ProvenanceTest(absltest.TestCase):
         descended = provenance(solver="sgd", steps=7)
         self.assertEqual((descended["steps"], descended["class_weights"]), (7, "balanced"))
         self.assertContainsSubset({"learning_rate", "train_batch_size"}, descended)
-        whole = provenance(solver="sgd", train_batch_size=-1)
+        whole = provenance(solver="sgd", train_batch_size=-1, class_weights="balanced")
         self.assertEqual(whole["class_weights"], "by_pictures")
+        # Only gradient descent has batches.
+        self.assertEqual(provenance(train_batch_size=-1)["class_weights"], "balanced")
         distorted = provenance(DistortionOptions(random_crop=5, per_image=4, seed=1))["distortions"]
         self.assertEqual((distorted["random_crop"], distorted["per_image"]), (5, 4))
 
