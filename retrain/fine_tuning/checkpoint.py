@@ -27,8 +27,16 @@ _OLD_COLUMNS = ("accuracy", "loss", "val_accuracy", "val_loss")
 
 # What numpy, zipfile and json raise if a file is truncated or if some of its bytes are wrong.
 _DAMAGES = (
-    *(OSError, EOFError, MemoryError, RuntimeError, ValueError, TypeError),
-    *(KeyError, AttributeError, zipfile.BadZipFile, zlib.error),
+    OSError,
+    EOFError,
+    MemoryError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    zipfile.BadZipFile,
+    zlib.error,
 )
 
 
@@ -43,7 +51,7 @@ def save(path: Path, variables: Sequence[Any], history: History) -> None:
     Raises:
         UserError: If the file cannot be written.
     """
-    arrays = {_name(number): variable.numpy() for number, variable in enumerate(variables)}
+    arrays = {_array_name(number): variable.numpy() for number, variable in enumerate(variables)}
     arrays[_PROGRESS] = np.array(json.dumps({_HISTORY: history}))
     with atomic_file(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
@@ -83,7 +91,7 @@ def restore(path: Path, variables: Sequence[Any]) -> History:
 def _read(arrays: Mapping[str, np.ndarray]) -> tuple[History, list[np.ndarray]]:
     rows = json.loads(str(arrays[_PROGRESS]))[_HISTORY]
     history = [{name: float(value) for name, value in row.items()} for row in rows]
-    return history, [arrays[_name(number)] for number in range(len(arrays) - 1)]
+    return history, [arrays[_array_name(number)] for number in range(len(arrays) - 1)]
 
 
 def _read_old(arrays: Mapping[str, np.ndarray]) -> tuple[History, list[np.ndarray]]:
@@ -92,5 +100,5 @@ def _read_old(arrays: Mapping[str, np.ndarray]) -> tuple[History, list[np.ndarra
     return history, [arrays[f"value_{number}"] for number in range(len(arrays) - 1)]
 
 
-def _name(number: int) -> str:
+def _array_name(number: int) -> str:
     return f"{number:06}"

@@ -112,8 +112,14 @@ def fine_tune(
         logging.info(
             "Fine-tuning, epoch %d of %d: train accuracy = %.1f%%, cross entropy = %.4f, "
             "validation accuracy = %.1f%%, cross entropy = %.4f, %.0f s, %s left.",
-            *(epoch + 1, options.epochs, 100 * accuracy, loss, 100 * val_accuracy, val_loss),
-            *(now - epoch_started, format_duration(remaining)),
+            epoch + 1,
+            options.epochs,
+            100 * accuracy,
+            loss,
+            100 * val_accuracy,
+            val_loss,
+            now - epoch_started,
+            format_duration(remaining),
         )
     return _to_training_history(history)
 
@@ -189,7 +195,7 @@ class _Trainer:
         sample_weights = tf.TensorSpec((None,), tf.float32)
         self.train_step = tf.function(train_step, [pixels, class_ids, sample_weights])
         self.evaluate = tf.function(evaluate, [pixels, class_ids])
-        # The random seeds of dropout layers are no weights, but training changes them, too.
+        # The random seeds of dropout layers are not weights, but training changes them, too.
         weights = {id(weight) for weight in network.weights}
         seeds = [variable for variable in network.variables if id(variable) not in weights]
         self.variables = [*trained, *seeds, *optimizer.variables]
@@ -248,10 +254,10 @@ def _evaluate(
     def decode(image: ImageFile) -> np.ndarray:
         return decode_undistorted(image, backbone.height, backbone.width)
 
-    decoded = parallel_map(decode, images, processor_count())
     sums = np.zeros(2)
-    for batch in batches(images, _VALIDATION_BATCH_SIZE):
-        class_ids = np.array([image.class_id for image in batch], np.int64)
-        sums += trainer.evaluate(np.stack([next(decoded) for _ in batch]), class_ids)
+    with contextlib.closing(parallel_map(decode, images, processor_count())) as decoded:
+        for batch in batches(images, _VALIDATION_BATCH_SIZE):
+            class_ids = np.array([image.class_id for image in batch], np.int64)
+            sums += trainer.evaluate(np.stack([next(decoded) for _ in batch]), class_ids)
     accuracy, loss = sums / len(images)
     return float(accuracy), float(loss)

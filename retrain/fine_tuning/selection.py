@@ -103,8 +103,11 @@ def select_fine_tuned(
         "the cross entropy is %.4f with it, lower by %.4f ± %.4f.",
         "helps and is kept" if outcome.kept else "does not clearly help and is discarded",
         outcome.tuned.count,
-        *(len(outcome.tuned.misclassified), len(outcome.baseline.misclassified)),
-        *(outcome.tuned.cross_entropy, outcome.gain, outcome.standard_error),
+        len(outcome.tuned.misclassified),
+        len(outcome.baseline.misclassified),
+        outcome.tuned.cross_entropy,
+        outcome.gain,
+        outcome.standard_error,
     )
     if outcome.kept:
         return Selection(config, tuned_backbone, _with_unreadable(tuned, results), outcome)
@@ -114,7 +117,7 @@ def select_fine_tuned(
 
 def _write_summaries(config: TrainingConfig, history: TrainingHistory) -> None:
     if config.output.summaries_dir:
-        with RunSummaries(config.output.summaries_dir, "fine_tuning") as summaries:
+        with RunSummaries(config.output.summaries_dir, name="fine_tuning") as summaries:
             summaries.add_history(history, "by_epoch")
 
 
@@ -163,10 +166,10 @@ def _compare(
 
 
 def _train_baseline_head(config: TrainingConfig, backbone: Backbone, before: HeadResult) -> Head:
-    """Trains a head for the pretrained backbone in the way of the fine-tuned backbone's head.
+    """Trains a head for the pretrained backbone just as the fine-tuned backbone's head is trained.
 
-    The validation split selects the strength and the temperature of that head, so that its
-    validation loss is optimistic. A fair baseline has the same advantage.
+    The validation split selects the strength and the temperature of the fine-tuned backbone's
+    head, so that its validation loss is optimistic. A fair baseline has the same advantage.
     """
     if config.head.solver == "sgd":
         return before.head  # Nothing is selected.
@@ -187,7 +190,7 @@ def _evaluate(head: Head, result: HeadResult) -> tuple[Evaluation, np.ndarray]:
 
 
 def _with_unreadable(tuned: Results, pretrained: Results) -> Results:
-    """Returns `tuned` with the unreadable images, which it was not asked to read again."""
+    """Returns `tuned` with the unreadable images of `pretrained`, which were not read again."""
     unreadable = {
         path: reason
         for result in pretrained.all()

@@ -13,7 +13,7 @@ _VALID = f"use {BALANCED}, {BY_PICTURES}, or a list such as label=2,another=0.5"
 
 
 def check(text: str) -> None:
-    """Raises UserError if `text` cannot be parsed, whatever the labels are."""
+    """Raises UserError if `text` cannot be parsed. `check_labels` also checks its labels."""
     if text not in (BALANCED, BY_PICTURES):
         _parse(text)
 
@@ -25,7 +25,7 @@ def check_labels(text: str, labels: Sequence[str], folders: Sequence[str]) -> No
 
 
 def compute_shares(
-    text: str, labels: Sequence[str], counts: np.ndarray, folders: Sequence[str] = ()
+    text: str, labels: Sequence[str], counts: np.ndarray, *, folders: Sequence[str] = ()
 ) -> np.ndarray:
     """Returns the share of each class in the training loss, float64 [classes] with sum 1.
 

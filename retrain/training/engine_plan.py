@@ -36,5 +36,5 @@ def plan_engines(requested: str, *, int8_export: bool) -> EnginePlan:
     engine = engines.resolve(requested)
     if engine != engines.INT8:
         return EnginePlan(engine, int8=int8_export)
-    # The exported graph computes in floating point, for which a head for int8 features is no good.
+    # The exported graph computes in floating point, so its head needs floating-point features.
     return EnginePlan(engines.resolve(engines.AUTO), int8=True)

@@ -93,7 +93,9 @@ def train_head(
     with contextlib.ExitStack() as stack:
         summaries = None
         if config.output.summaries_dir:
-            summaries = stack.enter_context(RunSummaries(config.output.summaries_dir, run_name))
+            summaries = stack.enter_context(
+                RunSummaries(config.output.summaries_dir, name=run_name)
+            )
         shares = _class_shares(config, features)
         if config.head.solver == "sgd":
             on_step = observe_steps(backbone, features)
@@ -114,7 +116,7 @@ def _class_shares(config: TrainingConfig, features: Bottlenecks) -> np.ndarray:
     dataset = features.dataset
     counts = np.bincount(features.split(TRAINING).class_ids, minlength=len(dataset.labels))
     return class_weights.compute_shares(
-        config.head.class_weights, dataset.labels, counts, dataset.folders
+        config.head.class_weights, dataset.labels, counts, folders=dataset.folders
     )
 
 

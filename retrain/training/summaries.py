@@ -40,7 +40,7 @@ class RunSummaries:
         folder: Folder of the run, within the folder of all runs.
     """
 
-    def __init__(self, summaries_dir: Path, name: str = "") -> None:
+    def __init__(self, summaries_dir: Path, *, name: str = "") -> None:
         """Creates a folder for the run, named after the current time.
 
         Args:
@@ -149,7 +149,10 @@ def add_plots(folder: Path, plots: Mapping[str, bytes], *, step: int = 0) -> Non
         finally:
             file.close()
     except OSError as error:
-        raise UserError(f"{folder} cannot be written: {error.strerror}; free some space") from error
+        raise UserError(
+            f"{folder} cannot be written: {error.strerror}; free some space, choose another "
+            "--summaries_dir, or write no summaries with --summaries_dir="
+        ) from error
 
 
 class _EventFile:
@@ -201,7 +204,7 @@ def _make_folder(parent: Path, suffix: str) -> Path:
     raise AssertionError("unreachable")
 
 
-def _scalars(accuracy: float, cross_entropy: float | None, prefix: str = "") -> Any:
+def _scalars(accuracy: float, cross_entropy: float | None, *, prefix: str = "") -> Any:
     from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
     result = scalar_pb(f"{prefix}accuracy", accuracy)

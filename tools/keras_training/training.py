@@ -100,7 +100,7 @@ def _class_weights(task: Task, options: Options) -> dict[int, float] | None:
         return None
     labels, folders = task.data.labels, task.data.folders
     counts = np.bincount(task.data.train.class_ids, minlength=len(labels))
-    shares = class_weights.compute_shares(options.class_weights, labels, counts, folders)
+    shares = class_weights.compute_shares(options.class_weights, labels, counts, folders=folders)
     return dict(enumerate((shares * counts.sum() / counts).tolist()))
 
 

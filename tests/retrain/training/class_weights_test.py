@@ -57,7 +57,7 @@ class SharesTest(parameterized.TestCase):
         labels, folders, counts = ("a 1", "b", "c"), ("A_1", "B", "b"), np.array([1, 1, 1])
         for text, wanted in (("A_1=2", (2, 1, 1)), ("a 1=2,B=5", (2, 5, 1)), ("b=3", (1, 3, 1))):
             class_weights.check_labels(text, labels, folders)
-            found = class_weights.compute_shares(text, labels, counts, folders)
+            found = class_weights.compute_shares(text, labels, counts, folders=folders)
             np.testing.assert_allclose(found, np.array(wanted) / sum(wanted))
 
     def test_huge_and_tiny_weights_sum_up_to_one(self):

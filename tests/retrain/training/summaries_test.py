@@ -160,7 +160,7 @@ class FolderTest(SummariesTestCase):
         names = {RunSummaries(self.folder).folder.name for _ in range(3)}
         for name in names:
             self.assertRegex(name, r"^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(-\d+)?$")
-        named = {RunSummaries(self.folder, "int8").folder.name for _ in range(2)}
+        named = {RunSummaries(self.folder, name="int8").folder.name for _ in range(2)}
         self.assertLen(named, 2)
         for name in named:
             self.assertRegex(name, r"^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-int8(-\d+)?$")
@@ -177,7 +177,9 @@ class CannotWriteTest(SummariesTestCase):
     def test_a_file_in_place_of_the_plots_folder_is_a_user_error(self):
         self.folder.parent.mkdir()
         self.folder.write_text("mine")
-        with self.assertRaisesRegex(UserError, f"{self.folder} cannot be written: File exists"):
+        with self.assertRaisesRegex(
+            UserError, f"{self.folder} cannot be written: File exists; free .*--summaries_dir"
+        ):
             add_plots(self.folder, {})
         self.assertEqual(self.folder.read_text(), "mine")
 
