@@ -3,7 +3,6 @@
 import json
 import tempfile
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -162,5 +161,5 @@ def _read_metadata(path: Path) -> Metadata | None:
             return None
         try:
             return from_json(archive.read(METADATA_FILE))
-        except (MetadataError, zipfile.BadZipFile, zlib.error) as error:
+        except MetadataError as error:
             raise UserError(f"--graph={path} cannot be converted: {error}") from error
