@@ -87,7 +87,7 @@ def _results_to_undo(journal: Journal) -> Iterator[Result]:
 
 
 def _restore(results: Sequence[Result]) -> UndoCounts:
-    failures: dict[str, str] = {}
+    failures: dict[Path, str] = {}
     transferred = [r for r in reversed(results) if r.target is not None]
     moved = [r for r in transferred if r.action == ACTIONS[MOVE]]
     for result in transferred:
@@ -95,30 +95,30 @@ def _restore(results: Sequence[Result]) -> UndoCounts:
             try:
                 _remove_target(result)
             except TransferError as error:
-                failures[result.image] = str(error)
+                failures[Path(result.image)] = str(error)
     failures |= _move_back(moved)
     for image, reason in failures.items():
         logging.warning("%s was not restored: %s", image, reason)
     return UndoCounts(len(transferred) - len(failures), len(failures))
 
 
-def _move_back(moved: Sequence[Result]) -> dict[str, str]:
-    """Moves images to their original paths; returns the reasons for those that cannot be moved."""
-    remaining = list(moved)
+def _move_back(moved: Sequence[Result]) -> dict[Path, str]:
+    """Moves images to their original paths; returns the reason for each that cannot be moved."""
+    remaining = [Transfer(Path(str(r.target)), Path(r.image)) for r in moved]
     while True:
-        failures: dict[str, str] = {}
-        for batch in batches(remaining, _BATCH_SIZE):
-            transfers = [Transfer(Path(str(r.target)), Path(r.image)) for r in batch]
+        failures: dict[Path, str] = {}
+        for transfers in batches(remaining, _BATCH_SIZE):
             present = [t for t in transfers if os.path.lexists(t.source)]
             for index, reason in transfer_batch.transfer_all(present, MOVE).items():
-                failures[str(present[index].target)] = reason
+                failures[present[index].target] = reason
             for source, target in transfers:
                 if not os.path.lexists(source) and not os.path.lexists(target):
-                    failures[str(target)] = f"{source} no longer exists"
-        # The path of one image can be occupied by another one that has been moved back by now.
-        if not failures or len(failures) == len(remaining):
+                    failures[target] = f"{source} no longer exists"
+        # The path of an image can have been occupied by another one that is moved back by now.
+        failed = [transfer for transfer in remaining if transfer.target in failures]
+        if len(failed) in (0, len(remaining)):
             return failures
-        remaining = [result for result in remaining if result.image in failures]
+        remaining = failed
 
 
 def _remove_target(result: Result) -> None:

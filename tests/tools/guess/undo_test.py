@@ -1,5 +1,6 @@
 """An undo restores images, and removes a file only if the original has the same content."""
 
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -60,6 +61,25 @@ class UndoTest(parameterized.TestCase):
         self.assertCountEqual(
             self.target.rglob("*"), [self.target / "x", self.target / "x" / "other"]
         )
+
+    def test_an_image_that_is_recorded_twice_is_restored_once(self):
+        results = self.sort("move", a="1")
+        (self.target / "2").write_text("other")
+        record = json.loads(results.read_text())
+        other = {**record, "filed": str(self.target / "2")}
+        results.write_text(f"{json.dumps(other)}\n{json.dumps(record)}\n")
+        with self.assertLogs(level="WARNING") as logged:
+            self.assertEqual(undo(results), (1, 1))
+        self.assertIn("already exists", logged.output[0])
+        self.assertEqual(self.images(), {"a": "a"})
+
+    def test_failures_are_reported_for_paths_that_are_not_normalised(self):
+        results = self.sort("move", a="1", b="2")
+        (self.source / "a").write_text("other")
+        path = str(self.source)
+        results.write_text(results.read_text().replace(path, f"{path}/."))
+        self.assertEqual(undo(results), (1, 1))
+        self.assertEqual(self.images(), {"a": "other", "b": "b"})
 
     @parameterized.parameters("copy", "hard")
     def test_a_copy_is_kept_if_the_original_is_missing_or_different(self, operation: str):
