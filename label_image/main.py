@@ -47,10 +47,16 @@ _INPUT_LAYER = flags.DEFINE_string(
     "with pixels. Overrides the graph's metadata.",
 )
 _INPUT_HEIGHT = flags.DEFINE_integer(
-    "input_height", None, "Height of the input images in pixels. Overrides the graph's metadata.", 1
+    "input_height",
+    None,
+    "Height of the input images in pixels. Overrides the graph's metadata.",
+    lower_bound=1,
 )
 _INPUT_WIDTH = flags.DEFINE_integer(
-    "input_width", None, "Width of the input images in pixels. Overrides the graph's metadata.", 1
+    "input_width",
+    None,
+    "Width of the input images in pixels. Overrides the graph's metadata.",
+    lower_bound=1,
 )
 _INPUT_MEAN = flags.DEFINE_float(
     "input_mean",

@@ -50,13 +50,13 @@ _INPUT_HEIGHT = flags.DEFINE_integer(
     "input_height",
     None,
     "Height of the input images in pixels. Required only if the graph does not state it.",
-    1,
+    lower_bound=1,
 )
 _INPUT_WIDTH = flags.DEFINE_integer(
     "input_width",
     None,
     "Width of the input images in pixels. Required only if the graph does not state it.",
-    1,
+    lower_bound=1,
 )
 _ADD_SOFTMAX = flags.DEFINE_boolean(
     "add_softmax", False, "Whether to turn the outputs into probabilities with a softmax."
@@ -209,7 +209,7 @@ def _check_outputs() -> None:
         )
     if _TFLITE_QUANTIZATION.value not in _QUANTIZATIONS:
         raise UserError(
-            f"--tflite_quantization={_TFLITE_QUANTIZATION.value} is not known; choose one of: "
+            f"--tflite_quantization={_TFLITE_QUANTIZATION.value} must be one of: "
             f"{', '.join(_QUANTIZATIONS)}"
         )
 

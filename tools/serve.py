@@ -17,6 +17,7 @@ from types import FrameType
 
 from absl import flags
 
+from retrain.errors import UserError
 from retrain.system import command_line
 from retrain.system.files import user_path
 from retrain.system.processors import processor_count
@@ -80,8 +81,13 @@ _WORKERS_PER_PROCESSOR = 2
 _SPARE_THREADS = 4
 
 
-def main(_: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     """Serves until the process gets SIGTERM or SIGINT."""
+    if arguments:
+        raise UserError(
+            f"arguments must be flags, but got {arguments[0]}; --graph=FILE names the classifier "
+            "to serve"
+        )
     # Process 1 of a container ignores SIGTERM unless it has a handler. The server installs its own
     # when it starts.
     signal.signal(signal.SIGTERM, _exit_at_once)

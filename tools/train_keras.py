@@ -69,16 +69,16 @@ _HEIGHT = flags.DEFINE_integer(
     None,
     "Height of the input images in pixels. Defaults to 28 for networks from scratch; pretrained "
     "networks have a fixed height.",
-    1,
-    _MAX_SIDE,
+    lower_bound=1,
+    upper_bound=_MAX_SIDE,
 )
 _WIDTH = flags.DEFINE_integer(
     "width",
     None,
     "Width of the input images in pixels. Defaults to 28 for networks from scratch; pretrained "
     "networks have a fixed width.",
-    1,
-    _MAX_SIDE,
+    lower_bound=1,
+    upper_bound=_MAX_SIDE,
 )
 _DROPOUT = flags.DEFINE_float(
     "dropout",

@@ -53,6 +53,9 @@ class ServeMainTest(absltest.TestCase):
         self.assert_refused("--host=192.0.2.1", f"--graph={self.graph}", "--host=192.0.2.1")
         self.assert_refused("--host=no.such.host.invalid", "--host=no.such.host.invalid")
 
+    def test_an_argument_that_is_not_a_flag_is_refused(self):
+        self.assert_refused(f"but got {self.graph}; --graph=FILE", self.graph, "--port=0")
+
     def test_a_missing_graph_is_refused(self):
         missing = self.folder / "none.pb"
         self.assert_refused(f"--graph={missing} cannot be read", f"--graph={missing}", "--port=0")

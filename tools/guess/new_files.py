@@ -28,7 +28,7 @@ class FileState(NamedTuple):
     device: int
     inode: int
     size: int
-    changed_ns: int
+    modified_ns: int
 
 
 def read_state(file: Path) -> FileState:

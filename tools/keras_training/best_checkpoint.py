@@ -14,8 +14,9 @@ from tools.keras_training import training_state
 from tools.keras_training.training_state import STATE_FILE, TrainingState
 
 _BEST_MODELS = "best_model.*.keras"
-# `atomic_file` starts the names of temporary files with a dot.
-_TEMPORARY_FILES = (f".{_BEST_MODELS}", f".{Path(STATE_FILE).stem}.*")
+# Files that a killed run of an earlier version left. Those of this version are in a hidden folder,
+# which `atomic_file` removes.
+_OLD_TEMPORARY_FILES = (f".{_BEST_MODELS}", f".{Path(STATE_FILE).stem}.*")
 
 
 def make_callback(
@@ -85,13 +86,13 @@ def _check_finite(metrics: dict[str, float], epoch: int) -> None:
 
 
 def remove_others(folder: Path, best_model_file: str) -> None:
-    """Removes older best networks, and temporary files of killed runs.
+    """Removes older best networks, and temporary files of killed runs of earlier versions.
 
     Args:
         folder: Output folder.
         best_model_file: Name of the file to keep.
     """
-    for pattern in (_BEST_MODELS, *_TEMPORARY_FILES):
+    for pattern in (_BEST_MODELS, *_OLD_TEMPORARY_FILES):
         for path in folder.glob(pattern):
             if path.name != best_model_file:
                 path.unlink()

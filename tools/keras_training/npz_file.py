@@ -1,6 +1,7 @@
 """Reads images from an `.npz` file like `mnist.npz`."""
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ def read(path: Path) -> Arrays:
     except OSError as error:
         reason = error.strerror or first_line(error)
         raise UserError(f"--train_dir={path} cannot be read: {reason}; {_EXPECTED}") from error
-    except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"--train_dir={path} is not a file of arrays; {_EXPECTED}") from error
     for split in ("train", "test"):
         _check(path, arrays, split)

@@ -47,13 +47,7 @@ def write(task: Task, state: TrainingState, folder: Path) -> list[OutputFile]:
     model = keras.models.load_model(best_model_file, compile=False)
     write_file(folder / MODEL_FILE, model.to_json() + "\n")
     with atomic_file(folder / WEIGHTS_FILE) as temporary:
-        # Keras accepts only names that end in ".weights.h5".
-        weights_file = temporary.with_name(f"{temporary.name}.weights.h5")
-        try:
-            model.save_weights(weights_file)
-            weights_file.replace(temporary)
-        finally:
-            weights_file.unlink(missing_ok=True)
+        model.save_weights(temporary)
     write_file(folder / LABELS_FILE, labels_text(task.data.labels))
     write_file(folder / HISTORY_FILE, json.dumps(state.history, indent=2) + "\n")
     return [

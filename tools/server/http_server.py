@@ -33,7 +33,8 @@ def bind(host: str, port: int) -> socket.socket:
         )[0]
     except OSError as error:
         raise UserError(
-            f"--host={host} is not an address of this machine: {error.strerror}"
+            f"--host={host} is not an address of this machine: {error.strerror}; use 127.0.0.1 for "
+            "requests from this machine only, or 0.0.0.0 for all"
         ) from error
     bound = socket.socket(family, kind, protocol)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -45,7 +46,7 @@ def bind(host: str, port: int) -> socket.socket:
         bound.close()
         raise UserError(
             f"cannot serve at --host={host} --port={port}: {error.strerror}; "
-            "choose another --port, or stop the program that uses it"
+            "choose another --host or --port, or stop the program that uses it"
         ) from error
     return bound
 

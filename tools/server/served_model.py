@@ -114,14 +114,9 @@ class ServedModel:
 
     def _file_states(self) -> _FileStates:
         try:
-            return tuple(_state(file) for path in self._paths for file in _files_in(path))
+            return tuple(map(_state, self._paths))
         except OSError:
             return ()
-
-
-def _files_in(path: Path) -> list[Path]:
-    """Returns the file itself, or all files of a model that is a folder."""
-    return [path, *sorted(path.rglob("*"))] if path.is_dir() else [path]
 
 
 def _state(file: Path) -> tuple[int, int, int]:

@@ -77,7 +77,17 @@ class NpzFileTest(parameterized.TestCase):
         self.file.write_bytes(content)
         self.assert_refused()
 
-    def test_file_with_a_single_array_is_refused(self):
+    def test_a_file_with_damaged_compressed_arrays_is_refused(self):
+        with np.load(self.file) as file:
+            np.savez_compressed(self.file, **file)
+        content = bytearray(self.file.read_bytes())
+        # The data follow a header of 30 bytes, the name and 20 bytes for sizes of large files.
+        start = 30 + len("x_train.npy") + 20
+        content[start : start + 20] = b"\xff" * 20
+        self.file.write_bytes(content)
+        self.assert_refused("not a file of arrays")
+
+    def test_a_file_with_a_single_array_is_refused(self):
         with self.file.open("wb") as file:
             np.save(file, np.zeros(3))
         self.assert_refused("not a file of arrays")
