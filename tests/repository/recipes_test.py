@@ -64,7 +64,7 @@ class RecipesTest(absltest.TestCase):
             with self.subTest(command):
                 programs.append(self.follow(command))
         self.assertEqual(set(programs), {None, *_PROGRAMS})
-        self.assertEqual([path for path, _ in self.hub.asked], list(self.hub.files))
+        self.assertEqual([path for path, _ in self.hub.requests], list(self.hub.files))
 
     def follow(self, command: str) -> str | None:
         """Runs a command; returns the target if it is a program of the project."""

@@ -1,4 +1,4 @@
-"""Serves files on this machine as sites do that networks are downloaded from."""
+"""Serves files on this machine like the sites from which networks are downloaded."""
 
 import contextlib
 import hashlib
@@ -8,32 +8,34 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 
-def tag(content: bytes) -> dict[str, str]:
-    """Returns the header that tells this content from others."""
+def etag_header(content: bytes) -> dict[str, str]:
+    """Returns a strong ETag header, which identifies the content."""
     return {"ETag": f'"{hashlib.md5(content).hexdigest()}"'}
 
 
 @dataclass
 class FileServer:
-    """What a server has and what became of it.
+    """The files and the behaviour of a server, and the requests that it got.
 
     Attributes:
-        files: by path, which begins with a slash.
-        url: where it is.
-        break_off_after: how many bytes of an answer are sent before the connection breaks.
-        ranges: whether it can send a part of a file.
-        version: the headers that it describes the version of a file with, given its content.
-        conditions: whether it sends a part only of the version that was asked for.
-        asked: every path with the Range header that came with it.
+        files: Content of each file by its path, which begins with a slash.
+        url: Address of the server, without a slash at the end.
+        break_off_after: Number of bytes of a response after which the connection breaks; None for
+            whole responses.
+        supports_ranges: Whether the server can send a part of a file.
+        version_headers: Function from the content of a file to the headers that identify its
+            version.
+        supports_if_range: Whether the server checks the version before it sends a part.
+        requests: Path and Range header of each request; None without the header.
     """
 
     files: Mapping[str, bytes]
     url: str = ""
     break_off_after: int | None = None
-    ranges: bool = True
-    version: Callable[[bytes], Mapping[str, str]] = tag
-    conditions: bool = True
-    asked: list[tuple[str, str | None]] = field(default_factory=list)
+    supports_ranges: bool = True
+    version_headers: Callable[[bytes], Mapping[str, str]] = etag_header
+    supports_if_range: bool = True
+    requests: list[tuple[str, str | None]] = field(default_factory=list)
 
 
 @contextlib.contextmanager
@@ -43,32 +45,34 @@ def serving(files: Mapping[str, bytes]) -> Iterator[FileServer]:
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            wanted = self.headers.get("Range")
-            state.asked.append((self.path, wanted))
+            range_header = self.headers.get("Range")
+            state.requests.append((self.path, range_header))
             content = state.files.get(self.path)
             if content is None:
                 return self.send_error(404)
-            begin = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
-            version = state.version(content)
-            unchanged = self.headers.get("If-Range") in (None, *version.values())
-            if begin and state.ranges and (unchanged or not state.conditions):
-                if begin >= len(content):
+            start = 0
+            if range_header:
+                start = int(range_header.removeprefix("bytes=").removesuffix("-"))
+            version = state.version_headers(content)
+            is_unchanged = self.headers.get("If-Range") in (None, *version.values())
+            sends_part = is_unchanged or not state.supports_if_range
+            if start and state.supports_ranges and sends_part:
+                if start >= len(content):
                     return self.send_error(416)
                 self.send_response(206)
                 self.send_header(
-                    "Content-Range", f"bytes {begin}-{len(content) - 1}/{len(content)}"
+                    "Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}"
                 )
             else:
-                begin = 0
+                start = 0
                 self.send_response(200)
-            self.send_header("Content-Length", str(len(content) - begin))
+            self.send_header("Content-Length", str(len(content) - start))
             for name, value in version.items():
                 self.send_header(name, value)
             self.end_headers()
-            most = state.break_off_after
-            # Who asked may have seen enough.
+            # The client can close the connection early.
             with contextlib.suppress(ConnectionError):
-                self.wfile.write(content[begin:] if most is None else content[begin : begin + most])
+                self.wfile.write(content[start:][: state.break_off_after])
             return None
 
         def log_message(self, *_: object) -> None:

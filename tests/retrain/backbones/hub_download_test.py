@@ -3,6 +3,7 @@
 import hashlib
 import io
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
 
@@ -71,10 +72,21 @@ class FindFolderTest(HubDownloadTestCase):
         with serving({query: self.archive().read_bytes()}) as server:
             first = self.find(f"{server.url}/m_224/feature_vector/4")
             second = self.find(f"{server.url}/m_224/feature_vector/4")
-            self.assertEqual(server.asked, [(query, None)])
+            self.assertEqual(server.requests, [(query, None)])
         self.assert_module(first)
         self.assertEqual(first, second)
         self.assertEmpty(list(first.parent.glob("*.tar.gz*")))
+
+    def test_several_callers_download_it_once(self):
+        query = "/m_224/feature_vector/4?tf-hub-format=compressed"
+        with serving({query: self.archive().read_bytes()}) as server:
+            handle = f"{server.url}/m_224/feature_vector/4"
+            with ThreadPoolExecutor(8) as pool:
+                folders = set(pool.map(self.find, [handle] * 8))
+            self.assertEqual(server.requests, [(query, None)])
+        (folder,) = folders
+        self.assert_module(folder)
+        self.assertEqual(list(folder.parent.iterdir()), [folder])
 
     def test_an_address_can_have_a_signature_and_any_letters(self):
         signature = f"X-Goog-Signature={'0123456789' * 50}"
@@ -94,7 +106,7 @@ class FindFolderTest(HubDownloadTestCase):
             for _ in range(2):
                 with self.assertRaisesRegex(UserError, "cannot be unpacked"):
                     self.find(f"{server.url}/m/1")
-            self.assertLen(server.asked, 2)
+            self.assertLen(server.requests, 2)
 
 
 class RefusedTest(HubDownloadTestCase):

@@ -1,7 +1,5 @@
 """TensorFlow Hub modules become backbones, or a one-line error says why not."""
 
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from unittest import mock
@@ -14,6 +12,7 @@ from retrain.config import BackboneOptions
 from retrain.errors import UserError
 from tests.support import tiny_modules
 from tests.support.file_server import serving
+from tests.support.python_code import run_python
 
 _SIDE = 32
 _LOAD_FROM_CACHE = """
@@ -99,7 +98,7 @@ class HubModuleTest(parameterized.TestCase):
         answers = {f"{path}?tf-hub-format=compressed": self.packed.read_bytes()}
         with serving(answers) as server:
             first, second = self.load(server.url + path), self.load(server.url + path)
-            self.assertEqual(server.asked, [(f"{path}?tf-hub-format=compressed", None)])
+            self.assertEqual(server.requests, [(f"{path}?tf-hub-format=compressed", None)])
         self.assert_features(first)
         self.assertEqual(first, second)
         self.assertEqual(first.name, "mobilenet_v2_100_224_feature_vector_4")
@@ -127,12 +126,8 @@ class HubModuleTest(parameterized.TestCase):
 
     def test_loading_from_the_cache_does_not_import_tensorflow(self):
         self.load(self.fixed)
-        process = subprocess.run(
-            [sys.executable, "-c", _LOAD_FROM_CACHE, self.fixed, self.folder / "cache"],
-            capture_output=True,
-            text=True,
-        )
-        self.assertEqual(process.stdout, "[]\n", process.stderr)
+        done = run_python(_LOAD_FROM_CACHE, self.fixed, self.folder / "cache")
+        self.assertEqual(done.stdout, "[]\n", done.stderr)
 
     def test_outputs_that_look_like_imagenet_scores_are_reported(self):
         module = tiny_modules.write(self.folder / "classifier", (_SIDE, _SIDE), width=1001)

@@ -1,8 +1,6 @@
 """Keras networks become backbones with the same features, or a one-line error says why not."""
 
 import dataclasses
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from unittest import mock
@@ -22,6 +20,7 @@ from retrain.config import BackboneOptions
 from retrain.errors import UserError
 from tests.support import keras_weights_files as files
 from tests.support.file_server import serving
+from tests.support.python_code import run_python
 
 _NAME = "mobilenet_0.25_128"
 _LOAD_FROM_CACHE = """
@@ -125,12 +124,8 @@ class CacheTest(parameterized.TestCase):
 
     def test_loading_from_the_cache_does_not_import_tensorflow(self):
         self.load()
-        process = subprocess.run(
-            [sys.executable, "-c", _LOAD_FROM_CACHE, _NAME, self.weights, self.cache],
-            capture_output=True,
-            text=True,
-        )
-        self.assertEqual(process.stdout, "[]\n", process.stderr)
+        done = run_python(_LOAD_FROM_CACHE, _NAME, self.weights, self.cache)
+        self.assertEqual(done.stdout, "[]\n", done.stderr)
 
     def test_backbones_that_an_earlier_version_prepared_are_found(self):
         weights = self.folder / "known.h5"
@@ -197,7 +192,7 @@ class PublishedWeightsTest(parameterized.TestCase):
         with serving({f"/{self.architecture.weights}": self.content}) as server:
             with mock.patch.object(keras_architectures, "SITE", server.url):
                 first, second = self.load(), self.load()
-            self.assertLen(server.asked, 1)
+            self.assertLen(server.requests, 1)
         self.assertEqual(first, second)
         self.assertEqual(self.file.read_bytes(), self.content)
 
@@ -255,7 +250,8 @@ class BadInputTest(parameterized.TestCase):
         )
         self.refused(
             "has the weights of mobilenet_v3_small, not those of --architecture=mobilenet_v2",
-            *("mobilenet_v2", path),
+            "mobilenet_v2",
+            path,
         )
 
     def test_weights_of_an_unknown_network_are_refused(self):

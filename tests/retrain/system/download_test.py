@@ -11,7 +11,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from retrain.system import download
-from tests.support.file_server import serving, tag
+from tests.support.file_server import etag_header, serving
 
 _CONTENT, _CHANGED = (np.random.default_rng(seed).bytes(3_000_000) for seed in (0, 1))
 _MD5 = hashlib.md5(_CONTENT).hexdigest()
@@ -41,14 +41,14 @@ class DownloadTest(parameterized.TestCase):
             download.fetch(self.url, self.path, digest=digest)
         self.server.break_off_after = None
 
-    def asked(self):
-        return [part for _, part in self.server.asked]
+    def ranges(self):
+        return [part for _, part in self.server.requests]
 
     def test_a_file_is_downloaded_once(self):
         for digest in (None, _MD5, _SHA256):
             download.fetch(self.url, self.path, digest=digest)
             self.assertEqual(self.path.read_bytes(), _CONTENT)
-        self.assertEqual(self.server.asked, [("/w.h5", None)])
+        self.assertEqual(self.server.requests, [("/w.h5", None)])
         self.assertEqual(self.left(), ["weights.h5"])
 
     def test_an_interrupted_download_is_resumed(self):
@@ -59,47 +59,50 @@ class DownloadTest(parameterized.TestCase):
             self.assertEqual(self.left(), ["weights.h5.part", "weights.h5.part.version"])
         download.fetch(self.url, self.path, digest=_MD5)
         self.assertEqual(self.path.read_bytes(), _CONTENT)
-        self.assertEqual(self.asked(), [None, "bytes=1000000-", "bytes=2000000-"])
+        self.assertEqual(self.ranges(), [None, "bytes=1000000-", "bytes=2000000-"])
         self.assertEqual(self.left(), ["weights.h5"])
 
-    @parameterized.named_parameters(("tag", tag), ("date", _date))
+    @parameterized.named_parameters(("tag", etag_header), ("date", _date))
     def test_a_download_is_resumed_if_the_file_has_not_changed(self, version):
-        self.server.version = version
+        self.server.version_headers = version
         self.break_off("after 1.0 MB, which are kept")
         download.fetch(self.url, self.path)
         self.assertEqual(self.path.read_bytes(), _CONTENT)
-        self.assertEqual(self.asked(), [None, "bytes=1000000-"])
+        self.assertEqual(self.ranges(), [None, "bytes=1000000-"])
 
-    @parameterized.named_parameters(("tag", tag), ("date", _date))
+    @parameterized.named_parameters(("tag", etag_header), ("date", _date))
     def test_a_download_of_another_version_is_not_resumed(self, version):
-        self.server.version = version
+        self.server.version_headers = version
         self.break_off("after 1.0 MB, which are kept")
         self.files["/w.h5"] = _CHANGED
         download.fetch(self.url, self.path)
         self.assertEqual(self.path.read_bytes(), _CHANGED)
-        self.assertEqual(self.asked(), [None, "bytes=1000000-"])
+        self.assertEqual(self.ranges(), [None, "bytes=1000000-"])
         self.assertEqual(self.left(), ["weights.h5"])
 
     def test_a_server_that_sends_the_rest_of_another_version_is_asked_for_all(self):
         self.break_off("after 1.0 MB, which are kept")
-        self.files["/w.h5"], self.server.conditions = _CHANGED, False
+        self.files["/w.h5"], self.server.supports_if_range = _CHANGED, False
         download.fetch(self.url, self.path)
         self.assertEqual(self.path.read_bytes(), _CHANGED)
-        self.assertEqual(self.asked(), [None, "bytes=1000000-", None])
+        self.assertEqual(self.ranges(), [None, "bytes=1000000-", None])
 
     @parameterized.named_parameters(
         ("nothing", lambda _: {}),
-        ("a_weak_tag", lambda content: {"ETag": f"W/{tag(content)['ETag']}", **_date(content)}),
+        (
+            "a_weak_tag",
+            lambda content: {"ETag": f"W/{etag_header(content)['ETag']}", **_date(content)},
+        ),
         ("a_date_of_now", lambda _: {"Last-Modified": email.utils.formatdate(usegmt=True)}),
         ("no_date", lambda _: {"Last-Modified": "yesterday"}),
     )
     def test_a_part_of_an_unknown_version_is_not_kept(self, version):
-        self.server.version = version
+        self.server.version_headers = version
         self.break_off("closed the connection too early$")
         self.assertEqual(self.left(), [])
         download.fetch(self.url, self.path)
         self.assertEqual(self.path.read_bytes(), _CONTENT)
-        self.assertEqual(self.asked(), [None, None])
+        self.assertEqual(self.ranges(), [None, None])
 
     def test_a_damaged_version_file_is_ignored(self):
         for note in (b"", b"\0\0\0", b'"abc', b"\xff\n"):
@@ -111,7 +114,7 @@ class DownloadTest(parameterized.TestCase):
             self.path.unlink()
 
     def test_a_server_that_sends_only_whole_files_sends_it_again(self):
-        self.server.break_off_after, self.server.ranges = 1_000_000, False
+        self.server.break_off_after, self.server.supports_ranges = 1_000_000, False
         with self.assertRaises(download.DownloadError):
             download.fetch(self.url, self.path, digest=_MD5)
         self.server.break_off_after = None
@@ -121,10 +124,10 @@ class DownloadTest(parameterized.TestCase):
     def test_a_complete_part_is_downloaded_again(self):
         self.path.parent.mkdir()
         (self.path.parent / "weights.h5.part").write_bytes(_CONTENT)
-        (self.path.parent / "weights.h5.part.version").write_text(tag(_CONTENT)["ETag"])
+        (self.path.parent / "weights.h5.part.version").write_text(etag_header(_CONTENT)["ETag"])
         download.fetch(self.url, self.path, digest=_MD5)
         self.assertEqual(self.path.read_bytes(), _CONTENT)
-        self.assertEqual(self.asked(), ["bytes=3000000-", None])
+        self.assertEqual(self.ranges(), ["bytes=3000000-", None])
         self.assertEqual(self.left(), ["weights.h5"])
 
     def test_content_with_another_digest_is_refused_and_not_kept(self):
@@ -176,7 +179,7 @@ class DownloadTest(parameterized.TestCase):
         for thread in threads:
             thread.join()
         self.assertEqual(self.path.read_bytes(), _CONTENT)
-        self.assertLen(self.server.asked, 1)
+        self.assertLen(self.server.requests, 1)
         self.assertEqual(self.left(), ["weights.h5"])
 
     def test_one_caller_resumes_the_download_of_another(self):
@@ -196,7 +199,7 @@ class DownloadTest(parameterized.TestCase):
             thread.join()
         self.assertEqual(self.path.read_bytes(), _CONTENT)
         self.assertLen(errors, 2)
-        self.assertEqual(self.asked(), [None, "bytes=1000000-", "bytes=2000000-"])
+        self.assertEqual(self.ranges(), [None, "bytes=1000000-", "bytes=2000000-"])
 
     def test_the_content_is_flushed_before_the_file_gets_its_name(self):
         flushed = []
