@@ -12,6 +12,7 @@ from retrain.data.dataset import Dataset
 from retrain.data.splits import VALIDATION
 from retrain.errors import UserError
 from retrain.fine_tuning import layers
+from retrain.fine_tuning.result import FineTuningResult
 from retrain.fine_tuning.tuned_backbone import fine_tune_backbone
 from retrain.runtimes.head import Head
 from retrain.system.phase_timer import PhaseTimer
@@ -20,7 +21,7 @@ from retrain.training.evaluation import Evaluation, evaluate
 from retrain.training.head_training import StepObserver, ignore_steps, train_head
 from retrain.training.history import TrainingHistory
 from retrain.training.losses import cross_entropies
-from retrain.training.results import FineTuningResult, HeadResult, Results
+from retrain.training.results import HeadResult, Results
 from retrain.training.summaries import RunSummaries
 from retrain.training.train import train_and_evaluate
 

@@ -11,9 +11,10 @@ from retrain.config import TrainingConfig
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.export.formats import WrittenFile
 from retrain.export.parity import ParityCheck
+from retrain.fine_tuning.result import FineTuningResult
 from retrain.system.phase_timer import PhaseTimer
 from retrain.system.staging import Staging
-from retrain.training.results import FineTuningResult, HeadResult, Results
+from retrain.training.results import HeadResult, Results
 
 
 def stage_metrics(

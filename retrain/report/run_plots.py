@@ -15,6 +15,7 @@ from retrain.data.pixels import UnreadableImageError
 from retrain.data.splits import TRAINING
 from retrain.errors import UserError
 from retrain.export.formats import WrittenFile
+from retrain.fine_tuning.result import FineTuningResult
 from retrain.report import plots
 from retrain.system.files import check_folder_writable
 from retrain.system.processors import processor_count
@@ -23,7 +24,7 @@ from retrain.system.threads import parallel_map
 from retrain.training import summaries
 from retrain.training.evaluation import Evaluation
 from retrain.training.history import TrainingHistory
-from retrain.training.results import FineTuningResult, HeadResult, Results
+from retrain.training.results import HeadResult, Results
 
 _MAX_CELLS = 24
 # Cells of one image in the grid, if training uses distorted variants: the image and some of them.
@@ -56,8 +57,8 @@ def check(config: TrainingConfig) -> None:
     for flag, other in folders_of_other_files.items():
         if other in (folder, *folder.parents):
             raise UserError(
-                f"--plots_dir={folder} is inside --{flag}={other}, where plots would be taken for "
-                "other files; choose another folder"
+                f"--plots_dir={folder} is inside --{flag}={other}, where plots would be mistaken "
+                "for other files; choose a folder outside it"
             )
     check_folder_writable(folder, "plots_dir")
 
@@ -91,7 +92,7 @@ def stage_plots(
         is_primary = result is results.primary
         run_plots: list[_Plot] = []
         if is_primary and (folder or result.summaries):
-            # Encoding photos as PNG takes a tenth of a second, which TensorBoard need not cost.
+            # Encoding as PNG takes a tenth of a second longer, which TensorBoard does not need.
             file_format = "PNG" if folder else "JPEG"
             run_plots += _plot_images(config, backbone, result, file_format)
         if folder and is_primary and fine_tuning:
@@ -155,7 +156,7 @@ def _plot_confusion(test: Evaluation, labels: Sequence[str]) -> bytes:
 
 
 def _shown_distortions(config: TrainingConfig) -> DistortionOptions:
-    """Returns the distortions of the training images; fine-tuning makes new ones each epoch."""
+    """Returns the distortions of the training images. Fine-tuning makes new ones in each epoch."""
     if not config.fine_tuning.epochs:
         return config.distortions
     return dataclasses.replace(config.fine_tuning_distortions, per_image=0)

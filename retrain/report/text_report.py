@@ -9,9 +9,10 @@ from retrain.config import TrainingConfig
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.export.formats import WrittenFile
+from retrain.fine_tuning.result import FineTuningResult
 from retrain.system.text import one_line
 from retrain.training.evaluation import Evaluation
-from retrain.training.results import FineTuningResult, Results
+from retrain.training.results import Results
 
 _MAX_CONFUSIONS = 3
 

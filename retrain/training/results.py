@@ -1,4 +1,4 @@
-"""The results of a training run: trained heads, their evaluations, and how fine-tuning went."""
+"""The results of a training: heads and their evaluations."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -57,28 +57,3 @@ class Results(NamedTuple):
     def all(self) -> list[HeadResult]:
         """Returns the results in the order in which their features were computed."""
         return [self.int8, self.primary] if self.int8 else [self.primary]
-
-
-class FineTuningResult(NamedTuple):
-    """How a fine-tuned backbone compares with the pretrained one.
-
-    Attributes:
-        kept: Whether the fine-tuned backbone was selected.
-        history: Metrics of fine-tuning, by epochs.
-        tuned: Evaluation on the validation split with the fine-tuned backbone.
-        baseline: Evaluation on the validation split with the pretrained backbone, and a head
-            trained in the same way.
-        gain: Decrease of the mean cross entropy through fine-tuning, in nats.
-        standard_error: Standard error of `gain`, in nats.
-        test_tuned: Test accuracy with the fine-tuned backbone, 0 to 1; no choice depends on it.
-        test_baseline: Test accuracy with the pretrained backbone, 0 to 1.
-    """
-
-    kept: bool
-    history: TrainingHistory
-    tuned: Evaluation
-    baseline: Evaluation
-    gain: float
-    standard_error: float
-    test_tuned: float | None
-    test_baseline: float | None

@@ -11,13 +11,14 @@ from retrain.config import OutputOptions, TrainingConfig
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION, SplitPercentages
 from retrain.export.parity import Difference, ParityCheck
+from retrain.fine_tuning.result import FineTuningResult
 from retrain.report.metrics import collect_metrics, stage_metrics
 from retrain.runtimes.head import Head
 from retrain.system.phase_timer import PhaseTimer
 from retrain.system.staging import Staging
 from retrain.training.evaluation import Evaluation, evaluate
 from retrain.training.history import MetricSeries, TrainingHistory
-from retrain.training.results import FineTuningResult, HeadResult, Results
+from retrain.training.results import HeadResult, Results
 
 _SERIES = MetricSeries((0.5, 1.0), (2.0, 0.25))
 

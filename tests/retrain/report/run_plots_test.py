@@ -26,12 +26,13 @@ from retrain.data import distortions, pixels, splits
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING
 from retrain.export.formats import WrittenFile
+from retrain.fine_tuning.result import FineTuningResult
 from retrain.report import run_plots
 from retrain.runtimes.head import Head
 from retrain.system.staging import Staging
 from retrain.training.evaluation import evaluate
 from retrain.training.history import MetricSeries, TrainingHistory
-from retrain.training.results import FineTuningResult, HeadResult, Results
+from retrain.training.results import HeadResult, Results
 from tests.support import privileges, programs
 
 _SIDE = 112

@@ -1,0 +1,31 @@
+"""The result of fine-tuning, compared with the pretrained backbone."""
+
+from typing import NamedTuple
+
+from retrain.training.evaluation import Evaluation
+from retrain.training.history import TrainingHistory
+
+
+class FineTuningResult(NamedTuple):
+    """How a fine-tuned backbone compares with the pretrained one.
+
+    Attributes:
+        kept: Whether the fine-tuned backbone was selected.
+        history: Metrics of fine-tuning, by epochs.
+        tuned: Evaluation on the validation split with the fine-tuned backbone.
+        baseline: Evaluation on the validation split with the pretrained backbone, and a head
+            trained in the same way.
+        gain: Decrease of the mean cross entropy through fine-tuning, in nats.
+        standard_error: Standard error of `gain`, in nats.
+        test_tuned: Test accuracy with the fine-tuned backbone, 0 to 1; no choice depends on it.
+        test_baseline: Test accuracy with the pretrained backbone, 0 to 1.
+    """
+
+    kept: bool
+    history: TrainingHistory
+    tuned: Evaluation
+    baseline: Evaluation
+    gain: float
+    standard_error: float
+    test_tuned: float | None
+    test_baseline: float | None
