@@ -58,7 +58,7 @@ def run(config: TrainingConfig) -> None:
             plots = run_plots.stage_plots(
                 staging, config, backbone, results, fine_tuning=fine_tuning
             )
-        metrics_file = metrics.stage_metrics(
+        metrics_files = metrics.stage_metrics(
             staging,
             config,
             results,
@@ -70,6 +70,6 @@ def run(config: TrainingConfig) -> None:
         config,
         results,
         fine_tuning,
-        files=[*exported.files, *plots, *metrics_file],
+        files=[*exported.files, *plots, *metrics_files],
         parity_table=exported.parity_table,
     )

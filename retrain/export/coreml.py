@@ -79,10 +79,10 @@ def load(path: Path) -> Runtime:
 
 def describe(labels: tuple[str, ...], metadata: Metadata | None) -> str:
     """Returns one to three sentences that describe a classifier for people."""
-    which = ": " + ", ".join(labels)
+    sentence = f"Labels images: {', '.join(labels)}."
     if len(labels) > _MAX_LISTED_LABELS:
-        which = f" with one of {len(labels)} labels"
-    sentences = [f"Labels images{which}."]
+        sentence = f"Labels images with one of {len(labels)} labels."
+    sentences = [sentence]
     if metadata:
         sentences.append(f"Trained on features of {metadata.backbone}.")
         if metadata.test_accuracy is not None:

@@ -159,8 +159,12 @@ def check(options: OutputOptions, backbone: Backbone) -> None:
 
 
 def _load_as_label_image(path: Path) -> Sequence[Runtime]:
-    """Loads a file in all ways that label_image can, a graph first in a session as scripts do."""
-    return [*classifier_file.load_all(path, registry.find_bundled)][::-1]
+    """Loads a file in all ways that label_image can.
+
+    A graph is loaded into a session first, because that is how scripts run it.
+    """
+    fastest_first = classifier_file.load_all(path, registry.find_bundled)
+    return list(fastest_first)[::-1]
 
 
 def _load_coreml(path: Path) -> Sequence[Runtime]:

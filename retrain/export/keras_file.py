@@ -51,7 +51,7 @@ def write(path: Path, classifier: TrainedClassifier) -> None:
     with tempfile.TemporaryDirectory() as folder:
         saved = Path(folder, f"model{SUFFIX}")
         with quiet_libraries():
-            _model(classifier).save(saved)
+            _build_model(classifier).save(saved)
         with zipfile.ZipFile(saved) as source, zipfile.ZipFile(path, "w") as target:
             for name in source.namelist():
                 archive.add_file(target, name, _without_date(name, source.read(name)))
@@ -69,7 +69,7 @@ def load(path: Path) -> Runtime:
     return FunctionRuntime(lambda pixels: run(tf.constant(pixels, tf.float32)).numpy())
 
 
-def _model(classifier: TrainedClassifier) -> Any:
+def _build_model(classifier: TrainedClassifier) -> Any:
     from tensorflow import keras
 
     metadata, head = classifier.metadata, classifier.head

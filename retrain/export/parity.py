@@ -82,7 +82,7 @@ def expected_probabilities(
         engine: Name of the engine that computed the features for its head.
         sample: The images.
     """
-    name = engines.for_testing(engine)
+    name = engines.for_evaluation(engine)
     backbone, int8_network = classifier.backbone, classifier.int8_network
     with engines.create(name, backbone, int8_network=int8_network) as exact:
         return classifier.head.probabilities(_run_all(exact.load(), sample.pixels))

@@ -21,6 +21,7 @@ from retrain.metadata import (
 from retrain.runtimes.function_runtime import FunctionRuntime
 from retrain.runtimes.runtime import ModelError, Runtime
 from retrain.system.console import quiet_libraries, quiet_native_libraries
+from retrain.system.text import first_line
 
 # A folder with anything else in it is not replaced.
 CONTENTS = frozenset(("assets", "fingerprint.pb", "saved_model.pb", "variables"))
@@ -43,7 +44,7 @@ def write(folder: Path, classifier: TrainedClassifier) -> None:
     with quiet_libraries(), tempfile.TemporaryDirectory() as assets:
         import tensorflow as tf
 
-        module = _module(classifier)
+        module = _build_module(classifier)
         metadata = classifier.metadata
         labels, description = Path(assets, LABELS_FILE), Path(assets, METADATA_FILE)
         labels.write_text(labels_text(metadata.labels), "utf-8")
@@ -70,12 +71,12 @@ def load(folder: Path) -> Runtime:
             with quiet_native_libraries():
                 return from_files(**{FILES_INPUT: tf.constant([data])})[OUTPUT].numpy()[0]
         except tf.errors.OpError as error:
-            raise ModelError(str(error.message).partition("\n")[0]) from error
+            raise ModelError(first_line(error)) from error
 
     return FunctionRuntime(run, run_file=run_file)
 
 
-def _module(classifier: TrainedClassifier) -> Any:
+def _build_module(classifier: TrainedClassifier) -> Any:
     import tensorflow as tf
 
     metadata = classifier.metadata

@@ -25,15 +25,29 @@ _PARSER_VERSION = "1.0.0"
 # https://github.com/tensorflow/tflite-support/blob/master/tensorflow_lite_support/metadata/metadata_schema.fbs
 _FIELDS = {
     "ModelMetadata": (
-        *("name", "description", "version", "subgraph_metadata", "author", "license"),
-        *("associated_files", "min_parser_version"),
+        "name",
+        "description",
+        "version",
+        "subgraph_metadata",
+        "author",
+        "license",
+        "associated_files",
+        "min_parser_version",
     ),
     "SubGraphMetadata": (
-        *("name", "description", "input_tensor_metadata", "output_tensor_metadata"),
+        "name",
+        "description",
+        "input_tensor_metadata",
+        "output_tensor_metadata",
     ),
     "TensorMetadata": (
-        *("name", "description", "dimension_names", "content", "process_units", "stats"),
-        *("associated_files",),
+        "name",
+        "description",
+        "dimension_names",
+        "content",
+        "process_units",
+        "stats",
+        "associated_files",
     ),
     "Content": ("content_properties_type", "content_properties"),
     "FeatureProperties": (),
@@ -81,16 +95,16 @@ def add(model: EditableModel, metadata: Metadata) -> bytes:
 
 def _to_flatbuffer(metadata: Metadata) -> bytes:
     builder = flatbuffers.Builder()
-    builder.Finish(_write(builder, _model(metadata)), _IDENTIFIER)
+    builder.Finish(_write(builder, _describe_model(metadata)), _IDENTIFIER)
     return bytes(builder.Output())
 
 
-def _model(metadata: Metadata) -> _Table:
+def _describe_model(metadata: Metadata) -> _Table:
     subgraph = _Table(
         "SubGraphMetadata",
         {
-            "input_tensor_metadata": [_image(metadata)],
-            "output_tensor_metadata": [_scores()],
+            "input_tensor_metadata": [_describe_image(metadata)],
+            "output_tensor_metadata": [_describe_scores()],
         },
     )
     return _Table(
@@ -99,13 +113,13 @@ def _model(metadata: Metadata) -> _Table:
             "name": "Image classifier",
             "description": f"Classifies images as: {', '.join(metadata.labels)}.",
             "subgraph_metadata": [subgraph],
-            "associated_files": [_file(METADATA_FILE, "Metadata as JSON.", _DESCRIPTIONS)],
+            "associated_files": [_describe_file(METADATA_FILE, "Metadata as JSON.", _DESCRIPTIONS)],
             "min_parser_version": _PARSER_VERSION,
         },
     )
 
 
-def _image(metadata: Metadata) -> _Table:
+def _describe_image(metadata: Metadata) -> _Table:
     mean, std = np.array(metadata.mean, np.float32), np.array(metadata.std, np.float32)
     size = {
         "width": _Scalar("Uint32", metadata.width),
@@ -132,7 +146,7 @@ def _image(metadata: Metadata) -> _Table:
     )
 
 
-def _scores() -> _Table:
+def _describe_scores() -> _Table:
     content = {
         "content_properties_type": _FEATURE_PROPERTIES,
         "content_properties": _Table("FeatureProperties", {}),
@@ -145,12 +159,14 @@ def _scores() -> _Table:
             "description": "Probability of each label.",
             "content": _Table("Content", content),
             "stats": _Table("Stats", {"max": one, "min": zero}),
-            "associated_files": [_file(LABELS_FILE, "One label per line.", _TENSOR_AXIS_LABELS)],
+            "associated_files": [
+                _describe_file(LABELS_FILE, "One label per line.", _TENSOR_AXIS_LABELS)
+            ],
         },
     )
 
 
-def _file(name: str, description: str, kind: _Scalar) -> _Table:
+def _describe_file(name: str, description: str, kind: _Scalar) -> _Table:
     return _Table("AssociatedFile", {"name": name, "description": description, "type": kind})
 
 

@@ -110,7 +110,7 @@ def image_grid(
     columns: int = COLUMNS,
     file_format: str = "PNG",
 ) -> bytes:
-    """Returns a file with images in rows, each with its label above it.
+    """Returns an image file with a grid of images, each below its label.
 
     Args:
         images: uint8 or float [N, height, width, 1 or 3], 0 to 255.

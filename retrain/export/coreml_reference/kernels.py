@@ -86,7 +86,7 @@ def convolve(
         groups: 1, or the number of channels.
 
     Raises:
-        UnsupportedOperationError: If the number of groups is another.
+        UnsupportedOperationError: If the number of groups is neither.
     """
     import tensorflow as tf
 
@@ -169,11 +169,11 @@ def slice_array(
 
     Args:
         x: Array of any shape.
-        begin: First index.
-        end: Index after the last.
+        begin: First index to select.
+        end: Index after the last one to select.
         stride: Distance between two indices; 1 if None.
-        begin_mask: Whether to start at the begin of the axis instead of `begin`.
-        end_mask: Whether to stop at the end of the axis instead of `end`.
+        begin_mask: Whether to start at the first index of the axis instead of `begin`.
+        end_mask: Whether to stop after the last index of the axis instead of `end`.
         squeeze_mask: Whether to select only the index `begin` and remove the axis.
     """
     rank = len(x.shape)

@@ -62,8 +62,10 @@ class MLProgram:
 def _value(variable: Any, values: Mapping[str, Any]) -> Any:
     if isinstance(variable, (list, tuple)):
         return [_value(each, values) for each in variable]
-    if variable is None or variable.name in values:
-        return variable if variable is None else values[variable.name]
+    if variable is None:
+        return None
+    if variable.name in values:
+        return values[variable.name]
     constant = variable.val
     half = isinstance(constant, (np.ndarray, np.generic)) and constant.dtype == np.float16
     return constant.astype(np.float32) if half else constant
