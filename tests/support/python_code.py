@@ -10,9 +10,9 @@ def run_python(code: str, *arguments: object, **options: Any) -> subprocess.Comp
     """Runs `code` to its end and returns what it printed.
 
     Args:
-        code: Python code, which finds all modules that the caller finds.
-        *arguments: Its `sys.argv[1:]`.
-        **options: Options of `subprocess.run` that differ from the usual ones.
+        code: Python code. It can import the same modules as the caller.
+        *arguments: Command-line arguments, `sys.argv[1:]` in the code.
+        **options: Options of `subprocess.run` that override the defaults.
     """
     defaults: dict[str, Any] = {
         "env": {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},

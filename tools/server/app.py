@@ -12,6 +12,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest, HTTPException
 
 from label_image.classifier import Classifier, UnreadableImage
+from retrain.data.pixels import UnreadableImageError
 from tools.server import http_errors, request_images
 from tools.server.image_result import image_result
 from tools.server.metrics import CONTENT_TYPE, ServerMetrics
@@ -177,9 +178,13 @@ def _summarize_errors(results: list[dict[str, Any]]) -> str:
     return f"none of the {len(results)} images can be labelled; each has its own error"
 
 
-def _thumbnail(upload: Upload, ticket: Ticket) -> str:
+def _thumbnail(upload: Upload, ticket: Ticket) -> str | None:
+    """Returns a thumbnail, or None for an image that only the decoder in a graph can read."""
     with ticket.worker():
-        return request_images.thumbnail(upload.data)
+        try:
+            return request_images.thumbnail(upload.data)
+        except UnreadableImageError:
+            return None
 
 
 def _watch_requests(app: Flask, metrics: ServerMetrics) -> None:

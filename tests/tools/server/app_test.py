@@ -4,13 +4,15 @@ import io
 import shutil
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 from absl.testing import absltest, parameterized
 from PIL import Image
 from pillow_heif import register_heif_opener
 
+from retrain.data.pixels import UnreadableImageError
 from tests.support import server_process
-from tools.server import app
+from tools.server import app, request_images
 from tools.server.served_model import ServedModel
 from tools.server.work_queue import WorkQueue
 
@@ -168,6 +170,14 @@ class AppTest(parameterized.TestCase):
         self.assertIn('src="data:image/jpeg;base64,', response.text)
         self.assertIn("not a JPEG", response.text)
         self.assertEqual(response.text.count("<meter"), 2 + 1 + 1)
+
+    def test_an_image_without_a_thumbnail_is_labelled_on_the_page(self):
+        unreadable = UnreadableImageError("it is damaged")
+        with mock.patch.object(request_images, "thumbnail", side_effect=unreadable):
+            response = self.send(("a.png", _image()), headers=_BROWSER)
+        self.assertEqual(response.status_code, 200)
+        self.assertIn("<title>red –", response.text)
+        self.assertNotIn('src="data:', response.text)
 
     def test_a_browser_that_sends_no_file_gets_an_error_page(self):
         response = self.send(("", b""), headers=_BROWSER)
