@@ -106,8 +106,8 @@ def scan_dataset(image_dir: Path, options: SplitOptions) -> Dataset:
             invalid.
     """
     splits.check_options(options)
-    given = {"validation_dir": options.validation_dir, "test_dir": options.test_dir}
-    split_dirs = {flag: root for flag, root in given.items() if root}
+    dir_flags = {"validation_dir": options.validation_dir, "test_dir": options.test_dir}
+    split_dirs = {flag: root for flag, root in dir_flags.items() if root}
     listings = folders.list_images({"image_dir": image_dir, **split_dirs})
     main_listing = listings.pop("image_dir")
     # Before the checks: ignored files can be the reason why there are too few images.
@@ -150,8 +150,8 @@ def _assign_splits(dataset: Dataset) -> Dataset:
         if image.percentage_hash is not None:
             hashes[image.class_id].append(image.percentage_hash)
     assigned = {
-        class_id: iter(splits.assign_splits(of_class, dataset.percentages))
-        for class_id, of_class in hashes.items()
+        class_id: iter(splits.assign_splits(class_hashes, dataset.percentages))
+        for class_id, class_hashes in hashes.items()
     }
     images = tuple(
         image
@@ -169,10 +169,10 @@ def _count_images_to_split(images: Iterable[ImageFile]) -> Counter[int]:
     return Counter(image.class_id for image in images if image.percentage_hash is not None)
 
 
-def _missing_classes(dataset: Dataset, names: Collection[str]) -> set[tuple[str, str]]:
-    """Returns the classes that the splits `names` lack, as (split, folder)."""
+def _missing_classes(dataset: Dataset, split_names: Collection[str]) -> set[tuple[str, str]]:
+    """Returns the classes that are missing in the given splits, as (split, folder)."""
     present = {(image.split, dataset.folders[image.class_id]) for image in dataset.images}
-    return {(split, folder) for split in names for folder in dataset.folders} - present
+    return {(split, folder) for split in split_names for folder in dataset.folders} - present
 
 
 def _warn_of_missing_classes(missing: Collection[tuple[str, str]]) -> None:

@@ -164,7 +164,10 @@ def _largest_scale(options: DistortionOptions) -> float:
 def _reduce(
     image: Image.Image, min_height: int, min_width: int, *, oversampling: int
 ) -> Image.Image:
-    """Averages squares of pixels in a large image, down to `oversampling` times the minimum."""
+    """Shrinks a large image by averaging squares of pixels.
+
+    Both sides stay at least `oversampling` times the minimum.
+    """
     factor = min(image.height // min_height, image.width // min_width) // oversampling
     return image.reduce(factor) if factor > 1 else image
 

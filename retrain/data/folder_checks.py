@@ -10,22 +10,21 @@ from retrain.data.folders import Listing
 from retrain.errors import UserError
 from retrain.system.text import name_some
 
-# One for each split.
+# Minimum number of images in a class: one for each split.
 MIN_IMAGES = 3
+# Smaller classes cause a warning.
 _FEW_IMAGES = 20
 
 # Extensions of images that cannot be read. Users can miss these images.
 _UNSUPPORTED = (".tif", ".tiff", ".jfif", ".jxl", ".svg", ".psd", ".dng")
-_SPLIT_NAMES = {
-    *("train", "training", "val", "valid", "validation", "test", "testing", "dev", "eval")
-}
+_SPLIT_NAMES = ("train", "training", "val", "valid", "validation", "test", "testing", "dev", "eval")
 
 
 def check_classes(image_dir: Path, listing: Listing) -> None:
-    """Checks that the image folder has at least two classes with enough images.
+    """Checks that the image folder has at least two classes, and enough images in each.
 
     Raises:
-        UserError: If it does not.
+        UserError: If there are too few classes or images.
     """
     flag = f"--image_dir={image_dir}"
     expected = "each class needs a sub-folder with its images"
@@ -39,7 +38,7 @@ def check_classes(image_dir: Path, listing: Listing) -> None:
         raise UserError(f"{flag} has no sub-folder with images ({extensions}){only}; {expected}")
     names = list(listing.images)
     nested = all("/" in file for files in listing.images.values() for file in files)
-    if nested and len(names) > 1 and {name.lower() for name in names} <= _SPLIT_NAMES:
+    if nested and len(names) > 1 and all(name.lower() in _SPLIT_NAMES for name in names):
         raise UserError(
             f"{flag} is already split into {name_some(names)}; use the training folder as "
             "--image_dir and the others as --validation_dir and --test_dir"
@@ -64,11 +63,11 @@ def check_split_folder(flag: str, root: Path, listing: Listing, *, classes: Sequ
     Args:
         flag: Name of the flag, "validation_dir" or "test_dir".
         root: The folder.
-        listing: Its content.
+        listing: Content of the folder.
         classes: Names of the class folders in the image folder.
 
     Raises:
-        UserError: If it has other classes, or no images.
+        UserError: If the folder has other classes, or no images.
     """
     unknown = [name for name in listing.images if name not in classes]
     if unknown:

@@ -41,7 +41,7 @@ class Listing:
 
 
 class _Entry(NamedTuple):
-    """A folder or a link that is still to be read. Entries sort in reading order.
+    """A folder or a link that has yet to be read. Entries sort in reading order.
 
     Attributes:
         is_link: Whether it is a symbolic link.
@@ -62,7 +62,7 @@ class _Entry(NamedTuple):
 
 
 class _Visited(NamedTuple):
-    """What was read so far, in all roots.
+    """Folders and links that were read so far, in all roots.
 
     Attributes:
         roots: Identities of all roots.
@@ -79,7 +79,7 @@ def list_images(roots: Mapping[str, Path]) -> dict[str, Listing]:
     """Lists the images in several root folders.
 
     Symbolic links are followed, but each folder and each linked file is listed only once, so that
-    circular links end. An image that can be reached on several ways is listed where it is stored;
+    circular links end. An image that can be reached in several ways is listed where it is stored;
     if it can be reached from two roots, it is listed in the later one.
 
     Args:

@@ -30,8 +30,15 @@ _FIRST_BOX = b"ftyp"
 
 # What Pillow raises for damaged files.
 _DAMAGE = (
-    *(OSError, ValueError, SyntaxError, struct.error, IndexError, MemoryError),
-    *(EOFError, RuntimeError, Image.DecompressionBombError),
+    OSError,
+    ValueError,
+    SyntaxError,
+    struct.error,
+    IndexError,
+    MemoryError,
+    EOFError,
+    RuntimeError,
+    Image.DecompressionBombError,
 )
 
 # The transformation that brings an image with this Exif orientation upright.
@@ -45,7 +52,7 @@ _TRANSPOSITIONS = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# Pillow's own check has two limits, a warning and an error. `open_image` has one.
+# `open_image` checks the size itself. Pillow's own check would print a warning for smaller images.
 Image.MAX_IMAGE_PIXELS = None
 
 

@@ -103,6 +103,7 @@ def compute_percentage_hash(options: SplitOptions, folder: str, file: str) -> fl
 
 
 def _hash(text: str) -> float:
+    """Returns a number from 0 to 100."""
     digest = hashlib.sha1(os.fsencode(text), usedforsecurity=False).digest()
     remainder = int.from_bytes(digest, "big") % (_LARGEST_REMAINDER + 1)
     return remainder * (100.0 / _LARGEST_REMAINDER)

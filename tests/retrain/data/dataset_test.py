@@ -131,11 +131,11 @@ class ScanTest(ImageFoldersTestCase):
     def test_images_of_one_object_are_in_one_split(self):
         for folder in "ab":
             self.make(*(f"photos/{folder}/{n}_nohash_{m}.jpg" for n in range(30) for m in range(4)))
-        of_object: dict[str, set[str]] = {}
+        splits_by_object: dict[str, set[str]] = {}
         for file, split in self.split_of_each_file(self.scan()).items():
-            of_object.setdefault(file.partition("_nohash_")[0], set()).add(split)
-        self.assertLen(of_object, 60)
-        self.assertEqual({len(names) for names in of_object.values()}, {1})
+            splits_by_object.setdefault(file.partition("_nohash_")[0], set()).add(split)
+        self.assertLen(splits_by_object, 60)
+        self.assertEqual({len(names) for names in splits_by_object.values()}, {1})
 
 
 class SplitFoldersTest(ImageFoldersTestCase):

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from PIL import Image
 from retrain.config import DistortionOptions
 from retrain.data import distortions, pixels
 from retrain.data.distortions import UNDISTORTED
+from tests.support.python_code import run_python
 
 _SIDE = 64
 _MANY = 400
@@ -26,7 +26,7 @@ _ALL = DistortionOptions(
 # Whether each of the first variants of `_DIGEST` with seed 0 is mirrored.
 _MIRRORED = "0110000010100110"
 
-_HASH_OF_VARIANTS = """
+_HASHES_OF_VARIANTS = """
 import hashlib
 from retrain.config import DistortionOptions
 from tests.retrain.data import distortions_test as test
@@ -183,9 +183,9 @@ class DistributionTest(parameterized.TestCase):
         data = png(np.broadcast_to(levels[np.newaxis, :, np.newaxis], (256, 256, 3)))
         brightened = decode(data, range(1, 40), options, height=256, width=256)
         grey = decode(flat(100), range(1, 40), options)
-        for image, of_100 in zip(brightened, grey, strict=True):
+        for image, grey_image in zip(brightened, grey, strict=True):
             # The factor is known to half a level of 100.
-            expected = np.minimum(levels * (of_100.mean() / 100), 255)
+            expected = np.minimum(levels * (grey_image.mean() / 100), 255)
             np.testing.assert_allclose(image[0, :, 0], expected, atol=0.5 + 255 * 0.005)
             self.assertTrue((np.diff(image[0, :, 0].astype(int)) >= 0).all())
         self.assertEqual(max(image.max() for image in brightened), 255)
@@ -227,9 +227,8 @@ class ReproducibilityTest(parameterized.TestCase):
         here = [hashlib.sha256(one.tobytes()).hexdigest() for one in decode(noise(), [2, 1], _ALL)]
         for seed in ("1", "2"):
             variables = {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": seed}
-            command = [sys.executable, "-c", _HASH_OF_VARIANTS]
-            there = subprocess.check_output(command, env={**os.environ, **variables}, text=True)
-            self.assertEqual(there.split(), here)
+            done = run_python(_HASHES_OF_VARIANTS, env={**os.environ, **variables})
+            self.assertEqual(done.stdout.split(), here, done.stderr)
 
     def test_random_values_are_those_of_existing_caches(self):
         # Other values would make all cached variants wrong.

@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from absl.testing import absltest
 
 from retrain.data import folders
 from retrain.errors import UserError
+from tests.support.python_code import run_python
 
 
 class FoldersTest(absltest.TestCase):
@@ -191,7 +190,7 @@ class RefusedRootTest(absltest.TestCase):
 
     def assert_unreadable(self, locked: Path) -> None:
         program = """
-import os, pathlib, sys
+import pathlib, sys
 from retrain import errors
 from retrain.data import folders
 from tests.support import privileges
@@ -203,12 +202,7 @@ except errors.UserError as error:
 """
         locked.mkdir(parents=True, exist_ok=True)
         locked.chmod(0)
-        done = subprocess.run(
-            [sys.executable, "-c", program, self.folder],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            capture_output=True,
-            text=True,
-        )
+        done = run_python(program, self.folder)
         locked.chmod(0o755)
         self.assertIn(
             f"--image_dir={self.folder} cannot be read: {locked}: Permission denied; change",
