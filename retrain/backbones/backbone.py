@@ -1,4 +1,4 @@
-"""The value that stands for a pretrained network."""
+"""Describes a pretrained network: its files, its input images and its features."""
 
 import dataclasses
 from pathlib import Path

@@ -24,7 +24,7 @@ _NOT_FOR_FILE_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 
 @dataclasses.dataclass(frozen=True)
 class BackboneInfo:
-    """A Backbone without its files. The attributes are the same, and are keys of the JSON file."""
+    """The attributes of a Backbone except its files. Their names are keys of the JSON file."""
 
     name: str
     fingerprint: str
@@ -76,7 +76,9 @@ def _locked(folder: Path, name: str) -> Iterator[None]:
             waiting_message = f"Another run is preparing {name}; waiting for it."
             stack.enter_context(exclusive_file(lock, waiting_message))
         except OSError as error:
-            raise UserError(f"{folder} cannot be written: {error.strerror}") from error
+            raise UserError(
+                f"{folder} cannot be written: {error.strerror}; choose another --bottleneck_dir"
+            ) from error
         yield
 
 
@@ -100,7 +102,7 @@ def _write_info(info: BackboneInfo, source_digest: str, folder: Path) -> None:
 
 
 def _read(folder: Path, source_digest: str) -> Backbone | None:
-    """Returns the backbone in a folder, or None if it is missing, incomplete or another one."""
+    """Returns the backbone in a folder, or None if it is missing, incomplete or a different one."""
     try:
         fields = json.loads((folder / _INFO_FILE).read_text())
         sizes = fields.pop("files")

@@ -59,7 +59,13 @@ def write_graph(
         ConversionError: If a file would compute different features.
         UserError: If the features are not finite.
     """
-    input_spec = freeze.InputSpec(info.height, info.width, info.mean, info.std, info.channel_order)
+    input_spec = freeze.InputSpec(
+        height=info.height,
+        width=info.width,
+        mean=info.mean,
+        std=info.std,
+        channel_order=info.channel_order,
+    )
     graph = freeze.add_preprocessing(network, input_spec)
     tflite = tflite_conversion.convert_if_supported(single_image_function)
     _write(features, graph, tflite, info, folder=folder, name=name)

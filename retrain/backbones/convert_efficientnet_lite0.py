@@ -1,7 +1,7 @@
 """Converts the published weights of EfficientNet-Lite0 to the files of the default backbone.
 
-Bazel runs this program once, when it builds the project. The arguments name the files to write:
-    graph=FILE.pb tflite=FILE.tflite  (both or none)
+Bazel runs this program when it builds the project. The arguments name the files to write:
+    graph=FILE.pb tflite=FILE.tflite  (both or neither)
     keras=FILE.keras
     classifier=FILE.npz  (the layer after the bottleneck, for ImageNet's classes)
 """

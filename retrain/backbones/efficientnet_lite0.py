@@ -1,4 +1,4 @@
-"""The default backbone, which is bundled with the program: EfficientNet-Lite0 for ImageNet."""
+"""Loads the default backbone, EfficientNet-Lite0 for ImageNet, which the program includes."""
 
 import hashlib
 from pathlib import Path

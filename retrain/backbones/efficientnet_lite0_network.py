@@ -167,7 +167,7 @@ def _mobile_block(x: Any, block: _Block, weights: _Weights) -> Any:
         x = _convolve(x, *weights.convolution(f"{name}._expand_conv", f"{name}._bn0", shape))
     shape = (hidden, 1, block.kernel, block.kernel)
     depthwise = weights.convolution(f"{name}._depthwise_conv", f"{name}._bn1", shape)
-    x = _convolve_channels(x, *depthwise, block.stride)
+    x = _convolve_depthwise(x, *depthwise, stride=block.stride)
     shape = (block.output_width, hidden, 1, 1)
     projection = weights.convolution(f"{name}._project_conv", f"{name}._bn2", shape)
     x = _convolve(x, *projection, activation=None)
@@ -194,7 +194,7 @@ def _convolve(
     return _call_with_weights(layer, x, kernel, bias)
 
 
-def _convolve_channels(x: Any, kernel: np.ndarray, bias: np.ndarray, stride: int) -> Any:
+def _convolve_depthwise(x: Any, kernel: np.ndarray, bias: np.ndarray, *, stride: int) -> Any:
     from tensorflow import keras
 
     layer = keras.layers.DepthwiseConv2D(

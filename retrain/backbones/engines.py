@@ -1,4 +1,4 @@
-"""Engines: LiteRT and TensorFlow run a backbone, in several precisions."""
+"""Selects and creates engines, which run a backbone with LiteRT or TensorFlow."""
 
 import hashlib
 import os
@@ -20,7 +20,7 @@ FLOAT32 = "float32"
 TENSORFLOW = "tensorflow"
 NAMES = (AUTO, INT8, BFLOAT16, FLOAT32, TENSORFLOW)
 
-_PROCESSOR_FLAGS = Path("/proc/cpuinfo")
+_CPU_INFO = Path("/proc/cpuinfo")
 # Other processors support bfloat16, too, but are not faster with it.
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 # Turns off oneDNN, the part of TensorFlow that computes in bfloat16.
@@ -79,7 +79,7 @@ def resolve(name: str) -> str:
     tests/benchmarks/README.md.
 
     Raises:
-        UserError: If there is no such engine, or not on this machine.
+        UserError: If the engine does not exist, or this machine cannot run it.
     """
     if name not in NAMES:
         raise UserError(f"--engine={name} is not known; choose one of: {', '.join(NAMES)}")
@@ -104,11 +104,14 @@ def check(name: str, backbone: Backbone) -> None:
         )
 
 
-def for_testing(name: str) -> str:
-    """Returns the name of the engine that computes the features of test images.
+def for_evaluation(name: str) -> str:
+    """Returns the name of the engine that computes the features of validation and test images.
 
     A head that was trained on bfloat16 features is exported with a float32 backbone. It is
-    therefore tested with one, too.
+    therefore evaluated with one, too.
+
+    Args:
+        name: Name of the engine for training images, as `resolve` returns it.
     """
     return FLOAT32 if name == BFLOAT16 else name
 
@@ -149,7 +152,7 @@ def _missing_for_bfloat16() -> str | None:
     if os.environ.get(_ONEDNN_SWITCH, "").lower() in ("0", "false"):
         return f"oneDNN, which {_ONEDNN_SWITCH}={os.environ[_ONEDNN_SWITCH]} turns off"
     try:
-        flags = set(_PROCESSOR_FLAGS.read_text().split())
+        flags = set(_CPU_INFO.read_text().split())
     except OSError:
         flags = set()
     if flags & _BFLOAT16_FLAGS:

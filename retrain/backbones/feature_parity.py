@@ -10,19 +10,19 @@ from retrain.metadata import GRAPH_BOTTLENECK, GRAPH_PIXELS_INPUT
 from retrain.runtimes.graph_session import GraphSession
 from retrain.runtimes.litert import LiteRTModel
 
-# Largest difference relative to the largest feature. Rounding in a deep network causes a hundredth
-# of it.
+# Maximum difference relative to the largest feature. Rounding in a deep network causes about a
+# hundredth of that.
 _TOLERANCE = 1e-3
-# Some networks amplify tiny differences. Their tolerance is what a change of this size in the
-# pixels does to the features, a few times over.
+# Some networks amplify tiny differences. Their tolerance is a small multiple of the change in the
+# features that a change of this size in the pixels causes.
 _PIXEL_CHANGE = 1e-6
-_TIMES_PIXEL_CHANGE = 4
+_PIXEL_CHANGE_FACTOR = 4
 # Two images are enough to show whether the images of a batch influence each other.
 _IMAGES = 2
 
 
 class ConversionError(Exception):
-    """A file computes different features. It is a defect of this program or of a converter."""
+    """A file computes different features, because of a defect in this program or a converter."""
 
 
 def check(
@@ -60,12 +60,12 @@ def check(
         )
     tolerance = max(
         _TOLERANCE * float(np.abs(expected).max()),
-        _TIMES_PIXEL_CHANGE * float(np.abs(changed - expected).max()),
+        _PIXEL_CHANGE_FACTOR * float(np.abs(changed - expected).max()),
     )
 
     def compare(actual: np.ndarray, kind: str) -> None:
         if actual.shape != expected.shape or not np.abs(actual - expected).max() <= tolerance:
-            raise ConversionError(f"the {kind} computes different features from the network")
+            raise ConversionError(f"the {kind} computes different features from {name}")
 
     with GraphSession(graph) as session:
         compare(session.run(GRAPH_BOTTLENECK, {GRAPH_PIXELS_INPUT: pixels}), "graph")

@@ -6,14 +6,16 @@ from typing import Any, NamedTuple
 from retrain.backbones import graph_preprocessing, graph_surgery
 from retrain.metadata import GRAPH_BOTTLENECK, GRAPH_FILE_INPUT, GRAPH_PIXELS_INPUTS
 
-# Names of nodes and name scopes of the preprocessing, besides those in `retrain.metadata`.
+# Names of nodes and scopes of the preprocessing that are not in `retrain.metadata`.
 _DECODED = "DecodeJpeg"
 _DECODE_SCOPE = "decode"
 _NORMALISE_SCOPE = "preprocess"
 
-# First parts of names that a network must not use if it has no scope of its own.
+# Node names and scopes that a network without a scope of its own must not use.
 RESERVED_NAMES = (
-    *(_DECODED, _DECODE_SCOPE, _NORMALISE_SCOPE),
+    _DECODED,
+    _DECODE_SCOPE,
+    _NORMALISE_SCOPE,
     *GRAPH_PIXELS_INPUTS,
     GRAPH_BOTTLENECK,
 )
@@ -84,10 +86,13 @@ def to_graph(
     """
     _, height, width, _ = model.input_shape
     network = GraphSlice.from_function(freeze_keras(model, batch_size=None))
-    return add_preprocessing(network, InputSpec(height, width, mean, std, channel_order))
+    input_spec = InputSpec(
+        height=height, width=width, mean=mean, std=std, channel_order=channel_order
+    )
+    return add_preprocessing(network, input_spec)
 
 
-def freeze_keras(model: Any, batch_size: int | None) -> Any:
+def freeze_keras(model: Any, *, batch_size: int | None) -> Any:
     """Returns a Keras model in inference mode as a concrete function without variables.
 
     Args:

@@ -62,8 +62,12 @@ def load(options: BackboneOptions, cache_dir: Path) -> Backbone:
             f"--model_dir={file} cannot be read: {error.strerror}; name a frozen graph"
         ) from error
     layout_options = (
-        *(options.input_layer, options.bottleneck_layer, options.input_height),
-        *(options.input_width, options.input_mean, options.input_std),
+        options.input_layer,
+        options.bottleneck_layer,
+        options.input_height,
+        options.input_width,
+        options.input_mean,
+        options.input_std,
     )
     key = json.dumps([_VERSION, hashlib.sha256(content).hexdigest(), layout_options])
     fingerprint = hashlib.sha256(key.encode()).hexdigest()
@@ -154,11 +158,11 @@ def _cut_network(graph: Any, layout: Layout, file: Path) -> _Network:
         ) from error
     width = graph_layout.vector_width(shapes.get(end))
     if not width:
-        others = ", ".join(graph_layout.find_vector_layers(graph, layout.input_layer, size))
+        others = graph_layout.find_vector_layers(graph, layout.input_layer, size)
+        examples = f", such as {', '.join(others)}" if others else ""
         raise UserError(
             f"--bottleneck_layer={end} of the graph {file} must compute one vector for each image, "
-            f"but its shape is {shapes.get(end)}; name another layer"
-            f"{f', such as {others}' if others else ''}"
+            f"but its shape is {shapes.get(end)}; name another layer{examples}"
         )
     if len(shapes[end]) != 2:
         end = graph_surgery.append_flatten(part, end, width)

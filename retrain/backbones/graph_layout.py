@@ -1,4 +1,4 @@
-"""Finds the layers and the input images of a network in a frozen graph."""
+"""Finds the layers of a network in a frozen graph, and the input images that it expects."""
 
 import contextlib
 from pathlib import Path
@@ -17,7 +17,7 @@ _Value = TypeVar("_Value")
 
 
 class Layout(NamedTuple):
-    """Place of a network in a graph, and its input images.
+    """The layers of a network in a graph, and the input images that it expects.
 
     Attributes:
         input_layer: Name of the node that pixels are fed to.
@@ -92,15 +92,23 @@ def find_layout(graph: Any, options: BackboneOptions, file: Path) -> Layout:
         inputs = [node.name for node in graph.node if node.op.startswith("Placeholder")]
         raise _missing_layer("input_layer", start, file, inputs)
     stated_height, stated_width = _stated_size(graph, start)
-    height = _required("height", options.input_height or known.height or stated_height, file)
-    width = _required("width", options.input_width or known.width or stated_width, file)
-    mean = _required("mean", options.input_mean or known.mean, file)
-    std = _required("std", options.input_std or known.std, file)
+    height = _required("input_height", options.input_height or known.height or stated_height, file)
+    width = _required("input_width", options.input_width or known.width or stated_width, file)
+    mean = _required("input_mean", options.input_mean or known.mean, file)
+    std = _required("input_std", options.input_std or known.std, file)
     end = graph_surgery.node_name(options.bottleneck_layer or known.bottleneck_layer or "")
     if end not in names:
         candidates = find_vector_layers(graph, start, (height, width))
         raise _missing_layer("bottleneck_layer", end, file, candidates)
-    return Layout(start, end, height, width, mean, std, known.channel_order)
+    return Layout(
+        input_layer=start,
+        bottleneck_layer=end,
+        height=height,
+        width=width,
+        mean=mean,
+        std=std,
+        channel_order=known.channel_order,
+    )
 
 
 def find_vector_layers(graph: Any, start: str, size: tuple[int, int]) -> list[str]:
@@ -165,13 +173,13 @@ def _missing_layer(flag: str, name: str, file: Path, candidates: list[str]) -> U
     choice = f"; it has {', '.join(candidates[:_MAX_LISTED])}" if candidates else ""
     if name:
         return UserError(f"--{flag}={name} is not in the graph {file}{choice}")
-    return UserError(f"--{flag} is needed, because the graph {file} is of no known kind{choice}")
+    return UserError(f"--{flag} is needed, because the graph {file} has no known layout{choice}")
 
 
 def _required(flag: str, value: _Value | None, file: Path) -> _Value:
     if value is None:
         raise UserError(
-            f"--input_{flag} is needed, because the graph {file} does not describe its input images"
+            f"--{flag} is needed, because the graph {file} does not describe its input images"
         )
     return value
 

@@ -149,7 +149,7 @@ def _decode_bmp(contents: Any) -> Any:
 
 
 def _exif_orientation(contents: Any) -> Any:
-    """Returns the Exif orientation, int32 1 to 8, which is 1 if the file does not state it.
+    """Returns the Exif orientation, an int32 scalar from 1 to 8, or 1 if the file has none.
 
     The Exif block (CIPA DC-008, 4.5) is a TIFF file: a header that states the byte order, and a
     table of tags of 12 bytes each.
@@ -174,13 +174,13 @@ def _exif_orientation(contents: Any) -> Any:
     table = tiff + uint16(tiff + tf.where(little, 4, 6))
     tags = table + 2 + 12 * tf.range(tf.minimum(uint16(table), _MAX_EXIF_TAGS))
     matches = tf.boolean_mask(tags, tf.equal(uint16(tags), _ORIENTATION_TAG))
-    # Most files have no such tag. The value at position `last` is 0.
+    # Most files have no such tag. Then the byte at position `last`, which is 0, is read.
     value = uint16(tf.concat([matches, [last - 8]], 0)[0] + 8)
     return tf.where((value >= 1) & (value <= 8), value, 1)
 
 
 def _find_tiff_header(head: Any) -> Any:
-    """Returns the position of the TIFF header in the Exif block, or of the last byte."""
+    """Returns the position of the TIFF header in the Exif block, or of the last byte if none."""
     import tensorflow as tf
 
     length = tf.size(head) - 10

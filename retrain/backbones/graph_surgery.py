@@ -31,7 +31,7 @@ def extract_between(graph: Any, start: str, end: str) -> Any:
         CutError: If the output does not depend on the input, or depends on another input or on a
             variable.
     """
-    needed = _ancestors(graph, end, start)
+    needed = _ancestors(graph, end, start=start)
     if start not in needed or start == end:
         raise CutError(f"{end} does not depend on {start}")
     result = _select(graph, needed - {start})
@@ -81,11 +81,14 @@ def replace_legacy_operations(graph: Any) -> None:
 
 
 def make_portable(graph: Any) -> None:
-    """Rewrites, in place, what Core ML or another TensorFlow program does not support."""
+    """Replaces operations and attributes that other programs do not support, in place.
+
+    Core ML does not support Erfc, and custom gradients exist only in the program that built the
+    network.
+    """
     for node in list(graph.node):
         if node.op == "Erfc":
             _replace_erfc(graph, node)
-        # Custom gradients are registered in the program that built the network.
         if _CUSTOM_GRADIENT in node.attr:
             del node.attr[_CUSTOM_GRADIENT]
 
@@ -129,7 +132,7 @@ def infer_shapes(
                 yield operation.name, output.shape.as_list()
 
 
-def _ancestors(graph: Any, end: str, start: str | None = None) -> set[str]:
+def _ancestors(graph: Any, end: str, *, start: str | None = None) -> set[str]:
     """Returns the names of all nodes that a node depends on, and its own.
 
     The search does not go beyond the node `start`.

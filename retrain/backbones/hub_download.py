@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from retrain.errors import UserError
 from retrain.system import download
 from retrain.system.files import atomic_folder, user_path
+from retrain.system.locks import exclusive_file
 from retrain.system.text import first_line, one_line
 
 SAVED_MODEL_FILE = "saved_model.pb"
@@ -29,7 +30,7 @@ _KAGGLE_HANDLE = re.compile(r"[\w-]+/[\w-]+/tensorflow2/[\w.-]+(/\d+)?", re.IGNO
 # Parts of handles that follow the name of the network: the kind of its outputs, and the version.
 _NOT_A_NAME = re.compile(r"feature[_-]vector|classification|\d+", re.IGNORECASE)
 _SUFFIXES = (".tar.gz", ".tgz")
-# Usual sizes of training images in pixels. Modules for any size have the best one in their names.
+# Usual sizes of training images in pixels. A module for any size has its training size in its name.
 _SIZES = ("96", "128", "160", "192", "224", "240", "256", "260", "288", "299", "300", "331", "384")
 
 
@@ -52,7 +53,8 @@ def find_folder(handle: str, cache_dir: Path) -> Path:
             folder = modules / download.sha256(path)[:40]
             _unpack(handle, path, folder)
         else:
-            folder = modules / hashlib.sha1(os.fsencode(handle)).hexdigest()
+            digest = hashlib.sha1(os.fsencode(handle), usedforsecurity=False)
+            folder = modules / digest.hexdigest()
             _download(handle, folder)
     except OSError as error:
         raise UserError(f"--tfhub_module={handle} cannot be read: {error.strerror}") from error
@@ -118,18 +120,24 @@ def _download(handle: str, folder: Path) -> None:
     url = archive_url(handle)
     if folder.is_dir():
         return
+    folder.parent.mkdir(parents=True, exist_ok=True)
     archive = folder.with_name(f"{folder.name}.tar.gz")
-    try:
-        download.fetch(url, archive)
-    except download.DownloadError as error:
-        raise UserError(
-            f"--tfhub_module={handle} cannot be downloaded ({error}); get {url} in another way and "
-            "name the file; --architecture=efficientnet_lite0 needs no download"
-        ) from error
-    try:
-        _unpack(handle, archive, folder)
-    finally:
-        archive.unlink(missing_ok=True)
+    # Without the lock, another process could delete the archive before this one unpacks it.
+    lock = folder.with_name(f".lock-{folder.name}")
+    with exclusive_file(lock, f"Another run is downloading {handle}; waiting for it."):
+        if folder.is_dir():
+            return
+        try:
+            download.fetch(url, archive)
+        except download.DownloadError as error:
+            raise UserError(
+                f"--tfhub_module={handle} cannot be downloaded ({error}); get {url} in another way "
+                "and name the file; --architecture=efficientnet_lite0 needs no download"
+            ) from error
+        try:
+            _unpack(handle, archive, folder)
+        finally:
+            archive.unlink(missing_ok=True)
 
 
 def _parts(handle: str) -> list[str]:

@@ -39,18 +39,21 @@ def load(options: BackboneOptions, cache_dir: Path) -> Backbone:
     handle = options.tfhub_module
     assert handle is not None
     folder = hub_download.find_folder(handle, cache_dir)
-    relevant = (
-        *(options.input_height, options.input_width, options.input_mean, options.input_std),
+    input_options = (
+        options.input_height,
+        options.input_width,
+        options.input_mean,
+        options.input_std,
         hub_download.size_in_name(handle),
     )
-    key = json.dumps([_VERSION, _digests(folder), relevant])
+    key = json.dumps([_VERSION, _digests(folder), input_options])
     fingerprint = hashlib.sha256(key.encode()).hexdigest()
     name = hub_download.module_name(handle)
 
     def prepare(new: Path) -> BackboneInfo:
         with quiet_libraries():
             module = _load_module(folder, handle)
-        # This function logs, so that it must not run in the block above.
+        # This function logs, so it must not run in the block above.
         size = _input_size(options, handle, module.stated_shape)
         with quiet_libraries():
             info = BackboneInfo(
@@ -77,7 +80,8 @@ def load(options: BackboneOptions, cache_dir: Path) -> Backbone:
             logging.warning(
                 "The %d outputs of %s look like scores of classes. A feature vector module is a "
                 "better base.",
-                *(info.feature_width, handle),
+                info.feature_width,
+                handle,
             )
         return info
 
@@ -200,7 +204,10 @@ def _input_size(
     logging.info(
         "%s accepts images of any size. They are resized to %d x %d pixels, since %d is part of "
         "its name; --input_height and --input_width set another size.",
-        *(hub_download.module_name(handle), height, width, default),
+        hub_download.module_name(handle),
+        height,
+        width,
+        default,
     )
     return height, width
 

@@ -18,7 +18,7 @@ from retrain.system.files import user_path
 # Increase this number when the same weights result in different features.
 _VERSION = 1
 
-_QUANTISED = "_quantized"
+_QUANTISED_SUFFIX = "_quantized"
 
 
 def is_known(name: str) -> bool:
@@ -166,7 +166,7 @@ def _has_top(name: str, weights: Path) -> bool:
             f"--weights={weights} has the weights of {' or '.join(matches)}, not those "
             f"of --architecture={name}; name another architecture or another file"
         )
-    # Keras reports the reason when it loads the file.
+    # The size is unknown. Keras then fails to load the file, and reports the reason.
     return False
 
 
@@ -192,4 +192,4 @@ def _fetch_published(name: str, architecture: Architecture) -> Path:
 
 def _without_quantised(name: str) -> str:
     # The original retrain.py had separate networks for 8-bit exports. Here every network works.
-    return name.removesuffix(_QUANTISED) if name.startswith("mobilenet_") else name
+    return name.removesuffix(_QUANTISED_SUFFIX) if name.startswith("mobilenet_") else name

@@ -1,7 +1,7 @@
-"""The networks of `keras.applications` that `--architecture` can name.
+"""Lists the networks of `keras.applications` that `--architecture` can name.
 
-Keras defines the normalisation of the images in code, or builds it into the network. The table has
-it as a mean and a standard deviation, so that all backbones normalise images in the same way.
+Keras defines the normalisation of the images in code, or builds it into the network. Here it is a
+mean and a standard deviation, so that all backbones normalise images in the same way.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ SITE = "https://storage.googleapis.com/tensorflow/keras-applications"
 
 
 class Normalisation(NamedTuple):
-    """A mode of the Keras functions `preprocess_input`.
+    """The normalisation of input images, as a mode of Keras's `preprocess_input` defines it.
 
     Attributes:
         channel_order: Order of the input channels, "RGB" or "BGR".

@@ -44,9 +44,10 @@ def load(name: str) -> Backbone:
     Raises:
         UserError: If there is no bundled backbone of that name.
     """
-    if name not in _BUNDLED:
+    backbone = find_bundled(name)
+    if backbone is None:
         raise _unknown(name)
-    return _BUNDLED[name]()
+    return backbone
 
 
 def find_bundled(name: str) -> Backbone | None:

@@ -1,4 +1,4 @@
-"""Reads tensors, without PyTorch, from files that PyTorch wrote before version 1.6.
+"""Reads tensors from files that PyTorch wrote before version 1.6, without PyTorch.
 
 The format, according to `_legacy_load` in `torch/serialization.py`: A file starts with five
 pickles, which are a magic number, a protocol version, the sizes of types on the writer's machine,

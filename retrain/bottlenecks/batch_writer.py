@@ -8,7 +8,7 @@ from retrain.bottlenecks.recipes import Recipes
 from retrain.bottlenecks.store import BottleneckStore
 from retrain.bottlenecks.vector_computer import ImageVectors
 
-# A process that is killed loses the bottlenecks of this time at most.
+# A process that is killed loses at most the bottlenecks that it computed in this time.
 _SECONDS_BETWEEN_WRITES = 1.0
 
 
@@ -38,7 +38,7 @@ class BatchWriter:
         self._write()
 
     def add(self, result: ImageVectors) -> None:
-        """Adds the bottlenecks of an image, and writes all if the last write is a second ago."""
+        """Adds the bottlenecks of an image. Writes all if the last write is over a second ago."""
         self._waiting.append(result)
         if time.monotonic() - self._last_write > _SECONDS_BETWEEN_WRITES:
             self._write()

@@ -134,8 +134,9 @@ def compute_bottlenecks(
     if name == engines.INT8:
         network = int8_network.load_or_quantise(dataset, backbone, cache_dir)
     training_engine = evaluation_engine = engines.create(name, backbone, int8_network=network)
-    if engines.for_testing(name) != name:
-        evaluation_engine = engines.create(engines.for_testing(name), backbone)
+    evaluation_name = engines.for_evaluation(name)
+    if evaluation_name != name:
+        evaluation_engine = engines.create(evaluation_name, backbone)
     unreadable: dict[Path, str] = {}
     computed_before: set[Key] = set()
     computed_count = 0

@@ -1,8 +1,8 @@
 """Computes features of new random distortions for every training step.
 
 TensorFlow's `retrain.py` does the same. It is slow, because the network runs for every image of
-every step. Cached variants (`DistortionOptions.per_image`) lead to classifiers that are as
-accurate in a hundredth of the time.
+every step. Cached variants (`DistortionOptions.per_image`) result in equally accurate classifiers
+in a hundredth of the time.
 """
 
 import hashlib

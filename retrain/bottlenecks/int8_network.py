@@ -1,8 +1,8 @@
 """Quantises the backbone to int8 for the images of a data set, or loads an earlier result.
 
-The features of two int8 networks differ, and a head fits only one network. An earlier network is
-therefore used for as long as it fits the data set. Its value ranges were measured on similar
-images, and the features in the cache stay valid when images are added.
+The features of two int8 networks differ, and a head fits only the network it was trained with. An
+earlier network is therefore reused if its value ranges were measured on similar images. The
+features in the cache then stay valid when images are added.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ _MIN_IMAGES = 20
 # Minimum fraction of a network's images that must be in the present sample.
 _MIN_COMMON = 0.5
 
-# The key of the JSON file that holds the SHA-256 of the images. Earlier versions use it, too.
+# Key of the SHA-256 of the images in the JSON file, as in the files of earlier versions.
 _IMAGES_KEY = "pictures"
 
 
@@ -80,7 +80,12 @@ def _prefix(backbone: Backbone) -> str:
 
 
 def _describe(backbone: Backbone, digests: Collection[str]) -> str:
-    """Returns JSON of what determines a network; `digests` are SHA-256 of its images."""
+    """Returns a JSON description of everything that determines a network.
+
+    Args:
+        backbone: Backbone that is quantised.
+        digests: SHA-256 of the images that value ranges are measured on.
+    """
     content = {
         "backbone": backbone.fingerprint,
         "preprocessing": pixels.PREPROCESSING_VERSION,
@@ -108,8 +113,8 @@ def _described_networks(cache_dir: Path, backbone: Backbone) -> Iterator[tuple[P
         # A network without a valid description is ignored.
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             content = json.loads(path.read_text())
-            origin = content["backbone"], content["preprocessing"]
-            if origin == (backbone.fingerprint, pixels.PREPROCESSING_VERSION):
+            source = content["backbone"], content["preprocessing"]
+            if source == (backbone.fingerprint, pixels.PREPROCESSING_VERSION):
                 yield path.with_suffix(".tflite"), set(content[_IMAGES_KEY])
 
 

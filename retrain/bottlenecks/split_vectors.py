@@ -88,7 +88,7 @@ def _fill(
             table.add(result)
             writer.add(result)
             if table.count_missing([result.row]):
-                # The store has the others: the file is a copy, or was touched.
+                # The store has the others, because the file is a copy or only its times changed.
                 partly_stored.append(result.row)
     table.read(store, partly_stored)
 

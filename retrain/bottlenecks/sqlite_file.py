@@ -44,8 +44,8 @@ _SCHEMA = (
     f"PRAGMA user_version = {_VERSION}",
 )
 
-# Parts of SQLite's error messages, and what to tell the user. Error codes would be more reliable,
-# but Python 3.10 does not have them.
+# Parts of SQLite's error messages, and the messages for the user. Error codes would be more
+# reliable, but Python 3.10 does not have them.
 _EXPLANATIONS = {
     "not a database": "is not a bottleneck cache ({}); use another folder or delete the file",
     "malformed": "is damaged ({}); delete it or use another folder",
@@ -66,8 +66,8 @@ def open_file(path: Path) -> sqlite3.Connection:
     Only this thread can use the connection. All transactions are started by `transaction`.
 
     Raises:
-        UserError: If the file cannot be written, is not a cache or has another format. The file is
-            not changed then.
+        UserError: If the file cannot be written, is not a cache or has another format. A file that
+            is refused is not changed.
     """
     with _explain_errors(path):
         connection = sqlite3.connect(path, timeout=_TIMEOUT_SECONDS, isolation_level=None)

@@ -36,9 +36,9 @@ _ROWS_PER_QUERY = 1024
 class BottleneckStore:
     """An open cache. A context manager, which closes it. Use `open_store` to create one.
 
-    A store can be used only by the thread that opened it, and not after a fork. Each process opens
-    its own. All methods raise UserError if the disk is full, fails or is read-only, or if the file
-    is damaged. What was stored before is kept.
+    Only the thread that opened a store can use it, and not after a fork. Each process opens its
+    own. All methods raise UserError if the disk is full, fails or is read-only, or if the file is
+    damaged. Bottlenecks that were stored before are kept.
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path):
@@ -56,7 +56,7 @@ class BottleneckStore:
         self._connection.close()
 
     def get_digests(self, versions: Sequence[FileVersion]) -> list[bytes | None]:
-        """Returns the SHA-256 (32 bytes) of each file version; None if it is not known."""
+        """Returns the SHA-256 (32 bytes) of each file version, or None for an unknown version."""
         rows = [(position, *_to_signed(version)) for position, version in enumerate(versions)]
         query = (
             f"SELECT position, {DIGEST} FROM temp.wanted_files JOIN files"
@@ -76,7 +76,11 @@ class BottleneckStore:
                 read.
         """
         with transaction(self._connection, self._path, "IMMEDIATE"):
-            self._put_digests(files)
+            self._connection.executemany(
+                f"INSERT OR REPLACE INTO files ({_FILE_COLUMNS}, {DIGEST})"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                ((*_to_signed(version), digest) for version, digest in files),
+            )
 
     def get_vectors(
         self, recipe: str, keys: Sequence[tuple[bytes, int]], out: np.ndarray
@@ -111,9 +115,9 @@ class BottleneckStore:
                 rows = self._join("wanted", _KEY_COLUMNS, batch, query, values=values)
                 if rows:
                     positions, vectors = zip(*rows, strict=True)
-                    at = np.array(positions)
-                    out[at] = np.frombuffer(b"".join(vectors), "<f2").reshape(len(rows), -1)
-                    found[at] = True
+                    indices = np.array(positions)
+                    out[indices] = np.frombuffer(b"".join(vectors), "<f2").reshape(len(rows), -1)
+                    found[indices] = True
         return found
 
     def stored_variants(self, recipe: str, width: int) -> dict[bytes, int]:
@@ -130,23 +134,16 @@ class BottleneckStore:
                 variants[digest] = variants.get(digest, 0) | 1 << variant
         return variants
 
-    def put_vectors(
-        self,
-        recipe: str,
-        rows: Sequence[tuple[bytes, int, np.ndarray]],
-        *,
-        files: Sequence[tuple[FileVersion, bytes]] = (),
-    ) -> None:
-        """Stores a batch of vectors and the digests of files, or nothing if there is an error.
+    def put_vectors(self, recipe: str, rows: Sequence[tuple[bytes, int, np.ndarray]]) -> None:
+        """Stores a batch of vectors, or nothing if there is an error.
 
-        A stored vector is not replaced, unless it has another width. What one process has read
-        therefore never changes.
+        A stored vector is not replaced, unless it has another width. A vector that a process has
+        read therefore never changes.
 
         Args:
             recipe: Text of everything that determines the vectors besides image and variant.
             rows: SHA-256 of the image (32 bytes), number of the variant, and vector, float16
                 [width].
-            files: Files as in `put_digests`.
         """
         with transaction(self._connection, self._path, "IMMEDIATE"):
             self._connection.execute("INSERT OR IGNORE INTO recipes (recipe) VALUES (?)", (recipe,))
@@ -160,7 +157,6 @@ class BottleneckStore:
                     for digest, variant, vector in rows
                 ),
             )
-            self._put_digests(files)
 
     def _join(
         self,
@@ -195,19 +191,13 @@ class BottleneckStore:
         ).fetchone()
         return row[0] if row else None
 
-    def _put_digests(self, files: Sequence[tuple[FileVersion, bytes]]) -> None:
-        self._connection.executemany(
-            f"INSERT OR REPLACE INTO files ({_FILE_COLUMNS}, {DIGEST}) VALUES (?, ?, ?, ?, ?, ?)",
-            ((*_to_signed(version), digest) for version, digest in files),
-        )
-
 
 def open_store(folder: Path) -> BottleneckStore:
     """Opens the cache in `folder`. Creates the folder and the file if they are missing.
 
     Raises:
-        UserError: If the folder cannot be written, or the file in it is not a cache or has another
-            format. The file is not changed then.
+        UserError: If the folder cannot be written, or if the file is not a cache or has another
+            format. A file that is refused is not changed.
     """
     try:
         check_folder_writable(folder, "bottleneck_dir")

@@ -20,13 +20,13 @@ from retrain.system.batches import batches
 
 @dataclass
 class ImageVectors:
-    """The bottlenecks of one image that were computed.
+    """The bottlenecks that were computed for one image.
 
     Attributes:
         row: Index of the image in its split.
         version: Version of the file that was read; None if it cannot be opened.
         digest: SHA-256 of the file.
-        numbers: Numbers of the computed variants. The store has the others.
+        numbers: Numbers of the computed variants. The other variants are in the store.
         vectors: float16 [len(numbers), feature_width].
         problem: Why the image cannot be read; None if it can be read.
     """

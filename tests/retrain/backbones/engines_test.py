@@ -23,7 +23,7 @@ def _processor(flags: str | None):
     path = Path(tempfile.mkdtemp(), "cpuinfo")
     if flags is not None:
         path.write_text(flags)
-    return mock.patch.object(engines, "_PROCESSOR_FLAGS", path)
+    return mock.patch.object(engines, "_CPU_INFO", path)
 
 
 def _onednn(switch: str | None):
@@ -79,10 +79,10 @@ class ResolveTest(parameterized.TestCase):
         ):
             engines.resolve("steam")
 
-    def test_test_images_are_computed_as_in_the_exported_classifier(self):
-        self.assertEqual(engines.for_testing(BFLOAT16), FLOAT32)
+    def test_images_for_evaluation_are_computed_as_in_the_exported_classifier(self):
+        self.assertEqual(engines.for_evaluation(BFLOAT16), FLOAT32)
         for name in (INT8, FLOAT32, TENSORFLOW):
-            self.assertEqual(engines.for_testing(name), name)
+            self.assertEqual(engines.for_evaluation(name), name)
 
 
 class _RecordingRuntime(Runtime):

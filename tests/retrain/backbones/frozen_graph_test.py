@@ -1,7 +1,5 @@
 """Frozen graphs of any age become backbones that keep their node names, or a one-line error."""
 
-import subprocess
-import sys
 from pathlib import Path
 from unittest import mock
 
@@ -15,6 +13,7 @@ from retrain.errors import UserError
 from retrain.runtimes.graph_def import parse_graph
 from retrain.runtimes.graph_session import GraphSession
 from tests.support import old_graphs
+from tests.support.python_code import run_python
 
 _SIDE = old_graphs.SIDE
 _SIZE = {"input_height": _SIDE, "input_width": _SIDE}
@@ -200,12 +199,8 @@ class FrozenGraphTest(parameterized.TestCase):
     def test_loading_from_the_cache_does_not_import_tensorflow(self):
         path = old_graphs.write(self.folder / "g.pb", self.mobilenet)
         self.load(path)
-        process = subprocess.run(
-            [sys.executable, "-c", _LOAD_FROM_CACHE, path, self.folder / "cache"],
-            capture_output=True,
-            text=True,
-        )
-        self.assertEqual(process.stdout, "[]\n", process.stderr)
+        done = run_python(_LOAD_FROM_CACHE, path, self.folder / "cache")
+        self.assertEqual(done.stdout, "[]\n", done.stderr)
 
 
 class BadGraphTest(parameterized.TestCase):

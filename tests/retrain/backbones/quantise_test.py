@@ -1,8 +1,5 @@
 """An int8 network computes nearly the same as the float32 network, with a quarter of its size."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +11,7 @@ from retrain.backbones import efficientnet_lite0, engines, quantise, tflite_conv
 from retrain.runtimes.litert import LiteRTModel
 from retrain.runtimes.preprocessing import normalise
 from tests.support import tiny_backbone
+from tests.support.python_code import run_python
 from tests.support.tiny_backbone import SIDE
 
 # The process has the same streams and loggers as one of the programs.
@@ -95,14 +93,8 @@ class TinyNetworkTest(absltest.TestCase):
         folder = Path(self.create_tempdir().full_path)
         (folder / "network.tflite").write_bytes(self.tflite)
         np.save(folder / "images.npy", np.stack(list(_normalise(_scenes(2, SIDE)))))
-        process = subprocess.run(
-            [sys.executable, "-c", _QUANTISE, folder / "network.tflite", folder / "images.npy"],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        self.assertEqual((process.stdout, process.stderr), ("done\n", ""))
+        done = run_python(_QUANTISE, folder / "network.tflite", folder / "images.npy", check=True)
+        self.assertEqual((done.stdout, done.stderr), ("done\n", ""))
 
     def test_without_images_it_is_refused(self):
         self.refused(self.tflite, [], "calibration")

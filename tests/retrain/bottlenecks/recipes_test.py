@@ -26,8 +26,8 @@ class RecipesTest(absltest.TestCase):
         )
 
     def test_integers_and_floats_have_the_same_recipe(self):
-        of_int, of_float = (Recipes.build(_ENGINE, DistortionOptions(crop)) for crop in (5, 5.0))
-        self.assertEqual(of_int, of_float)
+        integer, floating = (Recipes.build(_ENGINE, DistortionOptions(crop)) for crop in (5, 5.0))
+        self.assertEqual(integer, floating)
 
     def test_the_number_of_variants_does_not_matter(self):
         few, many = (

@@ -287,7 +287,7 @@ class BottleneckStoreTest(absltest.TestCase):
         inside = self.folder / "old" / "b.png"
         inside.write_bytes(b"two")
         with open_store(self.folder) as store:
-            store.put_vectors("recipe", _rows("two"), files=[(_version_of(inside), _digest("two"))])
+            store.put_digests([(_version_of(inside), _digest("two"))])
             (self.folder / "old").rename(self.folder / "new")
             moved = _version_of(self.folder / "new" / "b.png")
             self.assertEqual(
