@@ -1,6 +1,7 @@
 """retrain runs with networks from every source."""
 
 import re
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -18,6 +19,7 @@ class ArchitecturesTest(parameterized.TestCase):
     def setUpClass(cls):
         super().setUpClass()
         cls.folder = Path(tempfile.mkdtemp())
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
         cls.images = programs.draw_colours(cls.folder / "pictures", 8)
         cls.weights = keras_weights_files.write_legacy_weights(
             cls.folder / "weights.h5", keras_weights_files.build_model(_NAME)
@@ -44,12 +46,11 @@ class ArchitecturesTest(parameterized.TestCase):
         return found.stdout + found.stderr
 
     def labelled(self, graph):
-        """Returns the label of the first image of each class."""
+        """Returns the best label of the first image of each class."""
         images = [self.images / name / "0.jpg" for name in programs.COLOURS]
         found = programs.run("label_image", f"--graph={graph}", *images)
         self.assertEqual(found.returncode, 0, found.stderr)
-        best = re.findall(r":\n(\w+) \(score", found.stdout)
-        return best
+        return re.findall(r":\n(\w+) \(score", found.stdout)
 
     def new_folder(self):
         return Path(self.create_tempdir().full_path)

@@ -111,7 +111,7 @@ class ExportsMainTest(parameterized.TestCase):
         done = self.train(file, "--tflite_quantization=int8", "--tflite_input=float32")
         self.assert_refused(done, "--tflite_input=float32 does not go with")
         done = self.train(
-            *(file, "--tflite_quantization=int8", "--flip_left_right", "--distortions_per_image=0")
+            file, "--tflite_quantization=int8", "--flip_left_right", "--distortions_per_image=0"
         )
         self.assert_refused(done, "cannot be combined with --tflite_quantization=int8")
 

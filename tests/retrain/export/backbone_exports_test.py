@@ -1,6 +1,7 @@
 """Tests all file formats with backbones of other sizes, channel orders and normalisations."""
 
 import dataclasses
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -60,6 +61,7 @@ class BackboneExportsTest(parameterized.TestCase):
     def setUpClass(cls):
         super().setUpClass()
         cls.folder = Path(tempfile.mkdtemp())
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
         cls.made = {name: cls.make(name, *kind) for name, *kind in _KINDS}
 
     @classmethod

@@ -76,7 +76,7 @@ class SavedModelTest(absltest.TestCase):
         one = saved_model.load(self.folder).run_file(files[1])
         np.testing.assert_allclose(one, expected[1], atol=2e-2)
 
-    def test_undecodable_file_raises_undecoded_error(self):
+    def test_undecodable_file_raises_model_error(self):
         with self.assertRaises(ModelError):
             saved_model.load(self.folder).run_file(b"not an image")
 

@@ -93,15 +93,17 @@ class SelectionTest(absltest.TestCase):
         self.assertLessEqual(*errors)
         outcome = selected.fine_tuning
         self.assertGreater(outcome.gain, outcome.standard_error)
-        entropies = [it.cross_entropy for it in (outcome.baseline, outcome.tuned)]
+        entropies = [evaluation.cross_entropy for evaluation in (outcome.baseline, outcome.tuned)]
         self.assertAlmostEqual(entropies[0] - entropies[1], outcome.gain, places=5)
         self.assertEqual(outcome.test_tuned, new.test.accuracy)
         self.assertEqual(outcome.test_baseline, old.test.accuracy)
         self.assertTrue(selected.fine_tuning.kept)
         self.assertEqual(selected.fine_tuning.tuned, new.validation)
         self.assertLen(selected.fine_tuning.history.at, _GOOD.epochs)
-        said = rf"of 24 validation images, {errors[0]} get a wrong label with it and \d+ without"
-        self.assertRegex(lines[-1], said)
+        self.assertRegex(
+            lines[-1],
+            rf"of 24 validation images, {errors[0]} get a wrong label with it and \d+ without",
+        )
         self.assertIn("is kept", lines[-1])
 
         from tensorflow import keras

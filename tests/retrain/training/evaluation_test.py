@@ -12,7 +12,7 @@ from retrain.training import evaluation
 from retrain.training.evaluation import ClassScores, Mistake
 
 # Four images of class 0, two of 1, none of 2.
-_CATEGORIES = np.array([0, 0, 0, 0, 1, 1])
+_CLASS_IDS = np.array([0, 0, 0, 0, 1, 1])
 _PROBABILITIES = np.array(
     [
         [0.75, 0.25, 0.00],
@@ -34,7 +34,7 @@ def evaluate(probabilities: npt.ArrayLike, class_ids: npt.ArrayLike) -> Any:
 class EvaluateTest(absltest.TestCase):
     def setUp(self):
         super().setUp()
-        self.result = evaluate(_PROBABILITIES, _CATEGORIES)
+        self.result = evaluate(_PROBABILITIES, _CLASS_IDS)
 
     def test_accuracy(self):
         self.assertEqual(self.result.count, 6)
@@ -134,7 +134,7 @@ class NoImagesTest(absltest.TestCase):
 
 class JsonTest(absltest.TestCase):
     def test_json_is_lossless(self):
-        result = evaluate(_PROBABILITIES, _CATEGORIES)
+        result = evaluate(_PROBABILITIES, _CLASS_IDS)
         content = json.loads(json.dumps(result.as_json(["a", "b", "c"]), allow_nan=False))
         self.assertEqual(content["count"], 6)
         self.assertEqual(content["accuracy"], result.accuracy)
@@ -147,13 +147,13 @@ class JsonTest(absltest.TestCase):
 
     def test_each_class_needs_a_label(self):
         with self.assertRaises(ValueError):
-            evaluation.evaluate(_PROBABILITIES, _CATEGORIES).as_json(["a", "b"])
+            evaluation.evaluate(_PROBABILITIES, _CLASS_IDS).as_json(["a", "b"])
 
 
 class WrongArgumentsTest(absltest.TestCase):
     def test_mismatched_shapes_are_refused(self):
         with self.assertRaisesRegex(ValueError, r"\(6, 3\) and \(5,\)"):
-            evaluation.evaluate(_PROBABILITIES, _CATEGORIES[:5])
+            evaluation.evaluate(_PROBABILITIES, _CLASS_IDS[:5])
 
     def test_unknown_classes_are_refused(self):
         for wrong in (-1, 3):

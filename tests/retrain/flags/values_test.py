@@ -1,0 +1,60 @@
+"""Values of flags are converted, and refused with the name of the flag if they are invalid."""
+
+from pathlib import Path
+from unittest import mock
+
+from absl import flags
+from absl.testing import absltest, parameterized
+
+from retrain.errors import UserError
+from retrain.flags import values
+
+
+def _flag(value: object) -> flags.FlagHolder:
+    flag = mock.create_autospec(flags.FlagHolder, instance=True)
+    flag.name, flag.value = "some_flag", value
+    return flag
+
+
+class ValuesTest(parameterized.TestCase):
+    def assert_refused(self, convert, value: object, **options) -> None:
+        with self.assertRaisesRegex(UserError, "^--some_flag.* must be "):
+            convert(_flag(value), **options)
+
+    def test_a_missing_or_empty_path_is_none(self):
+        self.assertIsNone(values.optional_path(_flag(None)))
+        self.assertIsNone(values.optional_path(_flag("")))
+        self.assertEqual(values.optional_path(_flag("/a/../b")), Path("/b"))
+
+    def test_fractions_are_from_0_to_1(self):
+        for value in (0.0, 0.5, 1.0):
+            self.assertEqual(values.fraction(_flag(value)), value)
+            self.assertEqual(values.optional_fraction(_flag(value)), value)
+        self.assertIsNone(values.optional_fraction(_flag(None)))
+        for value in (-0.1, 1.1, float("nan")):
+            self.assert_refused(values.fraction, value)
+            self.assert_refused(values.optional_fraction, value)
+
+    def test_percentages_are_from_0_to_100(self):
+        for value in (0.0, 50.0, 100.0):
+            self.assertEqual(values.percentage(_flag(value)), value)
+        for value in (-1.0, 101.0, float("nan")):
+            self.assert_refused(values.percentage, value)
+
+    def test_batch_sizes_are_positive_or_minus_one(self):
+        for value in (-1, 1, 100):
+            self.assertEqual(values.batch_size(_flag(value)), value)
+        for value in (-2, 0):
+            self.assert_refused(values.batch_size, value)
+
+    @parameterized.parameters((None, None), ("2", (2, 2, 2)), ("1,2.5, 3", (1, 2.5, 3)))
+    def test_channel_values_are_one_number_or_three(self, text, expected):
+        self.assertEqual(values.channel_values(_flag(text), minimum=0), expected)
+
+    @parameterized.parameters("", "1,2", "1,2,3,4", "1,x,3", "-1", "1,2,-3", "nan", "inf")
+    def test_invalid_channel_values_are_refused(self, text):
+        self.assert_refused(values.channel_values, text, minimum=0)
+
+
+if __name__ == "__main__":
+    absltest.main()
