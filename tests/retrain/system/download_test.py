@@ -32,10 +32,10 @@ class DownloadTest(parameterized.TestCase):
         self.server = self.enter_context(serving(self.files))
         self.url = f"{self.server.url}/w.h5"
 
-    def left(self):
+    def file_names(self):
         return sorted(file.name for file in self.path.parent.iterdir())
 
-    def break_off(self, message, digest=None):
+    def interrupt_download(self, message, digest=None):
         self.server.break_off_after = 1_000_000
         with self.assertRaisesRegex(download.DownloadError, message):
             download.fetch(self.url, self.path, digest=digest)
@@ -49,23 +49,23 @@ class DownloadTest(parameterized.TestCase):
             download.fetch(self.url, self.path, digest=digest)
             self.assertEqual(self.path.read_bytes(), _CONTENT)
         self.assertEqual(self.server.requests, [("/w.h5", None)])
-        self.assertEqual(self.left(), ["weights.h5"])
+        self.assertEqual(self.file_names(), ["weights.h5"])
 
     def test_an_interrupted_download_is_resumed(self):
         self.server.break_off_after = 1_000_000
         for kept in ("1.0", "2.0"):
             with self.assertRaisesRegex(download.DownloadError, f"after {kept} MB, which are kept"):
                 download.fetch(self.url, self.path, digest=_MD5)
-            self.assertEqual(self.left(), ["weights.h5.part", "weights.h5.part.version"])
+            self.assertEqual(self.file_names(), ["weights.h5.part", "weights.h5.part.version"])
         download.fetch(self.url, self.path, digest=_MD5)
         self.assertEqual(self.path.read_bytes(), _CONTENT)
         self.assertEqual(self.ranges(), [None, "bytes=1000000-", "bytes=2000000-"])
-        self.assertEqual(self.left(), ["weights.h5"])
+        self.assertEqual(self.file_names(), ["weights.h5"])
 
     @parameterized.named_parameters(("tag", etag_header), ("date", _date))
     def test_a_download_is_resumed_if_the_file_has_not_changed(self, version):
         self.server.version_headers = version
-        self.break_off("after 1.0 MB, which are kept")
+        self.interrupt_download("after 1.0 MB, which are kept")
         download.fetch(self.url, self.path)
         self.assertEqual(self.path.read_bytes(), _CONTENT)
         self.assertEqual(self.ranges(), [None, "bytes=1000000-"])
@@ -73,15 +73,15 @@ class DownloadTest(parameterized.TestCase):
     @parameterized.named_parameters(("tag", etag_header), ("date", _date))
     def test_a_download_of_another_version_is_not_resumed(self, version):
         self.server.version_headers = version
-        self.break_off("after 1.0 MB, which are kept")
+        self.interrupt_download("after 1.0 MB, which are kept")
         self.files["/w.h5"] = _CHANGED
         download.fetch(self.url, self.path)
         self.assertEqual(self.path.read_bytes(), _CHANGED)
         self.assertEqual(self.ranges(), [None, "bytes=1000000-"])
-        self.assertEqual(self.left(), ["weights.h5"])
+        self.assertEqual(self.file_names(), ["weights.h5"])
 
     def test_a_server_that_sends_the_rest_of_another_version_is_asked_for_all(self):
-        self.break_off("after 1.0 MB, which are kept")
+        self.interrupt_download("after 1.0 MB, which are kept")
         self.files["/w.h5"], self.server.supports_if_range = _CHANGED, False
         download.fetch(self.url, self.path)
         self.assertEqual(self.path.read_bytes(), _CHANGED)
@@ -98,19 +98,19 @@ class DownloadTest(parameterized.TestCase):
     )
     def test_a_part_of_an_unknown_version_is_not_kept(self, version):
         self.server.version_headers = version
-        self.break_off("closed the connection too early$")
-        self.assertEqual(self.left(), [])
+        self.interrupt_download("closed the connection too early$")
+        self.assertEqual(self.file_names(), [])
         download.fetch(self.url, self.path)
         self.assertEqual(self.path.read_bytes(), _CONTENT)
         self.assertEqual(self.ranges(), [None, None])
 
     def test_a_damaged_version_file_is_ignored(self):
         for note in (b"", b"\0\0\0", b'"abc', b"\xff\n"):
-            self.break_off("after 1.0 MB, which are kept")
+            self.interrupt_download("after 1.0 MB, which are kept")
             (self.path.parent / "weights.h5.part.version").write_bytes(note)
             download.fetch(self.url, self.path)
             self.assertEqual(self.path.read_bytes(), _CONTENT)
-            self.assertEqual(self.left(), ["weights.h5"])
+            self.assertEqual(self.file_names(), ["weights.h5"])
             self.path.unlink()
 
     def test_a_server_that_sends_only_whole_files_sends_it_again(self):
@@ -128,12 +128,12 @@ class DownloadTest(parameterized.TestCase):
         download.fetch(self.url, self.path, digest=_MD5)
         self.assertEqual(self.path.read_bytes(), _CONTENT)
         self.assertEqual(self.ranges(), ["bytes=3000000-", None])
-        self.assertEqual(self.left(), ["weights.h5"])
+        self.assertEqual(self.file_names(), ["weights.h5"])
 
     def test_content_with_another_digest_is_refused_and_not_kept(self):
         with self.assertRaisesRegex(download.DownloadError, "does not have digest 00000000"):
             download.fetch(self.url, self.path, digest="0" * 32)
-        self.assertEqual(self.left(), [])
+        self.assertEqual(self.file_names(), [])
 
     def test_a_file_with_another_digest_is_replaced(self):
         self.path.parent.mkdir()
@@ -144,7 +144,7 @@ class DownloadTest(parameterized.TestCase):
     def test_a_missing_file_is_an_error_and_leaves_nothing(self):
         with self.assertRaisesRegex(download.DownloadError, "^127.0.0.1:.* answers 404 Not Found$"):
             download.fetch(f"{self.server.url}/none", self.path)
-        self.assertEqual(self.left(), [])
+        self.assertEqual(self.file_names(), [])
 
     def test_letters_of_any_alphabet_are_quoted_once(self):
         for path in ("/mod%C3%A8le/1", "/a%20b?c=%C3%A9&d=%2F"):
@@ -158,7 +158,7 @@ class DownloadTest(parameterized.TestCase):
         for url in ("http://[bad/1", "http://host:port/1", "nothing/1", "http://é..fr/1"):
             with self.assertRaises(download.DownloadError):
                 download.fetch(url, self.path)
-            self.assertEqual(self.left(), [])
+            self.assertEqual(self.file_names(), [])
 
     def test_a_missing_server_is_an_error(self):
         with socket.socket() as unused:
@@ -180,7 +180,7 @@ class DownloadTest(parameterized.TestCase):
             thread.join()
         self.assertEqual(self.path.read_bytes(), _CONTENT)
         self.assertLen(self.server.requests, 1)
-        self.assertEqual(self.left(), ["weights.h5"])
+        self.assertEqual(self.file_names(), ["weights.h5"])
 
     def test_one_caller_resumes_the_download_of_another(self):
         self.server.break_off_after = 1_000_000
