@@ -31,7 +31,7 @@ class LabelImageMainTest(parameterized.TestCase):
         super().setUpClass()
         cls.folder = Path(tempfile.mkdtemp())
         cls.addClassCleanup(shutil.rmtree, cls.folder)
-        cls.images = programs.draw_colours(cls.folder / "pictures")
+        cls.images = programs.draw_colours(cls.folder / "images")
         done = programs.run("retrain", f"--image_dir={cls.images}", *programs.outputs(cls.folder))
         assert done.returncode == 0, done.stderr
         cls.graph = cls.folder / "graph.pb"
@@ -79,9 +79,9 @@ class LabelImageMainTest(parameterized.TestCase):
     def test_a_graph_without_metadata_runs_with_flags(self):
         done = self.label(f"--labels={self.channels}", self.red, self.green, graph=self.old_graph)
         self.assertRegex(done.stdout, r"(?s)0\.jpg:\nred .*1\.png:\ngreen ")
-        sibling = ["--input_layer=Mul", "--input_height=299", "--input_width=299"]
+        input_flags = ["--input_layer=Mul", "--input_height=299", "--input_width=299"]
         done = self.label(
-            *(f"--labels={self.channels}", "--output_layer=final_result", *sibling),
+            *(f"--labels={self.channels}", "--output_layer=final_result", *input_flags),
             *("--input_mean=0", "--input_std=255", f"--image={self.green}"),
             graph=self.old_graph,
         )

@@ -41,10 +41,10 @@ class RetrainGraphTest(ConvertTestCase):
         classifier = sample_classifier.classifier()
         graph = self.folder / "graph.pb"
         graph.write_bytes(frozen_graph.to_bytes(classifier))
-        locks = self.folder / "locks.mlmodel"
+        blocks = self.folder / "blocks.mlmodel"
         lines = self.assert_done(
             f"--graph={graph}",
-            f"--coreml_file={locks}",
+            f"--coreml_file={blocks}",
             "--coreml_author=Ada",
             "--coreml_license=MIT",
             "--coreml_precision=float32",
@@ -55,7 +55,7 @@ class RetrainGraphTest(ConvertTestCase):
         for line in lines:
             (difference,) = re.findall(r"^Wrote .*differ by at most (\S+) from", line)
             self.assertLess(float(difference), 1e-5)
-        loaded = reference.load(locks)
+        loaded = reference.load(blocks)
         description = loaded.spec.description
         self.assertEqual(loaded.labels, sample_classifier.LABELS)
         self.assertEqual(
@@ -138,10 +138,10 @@ class RefusedTest(ConvertTestCase):
     def test_flags_are_checked_before_anything_is_loaded(self, expected, flags):
         self.assert_refused(expected, *flags)
 
-    def test_a_missing_file(self):
+    def test_a_missing_file_is_refused(self):
         self.assert_refused("--graph=.*nowhere.* does not exist", "--graph=nowhere", self.output)
 
-    def test_a_file_of_another_format(self):
+    def test_a_file_of_another_format_is_refused(self):
         path = self.folder / "anything.pb"
         formats = r"a frozen graph \(.pb\), the folder of a SavedModel, or a Keras file"
         for content, problem in (
@@ -153,13 +153,13 @@ class RefusedTest(ConvertTestCase):
                 f"--graph={path} is {problem}; .*{formats}", f"--graph={path}", self.output
             )
 
-    def test_a_folder_with_other_files(self):
+    def test_a_folder_with_other_files_is_refused(self):
         folder = self.folder / "thesis"
         folder.mkdir()
         (folder / "chapter.txt").touch()
         self.assert_refused("chapter.txt, which would be deleted", f"--saved_model_dir={folder}")
 
-    def test_a_wrong_number_of_labels(self):
+    def test_a_wrong_number_of_labels_is_refused(self):
         labels = self.folder / "labels.txt"
         labels.write_text("a\nb\n")
         model = self.folder / "small.keras"

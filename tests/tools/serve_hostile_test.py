@@ -17,7 +17,7 @@ from absl.testing import absltest
 
 from tests.support import hostile_requests, server_process
 
-_REQUESTS = flags.DEFINE_integer("requests", 1500, "Number of requests to send.", 1000)
+_REQUESTS = flags.DEFINE_integer("requests", 1500, "Number of requests to send.", lower_bound=1000)
 _SEED = flags.DEFINE_integer("seed", 0, "Random seed of the requests.")
 
 _CLIENTS = 8

@@ -12,7 +12,7 @@ from absl.testing import absltest
 
 from tests.support import server_process
 
-_SECONDS = flags.DEFINE_integer("seconds", 15, "Seconds for which to send requests.", 1)
+_SECONDS = flags.DEFINE_integer("seconds", 15, "Seconds for which to send requests.", lower_bound=1)
 
 _RUN = "from schemathesis.cli import schemathesis; schemathesis()"
 

@@ -95,7 +95,7 @@ class BestCheckpointTest(absltest.TestCase):
         self.run_epoch(self.callback(state), 1, 0.5)
         self.assertEqual(self.files(), ["best_model.02-0.50.keras", "training_state.npz"])
 
-    def test_temporary_files_of_a_killed_run_are_removed(self):
+    def test_temporary_files_of_earlier_versions_are_removed(self):
         callback = self.callback(TrainingState())
         self.run_epoch(callback, 0, 0.9)
         for name in (".best_model.01-0.90.x1y2.keras", ".training_state.x1y2.npz", "notes.txt"):
