@@ -34,7 +34,7 @@ _ONLY = flags.DEFINE_list(
 _IMAGES_PER_CLASS = 7
 _IMAGE_SIZE = 160
 
-# Flags of the second run.
+# Prefixes of the flags of the second run.
 _GRAPH_ONLY = ("--output", "--metrics", "--bottleneck")
 
 

@@ -52,7 +52,13 @@ def _features(folder: Path, variants: int) -> SplitFeatures:
             registry.load(registry.DEFAULT),
             "auto",
             Path(cache),
-            distortions=DistortionOptions(10, 10, 10, flip_left_right=True, per_image=variants),
+            distortions=DistortionOptions(
+                random_crop=10,
+                random_scale=10,
+                random_brightness=10,
+                flip_left_right=True,
+                per_image=variants,
+            ),
         ).split(TRAINING)
 
 
@@ -68,4 +74,4 @@ def _accuracy(features: SplitFeatures, variants: int, seed: int) -> float:
 
 
 if __name__ == "__main__":
-    command_line.run(main, __doc__ or "")
+    command_line.run(main, __doc__)

@@ -73,4 +73,4 @@ def _accuracy(trained_on: SplitFeatures, tested_on: SplitFeatures, seed: int) ->
 
 
 if __name__ == "__main__":
-    command_line.run(main, __doc__ or "")
+    command_line.run(main, __doc__)

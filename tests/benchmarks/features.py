@@ -1,4 +1,4 @@
-"""Measures the rate of computing bottlenecks from image files, and that of a plain Keras pipeline.
+"""Measures how fast retrain and plain Keras compute bottlenecks from image files.
 
     bazel run //tests/benchmarks:features -- --image_dir=DIR
 

@@ -24,18 +24,20 @@ from tests.benchmarks import timed_process
 _IMAGE_DIR = flags.DEFINE_string(
     "image_dir", None, "Folder with a sub-folder of images for each class."
 )
-_SEEDS = flags.DEFINE_integer("seeds", 1, "Number of seeds for fine-tuning.", lower_bound=1)
+_SEEDS = flags.DEFINE_integer(
+    "seeds", 1, "Number of seeds to repeat fine-tuning with.", lower_bound=1
+)
 _EPOCHS = flags.DEFINE_integer("epochs", 8, "Number of epochs of fine-tuning.", lower_bound=1)
 _LAYERS = flags.DEFINE_list("layers", ["-1"], "Values of --fine_tune_layers to compare.")
 
 _DISTORTIONS = ("--random_crop=15", "--random_scale=30", "--random_brightness=20")
 
 
-def main(arguments: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Prints a table, one row after each run."""
     data = os.environ.get("RETRAIN_DATA")
-    if arguments or not (_IMAGE_DIR.value or data):
-        raise UserError("--image_dir is required: a folder with a sub-folder for each class")
+    if not (_IMAGE_DIR.value or data):
+        raise UserError("--image_dir is required: a folder with a sub-folder of images per class")
     images = user_path(_IMAGE_DIR.value) if _IMAGE_DIR.value else Path(str(data), "signs")
     runs: dict[str, tuple[str, ...]] = {
         "last layer": (),
@@ -56,7 +58,7 @@ def main(arguments: list[str]) -> None:
         gap = 100 * metrics["test"]["expected_calibration_error"]
         tuned = "fine_tuning" in metrics["training"]
         requested = any("fine_tune" in flag for flag in run_flags)
-        note = "  (does not help)" if requested and not tuned else ""
+        note = "  (not kept)" if requested and not tuned else ""
         row = f"{name:36}  {'  '.join(columns)}  {gap:9.1f} %  {seconds / 60:7.1f}{note}"
         print(row, flush=True)
 
@@ -78,4 +80,4 @@ def _run(images: Path, run_flags: tuple[str, ...]) -> tuple[dict[str, Any], floa
 
 
 if __name__ == "__main__":
-    command_line.run(main, __doc__ or "")
+    command_line.run(main, __doc__)

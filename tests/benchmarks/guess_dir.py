@@ -3,8 +3,8 @@
     bazel run //tests/benchmarks:guess_dir -- --graph=FILE --image_dir=DIR --count=2000
 
 `features` decodes the images and computes their features in float32, as for training. `classified`
-runs the classifier and does nothing with the results. With --count, there are as many links to the
-images; the peak memory should hardly depend on their number. On a busy machine, compare the
+runs the classifier and does nothing with the results. --count sets the number of images, which are
+links to those in DIR; the peak memory should hardly depend on it. On a busy machine, compare the
 processor time, not the images per second.
 """
 

@@ -3,8 +3,8 @@
     bazel run //tests/benchmarks:jobs -- --image_dir=DIR
 
 Prints the seconds of runs with an empty and with a full cache, without and with distortions, and of
-programs that end at once. Only some of the 4,000 steps of image_retraining are measured; the time
-of all steps is extrapolated.
+programs that end at once. Only some of the 4,000 steps of image_retraining are measured, and the
+time of all steps is extrapolated from these.
 """
 
 import re
@@ -25,9 +25,14 @@ _IMAGE_DIR = flags.DEFINE_string(
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Number of measurements of each run.", lower_bound=1)
 
 _DISTORTIONS = (
-    *("--random_crop=10", "--random_scale=10", "--random_brightness=10", "--flip_left_right"),
+    "--random_crop=10",
+    "--random_scale=10",
+    "--random_brightness=10",
+    "--flip_left_right",
 )
+# Steps of image_retraining by default.
 _STEPS = 4000
+# Steps to measure without and with distortions, keyed by the end of a run's name.
 _MEASURED_STEPS = {"": 200, ", distorted": 10}
 
 
@@ -41,7 +46,7 @@ def main(_: list[str]) -> None:
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     for name, median in medians.items():
         line = f"{name:32} {median:9.2f} s"
-        if re.match("retrain, (cold|warm)", name):
+        if name.startswith("retrain, "):
             kind = ", distorted" if name.endswith("distorted") else ""
             ratio = medians[f"image_retraining{kind}"] / median
             line += f"   {ratio:6.1f} times as fast as image_retraining"
@@ -54,20 +59,20 @@ def _round() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for kind, distortions in (("", ()), (", distorted", _DISTORTIONS)):
-            outputs = folder / f"outputs{len(kind)}"
+            outputs = folder / f"outputs{kind}"
             outputs.mkdir()
-            for cache in ("cold", "warm"):
+            for cache in ("empty", "full"):
                 run = timed_process.run_retrain(images, outputs, *distortions)
-                seconds[f"retrain, {cache}{kind}"] = run.seconds
+                seconds[f"retrain, {cache} cache{kind}"] = run.seconds
             seconds[f"image_retraining{kind}"] = _image_retraining(
                 _MEASURED_STEPS[kind],
                 f"--image_dir={images}",
-                f"--bottleneck_dir={folder}/text{len(kind)}",
+                f"--bottleneck_dir={outputs}/text",
                 *(["--distort"] if kind else []),
             )
         image = next(path for path in images.rglob("*.jp*g") if path.is_file())
         seconds["label_image, one image"] = timed_process.run(
-            "label_image/main.py", f"--graph={folder}/outputs0/graph.pb", str(image)
+            "label_image/main.py", f"--graph={folder}/outputs/graph.pb", str(image)
         ).seconds
     seconds["retrain --help"] = timed_process.run("retrain/main.py", "--help").seconds
     seconds["retrain --wrong_flag"] = timed_process.run(
@@ -86,4 +91,4 @@ def _image_retraining(steps: int, *arguments: str) -> float:
 
 
 if __name__ == "__main__":
-    command_line.run(main, __doc__ or "")
+    command_line.run(main, __doc__)

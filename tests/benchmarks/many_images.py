@@ -1,4 +1,4 @@
-"""Measures time and memory of a run on many small images.
+"""Measures the time and memory of a run on many small images.
 
 bazel run //tests/benchmarks:many_images -- --images=50000
 """
@@ -19,11 +19,11 @@ _CLASSES = 5
 
 
 def main(_: list[str]) -> None:
-    """Prints the seconds and the peak memory of a run with a cold and one with a warm cache."""
+    """Prints the seconds and the peak memory of a run with an empty and one with a full cache."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _draw(folder / "images", _IMAGES.value)
-        for cache in ("cold", "warm"):
+        for cache in ("empty", "full"):
             run = timed_process.run_retrain(folder / "images", folder)
             memory = peak_memory.of_child_processes() / 2**20
             print(f"{cache} cache: {run.seconds:6.1f} s, at most {memory:5.0f} MiB", flush=True)
@@ -42,4 +42,4 @@ def _draw(folder: Path, count: int) -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main, __doc__ or "")
+    command_line.run(main, __doc__)

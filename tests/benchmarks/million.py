@@ -88,4 +88,4 @@ def _read(folder: Path, count: int) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    command_line.run(main, __doc__ or "")
+    command_line.run(main, __doc__)

@@ -1,4 +1,4 @@
-"""Trains with the algorithm of TensorFlow's `examples/image_retraining`, the original of retrain.
+"""Trains with the algorithm of TensorFlow's `examples/image_retraining`, for comparison.
 
 A session computes the bottleneck of one image at a time and writes it to a text file. Each of 4,000
 training steps reads its batch from these files. With --distort, there are no files for training
@@ -162,4 +162,4 @@ def _distortions(v1: Any, backbone: Backbone) -> tuple[Any, Any]:
 
 
 if __name__ == "__main__":
-    command_line.run(main, __doc__ or "")
+    command_line.run(main, __doc__)

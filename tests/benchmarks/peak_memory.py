@@ -1,4 +1,4 @@
-"""Returns the peak resident memory of processes."""
+"""Measures the peak resident memory of processes."""
 
 import sys
 

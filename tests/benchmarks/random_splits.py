@@ -1,4 +1,4 @@
-"""Splits all images of a folder at random, several times, for benchmarks of accuracy."""
+"""Splits the images of a folder at random, for benchmarks that average over several splits."""
 
 import dataclasses
 from pathlib import Path

@@ -1,10 +1,10 @@
-"""Compares the speed of the server with that of the classifier alone, for the same images.
+"""Compares the speed of the server with that of the classifier alone on the same images.
 
     bazel run //tests/benchmarks:serve -- --graph=/tmp/output_graph.pb --image_dir=DIR
 
 Measures both in turns, with clients on the same machine. Then sends requests at half of the
-measured rate and prints percentiles of the response time. The response time starts when a request
-is due, even if no client is free to send it yet.
+measured rate and prints percentiles of the response time. The response time starts when a
+request is due, even if no client is free to send it yet.
 """
 
 import itertools
@@ -43,18 +43,18 @@ def main(_: list[str]) -> None:
     server, port = _start_server()
     try:
         _send_all(port, images[:50])
-        direct_rates, served = [], []
+        direct_rates, server_rates = [], []
         for _round in range(_ROUNDS.value):
             direct_rates.append(len(images) / _seconds(lambda: _classify(classifier, images)))
-            served.append(len(images) / _seconds(lambda: _send_all(port, images)))
-        rate = statistics.median(served)
+            server_rates.append(len(images) / _seconds(lambda: _send_all(port, images)))
+        rate = statistics.median(server_rates)
         response_times = sorted(_send_all(port, images, rate=rate / 2))
     finally:
         server.terminate()
         server.wait()
     ratios = [
-        rate_served / rate_direct
-        for rate_served, rate_direct in zip(served, direct_rates, strict=True)
+        server_rate / direct_rate
+        for server_rate, direct_rate in zip(server_rates, direct_rates, strict=True)
     ]
     print(f"classifier alone         {statistics.median(direct_rates):7.1f} images/s")
     print(f"server, {_CLIENTS.value:3} clients      {rate:7.1f} images/s")

@@ -81,4 +81,4 @@ def _accuracy(head: Head, examples: _Examples) -> float:
 
 
 if __name__ == "__main__":
-    command_line.run(main, __doc__ or "")
+    command_line.run(main, __doc__)

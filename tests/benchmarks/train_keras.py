@@ -4,7 +4,7 @@
 
 The small networks are trained on images of MNIST. The default backbone gets a new output layer,
 which is trained on the images in T, once from pixels, as in tutorials, and once from cached
-bottlenecks. One epoch of each kind is a warm-up and does not count. The others take turns.
+bottlenecks. The first epoch of each kind is a warm-up and does not count. The kinds take turns.
 """
 
 import os
@@ -46,7 +46,9 @@ _VAL_DIR = flags.DEFINE_string(
 _IMAGES = flags.DEFINE_integer(
     "images", 12_800, "Number of images of MNIST in an epoch.", lower_bound=128
 )
-_ROUNDS = flags.DEFINE_integer("rounds", 5, "Number of epochs of each kind.", lower_bound=1)
+_ROUNDS = flags.DEFINE_integer(
+    "rounds", 5, "Number of measured epochs of each kind.", lower_bound=1
+)
 
 _BATCH_SIZE = 128
 _CLASSES = 10
@@ -57,9 +59,9 @@ _NO_FOLDER = Path()
 _Epoch = Callable[[], Any]
 
 
-def main(arguments: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Measures the epochs, and prints a table."""
-    if arguments or not (_MNIST.value or _TRAIN_DIR.value):
+    if not (_MNIST.value or _TRAIN_DIR.value):
         raise UserError("--mnist=mnist.npz is required, or --train_dir and --val_dir")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with quiet_native_libraries():
