@@ -12,7 +12,8 @@ def read(path: Path) -> tuple[str, ...]:
         UserError: If the file cannot be read or is empty.
     """
     try:
-        labels = tuple(path.read_text(encoding="utf-8").splitlines())
+        # Some Windows editors put a byte order mark before the first label.
+        labels = tuple(path.read_text(encoding="utf-8-sig").splitlines())
     except OSError as error:
         raise UserError(f"--labels={path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

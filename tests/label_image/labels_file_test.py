@@ -17,6 +17,10 @@ class LabelsFileTest(parameterized.TestCase):
         self.path.write_text("grün\nblue sky\n", encoding="utf-8")
         self.assertEqual(labels_file.read(self.path), ("grün", "blue sky"))
 
+    def test_a_byte_order_mark_is_not_part_of_the_first_label(self):
+        self.path.write_text("red\ngreen\n", encoding="utf-8-sig")
+        self.assertEqual(labels_file.read(self.path), ("red", "green"))
+
     @parameterized.parameters(
         (b"", "is empty; it needs one label per line"),
         (b"gr\xfcn\n", "is not a text file in UTF-8"),
