@@ -28,7 +28,7 @@ def run(config: TrainingConfig) -> None:
     plan = plan_engines(config.engine, int8_export=formats.needs_int8(config.output))
     backbone = registry.resolve(config.backbone, config.bottleneck_dir)
     engines.check(config.engine, backbone)
-    outputs.check(config.output, backbone)
+    outputs.check(config, backbone)
     run_plots.check(config)
     with timer.phase("scan"):
         dataset = scan_dataset(config.image_dir, config.split)

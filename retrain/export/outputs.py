@@ -59,11 +59,12 @@ class Exported(NamedTuple):
     parity_table: list[str]
 
 
-def check(options: OutputOptions, backbone: Backbone) -> None:
+def check(config: TrainingConfig, backbone: Backbone) -> None:
     """Raises UserError if a file could not be written at the end of the run.
 
     Nothing is created, so that a run that fails later leaves nothing behind.
     """
+    options = config.output
     formats.check(options, backbone)
     check_writable(options.output_labels, "output_labels")
     if options.metrics_json:
@@ -74,10 +75,10 @@ def check(options: OutputOptions, backbone: Backbone) -> None:
         check_folder_writable(
             options.intermediate_output_graphs_dir, "intermediate_output_graphs_dir"
         )
-    _check_paths_are_apart(options)
+    _check_paths_are_apart(options, config.bottleneck_dir)
 
 
-def _check_paths_are_apart(options: OutputOptions) -> None:
+def _check_paths_are_apart(options: OutputOptions, bottleneck_dir: Path) -> None:
     exports = list(formats.requested_exports(options))
     paths = [(export.flag, export.path) for export in exports]
     paths += [("output_labels", options.output_labels)]
@@ -88,6 +89,7 @@ def _check_paths_are_apart(options: OutputOptions) -> None:
         if path in flags:
             raise UserError(f"--{flags[path]} and --{flag} are both {path}; choose different paths")
         flags[path] = flag
+    paths += [("bottleneck_dir", bottleneck_dir)]
     if options.summaries_dir:
         paths += [("summaries_dir", options.summaries_dir)]
     if options.intermediate_store_frequency:

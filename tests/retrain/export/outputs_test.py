@@ -10,7 +10,7 @@ from absl.testing import absltest, parameterized
 
 from retrain.backbones import efficientnet_lite0
 from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures
-from retrain.config import OutputOptions, SplitOptions, TFLiteOptions
+from retrain.config import OutputOptions, SplitOptions, TFLiteOptions, TrainingConfig
 from retrain.data import splits
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION
@@ -155,9 +155,13 @@ class StageClassifiersTest(OutputsTestCase):
 
 
 class CheckTest(OutputsTestCase):
+    def check(self, options: OutputOptions, backbone=None, **changes: Any) -> None:
+        config = TrainingConfig(Path("/images"), output=options, **changes)
+        outputs.check(config, backbone or efficientnet_lite0.load())
+
     def assert_refused(self, message: str, **changes: Any) -> None:
         with self.assertRaisesRegex(UserError, message):
-            outputs.check(self.options(**changes), efficientnet_lite0.load())
+            self.check(self.options(**changes))
 
     def test_the_check_creates_nothing(self):
         options = self.options(
@@ -165,7 +169,7 @@ class CheckTest(OutputsTestCase):
             keras_file=self.folder / "k.keras",
             tflite_file=self.folder / "t.tflite",
         )
-        outputs.check(options, efficientnet_lite0.load())
+        self.check(options)
         self.assertEqual(self.names(), [])
 
     def test_a_folder_in_place_of_a_file_is_refused(self):
@@ -193,7 +197,7 @@ class CheckTest(OutputsTestCase):
         with self.assertRaisesRegex(
             UserError, "efficientnet_lite0 has operations that TFLite does not support"
         ):
-            outputs.check(self.options(tflite_file=self.folder / "t"), backbone)
+            self.check(self.options(tflite_file=self.folder / "t"), backbone)
 
     def test_two_flags_with_the_same_path_are_refused(self):
         path = self.folder / "g.pb"
@@ -214,7 +218,9 @@ class CheckTest(OutputsTestCase):
             )
             options = dataclasses.replace(self.options(**changes), summaries_dir=folder)
             with self.assertRaisesRegex(UserError, f"--summaries_dir={folder} is inside"):
-                outputs.check(options, efficientnet_lite0.load())
+                self.check(options)
+            with self.assertRaisesRegex(UserError, f"--bottleneck_dir={inside} is inside"):
+                self.check(self.options(**changes), bottleneck_dir=inside)
         self.assert_refused(
             f"--coreml_file={saved}/c.mlpackage is inside --saved_model_dir={saved}",
             saved_model_dir=saved,
