@@ -221,12 +221,14 @@ def _check_parity(
 def _require_agreement(
     export: Export, parity_check: ParityCheck, minimum: float, table: Sequence[str]
 ) -> None:
-    # Written so that NaN is refused.
-    if not parity_check.agreement >= minimum:
+    # A network's own decoder can read fewer formats than `retrain.data.pixels`, which the programs
+    # here use. So only the pixels decide. Written so that NaN is refused.
+    agreement = parity_check.from_pixels.agreement
+    if not agreement >= minimum:
         for line in table:
             logging.info("%s", line)
         raise UserError(
-            f"--{export.flag}={export.path} gives only {100 * parity_check.agreement:.1f}% of the "
+            f"--{export.flag}={export.path} gives only {100 * agreement:.1f}% of the "
             f"images the label that the tested classifier gives them, less than "
             f"--min_agreement={minimum:g}; no file was written: choose another format or a lower "
             "--min_agreement"

@@ -1,17 +1,18 @@
 """Compares the probabilities of an exported file with those of the classifier that was tested."""
 
 import dataclasses
-import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from retrain.backbones import engines
 from retrain.export.assemble import TrainedClassifier
+from retrain.export.difference import Difference, measure_difference
+from retrain.export.parity_files import compare_files
 from retrain.export.parity_sample import Sample
-from retrain.runtimes.runtime import ModelError, Runtime
+from retrain.runtimes.runtime import Runtime
 from retrain.system.batches import batches
 from retrain.system.processors import processor_count
 from retrain.system.threads import parallel_map
@@ -20,26 +21,6 @@ _BATCH_SIZE = 4
 _TIMED_IMAGES = 10
 # Number of images for further ways to run a file. Errors in reading it show in every image.
 _FEW_IMAGES = _BATCH_SIZE
-
-# Largest difference between a probability of a file and one of its pixels that needs no warning.
-_DECODING_TOLERANCE = 5e-2
-
-
-@dataclasses.dataclass(frozen=True)
-class Difference:
-    """Difference between two sets of probabilities of the same images.
-
-    Attributes:
-        images: Number of images.
-        agreement: Fraction of the images with the same best label, 0 to 1.
-        largest: Largest absolute difference between two probabilities of a label.
-        mean: Mean absolute difference between two probabilities of a label.
-    """
-
-    images: int
-    agreement: float
-    largest: float
-    mean: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +33,7 @@ class ParityCheck:
         milliseconds: Time for the pixels of one image on this machine; None if this machine runs a
             reference instead.
         from_pixels: Difference if the file gets the pixels that the features were computed from, in
-            all ways to run it.
+            all ways to run it. Only this difference decides whether the file is written.
         from_files: Difference if the file decodes images itself; None if it cannot. Images that its
             decoder does not support are left out.
     """
@@ -62,12 +43,6 @@ class ParityCheck:
     milliseconds: float | None
     from_pixels: Difference
     from_files: Difference | None
-
-    @property
-    def agreement(self) -> float:
-        """The lower one of the agreements from pixels and from files, 0 to 1."""
-        files = self.from_files
-        return min(self.from_pixels.agreement, files.agreement if files else 1.0)
 
 
 def expected_probabilities(
@@ -114,85 +89,19 @@ def check(
     computed = [_run_all(first, sample.pixels)]
     computed += [_run_all(runtime, sample.pixels[:_FEW_IMAGES]) for runtime in others]
     expected_of_each = [expected[: len(probabilities)] for probabilities in computed]
-    from_pixels = _compare(np.concatenate(computed), np.concatenate(expected_of_each))
+    from_pixels = measure_difference(np.concatenate(computed), np.concatenate(expected_of_each))
     return ParityCheck(
         kind=kind,
         size=_size(path),
         milliseconds=_measure_milliseconds(first, sample.pixels) if timed else None,
         from_pixels=dataclasses.replace(from_pixels, images=len(expected)),
-        from_files=_compare_files(kind, first, sample, expected) if first.takes_files else None,
+        from_files=compare_files(kind, first, sample, expected) if first.takes_files else None,
     )
 
 
 def _run_all(runtime: Runtime, images: np.ndarray) -> np.ndarray:
     pieces = (np.stack(batch) for batch in batches(images, _BATCH_SIZE))
     return np.concatenate(list(parallel_map(runtime.run, pieces, processor_count())))
-
-
-def _compare(computed: np.ndarray, expected: np.ndarray) -> Difference:
-    same_label = (computed.argmax(1) == expected.argmax(1)) & np.isfinite(computed).all(1)
-    distances = np.abs(computed - expected)
-    return Difference(
-        images=len(computed),
-        agreement=float(same_label.mean()),
-        largest=float(distances.max()),
-        mean=float(distances.mean()),
-    )
-
-
-def _compare_files(
-    kind: str, runtime: Runtime, sample: Sample, expected: np.ndarray
-) -> Difference | None:
-    """Returns the difference for files that the network decodes; None if it can decode none."""
-    probabilities_of_row = dict(_run_files(kind, runtime, sample.paths))
-    if not probabilities_of_row:
-        return None
-    rows = list(probabilities_of_row)
-    probabilities = np.stack(list(probabilities_of_row.values()))
-    distances = np.abs(probabilities - expected[rows]).max(1)
-    if (distances > _DECODING_TOLERANCE).any():
-        logging.warning(
-            "%s: it decodes %d of %d images differently, most of all %s: a score differs by %.2g; "
-            "pass such images as decoded pixels.",
-            kind,
-            (distances > _DECODING_TOLERANCE).sum(),
-            len(rows),
-            sample.paths[rows[distances.argmax()]],
-            distances.max(),
-        )
-    return _compare(probabilities, expected[rows])
-
-
-def _run_files(
-    kind: str, runtime: Runtime, paths: Sequence[Path]
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Yields the number and the probabilities of each image that the network can decode."""
-
-    def run(path: Path) -> np.ndarray | ModelError | None:
-        try:
-            return runtime.run_file(path.read_bytes())
-        except ModelError as error:
-            return error
-        except OSError:
-            return None  # The file was removed during the run.
-
-    unsupported = []
-    for number, result in enumerate(parallel_map(run, paths, processor_count())):
-        if isinstance(result, np.ndarray):
-            yield number, result
-        elif result is not None:
-            unsupported.append((paths[number], result))
-    if unsupported:
-        path, error = unsupported[0]
-        logging.info(
-            "%s: its decoder does not support %d of %d images, such as %s (%s); programs that "
-            "decode with Pillow do.",
-            kind,
-            len(unsupported),
-            len(paths),
-            path,
-            error,
-        )
 
 
 def _measure_milliseconds(runtime: Runtime, images: np.ndarray) -> float:

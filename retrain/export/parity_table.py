@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from retrain.export.parity import Difference, ParityCheck
+from retrain.export.difference import Difference
+from retrain.export.parity import ParityCheck
 from retrain.export.parity_sample import Sample
 
 _DECODING = "  decoding itself"

@@ -18,6 +18,7 @@ from retrain.errors import UserError
 from retrain.export import coreml, outputs
 from retrain.export.coreml_reference.errors import UnsupportedOperationError
 from retrain.export.outputs import Classifiers, Exported
+from retrain.runtimes.graph_session import SessionRuntime
 from retrain.system.staging import Staging
 from retrain.training.evaluation import evaluate
 from retrain.training.results import HeadResult, Results
@@ -85,7 +86,7 @@ class StageClassifiersTest(OutputsTestCase):
         kinds = [check.kind for check in exported.parity_checks]
         self.assertEqual(kinds, ["frozen graph", "SavedModel", "Keras", "TFLite, float32"])
         for check in exported.parity_checks:
-            self.assertEqual((check.agreement, check.from_pixels.images), (1, 5))
+            self.assertEqual((check.from_pixels.agreement, check.from_pixels.images), (1, 5))
             self.assertLess(check.from_pixels.largest, 1e-4)
         for check in exported.parity_checks[:2]:
             self.assertEqual(check.from_files.images, 5)
@@ -120,6 +121,21 @@ class StageClassifiersTest(OutputsTestCase):
         self.assertEqual(self.names(), ["g.pb", "l.txt", "plot.png", "t.tflite"])
         for path in self.folder.iterdir():
             self.assertEqual(path.read_text(), "of an earlier run")
+
+    def test_files_are_written_if_only_their_own_decoder_disagrees(self):
+        def run_file(_: SessionRuntime, data: bytes) -> np.ndarray:
+            return np.float32([0.2, 0.3, 0.5])
+
+        with (
+            mock.patch.object(SessionRuntime, "run_file", run_file),
+            self.assertLogs(level="WARNING") as logs,
+        ):
+            exported = self.export(self.options(), 5)
+        self.assertIn("g.pb", self.names())
+        (check,) = exported.parity_checks
+        self.assertEqual(check.from_pixels.agreement, 1)
+        self.assertLess(check.from_files.agreement, 1)
+        self.assertRegex(logs.output[0], "frozen graph: it decodes .* images differently, . PNG, ")
 
     def test_a_head_with_other_probabilities_is_a_defect(self):
         class OtherHead(type(self.classifier.head)):

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from absl.testing import absltest
 
-from retrain.export.parity import Difference, ParityCheck
+from retrain.export.difference import Difference
+from retrain.export.parity import ParityCheck
 from retrain.export.parity_sample import Sample
 from retrain.export.parity_table import format_table
 

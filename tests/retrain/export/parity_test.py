@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 from absl.testing import absltest
+from PIL import Image
 
 from retrain.export import parity
+from retrain.export.difference import Difference
 from retrain.export.parity_sample import Sample
 from retrain.runtimes.function_runtime import FunctionRuntime
 from retrain.runtimes.runtime import ModelError, Runtime
@@ -52,24 +54,35 @@ class CheckTest(absltest.TestCase):
 
     def test_equal_probabilities_agree(self):
         check = self.check(self.runtime(self.expected))
-        self.assertEqual(check.from_pixels, parity.Difference(40, 1.0, 0.0, 0.0))
+        self.assertEqual(check.from_pixels, Difference(40, 1.0, 0.0, 0.0))
         self.assertIsNone(check.from_files)
-        self.assertEqual((check.kind, check.agreement, check.size), ("Kind", 1.0, 1234))
+        self.assertEqual((check.kind, check.size), ("Kind", 1234))
         self.assertGreater(check.milliseconds, 0)
 
     def test_other_labels_are_counted_and_differences_are_measured(self):
         probabilities = self.with_other_label(7)
         check = self.check(self.runtime(probabilities))
         distances = np.abs(probabilities - self.expected)
-        self.assertAlmostEqual(check.agreement, 39 / 40)
+        self.assertAlmostEqual(check.from_pixels.agreement, 39 / 40)
         self.assertAlmostEqual(check.from_pixels.largest, distances.max(), places=6)
         self.assertAlmostEqual(check.from_pixels.mean, distances.mean(), places=6)
+
+    def test_any_label_with_the_best_probability_except_for_rounding_agrees(self):
+        self.expected[:] = [1 / 3, 1 / 3, 1 / 3]
+        probabilities = self.expected.copy()
+        probabilities[:20, 1] += np.float32(7e-7)
+        probabilities[20:, 2] += np.float32(7e-7)
+        check = self.check(self.runtime(probabilities))
+        self.assertEqual(check.from_pixels.agreement, 1)
+        self.expected[:, 0] += np.float32(0.01)
+        check = self.check(self.runtime(probabilities))
+        self.assertEqual(check.from_pixels.agreement, 0)
 
     def test_nan_never_agrees(self):
         probabilities = self.expected.copy()
         probabilities[3, probabilities[3].argmax()] = np.nan
         check = self.check(self.runtime(probabilities))
-        self.assertAlmostEqual(check.agreement, 39 / 40)
+        self.assertAlmostEqual(check.from_pixels.agreement, 39 / 40)
         self.assertTrue(np.isnan(check.from_pixels.largest))
 
     def test_other_ways_to_run_the_file_are_checked_with_a_few_images(self):
@@ -78,7 +91,7 @@ class CheckTest(absltest.TestCase):
         for runtimes in ((bad, good), (good, bad)):
             check = self.check(*runtimes)
             self.assertEqual(check.from_pixels.images, 40)
-            self.assertAlmostEqual(check.agreement, 43 / 44)
+            self.assertAlmostEqual(check.from_pixels.agreement, 43 / 44)
             self.assertEqual(check.from_pixels.largest, largest)
 
     def test_the_networks_own_decoder_is_checked_with_encoded_files(self):
@@ -89,7 +102,7 @@ class CheckTest(absltest.TestCase):
         check = self.check(self.runtime(self.expected, run_file))
         self.assertEqual(check.from_pixels.agreement, 1)
         self.assertEqual(check.from_files.images, 40)
-        self.assertAlmostEqual(check.agreement, 36 / 40)
+        self.assertAlmostEqual(check.from_files.agreement, 36 / 40)
 
     def test_images_that_are_decoded_differently_are_logged(self):
         odd = self.sample.paths[5].read_bytes()
@@ -99,7 +112,31 @@ class CheckTest(absltest.TestCase):
 
         with self.assertLogs(level="WARNING") as logs:
             self.check(self.runtime(self.expected, run_file))
-        self.assertRegex(logs.output[0], r"decodes 1 of 40 images differently, .*005\.png: .* 0\.2")
+        self.assertRegex(
+            logs.output[0], r"decodes 1 of 40 images differently, 1 PNG, .*005\.png: .* 0\.2;"
+        )
+
+    def test_one_line_names_the_formats_that_are_decoded_differently(self):
+        image = Image.fromarray(self.sample.pixels[0])
+        paths = list(self.sample.paths)
+        for row in (0, 1):
+            paths[row] = self.folder / f"{row}.bmp"
+            image.quantize(8 + row).save(paths[row])
+        paths[2] = self.folder / "2.gif"
+        image.quantize(8).save(paths[2], transparency=0, interlace=0)
+        rows = {path.read_bytes(): row for row, path in enumerate(paths)}
+        self.sample = dataclasses.replace(self.sample, paths=tuple(paths))
+
+        def run_file(data: bytes) -> np.ndarray:
+            row = rows[data]
+            return np.roll(self.expected[row], 1) if row < 3 else self.expected[row]
+
+        with self.assertLogs(level="WARNING") as logs:
+            check = self.check(self.runtime(self.expected, run_file))
+        (line,) = logs.output
+        self.assertRegex(line, "3 of 40 .*, 2 BMP with a palette, 1 GIF with transparency, most")
+        self.assertAlmostEqual(check.from_files.agreement, 37 / 40)
+        self.assertEqual(check.from_pixels.agreement, 1)
 
     def test_images_that_its_decoder_does_not_support_are_left_out_and_logged(self):
         odd = self.sample.paths[5].read_bytes()
@@ -109,11 +146,13 @@ class CheckTest(absltest.TestCase):
                 raise ModelError("of an unknown kind")
             return self.expected[self.rows[data]]
 
-        with self.assertLogs(level="INFO") as logs:
+        with self.assertLogs(level="WARNING") as logs:
             check = self.check(self.runtime(self.expected, run_file))
         self.assertEqual(check.from_files.images, 39)
-        self.assertEqual(check.agreement, 1)
-        self.assertRegex(logs.output[0], r" 1 of 40 images, .*005\.png \(of an unknown kind\)")
+        self.assertEqual(check.from_pixels.agreement, 1)
+        self.assertRegex(
+            logs.output[0], r" 1 of 40 images, 1 PNG, .*005\.png \(of an unknown kind\)"
+        )
 
     def test_the_size_of_a_folder_is_that_of_its_files(self):
         folder = self.folder / "model"
