@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from retrain.data import folders
+from retrain.data import file_kinds
 from retrain.data.folders import Listing
 from retrain.errors import UserError
 from retrain.system.text import name_some
@@ -15,8 +15,6 @@ MIN_IMAGES = 3
 # Smaller classes cause a warning.
 _FEW_IMAGES = 20
 
-# Extensions of images that cannot be read. Users can miss these images.
-_UNSUPPORTED = (".tif", ".tiff", ".jfif", ".jxl", ".svg", ".psd", ".dng")
 _SPLIT_NAMES = ("train", "training", "val", "valid", "validation", "test", "testing", "dev", "eval")
 
 
@@ -34,8 +32,11 @@ def check_classes(image_dir: Path, listing: Listing) -> None:
         only = ""
         if listing.ignored and not listing.outside_classes:
             only = f", only {_counts_by_kind(listing.ignored)}"
-        extensions = ", ".join(folders.EXTENSIONS)
-        raise UserError(f"{flag} has no sub-folder with images ({extensions}){only}; {expected}")
+        extensions = ", ".join(file_kinds.EXTENSIONS)
+        raise UserError(
+            f"{flag} has no sub-folder with images ({extensions}){only}; {expected}"
+            f"{explain_missing_images(listing)}"
+        )
     names = list(listing.images)
     nested = all("/" in file for files in listing.images.values() for file in files)
     if nested and len(names) > 1 and all(name.lower() in _SPLIT_NAMES for name in names):
@@ -47,13 +48,13 @@ def check_classes(image_dir: Path, listing: Listing) -> None:
         hint = f"; if its sub-folders are the classes, use --image_dir={image_dir / names[0]}"
         raise UserError(
             f"{flag} has only one class with images, {names[0]}, but needs at least two; "
-            f"{expected}{hint if nested else ''}"
+            f"{expected}{hint if nested else ''}{explain_missing_images(listing)}"
         )
     small = [name for name, files in listing.images.items() if len(files) < MIN_IMAGES]
     if small:
         raise UserError(
             f"{flag} has fewer than {MIN_IMAGES} images in: {_name_with_counts(small, listing)}; "
-            "add images to these folders, or remove them"
+            f"add images to these folders, or remove them{explain_missing_images(listing)}"
         )
 
 
@@ -79,7 +80,27 @@ def check_split_folder(flag: str, root: Path, listing: Listing, *, classes: Sequ
         raise UserError(
             f"--{flag}={root} has no images in sub-folders that are named like those of "
             f"--image_dir: {name_some(classes)}; add images, or omit the flag"
+            f"{explain_missing_images(listing)}"
         )
+
+
+def explain_missing_images(listing: Listing) -> str:
+    """Returns the end of an error message: why images or classes in the folder are not used.
+
+    It begins with a semicolon, or is empty if there is no reason.
+    """
+    reasons = []
+    if listing.misnamed:
+        reasons.append(file_kinds.describe_misnamed(listing.misnamed, len(listing.misnamed)))
+    if listing.special_files:
+        reasons.append(f"not used, because files are expected: {name_some(listing.special_files)}")
+    possible_classes = _possible_classes(listing)
+    if possible_classes:
+        reasons.append(
+            "not used, because NAS devices and operating systems give such names to their own "
+            f"folders: {name_some(possible_classes)}; rename a folder if it is a class"
+        )
+    return "".join(f"; {reason}" for reason in reasons)
 
 
 def warn_of_small_classes(listing: Listing) -> None:
@@ -96,7 +117,9 @@ def warn_of_small_classes(listing: Listing) -> None:
 def report_ignored(listings: Sequence[Listing]) -> None:
     """Logs the files and folders that are not used, and why."""
     ignored = sum((listing.ignored for listing in listings), Counter[str]())
-    unsupported = Counter({kind: ignored.pop(kind) for kind in _UNSUPPORTED if kind in ignored})
+    unsupported = Counter(
+        {kind: ignored.pop(kind) for kind in file_kinds.UNSUPPORTED_SUFFIXES if kind in ignored}
+    )
     if unsupported:
         logging.warning(
             "Ignored images in formats that this program cannot read: %s. Convert them to JPEG or "
@@ -106,6 +129,13 @@ def report_ignored(listings: Sequence[Listing]) -> None:
     if ignored:
         files = _count(ignored.total(), "file that is not an image", "files that are not images")
         logging.info("Ignored %s: %s.", files, _counts_by_kind(ignored))
+    misnamed = [name for listing in listings for name in listing.misnamed]
+    if misnamed:
+        logging.warning("%s.", file_kinds.describe_misnamed(misnamed, len(misnamed)))
+    special = [name for listing in listings for name in listing.special_files]
+    if special:
+        logging.warning("Ignored pipes, sockets, devices and broken links: %s.", name_some(special))
+    _report_system_folders(listings)
     outside = sum(listing.outside_classes for listing in listings)
     if outside:
         images = _count(outside, "image that is", "images that are")
@@ -116,6 +146,26 @@ def report_ignored(listings: Sequence[Listing]) -> None:
     empty = [name for listing in listings for name in listing.empty_folders]
     if empty:
         logging.warning("Ignored folders without images: %s.", name_some(empty))
+
+
+def _report_system_folders(listings: Sequence[Listing]) -> None:
+    names = [name for listing in listings for name in listing.system_folders]
+    if not names:
+        return
+    possible_classes = [name for listing in listings for name in _possible_classes(listing)]
+    advice = f" Rename a folder if it is a class: {name_some(possible_classes)}."
+    logging.log(
+        logging.WARNING if possible_classes else logging.INFO,
+        "Ignored %s of NAS devices or operating systems: %s.%s",
+        _count(len(names), "folder", "folders"),
+        name_some(names),
+        advice if possible_classes else "",
+    )
+
+
+def _possible_classes(listing: Listing) -> list[str]:
+    """Returns the folders of systems that would be classes if they had other names."""
+    return [name for name in listing.system_folders if "/" not in name]
 
 
 def _name_with_counts(names: Iterable[str], listing: Listing) -> str:

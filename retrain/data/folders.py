@@ -1,6 +1,6 @@
 """Lists the image files in folders that have one sub-folder per class.
 
-Only file names are read here, never the content of files.
+Only files without the name of an image are opened, to find images among them.
 """
 
 import heapq
@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from retrain.data import file_kinds
+from retrain.data.file_kinds import FileKind, FileRecognizer
 from retrain.errors import UserError
-
-EXTENSIONS = ("jpg", "jpeg", "png", "bmp", "gif", "webp", "heic", "heif", "avif")
-
-_SUFFIXES = tuple(f".{extension}" for extension in EXTENSIONS)
 
 _Identity = tuple[int, int]  # Device and inode.
 
@@ -31,6 +29,10 @@ class Listing:
         outside_classes: Number of images directly in the root, which belong to no class.
         ignored: Number of other files of each kind, such as ".txt" or "hidden".
         duplicate_links: Relative paths of links to files or folders that are listed elsewhere.
+        misnamed: Sorted relative paths of files that start like images but have other names.
+        special_files: Sorted relative paths of pipes, sockets, devices and broken links that have
+            the name of an image, with their kind, such as "cat/a.jpg (pipe)".
+        system_folders: Sorted relative paths of folders of NAS devices and systems.
     """
 
     images: dict[str, list[str]]
@@ -38,6 +40,9 @@ class Listing:
     outside_classes: int
     ignored: Counter[str]
     duplicate_links: list[str]
+    misnamed: list[str]
+    special_files: list[str]
+    system_folders: list[str]
 
 
 class _Entry(NamedTuple):
@@ -59,6 +64,10 @@ class _Entry(NamedTuple):
     def name(self) -> str:
         """Path relative to the root."""
         return f"{self.class_name}/{self.inner}"
+
+    def path_of(self, name: str) -> str:
+        """Returns the path of an entry of this folder relative to the root."""
+        return f"{self.name}{name}".lstrip("/")
 
 
 class _Visited(NamedTuple):
@@ -130,6 +139,10 @@ class _Reader:
         self._outside_classes = 0
         self._ignored: Counter[str] = Counter()
         self._duplicate_links: list[str] = []
+        self._misnamed: list[str] = []
+        self._special_files: list[str] = []
+        self._system_folders: list[str] = []
+        self._recognizer = FileRecognizer()
 
     def read(self) -> Listing:
         root = _Entry(is_link=False, class_name="", inner="", path=os.fspath(self._root))
@@ -152,6 +165,9 @@ class _Reader:
             outside_classes=self._outside_classes,
             ignored=self._ignored,
             duplicate_links=sorted(self._duplicate_links),
+            misnamed=sorted(self._misnamed),
+            special_files=sorted(self._special_files),
+            system_folders=sorted(self._system_folders),
         )
 
     def _is_new(self, folder: _Entry) -> bool:
@@ -176,17 +192,37 @@ class _Reader:
             raise self._unreadable(folder.path, error) from error
 
     def _add(self, folder: _Entry, entry: os.DirEntry[str]) -> None:
+        if _is_folder(entry):
+            self._add_folder(folder, entry)
+        elif entry.name.startswith("."):
+            self._ignored["hidden"] += 1
+        else:
+            self._add_file(folder, entry)
+
+    def _add_folder(self, parent: _Entry, entry: os.DirEntry[str]) -> None:
         name = entry.name
-        inner = folder.inner + name
-        if name.startswith("."):
-            self._ignored["hidden folder" if _is_folder(entry) else "hidden"] += 1
-        elif _is_folder(entry):
-            in_class = (folder.class_name, f"{inner}/") if folder.class_name else (name, "")
+        if file_kinds.is_system_folder(name):
+            self._system_folders.append(parent.path_of(name))
+        elif name.startswith("."):
+            self._ignored["hidden folder"] += 1
+        else:
+            nested = (parent.class_name, f"{parent.inner}{name}/")
+            in_class = nested if parent.class_name else (name, "")
             heapq.heappush(self._folders, _Entry(entry.is_symlink(), *in_class, entry.path))
-        elif not _is_file(entry):
-            self._ignored["broken link or device"] += 1
-        elif not name.lower().endswith(_SUFFIXES):
-            self._ignored[Path(name).suffix.lower() or "without an extension"] += 1
+
+    def _add_file(self, folder: _Entry, entry: os.DirEntry[str]) -> None:
+        inner = folder.inner + entry.name
+        kind = self._recognizer.recognize(entry)
+        if kind is FileKind.MISNAMED:
+            self._misnamed.append(folder.path_of(entry.name))
+        elif kind is FileKind.SPECIAL:
+            description = file_kinds.describe_special_file(entry.path)
+            self._special_files.append(f"{folder.path_of(entry.name)} ({description})")
+        elif kind is FileKind.OTHER:
+            is_file = file_kinds.is_file(entry)
+            self._ignored[
+                file_kinds.suffix_of(entry.name) if is_file else "broken link or device"
+            ] += 1
         elif not folder.class_name:
             self._outside_classes += 1
         elif entry.is_symlink():
@@ -213,7 +249,7 @@ class _Reader:
 
     def _was_listed(self, target: Path) -> bool:
         return (
-            target.name.lower().endswith(_SUFFIXES)
+            file_kinds.has_image_name(target.name)
             and not target.name.startswith(".")
             and _identify(target.parent) in self._visited.folders
         )
@@ -234,11 +270,4 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError:  # A link to itself, or to a folder that the user cannot open.
-        return False
-
-
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_file()
-    except OSError:
         return False

@@ -211,6 +211,7 @@ class GuessDirMainTest(parameterized.TestCase):
         (self.source / "bad.png").write_bytes(b"text")
         (self.source / "empty.gif").touch()
         (self.source / "gone.jpg").symlink_to("nowhere")
+        os.mkfifo(self.source / "pipe.jpg")
         (self.source / "notes.txt").touch()
         (self.source / ".DS_Store").touch()
         (self.source / "locked").mkdir(mode=0)
@@ -223,8 +224,9 @@ class GuessDirMainTest(parameterized.TestCase):
             "Warning: Skipped unreadable folders: locked (Permission denied)\n",
             f"Warning: {self.source}/bad.png cannot be labelled: it is not a JPEG",
             f"Warning: {self.source}/empty.gif cannot be labelled: it is an empty file\n",
-            f"Warning: {self.source}/gone.jpg cannot be labelled: No such file",
-            "Warning: 3 images were not sorted; the warnings above say why\n",
+            "Warning: Skipped pipes, sockets, devices and broken links: gone.jpg (broken link), "
+            "pipe.jpg (pipe)\n",
+            "Warning: 2 images were not sorted; the warnings above say why\n",
         ):
             self.assertIn(part, done.stderr)
         self.assertTrue((self.source / "bad.png").exists())

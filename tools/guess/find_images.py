@@ -1,4 +1,4 @@
-"""Finds images by their file names. Does not open them."""
+"""Finds images by their file names. Opens only files with other names, to recognize images."""
 
 import logging
 import os
@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from retrain.data.folders import EXTENSIONS
+from retrain.data import file_kinds
+from retrain.data.file_kinds import EXTENSIONS, FileKind, FileRecognizer
 from retrain.errors import UserError
 from retrain.system.text import name_some
 
-_SUFFIXES = tuple(f".{extension}" for extension in EXTENSIONS)
 _MAX_LISTED = 5
 
 
@@ -44,13 +44,21 @@ class SkippedFiles:
 
     Attributes:
         hidden: Files and folders with names that begin with a dot.
+        misnamed: Files that start like images but have other names.
+        special_files: Pipes, sockets, devices and broken links with the name of an image, with
+            their kind.
         other_suffixes: Number of other files by their suffix, such as ".txt".
+        system_folders: Folders that NAS devices or operating systems create. Empty unless the
+            search is recursive.
         folder_links: Symbolic links to folders, which could lead anywhere.
         unreadable: Folders that cannot be listed, with the reason.
     """
 
     hidden: NameList = field(default_factory=NameList)
+    misnamed: NameList = field(default_factory=NameList)
+    special_files: NameList = field(default_factory=NameList)
     other_suffixes: Counter[str] = field(default_factory=Counter)
+    system_folders: NameList = field(default_factory=NameList)
     folder_links: NameList = field(default_factory=NameList)
     unreadable: NameList = field(default_factory=NameList)
 
@@ -58,6 +66,23 @@ class SkippedFiles:
         """Returns the most common suffixes of other files, with their numbers."""
         common = self.other_suffixes.most_common(_MAX_LISTED)
         return ", ".join(f"{count:,} {suffix}" for suffix, count in common)
+
+    def describe_misnamed(self) -> str:
+        """Returns a message about the files that start like images but have other names."""
+        return file_kinds.describe_misnamed(self.misnamed.first, self.misnamed.count)
+
+    def explain_missing_images(self) -> str:
+        """Returns the end of an error message: why no images were found, if there are reasons."""
+        reasons = []
+        if self.misnamed.count:
+            reasons.append(self.describe_misnamed())
+        if self.special_files.count:
+            reasons.append(
+                f"skipped pipes, sockets, devices and broken links: {self.special_files}"
+            )
+        if self.system_folders.count:
+            reasons.append(f"skipped folders of NAS devices or systems: {self.system_folders}")
+        return "".join(f"; {reason}" for reason in reasons)
 
 
 def find_images(folder: Path, *, recursive: bool, exclude: Path) -> Iterator[str]:
@@ -74,7 +99,7 @@ def find_images(folder: Path, *, recursive: bool, exclude: Path) -> Iterator[str
         advice = "" if recursive else ", or add --recursive to search its subfolders"
         raise UserError(
             f"{folder} contains no images ({', '.join(EXTENSIONS)}){only}; "
-            f"choose a folder with images{advice}"
+            f"choose a folder with images{advice}{skipped.explain_missing_images()}"
         )
     return _log_skipped_after(chain([first], images), skipped)
 
@@ -85,6 +110,16 @@ def _log_skipped_after(images: Iterable[str], skipped: SkippedFiles) -> Iterator
         logging.info("Skipped hidden files and folders: %s", skipped.hidden)
     if skipped.other_suffixes:
         logging.info("Skipped files that are not images: %s", skipped.most_common_suffixes())
+    if skipped.misnamed.count:
+        logging.warning("Skipped: %s", skipped.describe_misnamed())
+    if skipped.special_files.count:
+        logging.warning(
+            "Skipped pipes, sockets, devices and broken links: %s", skipped.special_files
+        )
+    if skipped.system_folders.count:
+        logging.info(
+            "Skipped folders of NAS devices or operating systems: %s", skipped.system_folders
+        )
     if skipped.folder_links.count:
         logging.warning("Skipped links to folders: %s", skipped.folder_links)
     if skipped.unreadable.count:
@@ -111,8 +146,9 @@ def iter_images(
         raise UserError(
             f"the folder {folder} cannot be read: {error.strerror}; choose a folder with images"
         ) from error
-    yield from _images(entries, "", skipped)
-    remaining = _subfolders(entries, "") if recursive else []
+    recognizer = FileRecognizer()
+    yield from _images(entries, "", skipped, recognizer)
+    remaining = _subfolders(entries, "", skipped) if recursive else []
     while remaining:
         subfolder = remaining.pop()
         path = folder / subfolder
@@ -123,8 +159,8 @@ def iter_images(
         except OSError as error:
             skipped.unreadable.add(f"{subfolder} ({error.strerror})")
             continue
-        yield from _images(entries, f"{subfolder}/", skipped)
-        remaining += _subfolders(entries, f"{subfolder}/")
+        yield from _images(entries, f"{subfolder}/", skipped, recognizer)
+        remaining += _subfolders(entries, f"{subfolder}/", skipped)
 
 
 def _sorted_entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -132,32 +168,53 @@ def _sorted_entries(folder: Path) -> list[os.DirEntry[str]]:
         return sorted(entries, key=lambda entry: entry.name)
 
 
-def _images(entries: list[os.DirEntry[str]], prefix: str, skipped: SkippedFiles) -> Iterator[str]:
+def _images(
+    entries: list[os.DirEntry[str]],
+    prefix: str,
+    skipped: SkippedFiles,
+    recognizer: FileRecognizer,
+) -> Iterator[str]:
     for entry in entries:
         name = prefix + entry.name
+        if entry.is_dir(follow_symlinks=False) and not _is_hidden_by_user(entry):
+            continue
         if entry.name.startswith("."):
             skipped.hidden.add(name)
-        elif entry.is_dir(follow_symlinks=False):
-            continue
         elif _links_to_folder(entry):
             skipped.folder_links.add(name)
-        elif entry.name.lower().endswith(_SUFFIXES):
-            yield name
         else:
-            skipped.other_suffixes[Path(name).suffix.lower() or "without an extension"] += 1
+            kind = recognizer.recognize(entry)
+            if kind is FileKind.IMAGE:
+                yield name
+            elif kind is FileKind.MISNAMED:
+                skipped.misnamed.add(name)
+            elif kind is FileKind.SPECIAL:
+                description = file_kinds.describe_special_file(entry.path)
+                skipped.special_files.add(f"{name} ({description})")
+            else:
+                skipped.other_suffixes[file_kinds.suffix_of(name)] += 1
 
 
-def _subfolders(entries: list[os.DirEntry[str]], prefix: str) -> list[str]:
+def _subfolders(entries: list[os.DirEntry[str]], prefix: str, skipped: SkippedFiles) -> list[str]:
     """Returns the subfolders in reverse order, because the caller takes them from the end."""
-    return [
-        prefix + entry.name
-        for entry in reversed(entries)
-        if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
-    ]
+    subfolders = []
+    for entry in reversed(entries):
+        name = prefix + entry.name
+        if not entry.is_dir(follow_symlinks=False):
+            continue
+        if file_kinds.is_system_folder(entry.name):
+            skipped.system_folders.add(name)
+        elif not entry.name.startswith("."):
+            subfolders.append(name)
+    return subfolders
+
+
+def _is_hidden_by_user(entry: os.DirEntry[str]) -> bool:
+    return entry.name.startswith(".") and not file_kinds.is_system_folder(entry.name)
 
 
 def _links_to_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # A link to itself. Reading it later produces a better message.
+    except OSError:  # A link to itself.
         return False

@@ -1,6 +1,7 @@
 """Tests that unusable folders are refused, and that unused files are reported."""
 
 import logging
+import os
 from pathlib import Path
 
 from absl.testing import absltest
@@ -24,6 +25,11 @@ class FolderChecksTestCase(absltest.TestCase):
     def fill(self, folder: str, count: int) -> None:
         self.make(*(f"{folder}/{number}.jpg" for number in range(count)))
 
+    def write_images(self, *files: str) -> None:
+        self.make(*files)
+        for file in files:
+            (self.root / file).write_bytes(b"\xff\xd8\xff\xe0")
+
     def list_root(self) -> Listing:
         return list_images({"image_dir": self.root})["image_dir"]
 
@@ -42,16 +48,41 @@ class CheckClassesTest(FolderChecksTestCase):
 
     def test_empty_folder(self):
         self.assert_refused(
-            f"--image_dir={self.root} has no sub-folder with images (jpg, jpeg, png, bmp, gif, "
-            "webp, heic, heif, avif); each class needs a sub-folder with its images"
+            f"--image_dir={self.root} has no sub-folder with images (jpg, jpeg, jpe, jif, jfif, "
+            "pjp, pjpeg, mpo, png, apng, bmp, dib, gif, webp, heic, heics, heif, heifs, hif, avif, "
+            "avifs); each class needs a sub-folder with its images"
         )
 
     def test_folder_with_other_files_only(self):
         self.make("a/1.jxl", "a/2.jxl")
         self.assert_refused(
-            "has no sub-folder with images (jpg, jpeg, png, bmp, gif, webp, heic, heif, avif), "
-            "only 2 .jxl; each"
+            "avif, avifs), only 2 .jxl; each class needs a sub-folder with its images"
         )
+
+    def test_images_with_other_names_only(self):
+        self.write_images("a/1", "a/2.jpg_large", "b/3.part")
+        message = (
+            "; 3 files look like images but have other names, such as a/1, a/2.jpg_large, b/3.part;"
+            " rename them, with an extension such as .jpg"
+        )
+        self.assert_refused(message)
+        self.fill("c", 3)
+        self.assert_refused(message)
+        self.fill("b", 1)
+        self.assert_refused(message)
+
+    def test_only_folder_has_the_name_of_a_system_folder(self):
+        for name in ("Thumbs", "lost+found"):
+            self.fill(name, 3)
+        message = "own folders: Thumbs, lost+found; rename a folder if it is a class"
+        self.assert_refused(message)
+        self.fill("cat", 3)
+        self.assert_refused(message)
+
+    def test_broken_links_only(self):
+        self.make("a/x.txt")
+        (self.root / "a" / "1.jpg").symlink_to("gone.jpg")
+        self.assert_refused("; not used, because files are expected: a/1.jpg (broken link)")
 
     def test_images_without_folders(self):
         self.fill(".", 4)
@@ -133,6 +164,59 @@ class MessagesTest(FolderChecksTestCase):
         self.make("a/1.JXL", "a/2.jxl", "a/3.tiff", "a/1.jpg")
         (message,) = self.reported()
         self.assertIn("cannot read: 2 .jxl, 1 .tiff. Convert them", message)
+
+    def test_warns_of_images_with_other_names(self):
+        self.write_images("a/1")
+        self.assertEqual(
+            self.reported(),
+            [
+                "1 file looks like an image but has another name, a/1; rename it, with an "
+                "extension such as .jpg.",
+                "Ignored folders without images: a.",
+            ],
+        )
+        self.write_images("a/2", "a/3", "a/4")
+        self.assertIn(
+            "4 files look like images but have other names, such as a/1, a/2, a/3 and 1 more; "
+            "rename them, with an extension such as .jpg.",
+            self.reported(),
+        )
+
+    def test_names_pipes_and_broken_links(self):
+        self.fill("a", 1)
+        os.mkfifo(self.root / "a" / "2.jpg")
+        (self.root / "3.jpg").symlink_to("nowhere")
+        self.assertEqual(
+            self.reported(),
+            [
+                "Ignored pipes, sockets, devices and broken links: 3.jpg (broken link), "
+                "a/2.jpg (pipe)."
+            ],
+        )
+
+    def test_counts_folders_of_systems_once(self):
+        for number in range(6):
+            self.fill(f"a/{number}", 1)
+            self.fill(f"a/{number}/@eaDir", 2)
+        (message,) = self.reported()
+        self.assertStartsWith(
+            message, "Ignored 6 folders of NAS devices or operating systems: a/0/@eaDir, "
+        )
+        self.assertEndsWith(message, " and 1 more.")
+
+    def test_a_folder_of_a_system_that_could_be_a_class_is_named(self):
+        self.fill("a/@eaDir", 2)
+        self.fill("a", 1)
+        self.fill("Thumbs", 2)
+        with self.assertLogs(level=logging.WARNING) as logs:
+            folder_checks.report_ignored([self.list_root()])
+        self.assertEqual(
+            [record.getMessage() for record in logs.records],
+            [
+                "Ignored 2 folders of NAS devices or operating systems: Thumbs, a/@eaDir. Rename "
+                "a folder if it is a class: Thumbs."
+            ],
+        )
 
     def test_names_folders_without_images(self):
         (self.root / "c").mkdir()

@@ -1,15 +1,48 @@
 """Tests that each image is listed once, in the folder that contains it."""
 
+import contextlib
 import os
 import shutil
+import socket
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 from absl.testing import absltest
 
 from retrain.data import folders
 from retrain.errors import UserError
 from tests.support.python_code import run_python
+
+# The first bytes of images, and suffixes that do not belong to images.
+_STARTS = (
+    (b"\xff\xd8\xff\xe0", ".jpg_large"),
+    (b"\xff\xd8\xff\xe1", ""),
+    (b"\xff\xd8\xff\xee", ".txt"),
+    (b"\x89PNG\r\n\x1a\n", ".PNG~"),
+    (b"GIF87a", ".part"),
+    (b"GIF89a", ".image"),
+    (b"RIFF\0\0\0\0WEBP", ".php"),
+    (b"\0\0\0\x1cftypavif", ".dat"),
+    (b"\0\0\0\x1cftypheic", ".tif"),
+    (b"\0\0\0\x1cftypmif1", ".bin"),
+    (b"BM" + bytes(12) + b"\x28\0\0\0", ".tmp"),
+)
+
+
+@contextlib.contextmanager
+def _opened_paths() -> Iterator[list[str]]:
+    """Collects the paths of files that are opened."""
+    paths: list[str] = []
+    original = os.open
+
+    def collect(path, *arguments, **options):
+        paths.append(path)
+        return original(path, *arguments, **options)
+
+    with mock.patch.object(os, "open", collect):
+        yield paths
 
 
 class FoldersTest(absltest.TestCase):
@@ -34,10 +67,11 @@ class FoldersTest(absltest.TestCase):
         return folders.list_images({"image_dir": self.root})["image_dir"]
 
     def test_lists_all_formats_in_upper_and_lower_case(self):
-        names = [
-            f"1.{extension}"
-            for extension in ("jpg", "JPG", "jpeg", "Png", "bmp", "GIF", "webp", "HEIC", "avif")
-        ]
+        extensions = (
+            "jpg JPG jpeg jpe JFIF pjpeg pjp jif mpo Png apng bmp dib GIF webp HEIC heics heif hif "
+            "avif avifs"
+        )
+        names = [f"1.{extension}" for extension in extensions.split()]
         self.make(*(f"photos/cat/{name}" for name in names))
         self.assertEqual(self.list_root().images, {"cat": sorted(names)})
 
@@ -66,9 +100,8 @@ class FoldersTest(absltest.TestCase):
             "photos/cat/.hidden/1.jpg",
             "photos/jpg",
         )
-        self.link("photos/cat/2.jpg", "missing.jpg")
-        self.link("photos/cat/3.jpg", "photos/cat/3.jpg")
-        os.mkfifo(self.root / "cat" / "4.jpg")
+        self.link("photos/cat/2", "missing")
+        os.mkfifo(self.root / "cat" / "3.pipe")
         listing = self.list_root()
         self.assertEqual(listing.images, {"cat": ["1.jpg"]})
         self.assertEqual(
@@ -79,11 +112,91 @@ class FoldersTest(absltest.TestCase):
                 "without an extension": 2,
                 ".db": 1,
                 ".txt": 1,
-                "broken link or device": 3,
+                "broken link or device": 2,
             },
         )
         self.assertEqual(listing.outside_classes, 0)
         self.assertEqual((listing.empty_folders, listing.duplicate_links), ([], []))
+
+    def test_pipes_sockets_devices_and_broken_links_are_named_and_never_opened(self):
+        self.make("photos/cat/1.jpg", "photos/cat/old/2.jpg")
+        self.link("photos/cat/gone.JPG", "missing.jpg")
+        self.link("photos/cat/circle.png", "photos/cat/circle.png")
+        os.mkfifo(self.root / "cat" / "old" / "pipe.jfif")
+        os.mkfifo(self.root / "outside.jpg")
+        self.link("photos/cat/linked.jpg", "photos/outside.jpg")
+        with socket.socket(socket.AF_UNIX) as unix, contextlib.chdir(self.root / "cat"):
+            unix.bind("socket.webp")
+        (self.root / "cat" / "null.gif").symlink_to("/dev/null")
+        with _opened_paths() as opened:
+            listing = self.list_root()
+        self.assertEqual(listing.images, {"cat": ["1.jpg", "old/2.jpg"]})
+        self.assertEqual(
+            listing.special_files,
+            [
+                "cat/circle.png (broken link)",
+                "cat/gone.JPG (broken link)",
+                "cat/linked.jpg (pipe)",
+                "cat/null.gif (device)",
+                "cat/old/pipe.jfif (pipe)",
+                "cat/socket.webp (socket)",
+                "outside.jpg (pipe)",
+            ],
+        )
+        self.assertEmpty(opened)
+        self.assertEmpty(listing.ignored)
+
+    def test_files_that_start_like_images_but_have_other_names_are_counted_as_such(self):
+        for number, (start, format_) in enumerate(_STARTS):
+            file = self.root / "cat" / f"{number}{format_}"
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(start + bytes(40))
+        others = ("BMX is a sport", "RIFF....WAVE", "....ftypisom", "GIF", "", "text")
+        for number, text in enumerate(others):
+            (self.root / "cat" / f"other{number}").write_text(text)
+        listing = self.list_root()
+        names = [f"cat/{number}{format_}" for number, (_, format_) in enumerate(_STARTS)]
+        self.assertEqual(listing.misnamed, sorted(names))
+        self.assertEqual(listing.ignored, {"without an extension": len(others)})
+
+    def test_files_with_the_name_of_an_image_are_not_opened(self):
+        self.make("photos/cat/1.jpg", "photos/cat/2.PNG", "photos/cat/3.unknown", "photos/cat/4")
+        with _opened_paths() as opened:
+            self.list_root()
+        self.assertEqual({Path(path).name for path in opened}, {"3.unknown", "4"})
+
+    def test_annotations_of_images_do_not_slow_the_scan(self):
+        self.make(*(f"photos/cat/{number}.xml" for number in range(500)))
+        with _opened_paths() as opened:
+            listing = self.list_root()
+        self.assertLess(len(opened), 101)
+        self.assertEqual(listing.ignored, {".xml": 500})
+
+    def test_folders_of_systems_are_neither_classes_nor_part_of_a_class(self):
+        names = (
+            *("@eaDir", "#recycle", "#RECYCLE", "@Recycle", "$RECYCLE.BIN", "$Recycle.Bin"),
+            *("__MACOSX", "lost+found", "LOST+FOUND", ".Trash-1000", ".Trashes", "Thumbs"),
+            *(".AppleDouble", "@tmp", ".@__thumb", "FOUND.000", "System Volume Information"),
+        )
+        self.make("photos/cat/1.jpg")
+        for name in names:
+            self.make(f"photos/{name}/1.jpg", f"photos/cat/{name}/2.jpg")
+            self.make(f"photos/cat/old/{name}/cat/3.jpg")
+        listing = self.list_root()
+        self.assertEqual(listing.images, {"cat": ["1.jpg"]})
+        expected = [f"{parent}{name}" for name in names for parent in ("", "cat/", "cat/old/")]
+        self.assertEqual(listing.system_folders, sorted(expected))
+        self.assertEqual((listing.empty_folders, listing.ignored), ([], {}))
+
+    def test_classes_with_similar_names_are_kept(self):
+        names = ["trash", "recycled", "thumbs_up", "apple", "@home", "#1", "lost", "found", "$5"]
+        self.make(*(f"photos/{name}/1.jpg" for name in names))
+        self.assertEqual(list(self.list_root().images), sorted(names))
+
+    def test_a_root_with_the_name_of_a_system_folder_is_read(self):
+        self.make("photos/lost+found/cat/1.jpg")
+        listing = folders.list_images({"image_dir": self.root / "lost+found"})["image_dir"]
+        self.assertEqual(listing.images, {"cat": ["1.jpg"]})
 
     def test_names_folders_without_images(self):
         self.make("photos/cat/1.jpg", "photos/notes/a.txt")

@@ -58,10 +58,47 @@ class FindImagesTest(absltest.TestCase):
         self.touch("in/a.jpg")
         (self.folder / "in/around").symlink_to(self.folder)
         (self.folder / "b.jpg").symlink_to("in/a.jpg")
-        (self.folder / "c.jpg").symlink_to("c.jpg")
         images, skipped = self.find()
-        self.assertEqual(images, ["b.jpg", "c.jpg", "in/a.jpg"])
+        self.assertEqual(images, ["b.jpg", "in/a.jpg"])
         self.assertEqual(skipped.folder_links.first, ["in/around"])
+
+    def test_pipes_sockets_devices_and_broken_links_are_named(self):
+        self.touch("a.jpg")
+        os.mkfifo(self.folder / "pipe.jpg")
+        (self.folder / "circle.jpg").symlink_to("circle.jpg")
+        (self.folder / "device.png").symlink_to("/dev/null")
+        (self.folder / "gone.gif").symlink_to("nowhere")
+        images, skipped = self.find()
+        self.assertEqual(images, ["a.jpg"])
+        self.assertEqual(
+            skipped.special_files.first,
+            [
+                "circle.jpg (broken link)",
+                "device.png (device)",
+                "gone.gif (broken link)",
+                "pipe.jpg (pipe)",
+            ],
+        )
+
+    def test_images_with_other_names_are_named(self):
+        self.touch("a.jfif", "b.txt")
+        for name in ("c", "d.jpg_large"):
+            (self.folder / name).write_bytes(b"\x89PNG\r\n\x1a\n")
+        images, skipped = self.find()
+        self.assertEqual(images, ["a.jfif"])
+        self.assertEqual(skipped.misnamed.first, ["c", "d.jpg_large"])
+        self.assertEqual(skipped.other_suffixes, {".txt": 1})
+        (self.folder / "a.jfif").unlink()
+        with self.assertRaisesRegex(UserError, "2 files look like images .*, such as c, d.jpg_la"):
+            find_images(self.folder, recursive=True, exclude=self.folder / "out")
+
+    def test_folders_of_systems_are_not_searched(self):
+        self.touch("a.jpg", "@eaDir/a.jpg/x.jpg", "in/.Trash-0/b.jpg", "in/thumbs/c.jpg")
+        images, skipped = self.find()
+        self.assertEqual(images, ["a.jpg"])
+        self.assertCountEqual(skipped.system_folders.first, ["@eaDir", "in/.Trash-0", "in/thumbs"])
+        self.assertEqual(skipped.hidden.count, 0)
+        self.assertEqual(self.find(recursive=False)[1].system_folders.count, 0)
 
     def test_the_excluded_folder_is_not_searched(self):
         self.touch("a.jpg", "out/b.jpg", "in/c.jpg")
