@@ -5,7 +5,8 @@
 The input is a frozen graph, the folder of a SavedModel, a .keras or .h5 file, or a model.json with
 its weights. Files that retrain wrote contain everything that the conversion needs. For files of
 other programs, --labels names the classes, and --input_mean and --input_std, or --image_scale and
---red_bias as in Caffe, describe the normalisation of the images.
+--red_bias as in Caffe, describe the normalisation of the images. If a network has a single output
+and two labels, the output is the probability of the second label, as in Keras.
 """
 
 from collections.abc import Sequence

@@ -106,6 +106,28 @@ class QuietTest(ConvertTestCase):
             self.assert_files_logged(lines, 2)
 
 
+class BinaryTest(ConvertTestCase):
+    def test_all_formats_of_a_network_with_one_sigmoid_have_two_scores(self):
+        from tensorflow import keras
+
+        network = small_keras.build_model()
+        layers = [keras.layers.RandomFlip(), network, keras.layers.Dense(1, activation="sigmoid")]
+        model = keras.Sequential([keras.Input(network.input_shape[1:]), *layers])
+        model.export(str(self.folder / "binary"), verbose=False)
+        lines = self.assert_done(
+            *(f"--graph={self.folder}/binary", "--class_labels=cat,dog", "--input_std=255"),
+            *(f"--tflite_file={self.folder}/x.tflite", f"--saved_model_dir={self.folder}/x"),
+            f"--coreml_file={self.folder}/x.mlpackage",
+        )
+        self.assertRegex(lines[0], "^Left out layers that only training needs: random_flip")
+        self.assertRegex(lines[1], "^The only output .* the second label, dog")
+        self.assert_files_logged(lines[2:], 3)
+        image = sample_classifier.images(1)[0]
+        file = sample_classifier.save(self.folder, image, "image.png")
+        labelled = programs.run("label_image", f"--graph={self.folder}/x.tflite", file)
+        self.assertRegex(labelled.stdout, r"(dog|cat) \(score = .*\n(dog|cat) \(score = ")
+
+
 class RefusedTest(ConvertTestCase):
     def assert_refused(self, expected, *flags):
         done = self.run_convert(*flags)

@@ -16,6 +16,7 @@ from retrain.export.assemble import current_versions
 from retrain.export.coreml_conversion import BGR, GRAYSCALE
 from retrain.metadata import Metadata
 from retrain.runtimes.graph_session import error_reason
+from tools.conversion import output_layer
 from tools.conversion.preprocessing import InputFormat
 from tools.conversion.source import SourceClassifier
 
@@ -27,6 +28,9 @@ _SUM_TOLERANCE = 1e-2
 @dataclasses.dataclass(frozen=True)
 class ConvertedClassifier:
     """A classifier that can be written in all formats.
+
+    If the network has a single output and there are two labels, the output is the score of the
+    second label, as Keras trains binary classifiers, and the first label gets the rest.
 
     Attributes:
         source: Classifier that was loaded.
@@ -42,10 +46,20 @@ class ConvertedClassifier:
 
     def scores(self, pixels: Any) -> Any:
         """Returns scores, float32 [N, classes], of normalised pixels. TensorFlow can trace it."""
+        return self._complete_scores(self.source.scores(pixels))
+
+    def _complete_scores(self, outputs: Any) -> Any:
+        """Returns the scores, float32 [N, classes], for outputs of the network."""
         import tensorflow as tf
 
-        result = self.source.scores(pixels)
-        return tf.nn.softmax(result) if self.add_softmax else result
+        if self._is_binary:
+            first = tf.zeros_like(outputs) if self.add_softmax else 1 - outputs
+            outputs = tf.concat([first, outputs], axis=1)
+        return tf.nn.softmax(outputs) if self.add_softmax else outputs
+
+    @property
+    def _is_binary(self) -> bool:
+        return self._outputs.shape[1:] == (1,) and len(self.labels) == 2
 
     def scores_of_images(self, images: Any) -> Any:
         """Returns scores, float32 [N, classes], of images. TensorFlow can trace it.
@@ -53,12 +67,15 @@ class ConvertedClassifier:
         Args:
             images: Tensor [N, height, width, 3], RGB, or [N, height, width, 1], grey, 0 to 255.
         """
+        return self.scores(self._normalised(images))
+
+    def _normalised(self, images: Any) -> Any:
         import tensorflow as tf
 
         ordered = images[..., ::-1] if self.input_format.channel_order == BGR else images
         mean = np.array(self.input_format.mean, np.float32)
         std = np.array(self.input_format.std, np.float32)
-        return self.scores((tf.cast(ordered, tf.float32) - mean) / std)
+        return (tf.cast(ordered, tf.float32) - mean) / std
 
     def as_input(self, images: np.ndarray) -> np.ndarray:
         """Returns RGB images, uint8 [N, height, width, 3], with the network's number of channels.
@@ -80,15 +97,24 @@ class ConvertedClassifier:
         return np.stack([np.asarray(image) for image in images])
 
     @cached_property
+    def _outputs(self) -> np.ndarray:
+        """Outputs of the network for the test images, float32 [N, outputs]."""
+        import tensorflow as tf
+
+        # TensorFlow might be tracing a function, which does not compute anything.
+        with tf.init_scope():
+            # Some networks accept only one image at a time.
+            return np.concatenate(
+                [
+                    np.atleast_1d(self.source.scores(self._normalised(image[np.newaxis])))
+                    for image in self.as_input(self.test_images)
+                ]
+            )
+
+    @cached_property
     def expected_scores(self) -> np.ndarray:
         """Scores of the test images, float32 [N, classes]."""
-        # Some networks accept only one image at a time.
-        return np.concatenate(
-            [
-                np.atleast_1d(self.scores_of_images(image[np.newaxis]))
-                for image in self.as_input(self.test_images)
-            ]
-        )
+        return np.asarray(self._complete_scores(self._outputs))
 
     def check(self) -> None:
         """Runs the classifier, and warns if its scores are not probabilities.
@@ -100,7 +126,7 @@ class ConvertedClassifier:
         import tensorflow as tf
 
         try:
-            shape = self.expected_scores.shape
+            shape = self._outputs.shape
         except tf.errors.OpError as error:
             raise UserError(
                 f"the network cannot run on images of {self.source.height} x {self.source.width} "
@@ -112,7 +138,9 @@ class ConvertedClassifier:
                 "the network is not a classifier: the shape of its output for an image is "
                 f"{[1, *shape[1:]]} instead of [1, {len(self.labels)}], one score for each label"
             )
-        if shape[1] != len(self.labels):
+        if shape[1] == 1:
+            self._check_binary()
+        elif shape[1] != len(self.labels):
             raise UserError(
                 f"the network has {shape[1]} outputs, but there are {len(self.labels)} labels; "
                 "give one label for each output, in their order"
@@ -124,6 +152,26 @@ class ConvertedClassifier:
                 "--add_softmax turns them into probabilities.",
                 sums[0],
             )
+
+    def _check_binary(self) -> None:
+        if len(self.labels) != 2:
+            raise UserError(
+                "the network has one output, the probability of the second of two labels, but the "
+                f"number of labels is {len(self.labels)}; give two labels, in the order of Keras"
+            )
+        low, high = float(self._outputs.min()), float(self._outputs.max())
+        is_probability = low >= 0 and high <= 1 and not output_layer.is_linear(self.source)
+        if not self.add_softmax and not is_probability:
+            raise UserError(
+                "the only output of the network is not a probability, because it has no sigmoid "
+                f"(it ranges from {low:.3g} to {high:.3g} for generated images); --add_softmax "
+                "turns it into the probabilities of two labels"
+            )
+        logging.info(
+            "The only output of the network is the probability of the second label, %s, as in "
+            "Keras; the first label, %s, gets the rest.",
+            *(self.labels[1], self.labels[0]),
+        )
 
     def metadata(self) -> Metadata | None:
         """Returns metadata for the exported files, or None for grey images.

@@ -1,6 +1,7 @@
 """Loads SavedModels as classifiers to convert."""
 
 import dataclasses
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from retrain.metadata import (
 )
 from retrain.system.console import quiet_native_libraries
 from retrain.system.text import first_line
-from tools.conversion import graph_classifier
+from tools.conversion import graph_classifier, inference_graph
 from tools.conversion.preprocessing import InputFormat
 from tools.conversion.source import GraphOptions, SourceClassifier
 
@@ -29,17 +30,29 @@ def load(path: Path, options: GraphOptions) -> SourceClassifier:
             scores.
     """
     import tensorflow as tf
-    from tensorflow.python.framework import convert_to_constants
 
     # The variables of the signature live as long as the SavedModel.
     saved_model = _load_saved_model(path)
     signature = saved_model.signatures[PIXELS_SIGNATURE]
-    with quiet_native_libraries():
-        frozen = convert_to_constants.convert_variables_to_constants_v2(signature)
-    graph = frozen.graph.as_graph_def()
-    end = _find_output(path, signature, frozen, options.output_layer)
-    start = frozen.inputs[0].name
-    dtype = frozen.inputs[0].dtype
+    end = _find_output(path, signature, options.output_layer)
+    try:
+        with quiet_native_libraries():
+            graph, removed = inference_graph.freeze(signature, end)
+    except inference_graph.TrainingFunctionError as error:
+        raise UserError(
+            f"the scores of --graph={path} are those of training, because they depend on {error}; "
+            f"save a signature {PIXELS_SIGNATURE} that calls the model with training=False"
+        ) from error
+    except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:
+        raise UserError(
+            f"--graph={path} cannot be converted, because its variables cannot become constants: "
+            f"{first_line(error)}; save a signature {PIXELS_SIGNATURE} that calls the model with "
+            "training=False"
+        ) from error
+    if removed:
+        logging.info("Left out layers that only training needs: %s.", ", ".join(removed))
+    start = signature.inputs[0].name
+    dtype = signature.inputs[0].dtype
     fed = [start] if dtype == tf.float32 else []
     if dtype == tf.uint8:
         # The classifier gets float32 pixels, so they are fed after the conversion to float32.
@@ -84,19 +97,20 @@ def _load_saved_model(path: Path) -> Any:
     return loaded
 
 
-def _find_output(path: Path, signature: Any, frozen: Any, output_layer: str | None) -> str:
+def _find_output(path: Path, signature: Any, output_layer: str | None) -> str:
     """Returns the name of the tensor of the scores."""
     # TensorFlow sorts the outputs of a function by name.
     names = sorted(signature.structured_outputs)
-    tensors = dict(zip(names, frozen.outputs, strict=True))
+    tensors = dict(zip(names, signature.outputs, strict=True))
+    inputs = len(signature.inputs) - len(signature.captured_inputs)
     candidates = names
     if output_layer:
         candidates = [output_layer]
     elif OUTPUT in names:
         candidates = [OUTPUT]
-    if len(candidates) != 1 or candidates[0] not in tensors or len(frozen.inputs) != 1:
+    if len(candidates) != 1 or candidates[0] not in tensors or inputs != 1:
         raise UserError(
-            f"--graph={path} must have one input and one output, but has {len(frozen.inputs)} "
+            f"--graph={path} must have one input and one output, but has {inputs} "
             f"inputs and the outputs {', '.join(names)}; --output_layer chooses an output"
         )
     return tensors[candidates[0]].name

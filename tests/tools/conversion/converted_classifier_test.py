@@ -23,6 +23,16 @@ def _shares(pixels):
     return means / tf.reduce_sum(means, 1, keepdims=True)
 
 
+def _logits(pixels):
+    return 4 * pixels.mean((1, 2))[:, :1] - 2
+
+
+def _sigmoid(pixels):
+    import tensorflow as tf
+
+    return tf.sigmoid(4 * tf.reduce_mean(pixels, [1, 2])[:, :1] - 2)
+
+
 def _classifier(scores=_shares, *, labels=_LABELS, input_format=_RGB, add_softmax=False):
     channels = len(input_format.mean)
     return ConvertedClassifier(
@@ -92,6 +102,40 @@ class CheckTest(absltest.TestCase):
     def test_a_wrong_number_of_labels_is_refused(self):
         with self.assertRaisesRegex(UserError, "has 3 outputs, but there are 2 labels"):
             _classifier(labels=("a", "b")).check()
+
+    def test_one_sigmoid_is_the_probability_of_the_second_label(self):
+        classifier = _classifier(_sigmoid, labels=("cat", "dog"))
+        with self.assertLogs(level="INFO") as logged:
+            classifier.check()
+        (line,) = logged.output
+        self.assertRegex(line, "the second label, dog,.*the first label, cat,")
+        scores = np.asarray(classifier.scores_of_images(classifier.test_images))
+        second = 1 / (1 + np.exp(-_logits(classifier.test_images / 255)))
+        np.testing.assert_allclose(scores, np.hstack([1 - second, second]), atol=1e-6)
+        np.testing.assert_allclose(classifier.expected_scores, scores, atol=1e-6)
+
+    def test_one_logit_needs_a_softmax(self):
+        for scale in (0.01, 10):
+
+            def logits(pixels, scale=scale):
+                import tensorflow as tf
+
+                means = tf.reduce_mean(pixels, [1, 2])
+                return tf.matmul(means, tf.fill((3, 1), tf.constant(scale, tf.float32)))
+
+            with self.assertRaisesRegex(UserError, "no sigmoid.*--add_softmax"):
+                _classifier(logits, labels=("cat", "dog")).check()
+            classifier = _classifier(logits, labels=("cat", "dog"), add_softmax=True)
+            classifier.check()
+            logit = np.asarray(logits(np.float32(classifier.test_images / 255)))
+            expected = 1 / (1 + np.exp(-logit))
+            np.testing.assert_allclose(classifier.expected_scores[:, 1:], expected, atol=1e-5)
+
+    def test_one_sigmoid_with_another_number_of_labels_is_refused(self):
+        for labels in (("cat",), _LABELS):
+            message = f"one output.*number of labels is {len(labels)}; give two labels"
+            with self.assertRaisesRegex(UserError, message):
+                _classifier(_sigmoid, labels=labels).check()
 
     def test_a_network_that_is_not_a_classifier_is_refused(self):
         with self.assertRaisesRegex(UserError, r"not a classifier.*\[1, 8, 10, 3\]"):

@@ -94,6 +94,86 @@ class LoadSavedModelTest(absltest.TestCase):
         )
         self.assert_scores(self.load(), self.pixels(), self.model(self.pixels()))
 
+    def add_layers(self, *layers):
+        """Builds a model that has other layers in front of the model."""
+        from tensorflow import keras
+
+        pixels = keras.Input((16, 16, 3))
+        self.augmented = keras.Model(pixels, self.model(keras.Sequential(layers)(pixels)))
+
+    def export_for_training(self):
+        from tensorflow import keras
+
+        archive = keras.export.ExportArchive()
+        archive.track(self.augmented)
+        archive.add_endpoint(
+            "serve",
+            lambda pixels: self.augmented(pixels, training=True),
+            [keras.InputSpec(shape=(None, 16, 16, 3), dtype="float32")],
+        )
+        archive.write_out(str(self.folder), verbose=False)
+
+    def test_layers_that_change_images_at_random_are_left_out(self):
+        from tensorflow.keras import layers
+
+        self.add_layers(
+            layers.RandomFlip(),
+            layers.RandomRotation(0.2),
+            layers.RandomZoom(0.2),
+            layers.RandomTranslation(0.2, 0.2),
+            layers.RandomContrast(0.5),
+            layers.RandomBrightness(0.5, value_range=(-1, 1)),
+            layers.GaussianNoise(0.3),
+            layers.Dropout(0.3),
+        )
+        # Keras saves some of these layers as in training, and all of them write their seeds.
+        self.augmented.export(str(self.folder), verbose=False)
+        with self.assertLogs(level="INFO") as logged:
+            source = self.load()
+        self.assertRegex(logged.output[0], "only training needs: random_flip.*, random_rotation")
+        self.assert_scores(source, self.pixels(), self.model(self.pixels()))
+
+    def test_dropout_of_a_signature_for_training_is_left_out(self):
+        from tensorflow.keras import layers
+
+        self.add_layers(layers.Dropout(0.5), layers.GaussianNoise(0.5))
+        self.export_for_training()
+        self.assert_scores(self.load(), self.pixels(), self.model(self.pixels()))
+
+    def test_a_signature_that_updates_moving_averages_is_refused(self):
+        from tensorflow.keras import layers
+
+        self.add_layers(layers.BatchNormalization())
+        self.export_for_training()
+        self.refused("are those of training.*Assign.*training=False")
+
+    def test_a_random_layer_with_weights_is_refused(self):
+        import tensorflow as tf
+
+        noise = tf.Variable(tf.ones((16, 16, 3)))
+        self.model.noise = noise
+
+        @tf.function(input_signature=[tf.TensorSpec((None, 16, 16, 3), name="image")])
+        def scores(image):
+            with tf.name_scope("noisy"):
+                changed = image + noise * tf.random.uniform((16, 16, 3))
+            return {"y": self.model(changed)}
+
+        self.save(scores)
+        self.refused("depend on RandomUniform.*training=False")
+
+    def test_writes_that_the_scores_do_not_need_are_left_out(self):
+        import tensorflow as tf
+
+        self.model.calls = tf.Variable(0)
+
+        def scores(image):
+            self.model.calls.assign_add(1)
+            return {"y": self.model(image)}
+
+        self.save(self.function(scores))
+        self.assert_scores(self.load(), self.pixels(), self.model(self.pixels()))
+
     def test_another_type_of_input_is_refused(self):
         import tensorflow as tf
 
