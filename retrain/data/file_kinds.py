@@ -27,8 +27,8 @@ _OTHER_CONTENT = {
     *(".py", ".ipynb", ".npy", ".npz", ".mat", ".pkl", ".pt", ".h5", ".tfrecord", ".db", ".pdf"),
     *(".zip", ".gz", ".tar", ".mp4", ".mov", ".avi", ".mp3", ".wav", ".xmp", ".aae", ".lnk"),
 }
-# Number of files with such a suffix that are opened. If none is an image, the others are not opened
-# either, because opening tens of thousands of files takes long.
+# Number of files with such a suffix that turn out to be no images before the others are not opened.
+# Opening tens of thousands of files takes long.
 _MAX_UNLIKELY = 100
 
 # Names in lower case of folders that NAS devices, operating systems and their tools create next to

@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from retrain.bottlenecks.duplicates import warn_of_duplicates
 from retrain.data import pixels
 from retrain.data.dataset import Dataset, ImageFile
-from retrain.data.folder_checks import report_ignored
+from retrain.data.folder_checks import explain_missing_images, report_ignored
 from retrain.data.folders import Listing, list_images
 from retrain.data.labels import make_labels
 from retrain.data.pixels import UnreadableImageError
@@ -55,10 +56,11 @@ def scan(train_dir: Path, val_dir: Path) -> ImageFolders:
     """
     roots = {TRAIN_FLAG: train_dir, VAL_FLAG: val_dir}
     listings = list_images(roots)
+    # Before the checks: ignored files can be the reason why there are too few images.
+    report_ignored(list(listings.values()))
     for flag, listing in listings.items():
         _check_classes(flag, roots[flag], listing)
     _check_same_classes(roots, listings)
-    report_ignored(list(listings.values()))
     folders = tuple(listings[TRAIN_FLAG].images)
     images: list[ImageFile] = []
     for class_id, folder in enumerate(folders):
@@ -90,7 +92,7 @@ def _check_classes(flag: str, root: Path, listing: Listing) -> None:
         found += f"; {outside:,} {'image is' if outside == 1 else 'images are'} directly in it"
     raise UserError(
         f"--{flag}={root} must have a sub-folder of images for each of two or more classes, but "
-        f"has: {found}"
+        f"has: {found}{explain_missing_images(listing)}"
     )
 
 
@@ -101,6 +103,7 @@ def _check_same_classes(roots: Mapping[str, Path], listings: Mapping[str, Listin
             raise UserError(
                 f"--{flag}={roots[flag]} has no images of {name_some(missing)}, but "
                 f"--{other}={roots[other]} has; both need the same sub-folders"
+                f"{explain_missing_images(listings[flag])}"
             )
 
 
@@ -114,14 +117,16 @@ def _names_digest(listings: Mapping[str, Listing]) -> str:
 
 
 def load(folders: ImageFolders, shape: ImageShape) -> TrainingData:
-    """Decodes all images. Warns about unreadable images and leaves them out.
+    """Decodes all images. Warns about unreadable images, which it leaves out, and duplicates.
 
     Raises:
         UserError: If no image of a class can be read, or if the disk is full.
     """
     dataset = folders.dataset
-    train = _decode_split(dataset, TRAINING, shape)
-    validation = _decode_split(dataset, VALIDATION, shape)
+    images_and_digests: list[tuple[ImageFile, bytes]] = []
+    train = _decode_split(dataset, TRAINING, shape, images_and_digests)
+    validation = _decode_split(dataset, VALIDATION, shape, images_and_digests)
+    warn_of_duplicates(images_and_digests)
     preview = train.sample(PREVIEW_SIZE)
     return TrainingData(dataset.labels, dataset.folders, train, validation, preview)
 
@@ -137,12 +142,30 @@ def decode_preview(images: Sequence[ImageFile], shape: ImageShape) -> Examples:
     sample = Examples(np.arange(len(images)), class_ids).sample(PREVIEW_SIZE)
     decoded = [_decode(images[row], shape) for row in sample.inputs]
     # A file can become unreadable after its bottleneck was computed.
-    readable = [i for i, image in enumerate(decoded) if isinstance(image, np.ndarray)]
-    inputs = np.array([decoded[i] for i in readable]).reshape(-1, *shape)
-    return Examples(inputs, sample.class_ids[readable])
+    readable = [i for i, image in enumerate(decoded) if isinstance(image, _DecodedImage)]
+    inputs = np.array([image.pixels for image in decoded if isinstance(image, _DecodedImage)])
+    return Examples(inputs.reshape(-1, *shape), sample.class_ids[readable])
 
 
-def _decode_split(dataset: Dataset, split: str, shape: ImageShape) -> Examples:
+class _DecodedImage(NamedTuple):
+    """A decoded image.
+
+    Attributes:
+        pixels: uint8 [height, width, channels].
+        digest: SHA-256 of the file.
+    """
+
+    pixels: np.ndarray
+    digest: bytes
+
+
+def _decode_split(
+    dataset: Dataset,
+    split: str,
+    shape: ImageShape,
+    images_and_digests: list[tuple[ImageFile, bytes]],
+) -> Examples:
+    """Decodes the images of a split, and appends each with its digest to `images_and_digests`."""
     images = dataset.split(split)
     inputs = allocate_images(len(images), shape)
     class_ids: list[int] = []
@@ -150,8 +173,9 @@ def _decode_split(dataset: Dataset, split: str, shape: ImageShape) -> Examples:
         if isinstance(decoded, UnreadableImageError):
             logging.warning("Skipped %s: %s.", image.path, decoded)
             continue
-        inputs[len(class_ids)] = decoded
+        inputs[len(class_ids)] = decoded.pixels
         class_ids.append(image.class_id)
+        images_and_digests.append((image, decoded.digest))
     missing = sorted(set(range(len(dataset.folders))) - set(class_ids))
     if missing:
         raise UserError(
@@ -163,21 +187,22 @@ def _decode_split(dataset: Dataset, split: str, shape: ImageShape) -> Examples:
 
 def _decode_all(
     images: Sequence[ImageFile], shape: ImageShape
-) -> Iterator[np.ndarray | UnreadableImageError]:
+) -> Iterator[_DecodedImage | UnreadableImageError]:
     with ProgressBar(len(images), "Decoding") as progress:
         for decoded in parallel_map(lambda image: _decode(image, shape), images, processor_count()):
             progress.add(1)
             yield decoded
 
 
-def _decode(image: ImageFile, shape: ImageShape) -> np.ndarray | UnreadableImageError:
+def _decode(image: ImageFile, shape: ImageShape) -> _DecodedImage | UnreadableImageError:
     try:
-        rgb = pixels.decode(image.path.read_bytes(), shape.height, shape.width)
+        content = image.path.read_bytes()
+        rgb = pixels.decode(content, shape.height, shape.width)
     except UnreadableImageError as error:
         return error
     except OSError as error:
         return UnreadableImageError(f"it cannot be read ({error.strerror})")
-    return convert_channels(rgb, shape.channels)
+    return _DecodedImage(convert_channels(rgb, shape.channels), hashlib.sha256(content).digest())
 
 
 def convert_channels(rgb: np.ndarray, channels: int) -> np.ndarray:

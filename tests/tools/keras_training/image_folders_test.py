@@ -85,6 +85,38 @@ class ImageFoldersTest(absltest.TestCase):
         self.assertLen(data.train.inputs, 30)
         self.assertLen(data.train.class_ids, 30)
 
+    def test_the_same_image_in_both_folders_or_in_two_classes_is_reported(self):
+        bar = min((self.train / "bar").iterdir())
+        ring = self.train / "ring" / "copy.png"
+        ring.write_bytes(bar.read_bytes())
+        with self.assertLogs(level=logging.WARNING) as logs:
+            self.load()
+        self.assertEqual(
+            [record.getMessage() for record in logs.records],
+            [f"The same image is in two classes: {bar} = {ring}. One of them is wrong."],
+        )
+        ring.unlink()
+        copy = self.val / "bar" / "copy.png"
+        copy.write_bytes(bar.read_bytes())
+        with self.assertLogs(level=logging.WARNING) as logs:
+            self.load()
+        self.assertEqual(
+            [record.getMessage() for record in logs.records],
+            [
+                "The same image is in two splits, so the measured accuracy is too high: "
+                f"{bar} = {copy}."
+            ],
+        )
+
+    def test_images_with_other_names_and_folders_of_systems_are_named(self):
+        for root in (self.train, self.val):
+            shutil.rmtree(root / "bar")
+            (root / "ring").rename(root / "thumbs")
+        (self.train / "other").mkdir()
+        shutil.copyfile(next(self.train.glob("*/*.png")), self.train / "other" / "image")
+        with self.assert_refused("1 file looks like an image but", "other/image", "ers: thumbs"):
+            image_folders.scan(self.train, self.val)
+
     def test_class_without_readable_images_is_refused(self):
         for file in (self.val / "ring").iterdir():
             file.write_bytes(b"")
