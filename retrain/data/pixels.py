@@ -11,8 +11,8 @@ The steps of version 2, in this order:
 1. The content of a file determines its format, not its name. The first frame of a GIF, WebP, HEIC
    or AVIF file is decoded, and the image in the IDAT chunks of an animated PNG file. Colour
    profiles and gamma are not applied. Samples of 16 bits are reduced to their high byte. Greyscale
-   PNG files of 16 bits with an sBIT chunk of n < 16 bits keep their top 8 of n bits instead
-   (`value >> (n - 8)`, at most 255), if no value needs more than n bits.
+   PNG files of 16 bits with an sBIT chunk of n < 16 bits become
+   `value * 256 // 2**n` instead, if no value needs more than n bits.
 2. The canvas of a GIF file is its logical screen, extended to the right and downwards if the first
    frame exceeds it. The canvas is transparent where the first frame does not cover it.
 3. A JPEG file is decoded at 1/2, 1/4 or 1/8 of its size if both sides stay at least as long as
@@ -40,12 +40,17 @@ Version 1 differs in this: alpha is dropped in step 4, and samples of 16 bits ar
 their high byte.
 """
 
+import contextlib
 import io
 import math
-import struct
+import warnings
+from collections.abc import Callable, Iterator
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+
+from retrain.data import colours, image_formats, image_header
+from retrain.data.image_header import ImageHeader
 
 PREPROCESSING_VERSION = 2
 RESIZE_METHOD = "bilinear-antialias"
@@ -54,25 +59,6 @@ _FILTER = Image.Resampling.BILINEAR
 
 # Larger images are refused before they are decoded: a small file can unpack to gigabytes.
 MAX_PIXELS = 200_000_000
-
-# The formats that Pillow tries. Its other readers are slow or rarely used, or start other programs.
-_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
-# The formats of files that start with a box of type `ftyp` (ISO/IEC 14496-12).
-_BOXED_FORMATS = ("HEIF", "AVIF")
-_FIRST_BOX = b"ftyp"
-
-# What Pillow raises for damaged files.
-_DAMAGE = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    struct.error,
-    IndexError,
-    MemoryError,
-    EOFError,
-    RuntimeError,
-    Image.DecompressionBombError,
-)
 
 # The transformation that brings an image with this Exif orientation upright.
 _TRANSPOSITIONS = {
@@ -85,8 +71,17 @@ _TRANSPOSITIONS = {
     8: Image.Transpose.ROTATE_90,
 }
 
+Box = tuple[float, float, float, float]
+
 # `open_image` checks the size itself. Pillow's own check would print a warning for smaller images.
 Image.MAX_IMAGE_PIXELS = None
+# Warnings of decoders name lines of their own code, and not the image. What makes an image useless
+# is an error.
+warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)(\.|$)")
+
+
+def _ignore_warning(_: str) -> None:
+    pass
 
 
 class UnreadableImageError(Exception):
@@ -99,6 +94,7 @@ def decode(
     width: int,
     *,
     preprocessing_version: int = PREPROCESSING_VERSION,
+    warn: Callable[[str], None] = _ignore_warning,
 ) -> np.ndarray:
     """Decodes an image file to upright RGB pixels, resized to `height` x `width`.
 
@@ -112,6 +108,7 @@ def decode(
         width: Width of the result in pixels.
         preprocessing_version: Version that the classifier was trained with, 1 or 2. Transparency
             becomes white in version 2; in version 1, the colours under it are used.
+        warn: Called with a sentence about an image that can be decoded but is hardly of use.
 
     Returns:
         uint8 [height, width, 3], RGB, 0 to 255.
@@ -119,7 +116,9 @@ def decode(
     Raises:
         UnreadableImageError: If the data has another format, is damaged or has too many pixels.
     """
-    upright = decode_upright(data, height, width, preprocessing_version=preprocessing_version)
+    upright = decode_upright(
+        data, height, width, preprocessing_version=preprocessing_version, warn=warn
+    )
     return resize(upright, height, width)
 
 
@@ -129,32 +128,45 @@ def decode_upright(
     min_width: int,
     *,
     preprocessing_version: int = PREPROCESSING_VERSION,
+    warn: Callable[[str], None] = _ignore_warning,
 ) -> Image.Image:
     """Decodes an image file to RGB and rotates it according to its Exif orientation.
 
-    Transparent pixels become white, and the low bytes of 16-bit samples are dropped. A JPEG file is decoded at
-    1/2, 1/4 or 1/8 of its size if both sides stay at least as long as requested, because that
-    takes a fraction of the time. Other files keep their size.
+    Transparent pixels become white. A JPEG file is decoded at 1/2, 1/4 or 1/8 of its size if both
+    sides stay at least as long as requested, because that takes a fraction of the time. Other
+    files keep their size.
 
     Args:
         data: Content of an image file, as for `decode`.
         min_height: Height in pixels that a JPEG file is not reduced below.
         min_width: Width in pixels that a JPEG file is not reduced below.
         preprocessing_version: See `decode`.
+        warn: See `decode`.
 
     Raises:
         UnreadableImageError: See `decode`.
     """
-    image = open_image(data)
-    try:
-        orientation = _exif_orientation(image)
-        _request_smaller_scale(image, min_height, min_width, swapped=orientation >= 5)
-        rgb = _to_rgb(image, composite=preprocessing_version >= 2)
-    except _DAMAGE as error:
-        raise UnreadableImageError(f"it is damaged ({_reason(error)})") from error
-    if orientation in _TRANSPOSITIONS:
-        return rgb.transpose(_TRANSPOSITIONS[orientation])
-    return rgb
+    header = _parse(data)
+    image = _open(header, MAX_PIXELS)
+    with _refuse_damaged(header):
+        if header.orientation is None:
+            orientation = _reported_orientation(image)
+        else:
+            orientation = header.orientation
+        if image.format == "JPEG":
+            swapped = orientation >= 5
+            image.draft(None, (min_height, min_width) if swapped else (min_width, min_height))
+        if preprocessing_version == 1:
+            rgb = colours.without_compositing(image)
+        elif header.png:
+            rgb = colours.png_to_rgb(image, header.png, warn)
+        elif header.gif:
+            rgb = colours.gif_to_rgb(image, header.gif)
+        else:
+            rgb = colours.other_to_rgb(image, data)
+        if orientation in _TRANSPOSITIONS:
+            return rgb.transpose(_TRANSPOSITIONS[orientation])
+        return rgb
 
 
 def resize(
@@ -162,7 +174,7 @@ def resize(
     height: int,
     width: int,
     *,
-    box: tuple[float, float, float, float] | None = None,
+    box: Box | None = None,
 ) -> np.ndarray:
     """Resizes an image, or a part of it, with Pillow's bilinear filter.
 
@@ -177,16 +189,26 @@ def resize(
 
     Returns:
         uint8 [height, width, 3], RGB, 0 to 255.
+
+    Raises:
+        UnreadableImageError: If there is not enough memory.
     """
-    left, upper, right, lower = box or (0, 0, rgb.width, rgb.height)
-    # In a single call, some versions of Pillow resize the columns of tall images first. A few
-    # values would then differ by one from what the exported graph computes.
-    rows = rgb.resize((width, rgb.height), _FILTER, (left, 0, right, rgb.height))
-    return np.asarray(rows.resize((width, height), _FILTER, (0, upper, width, lower)))
+    with _refuse_damaged():
+        if box:
+            rgb, box = _crop(rgb, box, height, width)
+        left, upper, right, lower = box or (0, 0, rgb.width, rgb.height)
+        # In a single call, the order of the passes would depend on the version of Pillow.
+        if right - left < width and lower - upper > height:
+            columns = rgb.resize((rgb.width, height), _FILTER, (0, upper, rgb.width, lower))
+            resized = columns.resize((width, height), _FILTER, (left, 0, right, height))
+        else:
+            rows = rgb.resize((width, rgb.height), _FILTER, (left, 0, right, rgb.height))
+            resized = rows.resize((width, height), _FILTER, (0, upper, width, lower))
+        return np.asarray(resized)
 
 
 def open_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Opens an image file without decoding its pixels.
+    """Opens an image file without decoding its pixels, or allocating memory for them.
 
     Args:
         data: Content of an image file, as for `decode`.
@@ -195,66 +217,92 @@ def open_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     Raises:
         UnreadableImageError: See `decode`.
     """
+    return _open(_parse(data), max_pixels)
+
+
+def _parse(data: bytes) -> ImageHeader:
     if not data:
         raise UnreadableImageError("it is an empty file")
     try:
-        image = Image.open(io.BytesIO(data), formats=_formats(data))
-    except UnidentifiedImageError as error:
-        raise UnreadableImageError(
-            "it is not a JPEG, PNG, BMP, GIF, WebP, HEIC or AVIF file, or its header is damaged"
-        ) from error
-    except _DAMAGE as error:
-        raise UnreadableImageError(f"it is damaged ({_reason(error)})") from error
-    if math.prod(image.size) > max_pixels:
-        raise UnreadableImageError(
-            f"it has {image.width} x {image.height} pixels, more than the maximum of {max_pixels:,}"
-        )
+        header = image_header.parse(data)
+    except image_header.DamagedHeaderError as error:
+        raise UnreadableImageError(f"it is damaged ({error})") from error
+    if not header:
+        raise UnreadableImageError(_name_format(data))
+    return header
+
+
+def _open(header: ImageHeader, max_pixels: int) -> ImageFile.ImageFile:
+    if header.size:
+        _check_size(header.size, max_pixels)
+    if "HEIF" in header.formats:
+        import pillow_heif
+
+        # pillow_heif returns upright images, and removes their orientation.
+        pillow_heif.register_heif_opener()
+    with _refuse_damaged(header):
+        image = Image.open(io.BytesIO(header.data), formats=header.formats)
+    _check_size(image.size, max_pixels)
     return image
 
 
-def _formats(data: bytes) -> tuple[str, ...]:
-    if data[4:8] != _FIRST_BOX:
-        return _FORMATS
-    import pillow_heif
-
-    # pillow_heif returns upright images, and removes their orientation.
-    pillow_heif.register_heif_opener()
-    return _BOXED_FORMATS
+def _check_size(size: tuple[int, int], max_pixels: int) -> None:
+    if math.prod(size) > max_pixels:
+        raise UnreadableImageError(
+            f"it has {size[0]} x {size[1]} pixels, more than the maximum of {max_pixels:,}"
+        )
 
 
-def _exif_orientation(image: Image.Image) -> int:
-    """Returns the orientation, 1 to 8 (CIPA DC-008, 4.6.5); 1 if there is none.
-
-    `Image.getexif` would also read XMP, which the exported graph cannot.
-    """
-    exif = Image.Exif()
+@contextlib.contextmanager
+def _refuse_damaged(header: ImageHeader | None = None) -> Iterator[None]:
+    """Turns all that a decoder raises into a refusal of the image."""
     try:
+        yield
+    except UnreadableImageError:
+        raise
+    except MemoryError as error:
+        raise UnreadableImageError("it needs more memory than is available") from error
+    except Exception as error:
+        # Decoders raise errors of any kind for damaged files, such as ZeroDivisionError.
+        if header and header.variant:
+            reason = f"it is {header.variant}, which cannot be decoded; save it as baseline JPEG"
+        elif isinstance(error, UnidentifiedImageError) and header:
+            reason = _name_format(header.data)
+        else:
+            reason = f"it is damaged ({_reason(error)})"
+        raise UnreadableImageError(reason) from error
+
+
+def _name_format(data: bytes) -> str:
+    expected = f"it is not a {image_formats.READABLE} file"
+    name = image_formats.name_unreadable(data)
+    return f"{expected} but {name}" if name else f"{expected}, or its header is damaged"
+
+
+def _reported_orientation(image: Image.Image) -> int:
+    """Returns the orientation that the decoder of a boxed format states."""
+    exif = Image.Exif()
+    with contextlib.suppress(Exception):
         exif.load(image.info.get("exif", b""))
-        orientation = exif.get(ExifTags.Base.Orientation, 1)
-    except (OSError, ValueError, SyntaxError, struct.error, IndexError, TypeError, KeyError):
-        return 1  # The pixels can be fine even if the Exif block is damaged.
-    return orientation if orientation in _TRANSPOSITIONS else 1
+        return int(exif.get(ExifTags.Base.Orientation, 1))
+    return 1  # The pixels can be fine even if the Exif block is damaged.
 
 
-def _request_smaller_scale(
-    image: Image.Image, min_height: int, min_width: int, *, swapped: bool
-) -> None:
-    """Makes Pillow decode a JPEG file at the smallest scale that is large enough."""
-    if image.format in ("JPEG", "MPO"):
-        image.draft(None, (min_height, min_width) if swapped else (min_width, min_height))
-
-
-def _to_rgb(image: Image.Image, *, composite: bool) -> Image.Image:
-    if image.mode.startswith("I"):
-        # Pillow clips 16-bit greyscale at 255. In its other modes, as in TensorFlow, the high byte
-        # is used.
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-    if composite and image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        rgb = Image.new("RGB", image.size, "white")
-        rgb.paste(rgba, mask=rgba)
-        return rgb
-    return image.convert("RGB")
+def _crop(rgb: Image.Image, box: Box, height: int, width: int) -> tuple[Image.Image, Box]:
+    """Removes rows and columns that do not influence the resized part of an image."""
+    left, upper, right, lower = box
+    # The filter reaches as far as one pixel of the result, and at least one of the source.
+    across = math.ceil(max(1, (right - left) / width)) + 1
+    down = math.ceil(max(1, (lower - upper) / height)) + 1
+    x = max(0, math.floor(left) - across)
+    y = max(0, math.floor(upper) - down)
+    bounds = (
+        x,
+        y,
+        min(rgb.width, math.ceil(right) + across),
+        min(rgb.height, math.ceil(lower) + down),
+    )
+    return rgb.crop(bounds), (left - x, upper - y, right - x, lower - y)
 
 
 def _reason(error: Exception) -> str:

