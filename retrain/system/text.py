@@ -2,15 +2,21 @@
 
 from collections.abc import Iterable
 
+# The zero width non-joiner and joiner. Words of some scripts, such as Persian, and emoji need these
+# characters, which are not printable.
+JOINERS = "\u200c\u200d"
+
 
 def one_line(text: object) -> str:
-    """Returns `text` with all characters that are not printable escaped.
+    """Returns `text` with all characters that are not printable escaped, except joiners.
 
     File names can contain line breaks and terminal control codes. Scripts that read the output
     rely on one line per message.
     """
     return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode()
+        c
+        if c.isprintable() or c in JOINERS
+        else c.encode("unicode_escape", "surrogatepass").decode()
         for c in str(text)
     )
 

@@ -6,12 +6,12 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
+from retrain.system.text import JOINERS
+
 # Characters and names that Windows, macOS or Linux do not allow or treat specially:
 # https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file
 _FORBIDDEN = re.compile(r'[/\\:*?"<>|]+')
 _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(?=\.|\Z)", re.I)
-# Some scripts and emoji need these characters, which are not printable.
-_JOINERS = "\u200c\u200d"
 
 # Leaves room for a score, a number and an extension.
 _MAX_LABEL_BYTES = 120
@@ -25,7 +25,7 @@ def safe_name(label: str) -> str:
     problems in a file system or on a command line. Letters of all scripts are kept.
     """
     printable = "".join(
-        c if c.isprintable() or c in _JOINERS else " " if c.isspace() else "_"
+        c if c.isprintable() or c in JOINERS else " " if c.isspace() else "_"
         for c in unicodedata.normalize("NFC", label)
     )
     name = _FORBIDDEN.sub("_", " ".join(printable.split()))

@@ -10,6 +10,8 @@ from retrain.system.text import first_line, format_duration, name_some, one_line
 class TextTest(parameterized.TestCase):
     @parameterized.parameters(
         ("daisy é 模 😀", "daisy é 模 😀"),
+        ("می\u200cخواهم 👩\u200d🔬", "می\u200cخواهم 👩\u200d🔬"),
+        ("\u202e\u200b", r"\u202e\u200b"),
         ("a\nb\r\t", r"a\nb\r\t"),
         ("\x1b[31m", r"\x1b[31m"),
         ("\u2028", r"\u2028"),
