@@ -11,7 +11,7 @@ from retrain.backbones import engines
 from retrain.backbones.backbone import Backbone
 from retrain.backbones.engines import Engine
 from retrain.bottlenecks import int8_network
-from retrain.bottlenecks.duplicates import warn_of_duplicates
+from retrain.bottlenecks.duplicates import warn_of_duplicates, warn_of_equal_vectors
 from retrain.bottlenecks.split_vectors import compute_split
 from retrain.bottlenecks.store import open_store
 from retrain.bottlenecks.vector_table import Key, VectorTable
@@ -170,6 +170,7 @@ def compute_bottlenecks(
             )
             # Other images can move to another split, where they need other bottlenecks.
             dataset = dataset.without(skipped)
+    warn_of_equal_vectors(table.vectors[:, 0] for table in tables.values())
     if warn_duplicates:
         warn_of_duplicates(pair for table in tables.values() for pair in table.images_and_digests())
     return Bottlenecks(

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from pathlib import Path
 
 from retrain.backbones.backbone import Backbone
 from retrain.backbones.engines import Engine
@@ -16,6 +17,7 @@ from retrain.data.dataset import ImageFile
 from retrain.errors import UserError
 from retrain.system.batches import batches
 from retrain.system.progress import ProgressBar
+from retrain.system.text import name_some
 from retrain.system.threads import parallel_map
 
 
@@ -79,18 +81,23 @@ def _fill(
 ) -> None:
     """Adds the results to the table and the store as they arrive."""
     partly_stored = []
+    doubtful: list[tuple[Path, str]] = []
     with BatchWriter(store, table.recipes) as writer:
         for result in results:
             progress.add(table.count_missing([result.row]))
             if result.problem is not None:
                 _skip(table, result.row, result.problem, strict=strict)
                 continue
+            doubtful += [(table.images[result.row].path, doubt) for doubt in result.doubts[:1]]
             table.add(result)
             writer.add(result)
             if table.count_missing([result.row]):
                 # The store has the others, because the file is a copy or only its times changed.
                 partly_stored.append(result.row)
     table.read(store, partly_stored)
+    if doubtful:
+        paths, doubts = zip(*doubtful, strict=True)
+        logging.warning("%s: %s.", name_some(paths, most=1), doubts[0])
 
 
 def _skip(table: VectorTable, row: int, problem: str, *, strict: bool) -> None:

@@ -29,6 +29,7 @@ class ImageVectors:
         numbers: Numbers of the computed variants. The other variants are in the store.
         vectors: float16 [len(numbers), feature_width].
         problem: Why the image cannot be read; None if it can be read.
+        doubts: What makes the image hardly of use.
     """
 
     row: int
@@ -37,6 +38,7 @@ class ImageVectors:
     numbers: list[int] = field(default_factory=list)
     vectors: np.ndarray = field(default_factory=lambda: np.empty(0, np.float16))
     problem: str | None = None
+    doubts: list[str] = field(default_factory=list)
 
 
 class VectorComputer:
@@ -85,7 +87,6 @@ class VectorComputer:
 
     def _decode_missing_variants(self, result: ImageVectors) -> Iterator[np.ndarray]:
         """Yields the pixels of variants that are not in the store, and completes `result`."""
-        size = {"height": self._backbone.height, "width": self._backbone.width}
         try:
             with self._images[result.row].path.open("rb") as file:
                 result.version = FileVersion.from_stat(os.fstat(file.fileno()))
@@ -94,7 +95,13 @@ class VectorComputer:
             stored = self._stored.get(result.digest, 0)
             missing = [n for n in range(1 + self._options.cached) if not stored >> n & 1]
             variants = distortions.decode_variants(
-                data, missing, self._options, digest=result.digest, **size
+                data,
+                missing,
+                self._options,
+                digest=result.digest,
+                warn=result.doubts.append,
+                height=self._backbone.height,
+                width=self._backbone.width,
             )
             for number, variant in zip(missing, variants, strict=True):
                 result.numbers.append(number)

@@ -23,7 +23,7 @@ _BMP_MASK = slice(66, 70)
 
 
 def png_to_rgb(image: ImageFile.ImageFile, png: PngFile, warn: Warn) -> Image.Image:
-    """Returns a PNG image on white. `warn` is called if the image is too dark to be of use."""
+    """Returns a PNG image on white. `warn` is called if the image is nearly black."""
     if png.bits == 16 and png.colour_type == png_chunks.GREY:
         return _wide_grey_to_rgb(image, png, warn)
     if not png.transparency:
@@ -93,8 +93,8 @@ def _wide_grey_to_rgb(image: Image.Image, png: PngFile, warn: Warn) -> Image.Ima
     else:
         if 0 < largest < 2**_DARK_BITS:
             warn(
-                f"it is nearly black: its greyscale values of 16 bits are at most {largest}, and "
-                "it has no sBIT chunk that states how many bits count; scale the values to 65535"
+                f"nearly black, because its greyscale values of 16 bits are at most {largest} and "
+                "no sBIT chunk states how many bits count; scale the values to 65535"
             )
         grey = _high_bytes(values)
     if png.transparency:

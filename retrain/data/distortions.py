@@ -55,6 +55,7 @@ def decode_variants(
     digest: bytes,
     height: int,
     width: int,
+    warn: pixels.Warn = pixels.ignore_warning,
 ) -> Iterator[np.ndarray]:
     """Decodes an image file and yields variants of it, in the order of `numbers`.
 
@@ -69,6 +70,7 @@ def decode_variants(
         digest: SHA-256 of `data`.
         height: Height of the variants in pixels.
         width: Width of the variants in pixels.
+        warn: See `pixels.decode`.
 
     Yields:
         uint8 [height, width, 3], RGB, 0 to 255.
@@ -81,7 +83,7 @@ def decode_variants(
 
     @functools.cache
     def decode_for_scale(scale: float) -> Image.Image:
-        return pixels.decode_upright(data, *size_at[scale])
+        return pixels.decode_upright(data, *size_at[scale], warn=warn)
 
     large = None
     for number in numbers:

@@ -44,7 +44,7 @@ import contextlib
 import io
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
@@ -72,6 +72,7 @@ _TRANSPOSITIONS = {
 }
 
 Box = tuple[float, float, float, float]
+Warn = colours.Warn
 
 # `open_image` checks the size itself. Pillow's own check would print a warning for smaller images.
 Image.MAX_IMAGE_PIXELS = None
@@ -80,8 +81,8 @@ Image.MAX_IMAGE_PIXELS = None
 warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)(\.|$)")
 
 
-def _ignore_warning(_: str) -> None:
-    pass
+def ignore_warning(_: str) -> None:
+    """Ignores a warning about an image."""
 
 
 class UnreadableImageError(Exception):
@@ -94,7 +95,7 @@ def decode(
     width: int,
     *,
     preprocessing_version: int = PREPROCESSING_VERSION,
-    warn: Callable[[str], None] = _ignore_warning,
+    warn: Warn = ignore_warning,
 ) -> np.ndarray:
     """Decodes an image file to upright RGB pixels, resized to `height` x `width`.
 
@@ -108,7 +109,7 @@ def decode(
         width: Width of the result in pixels.
         preprocessing_version: Version that the classifier was trained with, 1 or 2. Transparency
             becomes white in version 2; in version 1, the colours under it are used.
-        warn: Called with a sentence about an image that can be decoded but is hardly of use.
+        warn: Called with what is wrong with an image that can be decoded but is hardly of use.
 
     Returns:
         uint8 [height, width, 3], RGB, 0 to 255.
@@ -128,7 +129,7 @@ def decode_upright(
     min_width: int,
     *,
     preprocessing_version: int = PREPROCESSING_VERSION,
-    warn: Callable[[str], None] = _ignore_warning,
+    warn: Warn = ignore_warning,
 ) -> Image.Image:
     """Decodes an image file to RGB and rotates it according to its Exif orientation.
 

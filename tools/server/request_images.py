@@ -85,7 +85,7 @@ def reason_to_refuse(data: bytes, max_pixels: int) -> str | None:
             format_ = image.format
     except pixels.UnreadableImageError as error:
         return str(error)
-    if format_ in ("JPEG", "MPO") and len(_START_OF_SCAN.findall(data)) > _MAX_SCANS:
+    if format_ == "JPEG" and len(_START_OF_SCAN.findall(data)) > _MAX_SCANS:
         return f"it has more than {_MAX_SCANS} scans"
     return None
 

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 from absl.testing import absltest
 
-from retrain.bottlenecks.duplicates import warn_of_duplicates
+from retrain.bottlenecks.duplicates import warn_of_duplicates, warn_of_equal_vectors
 from retrain.data.dataset import ImageFile
 from retrain.data.splits import TEST, TRAINING
 
@@ -46,6 +47,26 @@ class DuplicatesTest(absltest.TestCase):
         ]
         (warning,) = self.warnings(*pairs)
         self.assertEndsWith(warning, "; /images/2training = /images/2test and 2 more.")
+
+
+class EqualVectorsTest(absltest.TestCase):
+    def test_equal_vectors_of_all_splits_are_reported(self):
+        vectors = np.full((5, 8), 0.3, np.float16)
+        vectors[3] += np.float16(0.001)  # A difference that an engine makes.
+        with self.assertLogs(level="WARNING") as logs:
+            warn_of_equal_vectors([vectors, vectors[:0], vectors[:2]])
+        self.assertIn("All 7 images look the same", logs.output[0])
+
+    def test_a_single_different_image_is_enough(self):
+        vectors = np.full((5, 8), 0.3, np.float16)
+        other = vectors.copy()
+        other[4, 2] = 0.5
+        with self.assertNoLogs():
+            warn_of_equal_vectors([vectors, other])
+
+    def test_two_images_are_too_few_to_judge(self):
+        with self.assertNoLogs():
+            warn_of_equal_vectors([np.zeros((2, 8), np.float16), np.zeros((0, 8), np.float16)])
 
 
 if __name__ == "__main__":
