@@ -1,23 +1,21 @@
-"""Reads files of labels: one label per line, in the order of a classifier's outputs."""
+"""Reads the file of labels that the user names."""
 
 from pathlib import Path
 
 from retrain.errors import UserError
+from retrain.runtimes import label_lines
+from retrain.system.regular_files import read_regular_file
 
 
 def read(path: Path) -> tuple[str, ...]:
-    """Returns the labels in the file that `--labels` names.
+    """Returns the labels in the file that `--labels` names, as `label_lines.parse` does.
 
     Raises:
-        UserError: If the file cannot be read or is empty.
+        UserError: If the file cannot be read, has no labels, or has an empty one.
     """
     try:
-        # Some Windows editors put a byte order mark before the first label.
-        labels = tuple(path.read_text(encoding="utf-8-sig").splitlines())
+        return label_lines.parse(read_regular_file(path))
     except OSError as error:
         raise UserError(f"--labels={path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"--labels={path} is not a text file in UTF-8") from error
-    if not labels:
-        raise UserError(f"--labels={path} is empty; it needs one label per line")
-    return labels
+    except label_lines.LabelsError as error:
+        raise UserError(f"--labels={path} {error}") from error

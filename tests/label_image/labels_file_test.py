@@ -1,5 +1,6 @@
 """Tests that labels are read, and that unusable files are refused."""
 
+import os
 from pathlib import Path
 
 from absl.testing import absltest, parameterized
@@ -17,12 +18,13 @@ class LabelsFileTest(parameterized.TestCase):
         self.path.write_text("grün\nblue sky\n", encoding="utf-8")
         self.assertEqual(labels_file.read(self.path), ("grün", "blue sky"))
 
-    def test_a_byte_order_mark_is_not_part_of_the_first_label(self):
-        self.path.write_text("red\ngreen\n", encoding="utf-8-sig")
+    def test_what_editors_add_is_ignored(self):
+        self.path.write_bytes(b"\xef\xbb\xbfred\r\ngreen\r\n\r\n")
         self.assertEqual(labels_file.read(self.path), ("red", "green"))
 
     @parameterized.parameters(
         (b"", "is empty; it needs one label per line"),
+        (b"a\n\nb\n", "has an empty label in line 2; write a label there, or remove the line"),
         (b"gr\xfcn\n", "is not a text file in UTF-8"),
     )
     def test_unusable_content_is_refused(self, content: bytes, message: str):
@@ -32,6 +34,11 @@ class LabelsFileTest(parameterized.TestCase):
 
     def test_a_missing_file_is_refused(self):
         with self.assertRaisesRegex(UserError, f"^--labels={self.path} cannot be read: No such"):
+            labels_file.read(self.path)
+
+    def test_a_pipe_is_refused_at_once(self):
+        os.mkfifo(self.path)
+        with self.assertRaisesRegex(UserError, f"^--labels={self.path} cannot be read: it is a "):
             labels_file.read(self.path)
 
 

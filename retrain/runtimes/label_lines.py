@@ -1,0 +1,41 @@
+"""Parses files of labels: one label per line, in the order of a classifier's outputs."""
+
+import codecs
+
+_BYTE_ORDER_MARK = "\ufeff"
+
+
+class LabelsError(Exception):
+    """The content is not a list of labels. The message says why, without a file name."""
+
+
+def parse(content: bytes) -> tuple[str, ...]:
+    """Returns the labels in the content of a file.
+
+    Only line feeds end a line, since labels can contain other separators, such as U+2028. Byte
+    order marks, spaces around a label and empty lines at the end are ignored, because editors and
+    Windows programs add them.
+
+    Args:
+        content: Text in UTF-8, or in UTF-16 with a byte order mark.
+
+    Raises:
+        LabelsError: If the content is not text, has no labels, or has an empty one.
+    """
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = content.decode("utf-16" if is_utf16 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise LabelsError("is not a text file in UTF-8") from error
+    # Files that were joined can have byte order marks in the middle.
+    labels = [line.strip().lstrip(_BYTE_ORDER_MARK).strip() for line in text.split("\n")]
+    while labels and not labels[-1]:
+        labels.pop()
+    if not labels:
+        raise LabelsError("is empty; it needs one label per line")
+    if "" in labels:
+        raise LabelsError(
+            f"has an empty label in line {labels.index('') + 1}; write a label there, or remove "
+            "the line"
+        )
+    return tuple(labels)
