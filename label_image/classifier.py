@@ -1,6 +1,7 @@
 """Loads a classifier and labels images with it. All programs that label images use this."""
 
 import dataclasses
+import logging
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -14,6 +15,7 @@ from retrain.errors import UserError
 from retrain.runtimes import classifier_file
 from retrain.runtimes.runtime import ModelError, NetworkOverrides
 from retrain.system.batches import batches
+from retrain.system.regular_files import read_regular_file
 from retrain.system.threads import parallel_map
 
 # Height and width for a graph that takes pixels but does not state their number, as in the original
@@ -75,7 +77,8 @@ class Classifier:
         """Loads a classifier.
 
         Args:
-            graph: Frozen graph or TFLite file.
+            graph: Frozen graph, TFLite file, or a Keras file or SavedModel folder that retrain
+                wrote.
             overrides: The user's settings, which override those in the file.
 
         Raises:
@@ -86,6 +89,12 @@ class Classifier:
         self.labels = _resolve_labels(graph, overrides.labels_file, description.labels)
         self._height = overrides.height or description.height or _DEFAULT_SIZE
         self._width = overrides.width or description.width or _DEFAULT_SIZE
+        # Images are decoded as they were for the training.
+        self._preprocessing_version = (
+            description.preprocessing_version or pixels.PREPROCESSING_VERSION
+        )
+        if description.assumption:
+            logging.warning("%s: %s.", graph, description.assumption)
 
     def classify(self, sources: Iterable[Source]) -> Iterator[Prediction | UnreadableImage]:
         """Yields the result for each image, in order.
@@ -139,7 +148,12 @@ class Classifier:
 
     def _decode(self, source: Source) -> np.ndarray | UnreadableImage:
         try:
-            return pixels.decode(_read(source), self._height, self._width)
+            return pixels.decode(
+                _read(source),
+                self._height,
+                self._width,
+                preprocessing_version=self._preprocessing_version,
+            )
         except OSError as error:
             return UnreadableImage(source, error.strerror or str(error))
         except pixels.UnreadableImageError as error:
@@ -186,4 +200,4 @@ def _resolve_labels(
 
 
 def _read(source: Source) -> bytes:
-    return source if isinstance(source, bytes) else source.read_bytes()
+    return source if isinstance(source, bytes) else read_regular_file(source)

@@ -18,7 +18,9 @@ from retrain.system.files import user_path
 from retrain.system.text import one_line
 
 _GRAPH = flags.DEFINE_string(
-    "graph", "/tmp/output_graph.pb", "Classifier to use: a frozen graph or TFLite file."
+    "graph",
+    "/tmp/output_graph.pb",
+    "Classifier to use: a frozen graph, TFLite file, Keras file or SavedModel folder.",
 )
 _IMAGE = flags.DEFINE_multi_string(
     "image", [], "Image to label. Can be repeated. Images can also be passed as arguments."

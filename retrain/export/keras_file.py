@@ -12,11 +12,9 @@ from retrain.errors import UserError
 from retrain.export import archive
 from retrain.export.assemble import TrainedClassifier
 from retrain.metadata import OUTPUT, PIXELS_INPUT
-from retrain.runtimes.function_runtime import FunctionRuntime
+from retrain.runtimes import keras_model
 from retrain.runtimes.runtime import Runtime
 from retrain.system.console import quiet_libraries
-
-SUFFIX = ".keras"
 
 # The file in the archive that contains the date of saving, and the key of that date.
 _DATED_FILE, _DATE_KEY = "metadata.json", "date_saved"
@@ -30,9 +28,10 @@ def check(path: Path, backbone: str, *, has_keras_network: bool) -> None:
         backbone: Name of the backbone.
         has_keras_network: Whether the backbone is available as a Keras model.
     """
-    if path.suffix != SUFFIX:
+    if path.suffix != keras_model.SUFFIX:
         raise UserError(
-            f"--keras_file={path} must end in {SUFFIX}, the only Keras format that is supported"
+            f"--keras_file={path} must end in {keras_model.SUFFIX}, the only Keras format that is "
+            "supported"
         )
     if not has_keras_network:
         raise UserError(
@@ -49,7 +48,7 @@ def write(path: Path, classifier: TrainedClassifier) -> None:
     per line, and the metadata.
     """
     with tempfile.TemporaryDirectory() as folder:
-        saved = Path(folder, f"model{SUFFIX}")
+        saved = Path(folder, f"model{keras_model.SUFFIX}")
         with quiet_libraries():
             _build_model(classifier).save(saved)
         with zipfile.ZipFile(saved) as source, zipfile.ZipFile(path, "w") as target:
@@ -59,14 +58,8 @@ def write(path: Path, classifier: TrainedClassifier) -> None:
 
 
 def load(path: Path) -> Runtime:
-    """Loads the classifier in a file that `write` wrote, as any Keras program does."""
-    with quiet_libraries():
-        import tensorflow as tf
-
-        model = tf.keras.models.load_model(path, compile=False)
-    shape = model.input_shape
-    run = tf.function(lambda pixels: model(pixels, training=False), [tf.TensorSpec(shape)])
-    return FunctionRuntime(lambda pixels: run(tf.constant(pixels, tf.float32)).numpy())
+    """Loads the classifier in a file that `write` wrote."""
+    return keras_model.load(path, path.read_bytes())
 
 
 def _build_model(classifier: TrainedClassifier) -> Any:

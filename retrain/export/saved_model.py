@@ -4,8 +4,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from retrain.export import tensorflow_functions
 from retrain.export.assemble import TrainedClassifier
 from retrain.metadata import (
@@ -18,10 +16,9 @@ from retrain.metadata import (
     PIXELS_SIGNATURE,
     labels_text,
 )
-from retrain.runtimes.function_runtime import FunctionRuntime
-from retrain.runtimes.runtime import ModelError, Runtime
-from retrain.system.console import quiet_libraries, quiet_native_libraries
-from retrain.system.text import first_line
+from retrain.runtimes import saved_model_folder
+from retrain.runtimes.runtime import Runtime
+from retrain.system.console import quiet_libraries
 
 # A folder with anything else in it is not replaced.
 CONTENTS = frozenset(("assets", "fingerprint.pb", "saved_model.pb", "variables"))
@@ -55,25 +52,8 @@ def write(folder: Path, classifier: TrainedClassifier) -> None:
 
 
 def load(folder: Path) -> Runtime:
-    """Loads the classifier in a folder that `write` wrote, as any TensorFlow program does."""
-    with quiet_libraries():
-        import tensorflow as tf
-
-        loaded = tf.saved_model.load(str(folder))
-    from_pixels = loaded.signatures[PIXELS_SIGNATURE]
-    from_files = loaded.signatures[FILES_SIGNATURE]
-
-    def run(pixels: np.ndarray) -> np.ndarray:
-        return from_pixels(**{PIXELS_INPUT: tf.constant(pixels)})[OUTPUT].numpy()
-
-    def run_file(data: bytes) -> np.ndarray:
-        try:
-            with quiet_native_libraries():
-                return from_files(**{FILES_INPUT: tf.constant([data])})[OUTPUT].numpy()[0]
-        except tf.errors.OpError as error:
-            raise ModelError(first_line(error)) from error
-
-    return FunctionRuntime(run, run_file=run_file)
+    """Loads the classifier in a folder that `write` wrote."""
+    return saved_model_folder.load(folder)
 
 
 def _build_module(classifier: TrainedClassifier) -> Any:

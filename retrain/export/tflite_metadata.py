@@ -15,49 +15,10 @@ import numpy as np
 from retrain.export import archive
 from retrain.export.tflite_editor import EditableModel
 from retrain.metadata import LABELS_FILE, METADATA_FILE, OUTPUT, PIXELS_INPUT, Metadata
+from retrain.runtimes import tflite_schema
 
-_BUFFER = "TFLITE_METADATA"
-_IDENTIFIER = b"M001"
 # The first version of the specification that contains all fields written here.
 _PARSER_VERSION = "1.0.0"
-
-# The tables that are written, with their fields in the order of the specification:
-# https://github.com/tensorflow/tflite-support/blob/master/tensorflow_lite_support/metadata/metadata_schema.fbs
-_FIELDS = {
-    "ModelMetadata": (
-        "name",
-        "description",
-        "version",
-        "subgraph_metadata",
-        "author",
-        "license",
-        "associated_files",
-        "min_parser_version",
-    ),
-    "SubGraphMetadata": (
-        "name",
-        "description",
-        "input_tensor_metadata",
-        "output_tensor_metadata",
-    ),
-    "TensorMetadata": (
-        "name",
-        "description",
-        "dimension_names",
-        "content",
-        "process_units",
-        "stats",
-        "associated_files",
-    ),
-    "Content": ("content_properties_type", "content_properties"),
-    "FeatureProperties": (),
-    "ImageProperties": ("color_space", "default_size"),
-    "ImageSize": ("width", "height"),
-    "ProcessUnit": ("options_type", "options"),
-    "NormalizationOptions": ("mean", "std"),
-    "Stats": ("max", "min"),
-    "AssociatedFile": ("name", "description", "type"),
-}
 
 
 class _Scalar(NamedTuple):
@@ -65,11 +26,12 @@ class _Scalar(NamedTuple):
     value: int
 
 
-# Values of the specification's unions and enumerations.
-_IMAGE_PROPERTIES, _FEATURE_PROPERTIES = _Scalar("Uint8", 2), _Scalar("Uint8", 1)
-_NORMALIZATION_OPTIONS = _Scalar("Uint8", 1)
-_RGB = _Scalar("Int8", 1)
-_DESCRIPTIONS, _TENSOR_AXIS_LABELS = _Scalar("Int8", 1), _Scalar("Int8", 2)
+_IMAGE_PROPERTIES = _Scalar("Uint8", tflite_schema.IMAGE_PROPERTIES)
+_FEATURE_PROPERTIES = _Scalar("Uint8", tflite_schema.FEATURE_PROPERTIES)
+_NORMALIZATION_OPTIONS = _Scalar("Uint8", tflite_schema.NORMALIZATION_OPTIONS)
+_RGB = _Scalar("Int8", tflite_schema.RGB)
+_DESCRIPTIONS = _Scalar("Int8", tflite_schema.DESCRIPTIONS)
+_TENSOR_AXIS_LABELS = _Scalar("Int8", tflite_schema.TENSOR_AXIS_LABELS)
 
 
 class _Table(NamedTuple):
@@ -85,7 +47,7 @@ def add(model: EditableModel, metadata: Metadata) -> bytes:
         metadata: Metadata that describes the model's RGB input: for a uint8 input, the mean is 0
             and the std is 1.
     """
-    model.add_metadata(_BUFFER, _to_flatbuffer(metadata))
+    model.add_metadata(tflite_schema.BUFFER, _to_flatbuffer(metadata))
     result = io.BytesIO(model.to_bytes())
     result.seek(0, io.SEEK_END)
     with zipfile.ZipFile(result, "a") as file:
@@ -95,7 +57,7 @@ def add(model: EditableModel, metadata: Metadata) -> bytes:
 
 def _to_flatbuffer(metadata: Metadata) -> bytes:
     builder = flatbuffers.Builder()
-    builder.Finish(_write(builder, _describe_model(metadata)), _IDENTIFIER)
+    builder.Finish(_write(builder, _describe_model(metadata)), tflite_schema.IDENTIFIER)
     return bytes(builder.Output())
 
 
@@ -189,7 +151,7 @@ def _write_list(builder: flatbuffers.Builder, offsets: list[int]) -> int:
 
 
 def _write_table(builder: flatbuffers.Builder, table: _Table) -> int:
-    names = _FIELDS[table.name]
+    names = tflite_schema.FIELDS[table.name]
     scalars = {name: v for name, v in table.fields.items() if isinstance(v, _Scalar)}
     offsets = {name: _write(builder, v) for name, v in table.fields.items() if name not in scalars}
     builder.StartObject(len(names))

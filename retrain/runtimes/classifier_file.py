@@ -1,14 +1,21 @@
-"""Loads classifiers from frozen graphs and TFLite files."""
+"""Loads classifiers from frozen graphs, TFLite files, Keras files and SavedModels."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from retrain.errors import UserError
 from retrain.metadata import MetadataError
-from retrain.runtimes import graph_file, known_graph, tflite_file
+from retrain.runtimes import (
+    graph_file,
+    keras_model,
+    known_graph,
+    saved_model_folder,
+    tflite_file,
+)
 from retrain.runtimes.graph_def import parse_graph
 from retrain.runtimes.known_graph import FindBackbone
 from retrain.runtimes.runtime import NO_OVERRIDES, ModelError, NetworkOverrides, Runtime
+from retrain.system.regular_files import check_not_special
 
 
 def load(
@@ -17,7 +24,7 @@ def load(
     """Loads the classifier that the user named with `--graph`, in the fastest way.
 
     Args:
-        path: Frozen graph or TFLite file.
+        path: Frozen graph, TFLite file, or a Keras file or SavedModel folder of this program.
         find_backbone: Function that returns the known backbone of a name, or None.
         overrides: The user's settings, which override those in the file.
 
@@ -44,7 +51,7 @@ def load_all(
     """Yields a runtime for each way to compute the scores of a classifier, the fastest first.
 
     Args:
-        path: Frozen graph or TFLite file.
+        path: Frozen graph, TFLite file, or a Keras file or SavedModel folder of this program.
         find_backbone: Function that returns the known backbone of a name, or None.
         overrides: The user's settings, which override those in the file.
 
@@ -54,9 +61,18 @@ def load_all(
         ModelError: If the file is not a network that can be run.
         MetadataError: If the metadata in the file cannot be read.
     """
+    check_not_special(path)
+    if path.is_dir():
+        _refuse_all(path, "SavedModel", overrides)
+        yield saved_model_folder.load(path)
+        return
     data = path.read_bytes()
+    if keras_model.is_keras(data):
+        _refuse_all(path, "Keras file", overrides)
+        yield keras_model.load(path, data)
+        return
     if tflite_file.is_tflite(data):
-        _refuse_layers(path, overrides)
+        _refuse_layers(path, "TFLite file", overrides)
         yield tflite_file.load(data, overrides=overrides)
         return
     graph = parse_graph(data)
@@ -69,10 +85,21 @@ def load_all(
     yield graph_file.load(path, graph, overrides=overrides)
 
 
-def _refuse_layers(path: Path, overrides: NetworkOverrides) -> None:
-    for flag in ("input_layer", "output_layer"):
-        if name := getattr(overrides, flag):
+def _refuse(path: Path, kind: str, flags: Mapping[str, object], purpose: str) -> None:
+    """Refuses flags that have a value but no meaning for a file of this kind."""
+    for flag, value in flags.items():
+        if value not in (None, ""):
             raise UserError(
-                f"--{flag}={name} selects a tensor of a frozen graph, but {path} is a TFLite file; "
-                "leave the flag out"
+                f"--{flag}={value} {purpose}, but {path} is a {kind}; leave the flag out"
             )
+
+
+def _refuse_layers(path: Path, kind: str, overrides: NetworkOverrides) -> None:
+    flags = {"input_layer": overrides.input_layer, "output_layer": overrides.output_layer}
+    _refuse(path, kind, flags, "selects a tensor of a frozen graph")
+
+
+def _refuse_all(path: Path, kind: str, overrides: NetworkOverrides) -> None:
+    _refuse_layers(path, kind, overrides)
+    flags = {"input_mean": overrides.mean, "input_std": overrides.std}
+    _refuse(path, kind, flags, "is for networks that take normalised pixels")

@@ -4,17 +4,19 @@ from collections.abc import Callable
 
 import numpy as np
 
-from retrain.runtimes.runtime import Runtime
+from retrain.runtimes.runtime import NO_DESCRIPTION, Description, Runtime
 
 
 class FunctionRuntime(Runtime):
-    """Runs a network by calling functions, for file formats that only one caller reads."""
+    """Runs a network by calling functions, for file formats that other libraries run."""
 
     def __init__(
         self,
         run: Callable[[np.ndarray], np.ndarray],
         *,
         run_file: Callable[[bytes], np.ndarray] | None = None,
+        description: Description = NO_DESCRIPTION,
+        batch_size: int = 1,
     ) -> None:
         """Stores the functions.
 
@@ -22,7 +24,11 @@ class FunctionRuntime(Runtime):
             run: Implementation of `Runtime.run`.
             run_file: Implementation of `Runtime.run_file`; None if the network does not decode
                 images itself.
+            description: Properties of the classifier that the file states.
+            batch_size: Best number of images for one call of `run`.
         """
+        self.description = description
+        self.batch_size = batch_size
         self._run, self._run_file = run, run_file
         self.takes_files = run_file is not None
 

@@ -14,7 +14,7 @@ from retrain.metadata import (
 from retrain.runtimes.graph_def import find_metadata
 from retrain.runtimes.graph_session import GraphSession, SessionRuntime
 from retrain.runtimes.preprocessing import Preprocessing
-from retrain.runtimes.runtime import NO_OVERRIDES, Description, NetworkOverrides, Runtime
+from retrain.runtimes.runtime import NO_OVERRIDES, Description, NetworkOverrides, Runtime, describe
 
 # Inputs of the graphs that retraining scripts have written since 2015, the preferred one first.
 _USUAL_INPUTS = tuple(dict.fromkeys((GRAPH_FILE_INPUT, GRAPH_PIXELS_INPUT, *GRAPH_PIXELS_INPUTS)))
@@ -105,7 +105,7 @@ def _shape(session: GraphSession, tensor: str | None) -> tuple[int | None, ...] 
 def _describe(metadata: Metadata | None, shape: tuple[int | None, ...] | None) -> Description:
     """Describes the classifier by the metadata or, without any, by the shape of the pixels."""
     if metadata:
-        return Description(metadata.labels, metadata.height, metadata.width)
+        return describe(metadata)
     if shape is None or len(shape) != 4 or None in shape[1:3]:
         return Description()
     return Description(height=shape[1], width=shape[2])

@@ -16,7 +16,7 @@ from retrain.runtimes.graph_def import find_metadata, parse_graph, read_constant
 from retrain.runtimes.head import Head
 from retrain.runtimes.litert import LiteRTModel, LiteRTRuntime
 from retrain.runtimes.preprocessing import Preprocessing
-from retrain.runtimes.runtime import NO_OVERRIDES, Description, NetworkOverrides, Runtime
+from retrain.runtimes.runtime import NO_OVERRIDES, Description, NetworkOverrides, Runtime, describe
 
 # The operations that `retrain.export.frozen_graph` appends to the graph of a backbone.
 _APPENDED = ["Const", "Const", "Const", "MatMul", "BiasAdd", "Softmax"]
@@ -104,8 +104,7 @@ def load(
         return None
     preprocessing = Preprocessing.of(metadata).override(overrides.mean, overrides.std)
     network = LiteRTRuntime(LiteRTModel(backbone.read_tflite()), preprocessing)
-    description = Description(metadata.labels, metadata.height, metadata.width)
-    return KnownGraphRuntime(network, head, description)
+    return KnownGraphRuntime(network, head, describe(metadata))
 
 
 def _is_same_network(graph: Any, original: Any) -> bool:

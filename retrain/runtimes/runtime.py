@@ -5,6 +5,7 @@ import dataclasses
 
 import numpy as np
 
+from retrain.metadata import Metadata
 from retrain.system.processors import processor_count
 
 
@@ -20,14 +21,31 @@ class Description:
         labels: Labels in the order of the output values; None if the file does not state them.
         height: Height of the input images in pixels; None if the file does not state it.
         width: Width of the input images in pixels; None if the file does not state it.
+        preprocessing_version: Version of the preprocessing that the classifier was trained with;
+            None if the file does not state it.
+        assumption: What is assumed because the file does not state it, for a message; None if
+            nothing is assumed.
     """
 
     labels: tuple[str, ...] | None = None
     height: int | None = None
     width: int | None = None
+    preprocessing_version: int | None = None
+    assumption: str | None = None
 
 
 NO_DESCRIPTION = Description()
+
+
+def describe(metadata: Metadata) -> Description:
+    """Returns the description of a classifier with this metadata."""
+    version = metadata.versions.get("preprocessing")
+    return Description(
+        metadata.labels,
+        metadata.height,
+        metadata.width,
+        preprocessing_version=version if isinstance(version, int) else None,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

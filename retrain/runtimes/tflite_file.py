@@ -1,12 +1,16 @@
 """Loads classifiers from TFLite files, with float32 or with quantised numbers."""
 
+import dataclasses
 import io
+import lzma
 import zipfile
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
 from retrain.metadata import LABELS_FILE, METADATA_FILE, MetadataError, from_json
+from retrain.runtimes import label_lines, tflite_description
 from retrain.runtimes.litert import LiteRTModel, LiteRTRuntime, Tensor
 from retrain.runtimes.preprocessing import Preprocessing
 from retrain.runtimes.runtime import (
@@ -15,10 +19,21 @@ from retrain.runtimes.runtime import (
     ModelError,
     NetworkOverrides,
     Runtime,
+    describe,
 )
+from retrain.runtimes.tflite_description import Normalization
 
 _IDENTIFIER = b"TFL3"
+_ARCHIVE_ERRORS = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, EOFError, OSError),
+    *(ValueError, NotImplementedError),
+)
 _DTYPES = (np.float32, np.uint8, np.int8)
+# Larger labels files in an archive are refused before they are decompressed.
+_MAX_FILE_SIZE = 20_000_000
+# The input of a network uses most of its 256 integers. If normalised pixels use fewer than this,
+# the normalisation is not that of the input.
+_MIN_INTEGERS = 100
 
 
 def is_tflite(data: bytes) -> bool:
@@ -44,14 +59,82 @@ def load(data: bytes, *, overrides: NetworkOverrides = NO_OVERRIDES) -> Runtime:
     shape = model.input.shape
     if len(shape) != 4 or shape[0] != 1 or shape[3] != 3:
         raise ModelError(f"its input has the shape {list(shape)}, which is not one colour image")
-    files = _read_appended_files(data)
-    description, preprocessing = _describe(files, model.input)
+    description, preprocessing = _describe(data, model.input)
+    if overrides.mean is not None and overrides.std is not None:
+        description = dataclasses.replace(description, assumption=None)
     preprocessing = preprocessing.override(overrides.mean, overrides.std)
     return LiteRTRuntime(model, preprocessing, description=description)
 
 
-def _read_appended_files(data: bytes) -> dict[str, bytes]:
-    """Returns the labels and the metadata in a TFLite file, by the names of their files.
+def _describe(data: bytes, tensor: Tensor) -> tuple[Description, Preprocessing]:
+    """Describes a classifier and its preprocessing.
+
+    The metadata of this program take precedence over those that other programs write.
+
+    Args:
+        data: Content of the file.
+        tensor: Input of the network.
+
+    Raises:
+        MetadataError: If the metadata or the labels cannot be read.
+    """
+    if METADATA_FILE in (files := _read_appended_files(data, (METADATA_FILE,))):
+        metadata = from_json(files[METADATA_FILE])
+        preprocessing = Preprocessing.of(metadata)
+        if tensor.dtype == np.uint8:
+            # The mean and std in the metadata are for float32 input. uint8 input is the pixels.
+            preprocessing = _undo_quantisation(tensor, channel_order=preprocessing.channel_order)
+        return describe(metadata), preprocessing
+    stated = tflite_description.read(data)
+    preprocessing, assumption = _resolve_preprocessing(stated.normalization, tensor)
+    labels = _read_labels(data, (*stated.label_files, LABELS_FILE))
+    _, height, width, _ = tensor.shape
+    return Description(labels, height, width, assumption=assumption), preprocessing
+
+
+def _resolve_preprocessing(
+    normalization: Normalization | None, tensor: Tensor
+) -> tuple[Preprocessing, str | None]:
+    """Returns the preprocessing of a network's input, and what is assumed about it, if anything."""
+    is_float = tensor.dtype == np.float32
+    if normalization is None and is_float:
+        return Preprocessing(), (
+            "the file does not state how pixels are normalised, so they are divided by 255; set "
+            "label_image's --input_mean and --input_std if that is wrong"
+        )
+    if normalization is None:
+        return _undo_quantisation(tensor), (
+            "the file does not state how pixels are normalised, so its "
+            f"{tensor.dtype} numbers are taken for the pixels themselves"
+        )
+    preprocessing = Preprocessing(normalization.mean, normalization.std)
+    if is_float:
+        return preprocessing, None
+    # Normalised pixels are quantised like the network's input. Programs that write metadata do not
+    # always state the normalisation of a quantised input, since others pass the pixels themselves.
+    integers = tensor.quantise(preprocessing.levels())
+    if tensor.scale and len(np.unique(integers)) >= _MIN_INTEGERS:
+        return preprocessing, None
+    return _undo_quantisation(tensor), (
+        "the normalisation in the file's metadata is not that of its input, so its "
+        f"{tensor.dtype} numbers are taken for the pixels themselves"
+    )
+
+
+def _read_labels(data: bytes, names: Sequence[str]) -> tuple[str, ...] | None:
+    """Returns the labels in the first of the named files that exists, or None."""
+    files = _read_appended_files(data, names)
+    for name in names:
+        if name in files:
+            try:
+                return label_lines.parse(files[name])
+            except label_lines.LabelsError as error:
+                raise MetadataError(f"its {name} {error}") from error
+    return None
+
+
+def _read_appended_files(data: bytes, names: Sequence[str]) -> dict[str, bytes]:
+    """Returns the content of those of the named files that are in a TFLite file.
 
     They are in a ZIP archive at the end of the file:
     https://ai.google.dev/edge/litert/conversion/tensorflow/metadata
@@ -63,41 +146,15 @@ def _read_appended_files(data: bytes) -> dict[str, bytes]:
         return {}
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            names = {LABELS_FILE, METADATA_FILE} & set(archive.namelist())
-            return {name: archive.read(name) for name in names}
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError) as error:
+            found = {info.filename: info for info in archive.infolist() if info.filename in names}
+            for name, info in found.items():
+                if info.file_size > _MAX_FILE_SIZE:
+                    raise MetadataError(
+                        f"its {name} has {info.file_size:,} bytes, which is too much"
+                    )
+            return {name: archive.read(info) for name, info in found.items()}
+    except _ARCHIVE_ERRORS as error:
         raise MetadataError(f"the files in its ZIP archive are damaged ({error})") from error
-
-
-def _describe(files: dict[str, bytes], tensor: Tensor) -> tuple[Description, Preprocessing]:
-    """Describes a classifier and its preprocessing.
-
-    Args:
-        files: Labels and metadata by the names of their files.
-        tensor: Input of the network.
-    """
-    if METADATA_FILE in files:
-        metadata = from_json(files[METADATA_FILE])
-        description = Description(metadata.labels, metadata.height, metadata.width)
-        preprocessing = Preprocessing.of(metadata)
-        if tensor.dtype == np.uint8:
-            # The mean and std in the metadata are for float32 input. uint8 input is the pixels.
-            return description, _undo_quantisation(
-                tensor, channel_order=preprocessing.channel_order
-            )
-        return description, preprocessing
-    _, height, width, _ = tensor.shape
-    description = Description(_parse_labels(files), height, width)
-    if tensor.dtype == np.float32:
-        return description, Preprocessing()
-    return description, _undo_quantisation(tensor)
-
-
-def _parse_labels(files: dict[str, bytes]) -> tuple[str, ...] | None:
-    try:
-        return tuple(files.get(LABELS_FILE, b"").decode().splitlines()) or None
-    except UnicodeDecodeError as error:
-        raise MetadataError(f"its {LABELS_FILE} is not UTF-8 text") from error
 
 
 def _undo_quantisation(tensor: Tensor, *, channel_order: str = "RGB") -> Preprocessing:

@@ -1,5 +1,7 @@
 """Tests the results for images and classifiers of all kinds."""
 
+import dataclasses
+import os
 import shutil
 import subprocess
 import tempfile
@@ -37,6 +39,10 @@ def _content(node) -> bytes:
     return node.attr["value"].tensor.tensor_content
 
 
+def _write_tflite(path: Path, classifier: assemble.TrainedClassifier) -> None:
+    tflite.write(path, classifier, TFLiteOptions())
+
+
 class ClassifierTest(parameterized.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -53,7 +59,7 @@ class ClassifierTest(parameterized.TestCase):
             **dict(backbone=backbone.name, fingerprint=backbone.fingerprint, split={}),
             **dict(test_accuracy=None, training={}, versions={}),
         )
-        classifier = assemble.TrainedClassifier(backbone, cls.head, described)
+        cls.classifier = classifier = assemble.TrainedClassifier(backbone, cls.head, described)
         cls.graph = cls.folder / "graph.pb"
         cls.graph.write_bytes(frozen_graph.to_bytes(classifier))
         for kind in tflite.INPUT_TYPES:
@@ -90,6 +96,33 @@ class ClassifierTest(parameterized.TestCase):
         self.assertEqual(answers[0].ranked, answers[1].ranked)
         self.assertEqual(answers[2].reason, "it is an empty file")
         self.assertIn("No such file", answers[3].reason)
+
+    def test_pipes_sockets_and_devices_are_unreadable_at_once(self):
+        pipe = self.folder / "pipe.jpg"
+        os.mkfifo(pipe)
+        self.addCleanup(pipe.unlink)
+        for overrides in (Overrides(), Overrides(input_layer="DecodeJpeg/contents")):
+            classifier = Classifier(self.graph, overrides=overrides)
+            pipe_result, device_result = classifier.classify([pipe, Path("/dev/zero")])
+            self.assertEqual(pipe_result.reason, "it is a pipe, not a file")
+            self.assertEqual(device_result.reason, "it is a device, not a file")
+
+    @parameterized.product(version=(1, 2, None), write=(frozen_graph.write, _write_tflite))
+    def test_images_are_decoded_as_they_were_for_the_training(self, version, write):
+        versions = {} if version is None else {"preprocessing": version}
+        described = dataclasses.replace(self.classifier.metadata, versions=versions)
+        path = self.folder / "versioned"
+        write(path, dataclasses.replace(self.classifier, metadata=described))
+        # A black image with transparent parts.
+        layer = np.zeros((40, 40, 4), np.uint8)
+        layer[10:20, 5:30, 3] = 255
+        image = self.folder / "transparent.png"
+        Image.fromarray(layer).save(image)
+        expected = pixels.decode(image.read_bytes(), 224, 224, preprocessing_version=version or 2)
+        probabilities = self.head.probabilities(self.runtime.run(expected[np.newaxis]))[0]
+        scores = dict(Classifier(path).classify_one(image).ranked)
+        np.testing.assert_allclose([scores[x] for x in "abc"], probabilities, atol=1e-4)
+        self.assertEqual(expected[0, 0, 0], 0 if version == 1 else 255)
 
     def test_one_image_has_the_same_result_alone(self):
         classifier = Classifier(self.graph)

@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,11 @@ class LabelImageMainTest(parameterized.TestCase):
         cls.folder = Path(tempfile.mkdtemp())
         cls.addClassCleanup(shutil.rmtree, cls.folder)
         cls.images = programs.draw_colours(cls.folder / "images")
-        done = programs.run("retrain", f"--image_dir={cls.images}", *programs.outputs(cls.folder))
+        cls.keras_file, cls.saved_model = cls.folder / "model.keras", cls.folder / "saved"
+        done = programs.run(
+            *("retrain", f"--image_dir={cls.images}", *programs.outputs(cls.folder)),
+            *(f"--keras_file={cls.keras_file}", f"--saved_model_dir={cls.saved_model}"),
+        )
         assert done.returncode == 0, done.stderr
         cls.graph = cls.folder / "graph.pb"
         cls.old_graph = cls.folder / "old.pb"
@@ -41,7 +46,7 @@ class LabelImageMainTest(parameterized.TestCase):
         cls.channels.write_text("red\ngreen\nblue\n")
         cls.red, cls.green = cls.images / "Red/0.jpg", cls.images / "Green/1.png"
 
-    def label(self, *arguments: object, graph: Path | None = None):
+    def label(self, *arguments: object, graph: Path | str | None = None):
         return programs.run("label_image", f"--graph={graph or self.graph}", *arguments)
 
     def assert_one_line(self, done, *parts: str) -> None:
@@ -56,6 +61,29 @@ class LabelImageMainTest(parameterized.TestCase):
             done.stdout,
             rf"\A{self.red}:\nred \(score = .*\)\n\n{self.green}:\ngreen \(score = .*\)\n\n\Z",
         )
+
+    def test_keras_files_and_saved_models_that_retrain_wrote_are_read(self):
+        expected = json.loads(self.label(self.red, self.green, "--json").stdout)
+        for path in (self.keras_file, self.saved_model, f"{self.saved_model}/"):
+            done = self.label(self.red, self.green, "--json", graph=path)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            for one, other in zip(expected, json.loads(done.stdout), strict=True):
+                scores, others = (
+                    {label["label"]: label["score"] for label in result["labels"]}
+                    for result in (one, other)
+                )
+                self.assertEqual(list(scores), list(others))
+                for label, score in scores.items():
+                    self.assertAlmostEqual(score, others[label], places=4)
+
+    def test_keras_files_of_other_programs_are_refused(self):
+        path = self.folder / "other.keras"
+        with zipfile.ZipFile(self.keras_file) as ours, zipfile.ZipFile(path, "w") as other:
+            for name in ours.namelist():
+                if not name.startswith("retrain_metadata"):
+                    other.writestr(name, ours.read(name))
+        done = self.label(self.red, graph=path)
+        self.assert_one_line(done, f"--graph={path} ", "metadata that retrain adds", "//tools:conv")
 
     def test_json_has_an_object_per_image(self):
         done = self.label(self.red, self.folder / "none.jpg", "--json")

@@ -1,5 +1,6 @@
 """Tests that classifiers are loaded from files of all kinds, the fastest way first."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ from absl.testing import absltest, parameterized
 from retrain.backbones import registry
 from retrain.config import TFLiteOptions
 from retrain.errors import UserError
-from retrain.export import frozen_graph, tflite
+from retrain.export import frozen_graph, keras_file, saved_model, tflite
 from retrain.runtimes import classifier_file
+from retrain.runtimes.function_runtime import FunctionRuntime
 from retrain.runtimes.graph_session import SessionRuntime
 from retrain.runtimes.known_graph import KnownGraphRuntime
 from retrain.runtimes.litert import LiteRTRuntime
@@ -62,9 +64,31 @@ class ClassifierFileTest(parameterized.TestCase):
             with self.assertRaisesRegex(UserError, f"--{flag}=x .* is a TFLite file; leave"):
                 self.types(path, NetworkOverrides(**{flag: "x"}))
 
+    def test_keras_files_and_saved_models_run_in_their_libraries(self):
+        path, folder = self.folder / "model.keras", self.folder / "saved"
+        keras_file.write(path, self.classifier)
+        saved_model.write(folder, self.classifier)
+        for model in (path, folder):
+            self.assertEqual(self.types(model), [FunctionRuntime])
+            for flag in ("input_layer", "output_layer", "mean", "std"):
+                name = flag if flag.endswith("layer") else f"input_{flag}"
+                with self.assertRaisesRegex(UserError, f"^--{name}=0 .*; leave the flag out$"):
+                    self.types(model, NetworkOverrides(**{flag: 0}))
+
     def test_a_missing_file_is_a_users_error(self):
-        for path in (self.folder / "none.pb", self.folder):
-            with self.assertRaisesRegex(UserError, f"--graph={path} cannot be read: "):
+        path = self.folder / "none.pb"
+        with self.assertRaisesRegex(UserError, f"--graph={path} cannot be read: No such file"):
+            classifier_file.load(path, registry.find_bundled)
+
+    def test_another_folder_is_a_users_error(self):
+        with self.assertRaisesRegex(UserError, f"^--graph={self.folder} is not .*a SavedModel; "):
+            classifier_file.load(self.folder, registry.find_bundled)
+
+    def test_pipes_and_devices_are_refused_at_once(self):
+        pipe = self.folder / "pipe.pb"
+        os.mkfifo(pipe)
+        for path, kind in ((pipe, "a pipe"), (Path("/dev/zero"), "a device")):
+            with self.assertRaisesRegex(UserError, f"--graph={path} cannot be read: it is {kind}"):
                 classifier_file.load(path, registry.find_bundled)
 
     @parameterized.parameters(b"", b"text\n", b"\x00\xff" * 500, b"\0\0\0\0TFL3" + bytes(90))

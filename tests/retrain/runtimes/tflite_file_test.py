@@ -1,5 +1,6 @@
 """Tests that TFLite files with all kinds of numbers and descriptions are loaded."""
 
+import dataclasses
 import io
 import zipfile
 
@@ -7,8 +8,14 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from retrain.metadata import MetadataError
-from retrain.runtimes import tflite_file
-from retrain.runtimes.runtime import Description, ModelError, NetworkOverrides, Runtime
+from retrain.runtimes import tflite_description, tflite_file
+from retrain.runtimes.runtime import (
+    NO_OVERRIDES,
+    Description,
+    ModelError,
+    NetworkOverrides,
+    Runtime,
+)
 from tests.support import sample_classifier, tflite_models
 
 _LABELS = ("red", "green", "blue")
@@ -76,7 +83,7 @@ class TFLiteFileTest(parameterized.TestCase):
         cls.networks = {kind: _network(kind) for kind in _KINDS}
 
     def assert_finds_the_colours(self, runtime: Runtime, description: Description) -> None:
-        self.assertEqual(runtime.description, description)
+        self.assertEqual(dataclasses.replace(runtime.description, assumption=None), description)
         exact = np.exp(5.0 * _COLOURS / 255)
         expected = exact / exact.sum(1, keepdims=True)
         np.testing.assert_allclose(runtime.run(_IMAGES), expected, atol=0.02)
@@ -113,6 +120,21 @@ class TFLiteFileTest(parameterized.TestCase):
         runtime = tflite_file.load(content, overrides=NetworkOverrides(mean=0, std=255))
         self.assert_finds_the_colours(runtime, Description(_LABELS, 8, 6))
 
+    def test_what_a_file_does_not_state_is_named(self):
+        for kind, assumption in (
+            ("float32", "so they are divided by 255"),
+            ("uint8", "so its uint8 numbers are taken for the pixels"),
+            ("int8", "so its int8 numbers are taken for the pixels"),
+        ):
+            for files in ({}, {"labels.txt": "red\ngreen\nblue\n"}):
+                runtime = tflite_file.load(_append_files(self.networks[kind], files))
+                self.assertIn(assumption, runtime.description.assumption)
+            content = _append_files(self.networks[kind], {"retrain_metadata.json": _metadata()})
+            self.assertIsNone(tflite_file.load(content).description.assumption)
+        given = NetworkOverrides(mean=0, std=255)
+        runtime = tflite_file.load(self.networks["float32"], overrides=given)
+        self.assertIsNone(runtime.description.assumption)
+
     def test_images_of_another_size_are_an_error(self):
         for kind in _KINDS:
             with self.assertRaises(ModelError):
@@ -120,7 +142,7 @@ class TFLiteFileTest(parameterized.TestCase):
 
     @parameterized.parameters(
         ("retrain_metadata.json", b"{", "metadata cannot be read"),
-        ("labels.txt", b"gr\xfcn\n", "labels.txt is not UTF-8"),
+        ("labels.txt", b"gr\xfcn\n", "labels.txt is not a text file in UTF-8"),
     )
     def test_damaged_descriptions_are_an_error(self, name, content, message):
         content = _append_files(self.networks["float32"], {name: content})
@@ -164,6 +186,126 @@ class TFLiteFileTest(parameterized.TestCase):
         self.assertTrue(tflite_file.is_tflite(self.networks["int8"][:8]))
         for content in (b"", b"TFL3", b"\x0a\x40\x0a\x13Decode"):
             self.assertFalse(tflite_file.is_tflite(content))
+
+
+class OtherProgramsTest(parameterized.TestCase):
+    """Files with the TFLite metadata of other programs.
+
+    The networks return their input, so the scores are the normalised pixels.
+    """
+
+    colour = np.array([[[[220, 30, 40]]]], np.uint8)
+
+    def load(
+        self, *normalizations, dtype="float32", scale=0.0, zero_point=0, overrides=NO_OVERRIDES
+    ) -> Runtime:
+        network = tflite_models.identity((1, 1, 1, 3), dtype, scale=scale, zero_point=zero_point)
+        content = tflite_models.with_tflite_metadata(network, normalizations=normalizations)
+        return tflite_file.load(content, overrides=overrides)
+
+    @parameterized.parameters(
+        ([127.5], [127.5]),
+        ([127.5] * 3, [127.5] * 3),
+        ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375]),
+        ([103.939, 116.779, 123.68], [1.0]),
+        ([0.0], [1.0]),
+    )
+    def test_pixels_are_normalised_as_the_metadata_state(self, mean, std):
+        runtime = self.load((mean, std))
+        expected = (self.colour - np.float32(mean)) / np.float32(std)
+        np.testing.assert_allclose(runtime.run(self.colour), expected.reshape(1, 3), rtol=1e-5)
+        self.assertIsNone(runtime.description.assumption)
+
+    def test_steps_of_the_normalisation_follow_each_other(self):
+        runtime = self.load(([0.0], [255.0]), ([0.5, 0.4, 0.3], [0.25]))
+        expected = (self.colour / 255 - np.array([0.5, 0.4, 0.3])) / 0.25
+        np.testing.assert_allclose(runtime.run(self.colour), expected.reshape(1, 3), rtol=1e-5)
+
+    def test_overrides_win(self):
+        runtime = self.load(([1.0], [2.0]), overrides=NetworkOverrides(mean=20, std=10))
+        np.testing.assert_allclose(runtime.run(self.colour), [[20, 1, 2]], rtol=1e-6)
+
+    @parameterized.parameters(("uint8", 128), ("int8", 0))
+    def test_normalised_pixels_are_quantised_like_the_input(self, dtype: str, zero_point: int):
+        mean, std, scale = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375], 0.02
+        runtime = self.load((mean, std), dtype=dtype, scale=scale, zero_point=zero_point)
+        expected = (self.colour - np.array(mean)) / np.array(std)
+        found = runtime.run(self.colour)
+        np.testing.assert_allclose(found, expected.reshape(1, 3), atol=0.6 * scale)
+
+    @parameterized.parameters(("uint8", 0), ("int8", -128))
+    def test_a_normalisation_that_is_not_that_of_a_quantised_input_is_named(self, dtype, zero):
+        # Metadata writers copy the normalisation of the float32 network to files that take pixels.
+        runtime = self.load(([127.5], [127.5]), dtype=dtype, scale=1.0, zero_point=zero)
+        np.testing.assert_array_equal(runtime.run(self.colour), self.colour.reshape(1, 3))
+        self.assertIn("is not that of its input", runtime.description.assumption)
+
+    @parameterized.parameters(
+        ([1.0, 2.0], [1.0], "2 values of mean instead of 1 or 3"),
+        ([1.0], [], "0 values of std"),
+        ([1.0], [0.0], "std of 0"),
+        ([1.0], [1.0, 0.0, 1.0], "std of 1, 0, 1"),
+        ([float("nan")], [1.0], "mean of nan"),
+    )
+    def test_a_normalisation_that_cannot_be_applied_is_refused(self, mean, std, message):
+        with self.assertRaisesRegex(MetadataError, message):
+            self.load((mean, std))
+
+    @parameterized.parameters("labels.txt", "labelmap.txt", "labels_en.csv", "sorted/Etiketten.lst")
+    def test_labels_are_in_the_file_that_the_metadata_name(self, name: str):
+        network = tflite_models.with_tflite_metadata(
+            tflite_models.identity((1, 1, 1, 3)),
+            files=[("readme.txt", 1), (name, 2), ("labels_de.txt", 2)],
+        )
+        files = {"readme.txt": "text\n", "labels_de.txt": "rot\ngr\u00fcn\nblau\n"}
+        content = _append_files(network, {**files, name: "\ufeffred\r\ngreen\r\nblue\r\n\r\n"})
+        self.assertEqual(tflite_file.load(content).description.labels, _LABELS)
+
+    def test_a_named_file_that_does_not_exist_has_no_labels(self):
+        network = tflite_models.with_tflite_metadata(
+            tflite_models.identity((1, 1, 1, 3)), files=[("labelmap.txt", 2)]
+        )
+        for content in (network, _append_files(network, {"other.txt": "a\nb\nc\n"})):
+            self.assertIsNone(tflite_file.load(content).description.labels)
+
+    def test_an_empty_label_is_refused(self):
+        network = tflite_models.with_tflite_metadata(
+            tflite_models.identity((1, 1, 1, 3)), files=[("map.txt", 2)]
+        )
+        with self.assertRaisesRegex(MetadataError, "its map.txt has an empty label in line 2"):
+            tflite_file.load(_append_files(network, {"map.txt": "a\n\nc\n"}))
+
+    def test_metadata_of_this_program_take_precedence(self):
+        network = tflite_models.with_tflite_metadata(
+            tflite_models.identity((1, 1, 1, 3)),
+            normalizations=[([1.0], [2.0])],
+            files=[("map.txt", 2)],
+        )
+        ours = _metadata(mean=(20.0,) * 3, std=(10.0,) * 3)
+        files = {"map.txt": "a\nb\nc\n", "retrain_metadata.json": ours}
+        runtime = tflite_file.load(_append_files(network, files))
+        self.assertEqual(runtime.description.labels, _LABELS)
+        np.testing.assert_allclose(runtime.run(self.colour), [[20, 1, 2]], rtol=1e-6)
+
+    def test_damaged_metadata_are_an_error_and_never_another_exception(self):
+        rng = np.random.default_rng(0)
+        network = tflite_models.identity((1, 1, 1, 3))
+        described = tflite_models.with_tflite_metadata(
+            network, normalizations=[([1.0], [2.0])], files=[("map.txt", 2)]
+        )
+        start = described.index(b"M001") - 4
+        refused = 0
+        for _ in range(300):
+            content = bytearray(described)
+            content[start + rng.integers(0, 200)] = rng.integers(0, 256)
+            try:
+                tflite_description.read(bytes(content))
+            except MetadataError:
+                refused += 1
+        self.assertGreater(refused, 20)
+        other = tflite_models.with_buffer(network, "TFLITE_METADATA", b"\0" * 20)
+        with self.assertRaisesRegex(MetadataError, "they have another format"):
+            tflite_file.load(other)
 
 
 if __name__ == "__main__":

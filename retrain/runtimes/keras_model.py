@@ -1,0 +1,79 @@
+"""Loads classifiers from the Keras files that this program writes, and runs them in Keras."""
+
+import io
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from retrain.metadata import METADATA_FILE, Metadata, from_json
+from retrain.runtimes.function_runtime import FunctionRuntime
+from retrain.runtimes.runtime import ModelError, Runtime, describe
+from retrain.system.console import quiet_native_libraries
+from retrain.system.text import first_line
+
+SUFFIX = ".keras"
+
+_ZIP_START, _HDF5_START = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
+# The file in the ZIP archive that describes the layers.
+_CONFIG_FILE = "config.json"
+_BATCH_SIZE = 16
+
+
+def is_keras(data: bytes) -> bool:
+    """Returns whether a file with this content, or this beginning, can be a Keras file."""
+    return data.startswith((_ZIP_START, _HDF5_START))
+
+
+def load(path: Path, data: bytes) -> Runtime:
+    """Loads a classifier. The model in the file normalises the pixels itself.
+
+    Args:
+        path: The file.
+        data: Content of the file.
+
+    Raises:
+        ModelError: If it is not a Keras file with this program's metadata, or Keras cannot read it.
+        MetadataError: If the metadata in the file cannot be read.
+    """
+    metadata = _read_metadata(data)
+    if path.suffix != SUFFIX:
+        raise ModelError(f"it is a Keras file, whose name must end in {SUFFIX}")
+    with quiet_native_libraries():
+        import tensorflow as tf
+
+        try:
+            model = tf.keras.models.load_model(path, compile=False)
+        # Keras raises exceptions of many types for damaged files.
+        except Exception as error:
+            raise ModelError(f"Keras cannot read it: {first_line(error)}") from error
+    shape = (None, metadata.height, metadata.width, 3)
+    if model.input_shape != shape:
+        raise ModelError(f"its input has the shape {model.input_shape}, but must have {shape}")
+    compute = tf.function(lambda pixels: model(pixels, training=False), [tf.TensorSpec(shape)])
+
+    def run(pixels: np.ndarray) -> np.ndarray:
+        if pixels.shape[1:] != shape[1:]:
+            raise ModelError(f"it takes images of {metadata.height} x {metadata.width} pixels")
+        return compute(tf.constant(pixels, tf.float32)).numpy()
+
+    return FunctionRuntime(run, description=describe(metadata), batch_size=_BATCH_SIZE)
+
+
+def _read_metadata(data: bytes) -> Metadata:
+    if data.startswith(_HDF5_START):
+        raise ModelError("it is an HDF5 file of Keras; convert it with //tools:convert")
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = set(archive.namelist())
+            if _CONFIG_FILE not in names:
+                raise ModelError("it is a ZIP archive, but not a Keras file")
+            if METADATA_FILE not in names:
+                raise ModelError(
+                    "it is a Keras file without the labels and metadata that retrain adds; convert "
+                    "it with //tools:convert"
+                )
+            return from_json(archive.read(METADATA_FILE))
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError) as error:
+        raise ModelError(f"it is a damaged ZIP archive ({first_line(error)})") from error
