@@ -52,7 +52,8 @@ def check(options: TFLiteOptions) -> None:
 def to_bytes(classifier: TrainedClassifier, options: TFLiteOptions) -> bytes:
     """Returns the TFLite file, which classifies one image at a time.
 
-    The input `image` is [1, height, width, 3], RGB: uint8 pixels, or normalised float32 pixels.
+    The input `image` is [1, height, width, 3], RGB: uint8 pixels, or normalised float32 pixels
+    with one mean and std for all channels.
     The output `probabilities` is float32 [1, classes] or, for INT8, uint8 in units of 1/256.
 
     The file contains the labels, TFLite metadata and this program's metadata. In both metadata,
@@ -77,8 +78,8 @@ def to_bytes(classifier: TrainedClassifier, options: TFLiteOptions) -> bytes:
         tflite_head.append_float_head(model, classifier.head)
     if options.input_type == UINT8:
         tflite_input.accept_uint8(model, metadata.mean, metadata.std, bgr=bgr)
-    elif bgr:
-        tflite_input.accept_rgb(model)
+    else:
+        _accept_float32(model, metadata)
     return tflite_metadata.add(model, _input_metadata(metadata, options.input_type))
 
 
@@ -128,11 +129,30 @@ def _quantise_weights(flatbuffer: bytes, quantization: str) -> bytes:
         return bytes(work.quantize().quantized_model)
 
 
+def _accept_float32(model: EditableModel, metadata: Metadata) -> None:
+    """Makes the float32 input an RGB image, normalised as `_input_metadata` states."""
+    bgr = metadata.channel_order == "BGR"
+    if bgr or not _is_common(metadata):
+        mean, std = _float32_normalisation(metadata)
+        tflite_input.accept_common_normalisation(
+            *(model, metadata.mean, metadata.std), common_mean=mean, common_std=std, bgr=bgr
+        )
+
+
+def _float32_normalisation(metadata: Metadata) -> tuple[float, float]:
+    """Returns the mean and the std of a float32 input, which are the same in all channels.
+
+    MediaPipe refuses files with another normalisation for each channel. For networks that need one,
+    the input is pixels from 0 to 1, and the file computes the rest.
+    """
+    return (metadata.mean[0], metadata.std[0]) if _is_common(metadata) else (0.0, 255.0)
+
+
+def _is_common(metadata: Metadata) -> bool:
+    return len(set(metadata.mean)) == len(set(metadata.std)) == 1
+
+
 def _input_metadata(metadata: Metadata, input_type: str) -> Metadata:
     """Returns the metadata of a model whose input is RGB and has this type."""
-    mean, std = metadata.mean, metadata.std
-    if metadata.channel_order == "BGR":
-        mean, std = mean[::-1], std[::-1]
-    if input_type == UINT8:
-        mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    return dataclasses.replace(metadata, channel_order="RGB", mean=mean, std=std)
+    mean, std = (0.0, 1.0) if input_type == UINT8 else _float32_normalisation(metadata)
+    return dataclasses.replace(metadata, channel_order="RGB", mean=(mean,) * 3, std=(std,) * 3)

@@ -37,9 +37,30 @@ def accept_uint8(
         model.prepend("QUANTIZE", image)
 
 
-def accept_rgb(model: EditableModel) -> None:
-    """Changes the input of a float32 model from BGR to RGB."""
-    _prepend_float_convolution(model, np.eye(3)[::-1], np.zeros(3))
+def accept_common_normalisation(
+    model: EditableModel,
+    mean: Sequence[float],
+    std: Sequence[float],
+    *,
+    common_mean: float,
+    common_std: float,
+    bgr: bool,
+) -> None:
+    """Changes the input of a float32 model to RGB images with one normalisation for all channels.
+
+    Args:
+        model: Model of normalised pixels, float32 [1, height, width, 3].
+        mean: Mean to subtract from each of the model's channels, in units of 0 to 255.
+        std: Standard deviation to divide each channel by after that, in units of 0 to 255.
+        common_mean: Mean that is subtracted from all channels of the new input.
+        common_std: Standard deviation that all channels are divided by after that.
+        bgr: Whether the model's channels are in the order BGR.
+    """
+    means, stds = np.asarray(mean, np.float64), np.asarray(std, np.float64)
+    # pixel = value * common_std + common_mean, and the model needs (pixel - mean) / std.
+    weights = np.diag(common_std / stds)
+    bias = (common_mean - means) / stds
+    _prepend_float_convolution(model, weights[:, ::-1] if bgr else weights, bias)
 
 
 def _prepend_float_convolution(model: EditableModel, weights: np.ndarray, bias: np.ndarray) -> None:

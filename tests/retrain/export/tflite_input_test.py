@@ -47,13 +47,19 @@ class AcceptUint8Test(parameterized.TestCase):
         np.testing.assert_allclose(found, expected, atol=0.04)
 
 
-class AcceptRgbTest(absltest.TestCase):
-    def test_channels_are_reversed(self):
+class AcceptCommonNormalisationTest(parameterized.TestCase):
+    @parameterized.product(bgr=(False, True), common=((0.0, 255.0), (127.0, 128.0)))
+    def test_model_receives_pixels_normalised_for_each_channel(
+        self, bgr: bool, common: tuple[float, float]
+    ):
         model = EditableModel(tflite_models.identity(_SHAPE))
-        tflite_input.accept_rgb(model)
-        pixels = normalise(_image(), _MEAN, _STD)
-        found = LiteRTModel(model.to_bytes()).run(pixels)
-        np.testing.assert_array_equal(found, pixels[..., ::-1])
+        mean, std = common
+        tflite_input.accept_common_normalisation(
+            model, _MEAN, _STD, common_mean=mean, common_std=std, bgr=bgr
+        )
+        channels = _image()[..., ::-1] if bgr else _image()
+        found = LiteRTModel(model.to_bytes()).run(normalise(_image(), mean, std))
+        np.testing.assert_allclose(found, normalise(channels, _MEAN, _STD), atol=1e-5)
 
 
 if __name__ == "__main__":

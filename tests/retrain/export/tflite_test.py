@@ -12,11 +12,11 @@ from retrain.config import TFLiteOptions
 from retrain.errors import UserError
 from retrain.export import tflite
 from retrain.export.assemble import TrainedClassifier
-from retrain.runtimes import tflite_file
+from retrain.runtimes import tflite_description, tflite_file
 from retrain.runtimes.head import Head, softmax
 from retrain.runtimes.litert import LiteRTModel
 from retrain.runtimes.preprocessing import normalise
-from tests.support import sample_classifier
+from tests.support import sample_classifier, tflite_models
 from tests.support.tflite_models import float_operators
 
 _EXACT = 1e-4
@@ -71,14 +71,30 @@ class TFLiteExportTest(parameterized.TestCase):
         swapped = tflite_file.load(path.read_bytes()).run(self.images[..., ::-1])
         np.testing.assert_allclose(swapped, self.expected, atol=_EXACT)
 
-    def test_each_channel_has_its_own_mean_and_std(self):
+    @parameterized.product(input_type=("uint8", "float32"), order=("RGB", "BGR"))
+    def test_each_channel_can_have_its_own_mean_and_std(self, input_type: str, order: str):
         mean, std = (100.0, 120.0, 140.0), (50.0, 60.0, 70.0)
-        path = self.write(sample_classifier.classifier(mean=mean, std=std), TFLiteOptions())
+        classifier = sample_classifier.classifier(mean=mean, std=std, channel_order=order)
+        content = tflite.to_bytes(classifier, TFLiteOptions(input_type=input_type))
         network = LiteRTModel(self.classifier.backbone.read_tflite())
-        normalised = normalise(self.images[:1], mean, std)
-        expected = self.classifier.head.probabilities(network.run(normalised))
-        found = tflite_file.load(path.read_bytes()).run(self.images[:1])
-        np.testing.assert_allclose(found, expected, atol=_EXACT)
+        channels = self.images[:1, ..., ::-1] if order == "BGR" else self.images[:1]
+        features = network.run(normalise(channels, mean, std))
+        found = tflite_file.load(content).run(self.images[:1])
+        np.testing.assert_allclose(found, self.classifier.head.probabilities(features), atol=_EXACT)
+
+    @parameterized.product(
+        input_type=("uint8", "float32"),
+        mean=((100.0, 120.0, 140.0), (0.0, 0.0, 0.0)),
+        std=((50.0, 60.0, 70.0), (1.0, 1.0, 1.0)),
+    )
+    def test_the_input_has_one_mean_and_std_as_mediapipe_requires(self, input_type, mean, std):
+        classifier = sample_classifier.classifier(mean=mean, std=std)
+        content = tflite.to_bytes(classifier, TFLiteOptions(input_type=input_type))
+        normalization = tflite_description.read(content).normalization
+        self.assertLen(set(normalization.mean), 1)
+        self.assertLen(set(normalization.std), 1)
+        metadata = tflite_models.read_metadata(content)
+        self.assertEqual((metadata.mean, metadata.std), tuple(normalization))
 
     def test_quantised_weights_make_smaller_files(self):
         kinds = [TFLiteOptions(quantization) for quantization in ("none", "float16", "dynamic")]
