@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from retrain.data import exif, gif_frame, image_limits, jpeg_segments, png_chunks
+from retrain.data import bitmap, exif, gif_frame, image_limits, jpeg_segments, png_chunks
 from retrain.data.gif_frame import GifFile
 from retrain.data.image_limits import Size
 from retrain.data.png_chunks import PngFile
@@ -71,6 +71,5 @@ def parse(data: bytes) -> ImageHeader | None:
         return ImageHeader(
             data, ("HEIF", "AVIF"), size=image_limits.boxed_size(data), orientation=None
         )
-    if data[:2] == b"BM":
-        return ImageHeader(data, ("BMP",))
-    return None
+    bmp = data if data[:2] == b"BM" else bitmap.add_file_header(data)
+    return ImageHeader(bmp, ("BMP",)) if bmp else None

@@ -164,7 +164,7 @@ def decode_upright(
         elif header.gif:
             rgb = colours.gif_to_rgb(image, header.gif)
         else:
-            rgb = colours.other_to_rgb(image, data)
+            rgb = colours.other_to_rgb(image, header.data)
         if orientation in _TRANSPOSITIONS:
             return rgb.transpose(_TRANSPOSITIONS[orientation])
         return rgb
