@@ -1,4 +1,4 @@
-"""Completes bitmaps without the file header of BMP files, which some programs write as .dib files."""
+"""Adds the file header of BMP files to bitmaps without it, such as .dib files of some programs."""
 
 import struct
 
