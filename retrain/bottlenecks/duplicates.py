@@ -3,6 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,19 +16,43 @@ _MIN_EQUAL = 3
 _TOLERANCE = 0.01
 
 
+class DigestedImage(NamedTuple):
+    """An image of a data set.
+
+    Attributes:
+        name: Path or other name of the image.
+        class_id: Index of its class.
+        split: TRAINING, VALIDATION or TEST.
+        digest: SHA-256 of its content.
+    """
+
+    name: str
+    class_id: int
+    split: str
+    digest: bytes
+
+
 def warn_of_duplicates(images_and_digests: Iterable[tuple[ImageFile, bytes]]) -> None:
     """Warns if files with the same SHA-256 are in different classes or splits."""
-    images_by_digest: dict[bytes, list[ImageFile]] = defaultdict(list)
-    for image, digest in images_and_digests:
-        images_by_digest[digest].append(image)
-    groups = [images for images in images_by_digest.values() if len(images) > 1]
+    warn_of_equal_images(
+        DigestedImage(str(image.path), image.class_id, image.split, digest)
+        for image, digest in images_and_digests
+    )
+
+
+def warn_of_equal_images(images: Iterable[DigestedImage]) -> None:
+    """Warns if images with the same digest are in different classes or splits."""
+    images_by_digest: dict[bytes, list[DigestedImage]] = defaultdict(list)
+    for image in images:
+        images_by_digest[image.digest].append(image)
+    groups = [group for group in images_by_digest.values() if len(group) > 1]
     _warn(
         "The same image is in two classes: %s. One of them is wrong.",
-        [images for images in groups if len({image.class_id for image in images}) > 1],
+        [group for group in groups if len({image.class_id for image in group}) > 1],
     )
     _warn(
         "The same image is in two splits, so the measured accuracy is too high: %s.",
-        [images for images in groups if len({image.split for image in images}) > 1],
+        [group for group in groups if len({image.split for image in group}) > 1],
     )
 
 
@@ -56,7 +81,7 @@ def warn_of_equal_vectors(split_vectors: Iterable[np.ndarray]) -> None:
     )
 
 
-def _warn(message: str, groups: list[list[ImageFile]]) -> None:
+def _warn(message: str, groups: list[list[DigestedImage]]) -> None:
     if groups:
-        texts = (" = ".join(str(image.path) for image in images) for images in groups)
+        texts = (" = ".join(image.name for image in images) for images in groups)
         logging.warning(message, name_some(texts, most=_MAX_GROUPS_NAMED, separator="; "))

@@ -145,10 +145,10 @@ def describe_misnamed(names: Iterable[str], count: int) -> str:
     advice = "with an extension such as .jpg"
     if count == 1:
         name = name_some(names)
-        return f"1 file looks like an image but has another name, {name}; rename it, {advice}"
+        return f"1 file looks like an image but has another name, {name}; rename it {advice}"
     examples = name_some(names, most=3, count=count)
     return (
-        f"{count:,} files look like images but have other names, such as {examples}; rename them, "
+        f"{count:,} files look like images but have other names, such as {examples}; rename them "
         f"{advice}"
     )
 

@@ -1,13 +1,17 @@
 """Reads images from an `.npz` file like `mnist.npz`."""
 
+import hashlib
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from retrain.bottlenecks.duplicates import DigestedImage, warn_of_equal_images
 from retrain.data import pixels
+from retrain.data.splits import TRAINING, VALIDATION
 from retrain.errors import UserError
 from retrain.system.text import first_line
 from tools.keras_training.examples import Examples, TrainingData, allocate_images
@@ -82,12 +86,15 @@ def is_grey(arrays: Arrays) -> bool:
 def load(arrays: Arrays, shape: ImageShape) -> TrainingData:
     """Returns the images, converted to `shape`. The class numbers are the labels.
 
+    Warns about equal images in two classes or in both splits.
+
     Args:
         arrays: Arrays from `read`.
         shape: Shape of the network's input images.
     """
     class_numbers = np.unique(arrays["y_train"])
     labels = tuple(str(number) for number in class_numbers)
+    warn_of_equal_images(_digest_all(arrays))
     train, validation = (
         Examples(
             _convert(arrays[f"x_{split}"], shape),
@@ -96,6 +103,15 @@ def load(arrays: Arrays, shape: ImageShape) -> TrainingData:
         for split in ("train", "test")
     )
     return TrainingData(labels, labels, train, validation, train.sample(PREVIEW_SIZE))
+
+
+def _digest_all(arrays: Arrays) -> Iterator[DigestedImage]:
+    for name, split in (("train", TRAINING), ("test", VALIDATION)):
+        images, class_numbers = arrays[f"x_{name}"], arrays[f"y_{name}"]
+        size = repr(images.shape[1:]).encode()
+        for row, (image, class_number) in enumerate(zip(images, class_numbers, strict=True)):
+            digest = hashlib.sha256(size + image.tobytes()).digest()
+            yield DigestedImage(f"x_{name}[{row}]", int(class_number), split, digest)
 
 
 def _convert(images: np.ndarray, shape: ImageShape) -> np.ndarray:

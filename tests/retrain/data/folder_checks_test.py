@@ -63,7 +63,7 @@ class CheckClassesTest(FolderChecksTestCase):
         self.write_images("a/1", "a/2.jpg_large", "b/3.part")
         message = (
             "; 3 files look like images but have other names, such as a/1, a/2.jpg_large, b/3.part;"
-            " rename them, with an extension such as .jpg"
+            " rename them with an extension such as .jpg"
         )
         self.assert_refused(message)
         self.fill("c", 3)
@@ -170,7 +170,7 @@ class MessagesTest(FolderChecksTestCase):
         self.assertEqual(
             self.reported(),
             [
-                "1 file looks like an image but has another name, a/1; rename it, with an "
+                "1 file looks like an image but has another name, a/1; rename it with an "
                 "extension such as .jpg.",
                 "Ignored folders without images: a.",
             ],
@@ -178,7 +178,7 @@ class MessagesTest(FolderChecksTestCase):
         self.write_images("a/2", "a/3", "a/4")
         self.assertIn(
             "4 files look like images but have other names, such as a/1, a/2, a/3 and 1 more; "
-            "rename them, with an extension such as .jpg.",
+            "rename them with an extension such as .jpg.",
             self.reported(),
         )
 

@@ -45,6 +45,25 @@ class NpzFileTest(parameterized.TestCase):
         np.testing.assert_array_equal(data.train.class_ids, [0, 1] * 30)
         np.testing.assert_array_equal(data.train.inputs[..., 0], drawn_shapes.draw(60, seed=0)[0])
 
+    def test_the_same_image_in_both_splits_or_in_two_classes_is_reported(self):
+        noise = np.random.default_rng(0).integers(0, 256, (6, 8, 8), np.uint8)
+        class_numbers = np.array([0, 1, 0, 1])
+        images = {"y_train": class_numbers, "y_test": class_numbers[:2]}
+        self.change(x_train=noise[:4], x_test=noise[4:], **images)
+        with self.assertNoLogs():
+            npz_file.load(npz_file.read(self.file), ImageShape(8, 8, 1))
+        self.change(x_train=noise[[0, 0, 2, 3]], x_test=noise[[2, 5]], **images)
+        with self.assertLogs() as logs:
+            npz_file.load(npz_file.read(self.file), ImageShape(8, 8, 1))
+        self.assertEqual(
+            [record.getMessage() for record in logs.records],
+            [
+                "The same image is in two classes: x_train[0] = x_train[1]. One of them is wrong.",
+                "The same image is in two splits, so the measured accuracy is too high: "
+                "x_train[2] = x_test[0].",
+            ],
+        )
+
     def test_images_with_three_channels_are_not_grey(self):
         with np.load(self.file) as file:
             rgb = {name: np.stack([file[name]] * 3, axis=-1) for name in ("x_train", "x_test")}
