@@ -3,7 +3,7 @@
 Nothing here needs a screen.
 """
 
-import importlib.util
+import functools
 import io
 import math
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from retrain.report.label_fonts import PlotLabels, Run, dejavu, plot_labels
 from retrain.system.text import one_line
 
 _DOTS_PER_INCH = 100
@@ -25,11 +26,14 @@ _MAX_POINTS = 60
 _SIDE = 112
 _GAP = 8
 _FONT_SIZE, _LINE_HEIGHT = 12, 18
+# Mean width of a letter.
+_LEGEND_LETTER = 8
 COLUMNS = 8
 
 # Sizes of a confusion matrix, in inches.
 _CELL, _MAX_SIDE = 0.45, 14.0
 _MAX_LABEL_LENGTH = 16
+_LEGEND_LETTERS_PER_INCH, _LEGEND_LINE = 13, 0.17
 # A matrix of more classes has no numbers, or not even labels.
 _MAX_CLASSES_WITH_NUMBERS, _MAX_CLASSES_WITH_LABELS = 30, 120
 
@@ -106,6 +110,7 @@ def image_grid(
     images: Sequence[np.ndarray] | np.ndarray,
     labels: Sequence[str],
     *,
+    all_labels: Sequence[str] = (),
     title: str = "",
     columns: int = COLUMNS,
     file_format: str = "PNG",
@@ -115,19 +120,25 @@ def image_grid(
     Args:
         images: uint8 or float [N, height, width, 1 or 3], 0 to 255.
         labels: Label of each image.
+        all_labels: Labels of all classes in their order, if there are more than in `labels`.
         title: Title above all images.
         columns: Number of images in a row.
         file_format: "PNG", or "JPEG" for a file of about a sixth of the size, with small errors.
     """
     cells = [_scale(image) for image in images]
-    label_font, title_font = (_load_font(size) for size in (_FONT_SIZE, _FONT_SIZE + 2))
+    names = plot_labels(tuple(all_labels or dict.fromkeys(labels)))
+    title_font = _load_font(dejavu(), _FONT_SIZE + 2)
     columns = min(columns, len(cells))
     cell_width, cell_height = cells[0].width + _GAP, cells[0].height + _LINE_HEIGHT + _GAP
     top = _GAP + (_LINE_HEIGHT + _GAP if title else 0)
     title = one_line(title)
+    legend = names.legend(labels, width=columns * cell_width // _LEGEND_LETTER)
+    legend_font = _load_font(dejavu(), _FONT_SIZE)
+    bottom = top + math.ceil(len(cells) / columns) * cell_height
+    lengths = [title_font.getlength(title), *(legend_font.getlength(line) for line in legend)]
     size = (
-        max(columns * cell_width + _GAP, round(title_font.getlength(title)) + 2 * _GAP),
-        math.ceil(len(cells) / columns) * cell_height + top,
+        max(columns * cell_width + _GAP, round(max(lengths)) + 2 * _GAP),
+        bottom + len(legend) * _LINE_HEIGHT,
     )
     sheet = Image.new("RGB", size, "white")
     canvas = ImageDraw.Draw(sheet)
@@ -135,9 +146,10 @@ def image_grid(
     for number, (cell, label) in enumerate(zip(cells, labels, strict=True)):
         row, column = divmod(number, columns)
         left, upper = _GAP + column * cell_width, top + row * cell_height
-        text = _shorten_to_width(label, label_font, cell.width)
-        canvas.text((left + cell.width / 2, upper), text, "black", label_font, anchor="ma")
+        _draw_label(canvas, names, label, width=cell.width, corner=(left, upper))
         sheet.paste(cell, (left, upper + _LINE_HEIGHT))
+    for number, line in enumerate(legend):
+        canvas.text((_GAP, bottom + number * _LINE_HEIGHT), line, "black", legend_font)
     buffer = io.BytesIO()
     sheet.save(buffer, file_format, quality=90)
     return buffer.getvalue()
@@ -154,21 +166,35 @@ def _scale(pixels: np.ndarray) -> Image.Image:
     return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
 
 
-def _load_font(size: int) -> ImageFont.FreeTypeFont:
-    """Returns matplotlib's font, without importing matplotlib. Pillow's font is Latin only."""
-    spec = importlib.util.find_spec("matplotlib")
-    assert spec and spec.origin
-    folder = Path(spec.origin).with_name("mpl-data") / "fonts" / "ttf"
-    return ImageFont.truetype(folder / "DejaVuSans.ttf", size)
+@functools.cache
+def _load_font(path: Path, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(path, size)
 
 
-def _shorten_to_width(label: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    label = one_line(label)
-    text = label
-    while font.getlength(text) > width and label:
-        label = label[:-1]
-        text = f"{label}…"
-    return text
+def _draw_label(
+    canvas: ImageDraw.ImageDraw,
+    names: PlotLabels,
+    label: str,
+    *,
+    width: int,
+    corner: tuple[int, int],
+) -> None:
+    """Draws a label in the middle of a cell, shortened to the width of the cell."""
+    shown = names.shown(label)
+    runs = names.runs(shown)
+    while (length := _length(runs)) > width and shown:
+        shown = shown[:-1]
+        runs = [*names.runs(shown), Run("…", dejavu())]
+    left, upper = corner
+    x, baseline = left + (width - length) / 2, upper + _FONT_SIZE
+    for run in runs:
+        font = _load_font(run.font, _FONT_SIZE)
+        canvas.text((x, baseline), run.text, "black", font, anchor="ls")
+        x += font.getlength(run.text)
+
+
+def _length(runs: Sequence[Run]) -> float:
+    return sum(_load_font(run.font, _FONT_SIZE).getlength(run.text) for run in runs)
 
 
 def confusion_matrix(counts: np.ndarray, labels: Sequence[str], *, title: str = "") -> bytes:
@@ -185,18 +211,20 @@ def confusion_matrix(counts: np.ndarray, labels: Sequence[str], *, title: str = 
     counts = np.asarray(counts)
     fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(_CELL * len(labels), _MAX_SIDE)
-    figure = _new_figure(side + 2.6, side + 1.8)
+    names = legend = None
+    if len(labels) <= _MAX_CLASSES_WITH_LABELS:
+        names = plot_labels(tuple(labels))
+        legend = names.legend(labels, width=round(_LEGEND_LETTERS_PER_INCH * side))
+    figure = _new_figure(side + 2.6, side + 1.8 + _LEGEND_LINE * len(legend or ()))
     axis = figure.subplots()
     matrix = axis.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
     bar = figure.colorbar(matrix, ax=axis, shrink=min(1, 3 / side), format="{x:.0%}")
     bar.set_label("fraction of the class")
-    axis.set_xlabel("predicted class")
+    axis.set_xlabel("\n".join(["predicted class", *(["", *legend] if legend else [])]))
     axis.set_ylabel("true class")
-    if len(labels) <= _MAX_CLASSES_WITH_LABELS:
+    if names:
         size = min(9.0, 72 * side / len(labels) * 0.8)
-        names = [_shorten(label) for label in labels]
-        axis.set_xticks(range(len(labels)), names, rotation=90, size=size, parse_math=False)
-        axis.set_yticks(range(len(labels)), names, size=size, parse_math=False)
+        _set_ticks(axis, names, labels, size)
     if len(labels) <= _MAX_CLASSES_WITH_NUMBERS:
         for row, column in np.argwhere(counts):
             colour = "white" if fractions[row, column] > 0.5 else "black"
@@ -207,8 +235,30 @@ def confusion_matrix(counts: np.ndarray, labels: Sequence[str], *, title: str = 
     return _to_png(figure)
 
 
+def _set_ticks(axis: Any, names: PlotLabels, labels: Sequence[str], size: float) -> None:
+    """Shows the labels at both axes of a confusion matrix."""
+    runs = [names.runs(_shorten(names.shown(label))) for label in labels]
+    texts = ["".join(run.text for run in label_runs) for label_runs in runs]
+    ticks = range(len(labels))
+    axis.set_xticks(ticks, texts, rotation=90, size=size, parse_math=False)
+    axis.set_yticks(ticks, texts, size=size, parse_math=False)
+    for position, label_runs in enumerate(runs):
+        families = [_family(font) for font in dict.fromkeys(run.font for run in label_runs)]
+        for ticks_of_axis in (axis.get_xticklabels(), axis.get_yticklabels()):
+            ticks_of_axis[position].set_fontfamily(families)
+
+
+@functools.cache
+def _family(path: Path) -> str:
+    """Makes a font known to matplotlib, and returns the name of its family."""
+    from matplotlib import font_manager, ft2font
+
+    if path != dejavu():
+        font_manager.fontManager.addfont(path)
+    return str(ft2font.FT2Font(path).family_name)
+
+
 def _shorten(label: str) -> str:
-    label = one_line(label)
     return label if len(label) <= _MAX_LABEL_LENGTH else f"{label[: _MAX_LABEL_LENGTH - 1]}…"
 
 

@@ -200,6 +200,7 @@ def _plot_images(
     content = plots.image_grid(
         [cell for cells in variants for cell in cells],
         labels,
+        all_labels=result.features.dataset.labels,
         title=title,
         columns=plots.COLUMNS // len(numbers) * len(numbers),
         file_format=file_format,

@@ -36,9 +36,8 @@ def plot_images(data: TrainingData, options: Options, logs: Path) -> Path:
     height, width = images.shape[1:3]
     count = len(data.train.class_ids)
     title = f"{len(images)} of the {count} training images, {height} x {width}"
-    return _write(
-        options.output_dir / IMAGES_FILE, plots.image_grid(images, labels, title=title), logs
-    )
+    grid = plots.image_grid(images, labels, all_labels=data.labels, title=title)
+    return _write(options.output_dir / IMAGES_FILE, grid, logs)
 
 
 def plot_history(state: TrainingState, options: Options, logs: Path) -> Path:
