@@ -23,7 +23,9 @@ from tools.guess.results_file import ACTIONS
 from tools.guess.summary import Summary
 
 _GRAPH = flags.DEFINE_string(
-    "graph", "/tmp/output_graph.pb", "Classifier to use: a frozen graph or TFLite file."
+    "graph",
+    "/tmp/output_graph.pb",
+    "Classifier to use: a frozen graph, TFLite file, Keras file or SavedModel folder.",
 )
 _LABELS = flags.DEFINE_string(
     "labels",

@@ -25,7 +25,9 @@ from tools.server import http_server
 from tools.server.memory import limit_malloc_caches
 
 _GRAPH = flags.DEFINE_string(
-    "graph", "/tmp/output_graph.pb", "Classifier to serve: a frozen graph or TFLite file."
+    "graph",
+    "/tmp/output_graph.pb",
+    "Classifier to serve: a frozen graph, TFLite file, Keras file or SavedModel folder.",
 )
 _LABELS = flags.DEFINE_string(
     "labels",

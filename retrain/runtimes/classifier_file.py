@@ -1,5 +1,6 @@
 """Loads classifiers from frozen graphs, TFLite files, Keras files and SavedModels."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -83,6 +84,23 @@ def load_all(
         if known:
             yield known
     yield graph_file.load(path, graph, overrides=overrides)
+
+
+def list_files(path: Path) -> list[Path]:
+    """Returns the files of a classifier: itself, or all files in the folder of a SavedModel."""
+    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+
+
+def digest(path: Path) -> str:
+    """Returns a hexadecimal SHA-256 digest that identifies the content of a classifier.
+
+    Raises:
+        OSError: If a file cannot be read.
+    """
+    if not path.is_dir():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    lines = [f"{digest(file)} {file.relative_to(path).as_posix()}" for file in list_files(path)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _refuse(path: Path, kind: str, flags: Mapping[str, object], purpose: str) -> None:

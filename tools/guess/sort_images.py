@@ -1,7 +1,6 @@
 """Sorts the images of a folder by the labels that a classifier predicts."""
 
 import contextlib
-import hashlib
 import logging
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -10,6 +9,7 @@ from typing import Any
 
 from label_image.classifier import Classifier
 from retrain.errors import UserError
+from retrain.runtimes import classifier_file
 from retrain.system.files import atomic_file
 from tools.guess import find_images, results_file
 from tools.guess.batch_sorter import BatchSorter
@@ -30,7 +30,8 @@ def sort_images(options: Options, graph: Path, classifier: Classifier) -> Summar
 
     Args:
         options: Options that `options.check` has accepted.
-        graph: File of the classifier. Its content identifies the classifier in the journal.
+        graph: File or folder of the classifier. Its content identifies the classifier in the
+            journal.
         classifier: Classifier in the file.
 
     Raises:
@@ -93,7 +94,7 @@ def _settings(options: Options, graph: Path) -> dict[str, Any]:
         "dry_run": options.dry_run,
         # Only whether the journal has the scores. The path can be a different one.
         "results": options.results is not None,
-        "graph": hashlib.sha256(graph.read_bytes()).hexdigest(),
+        "graph": classifier_file.digest(graph),
     }
 
 

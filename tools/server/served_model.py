@@ -11,6 +11,7 @@ from PIL import Image
 
 from label_image.classifier import Classifier, Overrides
 from retrain.errors import UserError
+from retrain.runtimes import classifier_file
 
 # Inode, modification time and size of each file of the model. Empty if a file is missing.
 _FileStates = tuple[tuple[int, int, int], ...]
@@ -114,7 +115,9 @@ class ServedModel:
 
     def _file_states(self) -> _FileStates:
         try:
-            return tuple(map(_state, self._paths))
+            return tuple(
+                _state(file) for path in self._paths for file in classifier_file.list_files(path)
+            )
         except OSError:
             return ()
 

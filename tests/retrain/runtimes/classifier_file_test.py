@@ -1,5 +1,6 @@
 """Tests that classifiers are loaded from files of all kinds, the fastest way first."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -105,6 +106,22 @@ class ClassifierFileTest(parameterized.TestCase):
         self.graph.write_bytes(content)
         with self.assertRaisesRegex(UserError, "its metadata cannot be read"):
             classifier_file.load(self.graph, registry.find_bundled)
+
+    def test_a_digest_identifies_the_content(self):
+        self.assertEqual(
+            classifier_file.digest(self.graph), hashlib.sha256(self.graph.read_bytes()).hexdigest()
+        )
+        one, other = self.folder / "one", self.folder / "other"
+        for folder in (one, other):
+            (folder / "variables").mkdir(parents=True)
+            for name in ("saved_model.pb", "variables/data"):
+                (folder / name).write_text(name)
+        self.assertEqual(classifier_file.digest(one), classifier_file.digest(other))
+        (other / "variables/data").write_text("x")
+        self.assertNotEqual(classifier_file.digest(one), classifier_file.digest(other))
+        (other / "variables/data").rename(other / "data")
+        (one / "variables/data").write_text("x")
+        self.assertNotEqual(classifier_file.digest(one), classifier_file.digest(other))
 
 
 if __name__ == "__main__":

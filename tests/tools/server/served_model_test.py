@@ -18,6 +18,7 @@ class _LineClassifier:
     """A classifier whose labels are the lines of its file."""
 
     def __init__(self, graph: Path, *, overrides: Overrides) -> None:
+        graph = graph / "saved_model.pb" if graph.is_dir() else graph
         text = graph.read_text()
         if text == "unusable":
             raise UserError("it is unusable")
@@ -65,6 +66,14 @@ class ServedModelTest(absltest.TestCase):
         self.wait_until(lambda: model.labels == ("c",))
         self.wait_until(lambda: model.loaded_at > before)
         self.assertEqual(classifier.labels, ("a", "b"))
+
+    def test_a_new_file_in_a_folder_is_loaded(self):
+        self.graph.unlink()
+        self.graph.mkdir()
+        (self.graph / "saved_model.pb").write_text("a\nb")
+        model = self.watched()
+        (self.graph / "saved_model.pb").write_text("c\nd\ne")
+        self.wait_until(lambda: model.labels == ("c", "d", "e"))
 
     def test_a_new_labels_file_is_loaded(self):
         model = self.watched(labels_file=self.labels_file)
