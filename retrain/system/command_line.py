@@ -12,7 +12,7 @@ from typing import NoReturn
 from absl import flags
 
 from retrain.errors import UserError
-from retrain.system.console import print_native_messages, set_up_messages
+from retrain.system.console import print_library_messages, set_up_messages
 from retrain.system.text import one_line
 from retrain.version import VERSION
 
@@ -28,7 +28,7 @@ def run(
 
     The exit status is what `main` returns. It is 1 if `main` raises UserError or the user
     interrupts the program; one line on standard error says why. Any other exception is a defect:
-    it is printed with a traceback, after the last messages of native libraries.
+    it is printed with a traceback, after the last messages of libraries.
 
     Args:
         main: Function that returns an exit status, or None for 0.
@@ -59,7 +59,7 @@ def run(
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
     except Exception:
-        print_native_messages()
+        print_library_messages()
         raise
     sys.exit(status)
 

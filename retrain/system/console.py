@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import warnings
+from collections import deque
 from collections.abc import Iterator
 
 from retrain.system.native_messages import HEADING, NativeMessages
@@ -18,6 +19,10 @@ _native_lock = threading.Lock()
 _native_messages: NativeMessages | None = None
 _quiet_depth = 0
 _saved_stderr = -1
+
+_WARNINGS_HEADING = "Last warnings of Python libraries:"
+# The last warnings of Python libraries, which are printed if the program fails.
+_warnings: deque[str] = deque(maxlen=20)
 
 
 def set_up_messages() -> None:
@@ -31,6 +36,18 @@ def set_up_messages() -> None:
     # Libraries log what they are doing with loggers of their own.
     handler.addFilter(lambda record: record.name == "root" or record.levelno >= logging.ERROR)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    # Warnings name lines in the code of libraries, not what a user can change. Developers can set
+    # PYTHONWARNINGS to see them.
+    if not sys.warnoptions:
+        logging.captureWarnings(capture=True)
+        python_warnings = logging.getLogger("py.warnings")
+        python_warnings.handlers = [_WarningKeeper()]
+        python_warnings.propagate = False
+
+
+class _WarningKeeper(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        _warnings.append(record.getMessage().strip())
 
 
 class _OneLineFormatter(logging.Formatter):
@@ -74,10 +91,12 @@ def _end_quiet() -> None:
             _native_messages.keep()
 
 
-def print_native_messages() -> None:
-    """Prints the last messages that `quiet_native_libraries` has hidden."""
+def print_library_messages() -> None:
+    """Prints the last native messages and Python warnings that were hidden."""
     if _native_messages and (text := _native_messages.text()):
         print(HEADING, text, sep="\n", file=sys.stderr)
+    if _warnings:
+        print(_WARNINGS_HEADING, *_warnings, sep="\n", file=sys.stderr)
 
 
 @contextlib.contextmanager

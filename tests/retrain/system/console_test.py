@@ -1,5 +1,8 @@
 """Messages are plain lines, and libraries write nothing between them."""
 
+import os
+import sys
+
 from absl.testing import absltest
 
 from tests.support.python_code import run_python
@@ -20,6 +23,53 @@ print("result \\udcff")
         )
         self.assertEqual(done.stderr, "a\\nb images\nWarning: careful \\udcff\n")
         self.assertEqual(done.stdout, "result \\udcff\n")
+
+
+class WarningsTest(absltest.TestCase):
+    def run_program(self, code: str, **options):
+        """Runs a program that warns from two threads, as libraries do, and then runs `code`."""
+        return run_python(
+            f"""
+import sys, threading, warnings
+from retrain.system import command_line
+def warn():
+    for kind in (UserWarning, RuntimeWarning, DeprecationWarning, FutureWarning, ResourceWarning):
+        warnings.warn_explicit("do not\\npanic", kind, "/lib/library/file.py", 7, "library.file")
+def main(arguments):
+    warn()
+    thread = threading.Thread(target=warn)
+    thread.start()
+    thread.join()
+    import numpy
+    numpy.log(numpy.zeros(1)), numpy.float32(1e38) * numpy.float32(10)
+    {code}
+sys.argv = ["program"]
+command_line.run(main, "Usage.")
+""",
+            **options,
+        )
+
+    def test_warnings_of_libraries_are_not_shown(self):
+        done = self.run_program("return 0")
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
+
+    def test_an_error_of_the_user_is_still_one_line(self):
+        code = "from retrain.errors import UserError; raise UserError('too few images')"
+        done = self.run_program(code)
+        self.assertEqual((done.returncode, done.stderr), (1, "Error: too few images\n"))
+
+    def test_the_last_warnings_are_shown_if_the_program_fails(self):
+        done = self.run_program("raise ValueError('defect')")
+        self.assertRegex(
+            done.stderr,
+            r"(?s)^Last warnings of Python libraries:\n/lib/library/file.py:7: UserWarning: do not"
+            r"\npanic.*divide by zero.*Traceback.*ValueError: defect\n$",
+        )
+
+    def test_developers_can_ask_for_warnings(self):
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        done = self.run_program("return 0", env={**environment, "PYTHONWARNINGS": "default"})
+        self.assertIn("/lib/library/file.py:7: UserWarning: do not", done.stderr)
 
 
 class QuietNativeLibrariesTest(absltest.TestCase):
@@ -89,7 +139,8 @@ def speak(when):
     print("to stderr", when, file=sys.stderr)
     logging.info("logged %s", when)
     logging.getLogger("library").error("logged by a library %s", when)
-    warnings.warn(f"warned {when}")
+    if when == "inside":
+        warnings.warn("warned inside")
 
 set_up_messages()
 with quiet_libraries():
@@ -103,7 +154,7 @@ except ValueError:
         )
         self.assertNotIn("inside", done.stdout + done.stderr)
         self.assertEqual(done.stdout, "printed after\n")
-        for shown in ("native", "to stderr", "logged", "Error: logged by a library", "warned"):
+        for shown in ("native", "to stderr", "logged", "Error: logged by a library"):
             self.assertIn(f"{shown} after", done.stderr)
 
 
