@@ -242,7 +242,7 @@ class GuessDirMainTest(parameterized.TestCase):
 
     def test_unsafe_labels_become_safe_folder_names(self):
         labels = self.folder / "labels.txt"
-        labels.write_text("../../etc\n\nCON\n")
+        labels.write_text("../../etc\n...\nCON\n")
         self.draw(one="Red", two="Blue", three="Green")
         self.assert_succeeded(self.run_guess_dir(f"--labels={labels}", "--by_folder"))
         self.assertCountEqual(
