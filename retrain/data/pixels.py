@@ -60,6 +60,9 @@ _FILTER = Image.Resampling.BILINEAR
 # Larger images are refused before they are decoded: a small file can unpack to gigabytes.
 MAX_PIXELS = 200_000_000
 
+# Resizing takes 16 bytes for each pixel of the longer side, four times as much as a pixel itself.
+_PIXELS_PER_LENGTH = 4
+
 # The transformation that brings an image with this Exif orientation upright.
 _TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -76,9 +79,14 @@ Warn = colours.Warn
 
 # `open_image` checks the size itself. Pillow's own check would print a warning for smaller images.
 Image.MAX_IMAGE_PIXELS = None
-# Warnings of decoders name lines of their own code, and not the image. What makes an image useless
-# is an error.
-warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)(\.|$)")
+
+
+def ignore_library_warnings() -> None:
+    """Drops the warnings of decoders, which name lines of their code instead of the image."""
+    warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)(\.|$)")
+
+
+ignore_library_warnings()
 
 
 def ignore_warning(_: str) -> None:
@@ -251,6 +259,11 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
     if math.prod(size) > max_pixels:
         raise UnreadableImageError(
             f"it has {size[0]} x {size[1]} pixels, more than the maximum of {max_pixels:,}"
+        )
+    if max(size) > max_pixels // _PIXELS_PER_LENGTH:
+        raise UnreadableImageError(
+            f"it has {size[0]} x {size[1]} pixels, and its longer side has more than the maximum "
+            f"of {max_pixels // _PIXELS_PER_LENGTH:,}"
         )
 
 
