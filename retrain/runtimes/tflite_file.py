@@ -110,8 +110,11 @@ def _resolve_preprocessing(
     preprocessing = Preprocessing(normalization.mean, normalization.std)
     if is_float:
         return preprocessing, None
-    # Normalised pixels are quantised like the network's input. Programs that write metadata do not
-    # always state the normalisation of a quantised input, since others pass the pixels themselves.
+    if not tensor.scale and tensor.dtype == np.uint8:
+        # Numbers without quantisation are the pixels. The network itself normalises them.
+        return _undo_quantisation(tensor), None
+    # Normalised pixels are quantised like the network's input. Not all programs that write metadata
+    # state the normalisation of a quantised input, since many pass the pixels themselves.
     integers = tensor.quantise(preprocessing.levels())
     if tensor.scale and len(np.unique(integers)) >= _MIN_INTEGERS:
         return preprocessing, None

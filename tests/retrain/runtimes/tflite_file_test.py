@@ -240,6 +240,11 @@ class OtherProgramsTest(parameterized.TestCase):
         np.testing.assert_array_equal(runtime.run(self.colour), self.colour.reshape(1, 3))
         self.assertIn("is not that of its input", runtime.description.assumption)
 
+    def test_bytes_without_quantisation_are_pixels(self):
+        runtime = self.load(([127.5], [127.5]), dtype="uint8")
+        np.testing.assert_array_equal(runtime.run(self.colour), self.colour.reshape(1, 3))
+        self.assertIsNone(runtime.description.assumption)
+
     @parameterized.parameters(
         ([1.0, 2.0], [1.0], "2 values of mean instead of 1 or 3"),
         ([1.0], [], "0 values of std"),
