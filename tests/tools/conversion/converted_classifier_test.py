@@ -193,7 +193,7 @@ class ResolveLabelsTest(parameterized.TestCase):
         self.assertEqual(resolve_labels(metadata, None, ("a",)), ("a",))
 
     @parameterized.parameters(
-        (None, "cannot be read: No such file"), (b"", "is empty"), (b"\xff\xfe", "UTF-8")
+        (None, "cannot be read: No such file"), (b"", "is empty"), (b"caf\xe9", "UTF-8")
     )
     def test_a_file_without_labels_is_refused(self, content, expected):
         if content is not None:
