@@ -88,7 +88,8 @@ def _wide_grey_to_rgb(image: Image.Image, png: PngFile, warn: Warn) -> Image.Ima
     values = np.asarray(image)
     largest = int(values.max())
     if png.significant_bits < png.bits and largest < 2**png.significant_bits:
-        values_of_8_bits = values.astype(np.uint32) * 256 >> png.significant_bits
+        surplus = png.significant_bits - 8
+        values_of_8_bits = values >> surplus if surplus > 0 else values << -surplus
         grey = Image.fromarray(values_of_8_bits.astype(np.uint8)).convert("RGB")
     else:
         if 0 < largest < 2**_DARK_BITS:

@@ -1,13 +1,16 @@
 """Reads what an image file states besides its pixels: format, size, orientation, transparency."""
 
+import math
 from typing import NamedTuple
 
-from retrain.data import bitmap, exif, gif_frame, image_limits, jpeg_segments, png_chunks
+from retrain.data import av1_size, bitmap, exif, gif_frame, image_limits, jpeg_segments, png_chunks
 from retrain.data.gif_frame import GifFile
 from retrain.data.image_limits import Size
 from retrain.data.png_chunks import PngFile
 
 _FIRST_BOX = b"ftyp"
+_ISPE_BYTES = 12
+_MAX_BOXES = 100_000
 # Some programs also write this prefix of JPEG files to WebP files.
 _EXIF_PREFIX = b"Exif\0\0"
 
@@ -67,9 +70,28 @@ def parse(data: bytes) -> ImageHeader | None:
         orientation = exif.read_orientation(block)
         return ImageHeader(data, ("WEBP",), size=size, orientation=orientation)
     if data[4:8] == _FIRST_BOX:
-        # The decoders of HEIC files rotate the image themselves.
-        return ImageHeader(
-            data, ("HEIF", "AVIF"), size=image_limits.boxed_size(data), orientation=None
-        )
+        return _parse_boxes(data)
     bmp = data if data[:2] == b"BM" else bitmap.add_file_header(data)
     return ImageHeader(bmp, ("BMP",)) if bmp else None
+
+
+def _parse_boxes(data: bytes) -> ImageHeader:
+    largest: Size | None = None
+    has_av1, items = False, None
+    for number, (kind, start, end) in enumerate(image_limits.boxes(data)):
+        if number == _MAX_BOXES:
+            raise DamagedHeaderError(f"there are more than {_MAX_BOXES:,} boxes")
+        if kind == b"ispe" and end - start >= _ISPE_BYTES:
+            largest = max(largest or (0, 0), image_limits.read_size(data, start), key=math.prod)
+        elif kind == b"av1C":
+            has_av1 = True
+        elif kind == b"iinf" and not items:
+            items = start, end
+    if has_av1:
+        largest = max(largest or (0, 0), (0, 0), *av1_size.frame_sizes(data), key=math.prod)
+    if items:
+        # Decoders find the Exif block by this type of item. They take the orientation from other
+        # boxes, but a damaged block would make them fail.
+        start, end = items
+        data = data[:start] + data[start:end].replace(b"Exif", b"skip") + data[end:]
+    return ImageHeader(data, ("HEIF", "AVIF"), size=largest, orientation=None)

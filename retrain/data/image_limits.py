@@ -1,6 +1,5 @@
 """Reads the size that an image file declares before any reader allocates memory for it."""
 
-import math
 import struct
 from collections.abc import Iterator
 
@@ -53,14 +52,10 @@ def webp_chunk(data: bytes, kind: bytes) -> bytes:
     return b""
 
 
-def boxed_size(data: bytes) -> Size | None:
-    """Returns the size of the largest image in a HEIC or AVIF file, or None if it declares none."""
-    sizes = [
-        struct.unpack_from(">II", data, start + 4)
-        for kind, start, end in boxes(data)
-        if kind == b"ispe" and end - start >= 12
-    ]
-    return max(sizes, key=math.prod, default=None)
+def read_size(data: bytes, ispe: int) -> Size:
+    """Returns the width and height in an `ispe` box whose content starts at a position."""
+    width, height = struct.unpack_from(">II", data, ispe + 4)
+    return width, height
 
 
 def boxes(data: bytes) -> Iterator[tuple[bytes, int, int]]:

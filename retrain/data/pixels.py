@@ -157,7 +157,7 @@ def decode_upright(
     """
     header = _parse(data)
     image = _open(header, MAX_PIXELS)
-    with _refuse_damaged(header):
+    with refuse_damaged(header):
         if header.orientation is None:
             orientation = _reported_orientation(image)
         else:
@@ -202,7 +202,7 @@ def resize(
     Raises:
         UnreadableImageError: If there is not enough memory.
     """
-    with _refuse_damaged():
+    with refuse_damaged():
         if box:
             rgb, box = _crop(rgb, box, height, width)
         left, upper, right, lower = box or (0, 0, rgb.width, rgb.height)
@@ -249,7 +249,7 @@ def _open(header: ImageHeader, max_pixels: int) -> ImageFile.ImageFile:
 
         # pillow_heif returns upright images, and removes their orientation.
         pillow_heif.register_heif_opener()
-    with _refuse_damaged(header):
+    with refuse_damaged(header):
         image = Image.open(io.BytesIO(header.data), formats=header.formats)
     _check_size(image.size, max_pixels)
     return image
@@ -268,7 +268,7 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
 
 
 @contextlib.contextmanager
-def _refuse_damaged(header: ImageHeader | None = None) -> Iterator[None]:
+def refuse_damaged(header: ImageHeader | None = None) -> Iterator[None]:
     """Turns all that a decoder raises into a refusal of the image."""
     try:
         yield

@@ -94,10 +94,11 @@ def thumbnail(data: bytes) -> str:
     """Returns a small upright version of the image as a `data:` URL.
 
     Raises:
-        UnreadableImageError: If the image is damaged.
+        UnreadableImageError: If the image is damaged, or there is not enough memory.
     """
     file = io.BytesIO()
     upright = pixels.decode_upright(data, _THUMBNAIL_SIZE, _THUMBNAIL_SIZE)
-    upright.thumbnail((_THUMBNAIL_SIZE, _THUMBNAIL_SIZE))
-    upright.save(file, "JPEG")
+    with pixels.refuse_damaged():
+        upright.thumbnail((_THUMBNAIL_SIZE, _THUMBNAIL_SIZE))
+        upright.save(file, "JPEG")
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -10,6 +10,7 @@ from absl.testing import absltest, parameterized
 from PIL import Image
 from pillow_heif import register_heif_opener
 
+from retrain.data import pixels
 from tests.support.image_files import encode, gif, png
 from tests.support.python_code import run_python
 
@@ -154,6 +155,16 @@ class MemoryTest(parameterized.TestCase):
             self.assertEqual(outcome, "decoded")
             # Pillow takes 4 bytes for each pixel, and 16 for each pixel of the side that shrinks.
             self.assertLess(growth, 100)
+
+    @parameterized.parameters(
+        {}, {"save_all": True, "append_images": [Image.new("RGB", (900, 700))]}
+    )
+    def test_av1_frames_larger_than_the_boxes_state_are_refused_before_decoding(self, **options):
+        data = encode(Image.new("RGB", (900, 700)), "AVIF", speed=10, duration=50, **options)
+        stated, less = (struct.pack(">II", *size) for size in ((900, 700), (64, 64)))
+        self.assertIn(stated, data)
+        with self.assertRaisesRegex(pixels.UnreadableImageError, "it has 900 x 700 pixels"):
+            pixels.open_image(data.replace(stated, less), max_pixels=100_000)
 
     def test_a_side_that_is_too_long_is_refused(self):
         outcome, growth = self.decode(_lies_about_its_size("BMP", 1, 60_000_000))
