@@ -7,6 +7,8 @@ versions of TensorFlow can load the graph.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from retrain.data.pixels import MAX_PIXELS
 
 # Files of cameras and of programs have far fewer parts before their pixels.
@@ -47,19 +49,34 @@ class FileBytes:
         """
         import tensorflow as tf
 
-        positions = tf.expand_dims(position, -1) + tf.range(length)
+        if length == 1:
+            return self._bytes(position)
+        values = self._bytes(tf.expand_dims(position, -1) + np.arange(length, dtype=np.int32))
+        lowest_first = np.int32([1, 1 << 8, 1 << 16, 1 << 24][:length])
+        highest_first = lowest_first[::-1].copy()
+        if isinstance(little, bool):
+            weights = lowest_first if little else highest_first
+        else:
+            weights = tf.where(little, lowest_first, highest_first)
+        return tf.reduce_sum(values * weights, -1)
+
+    def _bytes(self, positions: Any) -> Any:
+        import tensorflow as tf
+
         exists = (positions >= 0) & (positions < self.size)
         # The index 0 is valid because no branch reads an empty file.
-        values = tf.cast(tf.gather(self.values, tf.where(exists, positions, 0)), tf.int32)
-        lowest_first = [[1, 1 << 8, 1 << 16, 1 << 24][i] for i in range(length)]
-        weights = tf.where(little, lowest_first, lowest_first[::-1])
-        return tf.reduce_sum(tf.where(exists, values, 0) * weights, -1)
+        values = tf.gather(self.values, tf.where(exists, positions, 0))
+        return tf.where(exists, tf.cast(values, tf.int32), 0)
+
+    def window(self, position: Any, length: int) -> Any:
+        """Returns the values of the bytes from a position on, int32 [length]."""
+        return self._bytes(position + np.arange(length, dtype=np.int32))
 
     def matches(self, position: Any, text: bytes) -> Any:
         """Returns whether a text is at a position, a bool scalar tensor."""
         import tensorflow as tf
 
-        return tf.reduce_all(tf.equal(self.number(position + tf.range(len(text)), 1), list(text)))
+        return tf.reduce_all(tf.equal(self.window(position, len(text)), list(text)))
 
 
 def starts_with(contents: Any, magic: bytes) -> Any:
@@ -87,6 +104,22 @@ def switch(
     branches = tf.raw_ops.Switch(data=value, pred=condition)
     results = [otherwise(branches.output_false), then(branches.output_true)]
     return tf.raw_ops.Merge(inputs=results).output
+
+
+def walk(file: FileBytes, start: int, step: Callable[[Any], Any]) -> Any:
+    """Returns the position at which a walk through a file ends.
+
+    Args:
+        file: The file.
+        start: First position.
+        step: Returns the position after another one, or the same one at the end.
+    """
+    position, _ = loop(
+        lambda position, last: (position > last) & (position < file.size),
+        lambda position, _: [step(position), position],
+        [file.constant(start), file.constant(-1)],
+    )
+    return position
 
 
 def loop(

@@ -7,12 +7,13 @@ header that states the byte order, and a table of entries of 12 bytes each.
 from typing import Any
 
 from retrain.backbones import graph_png
-from retrain.backbones.graph_bytes import FileBytes, loop, starts_with, switch
+from retrain.backbones.graph_bytes import FileBytes, starts_with, switch, walk
 
 _ORIENTATION_TAG, _SHORT = 0x0112, 3
 _HEADER_BYTES, _ENTRY_BYTES = 8, 12
 
 # JPEG markers (ITU-T T.81, B.1.1.3).
+_EXIF = b"Exif\0"
 _MARKER, _APP1, _END_OF_IMAGE, _START_OF_SCAN = 0xFF, 0xE1, 0xD9, 0xDA
 _FIRST_WITHOUT_LENGTH, _LAST_WITHOUT_LENGTH, _TEMPORARY = 0xD0, 0xD8, 0x01
 
@@ -50,28 +51,21 @@ def _find_block_in_jpeg(file: FileBytes) -> tuple[Any, Any]:
     """Returns the start and the end of the Exif block, which are equal if there is none."""
     import tensorflow as tf
 
-    def is_exif(position: Any) -> Any:
-        return tf.equal(file.number(position + 1, 1), _APP1) & file.matches(position + 4, b"Exif\0")
-
-    def continues(position: Any) -> Any:
-        marker = file.number(position + 1, 1)
-        at_end = tf.equal(marker, _START_OF_SCAN) | tf.equal(marker, _END_OF_IMAGE)
-        at_end |= is_exif(position)
-        is_marker = tf.equal(file.number(position, 1), _MARKER)
-        return (position < file.size) & ~(is_marker & at_end)
-
-    def skip(position: Any) -> list[Any]:
-        marker = file.number(position + 1, 1)
+    def step(position: Any) -> Any:
+        first, marker, high, low, *magic = tf.unstack(file.window(position, 4 + len(_EXIF)))
+        is_exif = tf.equal(marker, _APP1) & tf.reduce_all(tf.equal(tf.stack(magic), list(_EXIF)))
+        at_end = is_exif | tf.reduce_any(tf.equal(marker, [_START_OF_SCAN, _END_OF_IMAGE]))
         has_no_length = (marker >= _FIRST_WITHOUT_LENGTH) & (marker <= _LAST_WITHOUT_LENGTH)
-        has_no_length |= tf.equal(marker, 0) | tf.equal(marker, _TEMPORARY)
-        after = position + 2 + tf.where(has_no_length, 0, file.number(position + 2, 2))
+        has_no_length |= tf.reduce_any(tf.equal(marker, [0, _TEMPORARY]))
+        length = tf.where(has_no_length, 2, 2 + 256 * high + low)
         # Other bytes, and any number of bytes 0xFF, can precede a marker.
-        is_marker = tf.equal(file.number(position, 1), _MARKER) & tf.not_equal(marker, _MARKER)
-        return [tf.where(is_marker, after, position + 1)]
+        is_marker = tf.equal(first, _MARKER) & tf.not_equal(marker, _MARKER)
+        return position + tf.where(is_marker, tf.where(at_end, 0, length), 1)
 
-    (segment,) = loop(continues, skip, [file.constant(2)])
+    segment = walk(file, 2, step)
+    is_exif = tf.equal(file.number(segment + 1, 1), _APP1) & file.matches(segment + 4, _EXIF)
     end = segment + 2 + file.number(segment + 2, 2)
-    exists = is_exif(segment) & (end <= file.size)
+    exists = is_exif & (end <= file.size)
     return tf.where(exists, segment + 10, end), end
 
 

@@ -4,12 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from retrain.backbones.graph_bytes import FileBytes, loop, require_size, switch
+from retrain.backbones.graph_bytes import FileBytes, loop, require_size, switch, walk
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 # A chunk consists of its length and its type, of four bytes each, its content and a checksum.
 _HEADER_BYTES = 8
+_LAST_CHUNKS = [list(b"IDAT"), list(b"IEND")]
 _WIDTH_POSITION, _HEIGHT_POSITION = 16, 20
 _DEPTH_POSITION, _COLOUR_TYPE_POSITION = 24, 25
 _GREY, _MAX_DEPTH = 0, 16
@@ -30,16 +31,13 @@ def find_chunk(file: FileBytes, name: bytes) -> tuple[Any, Any]:
     """
     import tensorflow as tf
 
-    def continues(position: Any) -> Any:
+    def step(position: Any) -> Any:
         length = file.number(position, 4)
-        at_end = [file.matches(position + 4, text) for text in (name, b"IDAT", b"IEND")]
-        inside = (length >= 0) & (length < file.size) & (position < file.size)
-        return inside & ~tf.reduce_any(tf.stack(at_end))
+        is_end = tf.equal(file.window(position + 4, 4), [list(name), *_LAST_CHUNKS])
+        at_end = tf.reduce_any(tf.reduce_all(is_end, 1)) | (length < 0) | (length >= file.size)
+        return position + tf.where(at_end, 0, _HEADER_BYTES + length + 4)
 
-    def skip(position: Any) -> list[Any]:
-        return [position + _HEADER_BYTES + file.number(position, 4) + 4]
-
-    (chunk,) = loop(continues, skip, [file.constant(len(SIGNATURE))])
+    chunk = walk(file, len(SIGNATURE), step)
     start = chunk + _HEADER_BYTES
     end = start + file.number(chunk, 4)
     exists = file.matches(chunk + 4, name) & (end > start) & (end <= file.size - 4)
