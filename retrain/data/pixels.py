@@ -60,8 +60,8 @@ _FILTER = Image.Resampling.BILINEAR
 # Larger images are refused before they are decoded: a small file can unpack to gigabytes.
 MAX_PIXELS = 200_000_000
 
-# Resizing takes 16 bytes for each pixel of the longer side, four times as much as a pixel itself.
-_PIXELS_PER_LENGTH = 4
+# Resizing takes 16 bytes for each pixel of the longer side, in addition to those of all pixels.
+_PIXELS_PER_LENGTH = 16
 
 # The transformation that brings an image with this Exif orientation upright.
 _TRANSPOSITIONS = {

@@ -105,6 +105,16 @@ class ComputeSplitTest(absltest.TestCase):
         for number in range(3):
             np.testing.assert_array_equal(table.vectors[:, number], self.expected())
 
+    def test_warns_once_of_images_that_are_nearly_black(self):
+        for number in range(2):
+            path = self.folder / f"dark{number}.png"
+            Image.fromarray(np.full((10, 20), 4000 + number, np.uint16)).save(path)
+            self.images.append(ImageFile(path, 0, TRAINING, 50.0))
+        with self.assertLogs(level="WARNING") as logs:
+            self.compute(batch_size=2)
+        (warning,) = logs.output
+        self.assertIn(f"{self.folder / 'dark0.png'} and 1 more: nearly black, because", warning)
+
     def test_bottlenecks_before_an_error_are_stored(self):
         def fail(batch: int) -> None:
             if batch == 3:

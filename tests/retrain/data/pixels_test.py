@@ -179,6 +179,25 @@ class DecodeTest(parameterized.TestCase):
         result = pixels.decode(encoded(Image.fromarray(stripes), "PNG"), 8, 8).astype(int)
         np.testing.assert_allclose(result, 127, atol=6)
 
+    @parameterized.parameters((300, 200), (200, 300), (20, 30), (20, 300), (300, 20), (8, 8))
+    def test_the_first_pass_is_horizontal_unless_the_image_is_narrower_and_higher(
+        self, width, height
+    ):
+        image = noise(width, height)
+        columns_first = width < 32 and height > 48
+        between = (width, 48) if columns_first else (32, height)
+        bilinear = Image.Resampling.BILINEAR
+        expected = image.resize(between, bilinear).resize((32, 48), bilinear)
+        np.testing.assert_array_equal(pixels.resize(image, 48, 32), np.asarray(expected))
+
+    @parameterized.parameters((300, 200), (20, 300), (300, 20))
+    def test_a_part_of_an_image_is_resized_as_from_the_whole_image(self, width, height):
+        image = noise(width, height)
+        box = (0.2 * width, 0.3 * height, 0.7 * width, 0.9 * height)
+        expected = image.resize((32, 48), Image.Resampling.BILINEAR, box)
+        difference = pixels.resize(image, 48, 32, box=box) - np.asarray(expected).astype(int)
+        self.assertLessEqual(np.abs(difference).max(), 1)
+
     def test_the_result_is_deterministic(self):
         data = encoded(noise(300, 200), "JPEG")
         np.testing.assert_array_equal(pixels.decode(data, 32, 32), pixels.decode(data, 32, 32))
