@@ -93,7 +93,8 @@ def decode_variants(
         if large is None:
             # Only JPEG files are decoded differently for another size.
             decoded = decode_for_scale(largest if data.startswith(_JPEG) else 1.0)
-            large = _reduce(decoded, *size_at[largest], oversampling=_OVERSAMPLING)
+            with pixels.refuse_without_memory():
+                large = _reduce(decoded, *size_at[largest], oversampling=_OVERSAMPLING)
         distortion = _random_distortion(options.seed, number, digest)
         yield distort(large, distortion, options, height=height, width=width)
 
@@ -116,7 +117,8 @@ def decode_for_cropping(
     """
     largest = _largest_scale(options)
     size = round(height * largest), round(width * largest)
-    return _reduce(pixels.decode_upright(data, *size), *size, oversampling=1)
+    with pixels.refuse_without_memory():
+        return _reduce(pixels.decode_upright(data, *size), *size, oversampling=1)
 
 
 def distort(

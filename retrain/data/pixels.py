@@ -157,7 +157,7 @@ def decode_upright(
     """
     header = _parse(data)
     image = _open(header, MAX_PIXELS)
-    with refuse_damaged(header):
+    with _refuse_damaged(header):
         if header.orientation is None:
             orientation = _reported_orientation(image)
         else:
@@ -202,7 +202,7 @@ def resize(
     Raises:
         UnreadableImageError: If there is not enough memory.
     """
-    with refuse_damaged():
+    with refuse_without_memory():
         if box:
             rgb, box = _crop(rgb, box, height, width)
         left, upper, right, lower = box or (0, 0, rgb.width, rgb.height)
@@ -249,7 +249,7 @@ def _open(header: ImageHeader, max_pixels: int) -> ImageFile.ImageFile:
 
         # pillow_heif returns upright images, and removes their orientation.
         pillow_heif.register_heif_opener()
-    with refuse_damaged(header):
+    with _refuse_damaged(header):
         image = Image.open(io.BytesIO(header.data), formats=header.formats)
     _check_size(image.size, max_pixels)
     return image
@@ -268,19 +268,27 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
 
 
 @contextlib.contextmanager
-def refuse_damaged(header: ImageHeader | None = None) -> Iterator[None]:
-    """Turns all that a decoder raises into a refusal of the image."""
+def refuse_without_memory() -> Iterator[None]:
+    """Turns a lack of memory into a refusal of the image."""
     try:
         yield
-    except UnreadableImageError:
-        raise
     except MemoryError as error:
         raise UnreadableImageError("it needs more memory than is available") from error
+
+
+@contextlib.contextmanager
+def _refuse_damaged(header: ImageHeader) -> Iterator[None]:
+    """Turns all that a decoder raises into a refusal of the image."""
+    try:
+        with refuse_without_memory():
+            yield
+    except UnreadableImageError:
+        raise
     except Exception as error:
         # Decoders raise errors of any kind for damaged files, such as ZeroDivisionError.
-        if header and header.variant:
+        if header.variant:
             reason = f"it is {header.variant}, which cannot be decoded; save it as baseline JPEG"
-        elif isinstance(error, UnidentifiedImageError) and header:
+        elif isinstance(error, UnidentifiedImageError):
             reason = _name_format(header.data)
         else:
             reason = f"it is damaged ({_reason(error)})"

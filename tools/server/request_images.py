@@ -98,7 +98,7 @@ def thumbnail(data: bytes) -> str:
     """
     file = io.BytesIO()
     upright = pixels.decode_upright(data, _THUMBNAIL_SIZE, _THUMBNAIL_SIZE)
-    with pixels.refuse_damaged():
+    with pixels.refuse_without_memory():
         upright.thumbnail((_THUMBNAIL_SIZE, _THUMBNAIL_SIZE))
         upright.save(file, "JPEG")
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
