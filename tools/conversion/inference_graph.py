@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tools.conversion import random_layers
+from tools.conversion import moving_averages, random_layers
 
 
 class TrainingFunctionError(Exception):
@@ -15,8 +15,9 @@ def freeze(function: Any, output: str) -> tuple[Any, list[str]]:
 
     The graph contains only the operations that compute the output. Functions that Keras saves often
     write variables in each call, such as the seeds of random layers. These writes do not change the
-    output of the call, and constants cannot be written to. Layers that change images at random are
-    removed, since Keras saves some of them as if the function were for training.
+    output of the call, and constants cannot be written to. If a model begins with a random layer,
+    Keras also saves the layers after it as in training: random layers are removed, and batch
+    normalisation uses its moving averages.
 
     Args:
         function: Concrete function.
@@ -33,6 +34,7 @@ def freeze(function: Any, output: str) -> tuple[Any, list[str]]:
         func=function, lower_control_flow=True, aggressive_inlining=False
     )
     graph, _ = convert_to_constants._replace_variables_by_constants(converter_data=data)
+    moving_averages.use(graph)
     _check(graph, _trains)
     start = function.inputs[0].name
     for part in graph.library.function:
@@ -57,14 +59,10 @@ def _check(graph: Any, is_wrong: Callable[[Any], bool]) -> None:
 
 
 def _trains(node: Any) -> bool:
-    """Returns whether only training has the node, such as those that update moving averages."""
-    import tensorflow as tf
-
+    """Returns whether only training has the node, such as those that update weights."""
     if "is_training" in node.attr and node.attr["is_training"].b:
         return True
-    writes = node.op.startswith("Assign") and node.op.endswith("VariableOp")
-    # Seeds and counters are integers.
-    return bool(writes and tf.as_dtype(node.attr["dtype"].type).is_floating)
+    return moving_averages.is_float_write(node)
 
 
 def _keep_only_needed(nodes: Any, outputs: Iterable[str]) -> None:

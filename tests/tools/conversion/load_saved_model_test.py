@@ -140,11 +140,29 @@ class LoadSavedModelTest(absltest.TestCase):
         self.export_for_training()
         self.assert_scores(self.load(), self.pixels(), self.model(self.pixels()))
 
-    def test_a_signature_that_updates_moving_averages_is_refused(self):
+    def test_batch_normalisation_uses_its_moving_averages(self):
         from tensorflow.keras import layers
 
-        self.add_layers(layers.BatchNormalization())
-        self.export_for_training()
+        normalisation = layers.BatchNormalization()
+        # Keras exports the layers after a random one as in training.
+        self.add_layers(layers.RandomFlip(), normalisation)
+        rng = np.random.default_rng(0)
+        normalisation.set_weights([rng.uniform(0.5, 2, 3) for _ in range(4)])
+        self.augmented.export(str(self.folder), verbose=False)
+        expected = self.augmented(self.pixels(), training=False)
+        self.assert_scores(self.load(), self.pixels(), expected)
+
+    def test_a_signature_that_trains_weights_is_refused(self):
+        import tensorflow as tf
+
+        self.model.bias = tf.Variable([0.0, 0.0, 0.0])
+
+        def scores(image):
+            logits = self.model(image) + self.model.bias
+            self.model.bias.assign_sub(tf.reduce_mean(logits, 0))
+            return {"y": tf.nn.softmax(logits)}
+
+        self.save(self.function(scores))
         self.refused("are those of training.*Assign.*training=False")
 
     def test_a_random_layer_with_weights_is_refused(self):
