@@ -52,7 +52,7 @@ class FileBytes:
         if length == 1:
             return self._bytes(position)
         values = self._bytes(tf.expand_dims(position, -1) + np.arange(length, dtype=np.int32))
-        lowest_first = np.int32([1, 1 << 8, 1 << 16, 1 << 24][:length])
+        lowest_first = np.array([1, 1 << 8, 1 << 16, 1 << 24][:length], np.int32)
         highest_first = lowest_first[::-1].copy()
         if isinstance(little, bool):
             weights = lowest_first if little else highest_first

@@ -16,6 +16,7 @@ _PAGES = (
     "docker/README.md",
     "docs/exports.md",
     "docs/flags.md",
+    "docs/formats.md",
     "docs/inference.md",
     "docs/performance.md",
     "docs/recipes.md",
