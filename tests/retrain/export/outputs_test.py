@@ -124,7 +124,7 @@ class StageClassifiersTest(OutputsTestCase):
 
     def test_files_are_written_if_only_their_own_decoder_disagrees(self):
         def run_file(_: SessionRuntime, data: bytes) -> np.ndarray:
-            return np.float32([0.2, 0.3, 0.5])
+            return np.array([0.2, 0.3, 0.5], np.float32)
 
         with (
             mock.patch.object(SessionRuntime, "run_file", run_file),

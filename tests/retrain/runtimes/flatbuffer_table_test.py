@@ -12,7 +12,7 @@ _FIELDS = {"Outer": ("number", "text", "floats", "inner", "list"), "Inner": ("da
 def _content(*, complete: bool = True) -> bytes:
     builder = flatbuffers.Builder()
     text = builder.CreateString("grün")
-    floats = builder.CreateNumpyVector(np.float32([1.5, -2]))
+    floats = builder.CreateNumpyVector(np.array([1.5, -2], np.float32))
     data = builder.CreateNumpyVector(np.frombuffer(b"\1\2\3", np.uint8))
     builder.StartObject(2)
     builder.PrependUOffsetTRelativeSlot(0, data, 0)
