@@ -5,9 +5,11 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from retrain.backbones import graph_surgery
 from retrain.backbones.backbone import Backbone
 from retrain.errors import UserError
 from retrain.metadata import GRAPH_BOTTLENECK, GRAPH_PIXELS_INPUT
+from retrain.runtimes.graph_def import parse_graph
 from retrain.runtimes.graph_session import GraphSession, SessionRuntime
 from retrain.runtimes.litert import LiteRTModel, LiteRTRuntime
 from retrain.runtimes.preprocessing import Preprocessing
@@ -136,8 +138,12 @@ def create(name: str, backbone: Backbone, *, int8_network: bytes | None = None) 
         )
 
     def load_tensorflow() -> Runtime:
+        # Without the nodes that decode files, which take longer to load than the network.
+        graph = parse_graph(backbone.graph_file.read_bytes())
+        graph = graph_surgery.with_placeholder(graph, GRAPH_PIXELS_INPUT)
+        network = graph_surgery.extract_up_to(graph, GRAPH_BOTTLENECK)
         return SessionRuntime(
-            GraphSession(backbone.graph_file.read_bytes(), bfloat16=name == BFLOAT16),
+            GraphSession(network, bfloat16=name == BFLOAT16),
             GRAPH_BOTTLENECK,
             preprocessing=preprocessing,
             batch_size=_TENSORFLOW_BATCH_SIZE,

@@ -4,9 +4,20 @@ from typing import Any
 
 import numpy as np
 
-from retrain.backbones.graph_bytes import FileBytes, loop, require_size, switch, walk
+from retrain.backbones.graph_bytes import (
+    FileBytes,
+    loop,
+    require,
+    require_size,
+    starts_with,
+    switch,
+    walk,
+)
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+# The graph decodes all files as PNG that do not start like a file of another format.
+_UNKNOWN_FORMAT = "Unknown image file format: expected a JPEG, PNG, BMP or GIF file"
 
 # A chunk consists of its length and its type, of four bytes each, its content and a checksum.
 _HEADER_BYTES = 8
@@ -50,13 +61,14 @@ def decode(contents: Any) -> Any:
     """Decodes a PNG file, and composites it on white.
 
     Args:
-        contents: Content of the file, a string scalar tensor.
+        contents: Content of the file, a string scalar tensor. Other files end the run.
 
     Returns:
         A uint8 tensor [h, w, 3], RGB.
     """
     import tensorflow as tf
 
+    contents = require(starts_with(contents, SIGNATURE), _UNKNOWN_FORMAT, contents)
     file = FileBytes(contents)
     width, height = tf.unstack(file.number(tf.constant([_WIDTH_POSITION, _HEIGHT_POSITION]), 4))
     contents = require_size(width, height, contents)

@@ -48,6 +48,16 @@ def extract_up_to(graph: Any, end: str) -> Any:
     return _select(graph, _ancestors(graph, end))
 
 
+def with_placeholder(graph: Any, name: str) -> Any:
+    """Returns a copy of a graph in which the named node is an input."""
+    result = type(graph)()
+    result.CopyFrom(graph)
+    (node,) = (node for node in result.node if node.name == name)
+    node.op = "Placeholder"
+    del node.input[:]
+    return result
+
+
 def follow_identities(graph: Any, name: str) -> str:
     """Returns the last node in a chain of nodes that forward the value of a node unchanged."""
     while True:

@@ -32,23 +32,15 @@ def build(classifier: TrainedClassifier) -> ClassifierFunctions:
     # The network reads the last of these inputs. The others only pass their value on.
     pixels = GRAPH_PIXELS_INPUTS[-1]
     decode = _import_between(graph, GRAPH_FILE_INPUT, pixels)
-    bottleneck = _import_between(_with_placeholder(graph, pixels), pixels, GRAPH_BOTTLENECK)
+    bottleneck = _import_between(
+        graph_surgery.with_placeholder(graph, pixels), pixels, GRAPH_BOTTLENECK
+    )
     head = classifier.head
 
     def classify(value: Any) -> Any:
         return tf.nn.softmax(tf.matmul(bottleneck(value), head.weights) + head.bias)
 
     return ClassifierFunctions(decode, classify)
-
-
-def _with_placeholder(graph: Any, name: str) -> Any:
-    """Returns a copy of the graph in which the named node is an input."""
-    result = type(graph)()
-    result.CopyFrom(graph)
-    (node,) = (node for node in result.node if node.name == name)
-    node.op = "Placeholder"
-    del node.input[:]
-    return result
 
 
 def _import_between(graph: Any, start: str, end: str) -> Any:

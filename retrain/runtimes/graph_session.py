@@ -1,6 +1,7 @@
 """Runs frozen graphs in TensorFlow 1 sessions, without importing all of TensorFlow."""
 
 import contextlib
+import re
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -165,4 +166,7 @@ def error_reason(error: Exception) -> str:
     """Returns the line of TensorFlow's error message that names the cause of the error."""
     lines = str(getattr(error, "message", error)).strip().splitlines()
     reasons = [line for line in lines if line and not line.startswith(_LOCATIONS)]
-    return reasons[0] if reasons else type(error).__name__
+    reason = reasons[0] if reasons else type(error).__name__
+    # Exported graphs refuse files with `Assert` operations.
+    failed = re.fullmatch(r"assertion failed: \[(.*)\]", reason)
+    return failed[1] if failed else reason

@@ -66,8 +66,10 @@ class ServeImageTest(absltest.TestCase):
         shutil.copy("retrain/backbones/efficientnet_lite0.tflite", graph)
         with zipfile.ZipFile(graph, "a") as archive:
             archive.writestr("labels.txt", "".join(f"feature {i}\n" for i in range(1280)))
+        server = self.start(graph)
+        self.assertIn("does not state how pixels are normalised", server.stderr.readline())
         # The server labels an image before it logs this line.
-        self.assertRegex(self.start(graph).stderr.readline(), r"^Serving .*classifier.tflite")
+        self.assertRegex(server.stderr.readline(), r"^Serving .*classifier.tflite")
 
     def test_a_frozen_graph_is_refused_with_one_line(self):
         graph = self.folder / "graph.pb"

@@ -16,12 +16,12 @@ class RecipesTest(absltest.TestCase):
         recipes = Recipes.build(_ENGINE, options)
         self.assertEqual(
             recipes.undistorted,
-            '{"backbone": "abc", "precision": "float32", "preprocessing": 1}',
+            '{"backbone": "abc", "precision": "float32", "preprocessing": 2}',
         )
         self.assertEqual(
             recipes.distorted,
             '{"backbone": "abc", "flip_left_right": true, "precision": "float32", '
-            '"preprocessing": 1, "random_brightness": 2.5, "random_crop": 10.0, '
+            '"preprocessing": 2, "random_brightness": 2.5, "random_crop": 10.0, '
             '"random_scale": 0.0, "seed": 7}',
         )
 

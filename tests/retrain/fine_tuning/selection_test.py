@@ -130,7 +130,9 @@ class SelectionTest(absltest.TestCase):
         with Staging() as staging:
             classifiers = outputs.assemble_classifiers(config, selected.backbone, selected.results)
             exported = outputs.stage_classifiers(staging, classifiers, options, new.features)
-        self.assertEqual([check.agreement for check in exported.parity_checks], [1.0] * 4)
+        self.assertEqual(
+            [check.from_pixels.agreement for check in exported.parity_checks], [1.0] * 4
+        )
         self.assertTrue(classifiers.primary.metadata.training["fine_tuned"])
 
     def test_a_worse_backbone_is_discarded(self):

@@ -37,6 +37,9 @@ class PlotLabelsTest(parameterized.TestCase):
         self.assertEqual(labels.legend(words, width=80), [])
 
     def test_a_font_of_the_computer_that_has_the_letters_is_used(self):
+        # matplotlib itself warns if it cannot write its settings, as in a sandbox.
+        import matplotlib.font_manager  # noqa: F401
+
         with self.assertNoLogs():
             labels = self.labels("cat", f"{_STIX} x", fonts=("cmr10.ttf", "STIXGeneral.ttf"))
         self.assertEqual(self.fonts(labels, "cat"), ["DejaVuSans.ttf"])
