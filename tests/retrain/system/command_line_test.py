@@ -14,6 +14,8 @@ _PROGRAM = '''
 """Does little.
 
     usage
+
+That is all.
 """
 from absl import flags
 from retrain.errors import UserError
@@ -74,6 +76,8 @@ class CommandLineTest(absltest.TestCase):
             f"""Does little.
 
     usage
+
+That is all.
 
 Flags:
   --number=3
