@@ -172,7 +172,8 @@ class StageClassifiersTest(OutputsTestCase):
 
 class CheckTest(OutputsTestCase):
     def check(self, options: OutputOptions, backbone=None, **changes: Any) -> None:
-        config = TrainingConfig(Path("/images"), output=options, **changes)
+        folders = {"bottleneck_dir": Path("/cache"), **changes}
+        config = TrainingConfig(Path("/images"), output=options, **folders)
         outputs.check(config, backbone or efficientnet_lite0.load())
 
     def assert_refused(self, message: str, **changes: Any) -> None:
