@@ -14,7 +14,7 @@ from pathlib import Path
 
 from retrain.backbones import quantise
 from retrain.backbones.backbone import Backbone
-from retrain.data import pixels
+from retrain.data import image_reader, pixels
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TRAINING
 from retrain.errors import UserError
@@ -136,7 +136,7 @@ def _load(path: Path) -> bytes | None:
 def _read(image: ImageFile) -> bytes:
     """Returns the content of the file, or nothing if it cannot be read."""
     try:
-        return image.path.read_bytes()
+        return image_reader.read(image.path)
     except OSError:
         return b""
 
