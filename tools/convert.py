@@ -9,6 +9,9 @@ other programs, --labels names the classes, and --input_mean and --input_std, or
 and two labels, the output is the probability of the second label, as in Keras.
 """
 
+from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
+
+# isort: split
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +22,7 @@ from retrain.export import coreml_options, saved_model
 from retrain.flags import coreml_flags
 from retrain.flags.values import optional_path
 from retrain.runtimes import tflite_file
-from retrain.system import command_line
+from retrain.system import command_line, trust_flag
 from retrain.system.console import quiet_native_libraries
 from retrain.system.files import check_output_folder, check_writable, user_path
 from tools.conversion.preprocessing import PreprocessingOptions
@@ -116,6 +119,7 @@ _KERAS_FILE = flags.DEFINE_string(
     "Keras files can be converted to it.",
 )
 flags.adopt_module_key_flags(coreml_flags)
+flags.adopt_module_key_flags(trust_flag)
 
 
 def main(arguments: list[str]) -> None:
@@ -223,6 +227,7 @@ def _load(path: Path) -> SourceClassifier:
         output_layer=_OUTPUT_LAYER.value,
         height=_INPUT_HEIGHT.value,
         width=_INPUT_WIDTH.value,
+        trust_model=trust_flag.TRUST_MODEL.value,
     )
     weights = optional_path(_WEIGHTS)
     if path.suffix in (".keras", ".h5", ".hdf5", ".json"):

@@ -35,6 +35,7 @@ class BackboneInfo:
     channel_order: str
     feature_width: int
     fine_tuned: bool = False
+    needs_trust: bool = False
 
 
 def load_or_prepare(

@@ -143,7 +143,7 @@ def create(name: str, backbone: Backbone, *, int8_network: bytes | None = None) 
         graph = graph_surgery.with_placeholder(graph, GRAPH_PIXELS_INPUT)
         network = graph_surgery.extract_up_to(graph, GRAPH_BOTTLENECK)
         return SessionRuntime(
-            GraphSession(network, bfloat16=name == BFLOAT16),
+            GraphSession(network, bfloat16=name == BFLOAT16, trust_model=backbone.needs_trust),
             GRAPH_BOTTLENECK,
             preprocessing=preprocessing,
             batch_size=_TENSORFLOW_BATCH_SIZE,

@@ -8,16 +8,13 @@ package itself does not work with current versions of setuptools.
 import hashlib
 import os
 import re
-import tarfile
-import zlib
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from retrain.errors import UserError
-from retrain.system import download
+from retrain.system import archives, download
 from retrain.system.files import atomic_folder, user_path
 from retrain.system.locks import exclusive_file
-from retrain.system.text import first_line, one_line
 
 SAVED_MODEL_FILE = "saved_model.pb"
 
@@ -163,21 +160,12 @@ def _unpack(handle: str, archive: Path, folder: Path) -> None:
     if folder.is_dir():
         return
     try:
-        with atomic_folder(folder) as new, tarfile.open(archive) as file:
-            members = file.getmembers()
-            for member in members:
-                # The extraction filters of tarfile are missing in early releases of Python 3.10
-                # and 3.11.
-                is_inside = Path(new, member.name).resolve().is_relative_to(new.resolve())
-                if not is_inside or not (member.isfile() or member.isdir()):
-                    raise tarfile.ExtractError(
-                        f"{one_line(member.name)} is not a file inside the archive"
-                    )
-            file.extractall(new, members)
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+        with atomic_folder(folder) as new, archive.open("rb") as file:
+            archives.unpack_tar(file, new)
+    except archives.ArchiveError as error:
         raise UserError(
-            f"--tfhub_module={handle} cannot be unpacked ({first_line(error).rstrip(':')}); name a "
-            "folder, a .tar.gz file or an address"
+            f"--tfhub_module={handle} cannot be unpacked ({error}); name a folder, a .tar.gz file "
+            "or an address"
         ) from error
 
 

@@ -53,7 +53,7 @@ def write(folder: Path, classifier: TrainedClassifier) -> None:
 
 def load(folder: Path) -> Runtime:
     """Loads the classifier in a folder that `write` wrote."""
-    return saved_model_folder.load(folder)
+    return saved_model_folder.load(folder, trust_model=True)
 
 
 def _build_module(classifier: TrainedClassifier) -> Any:

@@ -2,14 +2,13 @@
 
 import dataclasses
 import io
-import lzma
 import zipfile
-import zlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from retrain.metadata import LABELS_FILE, METADATA_FILE, MetadataError, from_json
+from retrain.model_limits import LIMITS
 from retrain.runtimes import label_lines, tflite_description
 from retrain.runtimes.litert import LiteRTModel, LiteRTRuntime, Tensor
 from retrain.runtimes.preprocessing import Preprocessing
@@ -22,15 +21,10 @@ from retrain.runtimes.runtime import (
     describe,
 )
 from retrain.runtimes.tflite_description import Normalization
+from retrain.system import archives
 
 _IDENTIFIER = b"TFL3"
-_ARCHIVE_ERRORS = (
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, EOFError, OSError),
-    *(ValueError, NotImplementedError),
-)
 _DTYPES = (np.float32, np.uint8, np.int8)
-# Larger labels files in an archive are refused before they are decompressed.
-_MAX_FILE_SIZE = 20_000_000
 # The input of a network uses most of its 256 integers. If normalised pixels use fewer than this,
 # the normalisation is not that of the input.
 _MIN_INTEGERS = 100
@@ -145,19 +139,17 @@ def _read_appended_files(data: bytes, names: Sequence[str]) -> dict[str, bytes]:
     Raises:
         MetadataError: If the archive is damaged.
     """
-    if not zipfile.is_zipfile(io.BytesIO(data)):
+    file = io.BytesIO(data)
+    if not zipfile.is_zipfile(file):
         return {}
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            found = {info.filename: info for info in archive.infolist() if info.filename in names}
-            for name, info in found.items():
-                if info.file_size > _MAX_FILE_SIZE:
-                    raise MetadataError(
-                        f"its {name} has {info.file_size:,} bytes, which is too much"
-                    )
-            return {name: archive.read(info) for name, info in found.items()}
-    except _ARCHIVE_ERRORS as error:
-        raise MetadataError(f"the files in its ZIP archive are damaged ({error})") from error
+        with archives.open_zip(file) as archive:
+            found = [name for name in archive.namelist() if name in names]
+            return {
+                name: archives.read_zip_entry(archive, name, LIMITS.labels_bytes) for name in found
+            }
+    except archives.ArchiveError as error:
+        raise MetadataError(f"the files in its ZIP archive cannot be read: {error}") from error
 
 
 def _undo_quantisation(tensor: Tensor, *, channel_order: str = "RGB") -> Preprocessing:

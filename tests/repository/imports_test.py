@@ -20,7 +20,10 @@ _ROWS = (
     ("retrain.backbones",),
     ("retrain.data", "retrain.runtimes"),
     ("retrain.system",),
-    ("retrain.errors", "retrain.config", "retrain.metadata", "retrain.version"),
+    (
+        *("retrain.errors", "retrain.config", "retrain.metadata", "retrain.model_limits"),
+        "retrain.version",
+    ),
 )
 # What label_image can import from retrain.
 _FOR_USERS_OF_A_CLASSIFIER = {

@@ -11,6 +11,7 @@ from retrain.metadata import (
     Metadata,
     MetadataError,
 )
+from retrain.runtimes.graph_check import UntrustedModelError, check_graph
 from retrain.runtimes.graph_def import find_metadata, full_tensor_name, parse_graph
 from retrain.runtimes.runtime import ModelError
 from tools.conversion import graph_classifier
@@ -29,7 +30,11 @@ def load(path: Path, options: GraphOptions) -> SourceClassifier:
     """
     try:
         graph = parse_graph(path.read_bytes())
+        if not options.trust_model:
+            check_graph(graph)
         metadata = find_metadata(graph)
+    except UntrustedModelError as error:
+        raise UserError(f"--graph={path} is not run: {error}") from error
     except (ModelError, MetadataError) as error:
         raise UserError(f"--graph={path} is not a frozen graph: {error}; give {FORMATS}") from error
     nodes = {node.name: node for node in graph.node}
