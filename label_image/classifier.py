@@ -94,7 +94,7 @@ class Classifier:
         self._runtime = classifier_file.load(graph, registry.find_bundled, overrides=overrides)
         self._limits = limits
         description = self._runtime.description
-        self.labels = _resolve_labels(graph, overrides.labels_file, description.labels)
+        self.labels = labels_file.resolve(graph, overrides.labels_file, description.labels)
         self._height = overrides.height or description.height or _DEFAULT_SIZE
         self._width = overrides.width or description.width or _DEFAULT_SIZE
         # Images are decoded as they were for the training.
@@ -193,23 +193,3 @@ class Classifier:
         # Equal scores keep the order of the labels.
         order = np.argsort(-scores, kind="stable")
         return Prediction(source, tuple((self.labels[i], float(scores[i])) for i in order))
-
-
-def _resolve_labels(
-    graph: Path, file: Path | None, described: tuple[str, ...] | None
-) -> tuple[str, ...]:
-    """Returns the labels in the user's file or, without one, those in the graph."""
-    if file is None:
-        if described is None:
-            raise UserError(
-                f"--labels is needed: the graph {graph} does not contain labels; give a file with "
-                "one label per line"
-            )
-        return described
-    labels = labels_file.read(file)
-    if described is not None and len(described) != len(labels):
-        raise UserError(
-            f"--labels={file} has {len(labels)} labels, but the graph {graph} has "
-            f"{len(described)} outputs; leave the flag out, since the graph contains its labels"
-        )
-    return labels

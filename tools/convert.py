@@ -168,7 +168,7 @@ def _convert(path: Path, preprocessing_options: PreprocessingOptions) -> None:
     classifier = converted_classifier.ConvertedClassifier(
         source=source,
         labels=converted_classifier.resolve_labels(
-            source.metadata, optional_path(_LABELS), tuple(_CLASS_LABELS.value)
+            path, source.metadata, optional_path(_LABELS), tuple(_CLASS_LABELS.value)
         ),
         input_format=preprocessing.resolve(
             preprocessing_options, source.channels, source.input_format

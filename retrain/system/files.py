@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from retrain.errors import UserError
-from retrain.system.replacements import restore_folder
 from retrain.system.staging import Staging, is_special
+from retrain.system.unfinished_outputs import settle_folder
 
 
 def user_path(path: str | os.PathLike[str]) -> Path:
@@ -80,9 +80,7 @@ def check_output_folder(path: Path, flag: str, contents: Collection[str]) -> Non
         UserError: If the folder cannot be written, or exists and must not be replaced.
     """
     check_folder_writable(path.parent, flag, value=path)
-    # If this fails, writing the folder fails for the same reason, and says so.
-    with contextlib.suppress(OSError):
-        restore_folder(path)
+    settle_folder(path.parent)
     if path.is_symlink() or (path.exists() and not path.is_dir()):
         kind = "symbolic link" if path.is_symlink() else "file"
         raise UserError(f"--{flag}={path} must be a folder, but is a {kind}; choose another path")
