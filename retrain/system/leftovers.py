@@ -5,7 +5,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from retrain.system.unfinished_outputs import locked_outputs, settle_folder
+from retrain.system.locked_outputs import locked_outputs
+from retrain.system.unfinished_outputs import settle_folder
 from retrain.system.workspace import Workspace, find_workspaces, remove_if_abandoned
 
 

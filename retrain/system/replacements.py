@@ -87,12 +87,15 @@ class Replacement:
         Raises:
             OSError: If the old file or folder cannot be restored.
         """
-        is_placed = self._is_placed()
+        is_new_there, is_placed = os.path.lexists(self.new), self._is_placed()
         if os.path.lexists(self._old):
-            if is_placed and self.is_folder:
-                self.path.rename(self.new)
-            self._old.replace(self.path)
-        elif is_placed and os.path.lexists(self.new):
+            if self.is_folder:
+                if is_placed:
+                    self.path.rename(self.new)
+                self._old.rename(self.path)
+            elif not is_new_there:
+                self._old.replace(self.path)
+        elif is_placed and is_new_there:
             exchange(self.new, self.path)
         elif is_placed:
             self.path.rename(self.new)

@@ -10,8 +10,8 @@ from retrain.errors import UserError
 from retrain.system.deferred_signals import deferred_signals
 from retrain.system.flush import flush_file, flush_folder
 from retrain.system.leftovers import make_workspace
+from retrain.system.locked_outputs import locked_outputs
 from retrain.system.replacements import Replacement
-from retrain.system.unfinished_outputs import locked_outputs
 from retrain.system.workspace import Workspace, make_private_folder
 from retrain.system.write_errors import CANNOT_WRITE, as_user_error, disk_error
 

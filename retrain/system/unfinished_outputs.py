@@ -1,7 +1,6 @@
-"""Makes all replacements of a run together, and undoes those of a run that was killed.
+"""Undoes the replacements of runs that were killed, so that all outputs belong to one run.
 
-All programs that read an output call `settle` first, and all that write outputs use
-`locked_outputs`, so that they see the outputs of one run only.
+All programs call `settle` before they read a file that a run can have written.
 """
 
 import contextlib
@@ -11,7 +10,7 @@ import os
 import random
 import stat
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from retrain.errors import UserError
@@ -23,21 +22,18 @@ from retrain.system.output_journal import (
     journal_file,
     open_journal,
     read_journal,
-    write_journals,
 )
 from retrain.system.path_owners import user_name
 from retrain.system.replacements import Replacement
 from retrain.system.workspace import current_user
-from retrain.system.write_errors import as_user_error
 
 # Seconds that a reader and a writer wait for the end of a run's replacements, which take a fraction
 # of a second on most disks.
 _READER_PATIENCE, _WRITER_PATIENCE = 10.0, 600.0
 _MAX_PAUSE = 0.05
-_SECONDS_BEFORE_MESSAGE = 1.0
 
 
-class _LockedError(Exception):
+class LockedError(Exception):
     """Another process holds a lock."""
 
 
@@ -99,12 +95,12 @@ def _settle(folder: Path, user: int, path: Path | None, patience: float) -> None
                         raise UserError(_of_another_user(journal, path or folder, user))
                 else:
                     _undo(journal, descriptors)
-        except _LockedError as error:
+        except LockedError as error:
             if time.monotonic() > deadline:
                 raise UserError(
                     f"{path or folder} is being replaced by another run; wait until it has ended"
                 ) from error
-            _pause()
+            pause()
         except OSError as error:
             raise UserError(
                 f"{path or folder} was left unfinished by a run that was killed, and the outputs "
@@ -152,7 +148,7 @@ def _locked(journal: Journal, user: int, *, is_writer: bool) -> Iterator[dict[Pa
             stack.callback(os.close, descriptor)
             # Without locks, it is not known whether the run still lives.
             if not try_lock(descriptor, without_locks=is_writer):
-                raise _LockedError
+                raise LockedError
             if _is_same(read_journal(descriptor, folder), journal):
                 descriptors[folder] = descriptor
         yield descriptors
@@ -179,7 +175,7 @@ def _undo(journal: Journal, descriptors: dict[Path, int]) -> None:
             ", ".join(map(str, descriptors)),
         )
     empty_journals(list(descriptors.values()))
-    _remove(descriptors)
+    remove_journals(descriptors)
 
 
 def _has_workspace(replacement: Replacement) -> bool:
@@ -192,7 +188,7 @@ def _has_workspace(replacement: Replacement) -> bool:
     return all(stat.S_ISDIR(s.st_mode) and s.st_uid == current_user() for s in status)
 
 
-def _remove(descriptors: dict[Path, int]) -> None:
+def remove_journals(descriptors: dict[Path, int]) -> None:
     """Removes the journals that are empty."""
     for folder, descriptor in descriptors.items():
         # Windows does not remove open files.
@@ -201,137 +197,7 @@ def _remove(descriptors: dict[Path, int]) -> None:
                 journal_file(folder, current_user()).unlink()
 
 
-def _pause() -> None:
+def pause() -> None:
+    """Waits before another attempt to get a lock."""
     # Runs that wait for each other's locks must not retry in step.
     time.sleep(random.uniform(_MAX_PAUSE / 5, _MAX_PAUSE))
-
-
-class LockedOutputs:
-    """The outputs in some folders, which no other process of this user replaces now.
-
-    Attributes:
-        is_unfinished: Whether replacements could neither be completed nor undone, so that the
-            next program has to undo them. It needs the workspaces for this.
-    """
-
-    def __init__(self, descriptors: dict[Path, int]) -> None:
-        """Args: descriptors: Descriptor of the locked journal in each folder."""
-        self.is_unfinished = False
-        self._journals = list(descriptors.values())
-        self._folders = tuple((folder, folder.stat().st_ino) for folder in descriptors)
-
-    def replace(self, replacements: Sequence[Replacement]) -> None:
-        """Makes all replacements, or none if one of them fails.
-
-        Raises:
-            UserError: If a file or folder cannot be replaced.
-        """
-        # A single file is replaced in one step.
-        if len(replacements) > 1 or any(r.is_folder for r in replacements):
-            for replacement in replacements:
-                with as_user_error(replacement.path):
-                    replacement.keep_old()
-            self.is_unfinished = True
-            journal = Journal(self._folders, tuple(map(self._canonical, replacements)))
-            try:
-                with as_user_error(replacements[0].path):
-                    write_journals(self._journals, journal.to_bytes())
-                    self._flush()
-                self._place_all(replacements)
-            except BaseException:
-                for replacement in reversed(replacements):
-                    replacement.undo()
-                self._finish()
-                raise
-        else:
-            self._place_all(replacements)
-        self._finish()
-
-    def _place_all(self, replacements: Sequence[Replacement]) -> None:
-        for replacement in replacements:
-            with as_user_error(replacement.path):
-                replacement.place()
-
-    def _finish(self) -> None:
-        """Makes sure that the replacements are on the disk, and that nobody undoes them."""
-        self._flush()
-        if self.is_unfinished:
-            empty_journals(self._journals)
-        self.is_unfinished = False
-
-    def _canonical(self, replacement: Replacement) -> Replacement:
-        """Returns the replacement with the path by which the journal names its folder."""
-        for folder, _ in self._folders:
-            if folder.samefile(replacement.folder):
-                return dataclasses.replace(replacement, folder=folder)
-        raise ValueError(replacement)
-
-    def _flush(self) -> None:
-        for folder, _ in self._folders:
-            with as_user_error(folder):
-                flush_folder(folder)
-
-
-@contextlib.contextmanager
-def locked_outputs(folders: Iterable[Path]) -> Iterator[LockedOutputs]:
-    """Locks the outputs in existing folders, after undoing what killed runs left there.
-
-    Waits for other runs. Runs whose folders overlap do not wait for each other forever, because
-    none of them waits while it holds a lock.
-
-    Raises:
-        UserError: If a folder cannot be written or locked, or if what a killed run left there
-            cannot be undone.
-    """
-    # Folders can have several paths.
-    status = {(s.st_dev, s.st_ino): folder for folder in folders for s in [folder.stat()]}
-    ordered = [folder.absolute() for _, folder in sorted(status.items())]
-    with contextlib.ExitStack() as stack:
-        descriptors = _lock_all(ordered, stack)
-        stack.callback(_remove, descriptors)
-        yield LockedOutputs(descriptors)
-
-
-def _lock_all(folders: Sequence[Path], cleanup: contextlib.ExitStack) -> dict[Path, int]:
-    start: float | None = time.monotonic()
-    while True:
-        for folder in folders:
-            settle_folder(folder)
-        with contextlib.ExitStack() as stack:
-            try:
-                descriptors = {folder: _lock(folder, stack) for folder in folders}
-                cleanup.push(stack.pop_all())
-                return descriptors
-            except _LockedError:
-                pass
-        if start and time.monotonic() - start > _SECONDS_BEFORE_MESSAGE:
-            logging.info("Another run is replacing files in the same folder; waiting for it.")
-            start = None
-        _pause()
-
-
-def _lock(folder: Path, stack: contextlib.ExitStack) -> int:
-    """Locks the outputs in a folder, and returns the descriptor of the empty journal."""
-    user = current_user()
-    path = journal_file(folder, user)
-    try:
-        descriptor = open_journal(folder, user, os.O_RDWR | os.O_CREAT)
-    except OSError as error:
-        if not os.path.lexists(path):
-            raise UserError(f"{folder} cannot be written: {error.strerror}") from error
-        raise UserError(
-            f"{path}, which this program needs to replace files, cannot be opened: "
-            f"{error.strerror}; remove it, or choose another folder"
-        ) from error
-    stack.callback(os.close, descriptor)
-    if not try_lock(descriptor):
-        raise _LockedError
-    try:
-        if not os.path.samestat(os.fstat(descriptor), path.lstat()):
-            raise _LockedError  # The other process has just removed it.
-    except FileNotFoundError:
-        raise _LockedError from None
-    if read_journal(descriptor, folder) is not None:
-        raise _LockedError  # The other process was killed after `settle_folder`.
-    os.ftruncate(descriptor, 0)
-    return descriptor

@@ -21,6 +21,7 @@ from retrain.system import (
     deferred_signals,
     exchange,
     leftovers,
+    locked_outputs,
     output_journal,
     replacements,
     staging,
@@ -32,7 +33,15 @@ from retrain.system.staging import Staging
 _MODULES = {
     module.__file__
     for module in (
-        *(deferred_signals, exchange, leftovers, output_journal, replacements, staging),
+        *(
+            deferred_signals,
+            exchange,
+            leftovers,
+            locked_outputs,
+            output_journal,
+            replacements,
+            staging,
+        ),
         *(unfinished_outputs, workspace),
     )
 }
@@ -160,7 +169,7 @@ class InterruptionTest(parameterized.TestCase):
         # The first kill is after the last rename, so that the most has to be undone.
         def replace_and_die() -> None:
             with mock.patch.object(
-                unfinished_outputs,
+                locked_outputs,
                 "empty_journals",
                 side_effect=lambda _: os.kill(os.getpid(), signal.SIGKILL),
             ):

@@ -10,7 +10,7 @@ from unittest import mock
 from absl.testing import absltest, parameterized
 
 from retrain.errors import UserError
-from retrain.system import exchange, replacements, staging, unfinished_outputs
+from retrain.system import exchange, locked_outputs, replacements, staging
 from retrain.system.replacements import Replacement
 from retrain.system.staging import Staging
 from tests.support.python_code import run_python
@@ -149,7 +149,7 @@ except UserError as error:
         with (
             mock.patch.object(staging, "flush_file", record),
             mock.patch.object(staging, "flush_folder", record),
-            mock.patch.object(unfinished_outputs, "flush_folder", record),
+            mock.patch.object(locked_outputs, "flush_folder", record),
             Staging() as results,
         ):
             self.write_all(results)

@@ -14,7 +14,7 @@ from unittest import mock
 from absl.testing import absltest, parameterized
 
 from retrain.errors import UserError
-from retrain.system import unfinished_outputs
+from retrain.system import locked_outputs, unfinished_outputs
 from retrain.system.output_journal import journal_file
 from retrain.system.staging import Staging
 from retrain.system.unfinished_outputs import settle
@@ -25,9 +25,9 @@ from tests.support.python_code import run_python
 # Is killed after the last rename, when all outputs are new but the journals still exist.
 _KILLED = """
 import os, pathlib, signal, sys
-from retrain.system import unfinished_outputs
+from retrain.system import locked_outputs
 from retrain.system.staging import Staging
-unfinished_outputs.empty_journals = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+locked_outputs.empty_journals = lambda _: os.kill(os.getpid(), signal.SIGKILL)
 with Staging() as staging:
     for path in map(pathlib.Path, sys.argv[1:]):
         if path.suffix:
@@ -40,7 +40,7 @@ _WRITE_REPEATEDLY = """
 import pathlib, sys
 from retrain.system.staging import Staging
 generation, *paths = sys.argv[1:]
-for turn in range(15):
+for turn in range(8):
     with Staging() as staging:
         for path in map(pathlib.Path, paths):
             staging.file(path).write_text(f"{generation}{turn}")
@@ -164,7 +164,7 @@ except UserError as error:
     def test_a_live_run_is_waited_for_but_not_forever(self):
         self.enter_context(mock.patch.object(unfinished_outputs, "_READER_PATIENCE", 0.2))
         inside, leave = threading.Event(), threading.Event()
-        empty = unfinished_outputs.empty_journals
+        empty = locked_outputs.empty_journals
 
         def wait_and_empty(descriptors) -> None:
             inside.set()
@@ -176,7 +176,7 @@ except UserError as error:
                 staging.file(self.graph).write_text("new")
                 staging.file(self.labels).write_text("new")
 
-        with mock.patch.object(unfinished_outputs, "empty_journals", wait_and_empty):
+        with mock.patch.object(locked_outputs, "empty_journals", wait_and_empty):
             thread = threading.Thread(target=write)
             thread.start()
             inside.wait(60)
@@ -304,7 +304,7 @@ class UntrustedJournalTest(UnfinishedTestCase):
                 os.setgroups([])
                 os.setgid(other_users.USER)
                 os.setuid(other_users.USER)
-                unfinished_outputs.empty_journals = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+                locked_outputs.empty_journals = lambda _: os.kill(os.getpid(), signal.SIGKILL)
                 with Staging() as staging:
                     staging.file(self.graph).write_text("new")
                     staging.file(self.labels).write_text("new")
