@@ -104,7 +104,7 @@ def from_json(text: str | bytes) -> Metadata:
             object_pairs_hook=_without_duplicates,
         )
         version = fields.pop("format_version")
-        if not isinstance(version, int) or version < 1:
+        if not _is_whole(version, 1, math.inf):
             raise ValueError(f"format_version is {reprlib.repr(version)}")
         if version > FORMAT_VERSION:
             raise MetadataError(
@@ -165,6 +165,10 @@ def _is_number(value: Any, low: float, high: float) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
 
 
+def _is_whole(value: Any, low: float, high: float) -> bool:
+    return isinstance(value, int) and _is_number(value, low, high)
+
+
 def _are_channels(value: Any, low: float) -> bool:
     is_triple = isinstance(value, list) and len(value) == 3
     return is_triple and all(_is_number(number, low, _LARGEST) for number in value)
@@ -178,7 +182,7 @@ _NAMES = _Check(
     f"a list of 1 to {LIMITS.labels:,} names of at most {LIMITS.label_characters:,} characters",
 )
 _SIDE = _Check(
-    lambda value: isinstance(value, int) and _is_number(value, 1, LIMITS.image_side),
+    lambda value: _is_whole(value, 1, LIMITS.image_side),
     f"a whole number from 1 to {LIMITS.image_side:,}",
 )
 _DICTIONARY = _Check(lambda value: isinstance(value, dict), "an object")

@@ -8,6 +8,7 @@ class ModelLimits:
     """Limits for what the file of a model states about itself, and for what is unpacked from it.
 
     Attributes:
+        file_bytes: Size of a file with a network. Messages of protocol buffers cannot be larger.
         metadata_bytes: Size of the metadata, which are JSON.
         labels_bytes: Size of a file of labels.
         labels: Number of labels.
@@ -20,6 +21,7 @@ class ModelLimits:
         constant_values: Number of values of a constant in a graph.
     """
 
+    file_bytes: int = 2**31
     metadata_bytes: int = 8_000_000
     labels_bytes: int = 8_000_000
     labels: int = 100_000

@@ -21,11 +21,13 @@ from retrain.backbones.graph_layout import Layout
 from retrain.config import BackboneOptions
 from retrain.errors import UserError
 from retrain.metadata import GRAPH_BOTTLENECK
+from retrain.model_limits import LIMITS
 from retrain.runtimes.graph_check import UntrustedModelError, check_graph
 from retrain.runtimes.graph_def import parse_graph
 from retrain.runtimes.graph_session import GraphSession
 from retrain.runtimes.runtime import ModelError
 from retrain.system.console import quiet_libraries
+from retrain.system.regular_files import read_regular_file
 from retrain.system.text import first_line, name_some
 
 # Increase this number when the same graph and options result in different features.
@@ -57,7 +59,7 @@ def load(options: BackboneOptions, cache_dir: Path) -> Backbone:
     """
     file = _find_file(options)
     try:
-        content = file.read_bytes()
+        content = read_regular_file(file, LIMITS.file_bytes)
     except OSError as error:
         raise UserError(
             f"--model_dir={file} cannot be read: {error.strerror}; name a frozen graph"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from retrain.errors import UserError
 from retrain.metadata import MetadataError
+from retrain.model_limits import LIMITS
 from retrain.runtimes import (
     graph_file,
     keras_model,
@@ -17,7 +18,7 @@ from retrain.runtimes.graph_check import UntrustedModelError, check_graph
 from retrain.runtimes.graph_def import parse_graph
 from retrain.runtimes.known_graph import FindBackbone
 from retrain.runtimes.runtime import NO_OVERRIDES, ModelError, NetworkOverrides, Runtime
-from retrain.system.regular_files import check_not_special
+from retrain.system.regular_files import check_not_special, read_regular_file
 from retrain.system.unfinished_outputs import settle
 
 
@@ -73,7 +74,7 @@ def load_all(
         _refuse_all(path, "SavedModel", overrides)
         yield saved_model_folder.load(path, trust_model=overrides.trust_model)
         return
-    data = path.read_bytes()
+    data = read_regular_file(path, LIMITS.file_bytes)
     if keras_model.is_keras(data):
         _refuse_all(path, "Keras file", overrides)
         yield keras_model.load(path, data)

@@ -13,10 +13,12 @@ from retrain.metadata import (
     PIXELS_SIGNATURE,
     from_json,
 )
+from retrain.model_limits import LIMITS
 from retrain.runtimes import saved_model_import
 from retrain.runtimes.function_runtime import FunctionRuntime
 from retrain.runtimes.runtime import ModelError, Runtime, describe
 from retrain.system.console import quiet_native_libraries
+from retrain.system.regular_files import read_regular_file
 from retrain.system.text import first_line
 
 # The file in the folder of each SavedModel.
@@ -47,7 +49,7 @@ def load(folder: Path, *, trust_model: bool = False) -> Runtime:
             "it is a SavedModel without the labels and metadata that retrain adds; convert it with "
             "//tools:convert"
         )
-    metadata = from_json(described.read_bytes())
+    metadata = from_json(read_regular_file(described, LIMITS.metadata_bytes))
     with quiet_native_libraries():
         import tensorflow as tf
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from retrain.model_limits import LIMITS
 from retrain.runtimes.graph_check import check_saved_model
 from retrain.runtimes.runtime import ModelError
 from retrain.system.text import first_line
@@ -24,6 +25,8 @@ def load(folder: Path, *, trust_model: bool = False, allow_random: bool = False)
     from tensorflow.python.saved_model.loader_impl import parse_saved_model
 
     try:
+        for name in ("saved_model.pb", "saved_model.pbtxt"):
+            _check_size(folder / name)
         if not trust_model:
             # The same parser as in `load` below, so that both read the same file of the folder.
             check_saved_model(parse_saved_model(str(folder)), allow_random=allow_random)
@@ -33,3 +36,8 @@ def load(folder: Path, *, trust_model: bool = False, allow_random: bool = False)
     # TensorFlow raises exceptions of many types for damaged files.
     except Exception as error:
         raise ModelError(f"TensorFlow cannot load it: {first_line(error)}") from error
+
+
+def _check_size(file: Path) -> None:
+    if file.exists() and file.stat().st_size > LIMITS.file_bytes:
+        raise ModelError(f"its {file.name} has more than {LIMITS.file_bytes:,} bytes")

@@ -9,7 +9,8 @@ import numpy as np
 
 from retrain.metadata import LABELS_FILE, METADATA_FILE, MetadataError, from_json
 from retrain.model_limits import LIMITS
-from retrain.runtimes import label_lines, tflite_description
+from retrain.runtimes import label_lines, tflite_description, tflite_schema
+from retrain.runtimes.flatbuffer_table import FlatbufferError, FlatbufferTable
 from retrain.runtimes.litert import LiteRTModel, LiteRTRuntime, Tensor
 from retrain.runtimes.preprocessing import Preprocessing
 from retrain.runtimes.runtime import (
@@ -46,6 +47,7 @@ def load(data: bytes, *, overrides: NetworkOverrides = NO_OVERRIDES) -> Runtime:
         ModelError: If LiteRT cannot run the network, or the network does not take an image.
         MetadataError: If the metadata in the file cannot be read.
     """
+    _check_weights(data)
     model = LiteRTModel(data)
     for tensor in (model.input, model.output):
         if tensor.dtype not in _DTYPES:
@@ -58,6 +60,17 @@ def load(data: bytes, *, overrides: NetworkOverrides = NO_OVERRIDES) -> Runtime:
         description = dataclasses.replace(description, assumption=None)
     preprocessing = preprocessing.override(overrides.mean, overrides.std)
     return LiteRTRuntime(model, preprocessing, description=description)
+
+
+def _check_weights(data: bytes) -> None:
+    """Raises ModelError if a TFLite file is damaged, or names other files that have its weights."""
+    try:
+        model = FlatbufferTable.root(data, "Model", tflite_schema.MODEL_FIELDS)
+        others = model.tables("external_buffer_groups", "ExternalBufferGroup")
+    except FlatbufferError as error:
+        raise ModelError(str(error)) from error
+    if others:
+        raise ModelError("its weights are in other files")
 
 
 def _describe(data: bytes, tensor: Tensor) -> tuple[Description, Preprocessing]:

@@ -20,6 +20,7 @@ from retrain.system.text import first_line, one_line
 
 _GZIP_START = b"\x1f\x8b"
 _PIECE_BYTES = 1 << 20
+_MAX_REASON = 200
 # Programs that write models use no other methods. A piece of data in bzip2 or LZMA can grow a
 # thousandfold before its size is known.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -54,7 +55,7 @@ def open_zip(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
                     raise ArchiveError(f"{_shown(entry.filename)} is not compressed by deflate")
             yield archive
     except (*_DAMAGED, OSError) as error:
-        raise ArchiveError(f"it is a damaged ZIP archive ({first_line(error)})") from error
+        raise ArchiveError(f"it is a damaged ZIP archive ({first_line(error)[:_MAX_REASON]})") from error
 
 
 def read_zip_entry(archive: zipfile.ZipFile, name: str, max_bytes: int) -> bytes:

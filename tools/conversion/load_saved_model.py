@@ -15,10 +15,12 @@ from retrain.metadata import (
     MetadataError,
     from_json,
 )
+from retrain.model_limits import LIMITS
 from retrain.runtimes import saved_model_import
 from retrain.runtimes.graph_check import UntrustedModelError
 from retrain.runtimes.runtime import ModelError
 from retrain.system.console import quiet_native_libraries
+from retrain.system.regular_files import read_regular_file
 from retrain.system.text import first_line
 from tools.conversion import graph_classifier, inference_graph
 from tools.conversion.preprocessing import InputFormat
@@ -132,6 +134,10 @@ def _casts(graph: Any, start: str) -> Iterator[str]:
 def _read_metadata(path: Path) -> Metadata | None:
     file = path / "assets" / METADATA_FILE
     try:
-        return from_json(file.read_bytes()) if file.is_file() else None
+        if not file.is_file():
+            return None
+        return from_json(read_regular_file(file, LIMITS.metadata_bytes))
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}") from error
     except MetadataError as error:
         raise UserError(f"--graph={path} cannot be converted: {error}") from error

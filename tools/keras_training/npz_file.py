@@ -69,10 +69,11 @@ def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     """Returns an array, after checking that its head states the size that it has."""
     size = archive.getinfo(name).file_size
     with archive.open(name) as file:
-        version = np.lib.format.read_magic(file)
-        if version not in _HEADS:
-            raise ValueError(f"{name} has the format {version}")
-        shape, _, dtype = _HEADS[version](file)
+        try:
+            shape, _, dtype = _HEADS[np.lib.format.read_magic(file)](file)
+        # NumPy raises exceptions of many types for damaged heads.
+        except Exception as error:
+            raise ValueError(f"{name} is damaged") from error
         if dtype.hasobject or math.prod(shape) * dtype.itemsize != size - file.tell():
             raise ValueError(f"{name} states {dtype} {shape}, which is not what it contains")
     with archive.open(name) as file:
