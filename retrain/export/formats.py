@@ -15,7 +15,7 @@ from retrain.export.assemble import TrainedClassifier
 from retrain.export.coreml_reference.errors import UnsupportedOperationError
 from retrain.runtimes import classifier_file
 from retrain.runtimes.runtime import NetworkOverrides, Runtime
-from retrain.system.files import check_output_folder, check_writable
+from retrain.system.files import check_writable
 from retrain.system.staging import Staging
 
 
@@ -140,7 +140,7 @@ def check(options: OutputOptions, backbone: Backbone) -> None:
     check_writable(options.output_graph, "output_graph")
     frozen_graph.check_output_name(options.final_tensor_name)
     if options.saved_model_dir:
-        check_output_folder(options.saved_model_dir, "saved_model_dir", saved_model.CONTENTS)
+        saved_model.check(options.saved_model_dir)
     if options.keras_file:
         check_writable(options.keras_file, "keras_file")
         keras_file.check(

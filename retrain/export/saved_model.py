@@ -19,9 +19,16 @@ from retrain.metadata import (
 from retrain.runtimes import saved_model_folder
 from retrain.runtimes.runtime import Runtime
 from retrain.system.console import quiet_libraries
+from retrain.system.files import check_output_folder, check_utf8
 
 # A folder with anything else in it is not replaced.
-CONTENTS = frozenset(("assets", "fingerprint.pb", "saved_model.pb", "variables"))
+_CONTENTS = frozenset(("assets", "fingerprint.pb", "saved_model.pb", "variables"))
+
+
+def check(path: Path) -> None:
+    """Raises UserError if a SavedModel cannot be written to the folder `--saved_model_dir`."""
+    check_output_folder(path, "saved_model_dir", _CONTENTS)
+    check_utf8(path, "saved_model_dir")
 
 
 def write(folder: Path, classifier: TrainedClassifier) -> None:

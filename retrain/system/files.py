@@ -125,6 +125,21 @@ def check_output_folder(path: Path, flag: str, contents: Collection[str]) -> Non
     _check_replaceable(path, flag)
 
 
+def check_utf8(path: Path, flag: str) -> None:
+    """Raises UserError if a path is not text. Some libraries can only write to such paths.
+
+    Args:
+        path: Path from the command line.
+        flag: Name of the flag that `path` is from.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"--{flag}={path} cannot be written: its name is not in UTF-8; choose another path"
+        ) from error
+
+
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yields the path of a new empty file that replaces `path` if the block succeeds.
