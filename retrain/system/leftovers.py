@@ -6,8 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from retrain.system.locked_outputs import locked_outputs
+from retrain.system.output_journal import is_journal_name
 from retrain.system.unfinished_outputs import settle_folder
-from retrain.system.workspace import Workspace, find_workspaces, remove_if_abandoned
+from retrain.system.workspace import (
+    Workspace,
+    find_workspaces,
+    is_workspace_name,
+    remove_if_abandoned,
+)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -24,6 +30,11 @@ def remove_leftovers(folder: Path) -> None:
         # A run that is killed now, before its files are restored, would need its workspace.
         for workspace in abandoned:
             remove_if_abandoned(workspace)
+
+
+def is_leftover_name(name: str) -> bool:
+    """Returns whether a file or folder with this name is one that a killed run leaves behind."""
+    return is_workspace_name(name) or is_journal_name(name)
 
 
 def make_workspace(parent: Path) -> Workspace:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from retrain.model_limits import LIMITS
 from retrain.runtimes.hdf5_check import check_hdf5
 from retrain.runtimes.runtime import ModelError
 from retrain.system import archives
+from retrain.system.leftovers import temporary_folder
 from retrain.system.regular_files import open_regular_file, read_regular_file
 from retrain.system.text import first_line
 from tools.conversion.preprocessing import InputFormat
@@ -146,8 +146,8 @@ def _read_keras_2(path: Path, config: dict[str, Any], weights: Path) -> Any:
     """
     import h5py
 
-    with tempfile.TemporaryDirectory() as folder:
-        joined = Path(folder, "model.h5")
+    with temporary_folder() as folder:
+        joined = folder / "model.h5"
         try:
             with h5py.File(weights) as source, h5py.File(joined, "w") as target:
                 target.attrs["model_config"] = json.dumps(config)
