@@ -15,7 +15,7 @@ from retrain.errors import UserError
 from retrain.runtimes import saved_model_import
 from retrain.runtimes.graph_check import UntrustedModelError, check_graph
 from retrain.runtimes.runtime import ModelError
-from retrain.system import download
+from retrain.system import checksums
 from retrain.system.console import quiet_libraries
 from retrain.system.text import first_line
 
@@ -114,9 +114,9 @@ class _Module(NamedTuple):
 def _digests(folder: Path) -> list[tuple[str, str]]:
     """Returns the relative path and the SHA-256 of every file in a module."""
     return [
-        (str(file.relative_to(folder)), download.sha256(file))
+        (str(file.relative_to(folder)), checksums.sha256(file))
         for file in sorted(folder.rglob("*"))
-        if file.is_file()
+        if file.is_file() and file.name != checksums.FILE_NAME
     ]
 
 

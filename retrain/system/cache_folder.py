@@ -134,6 +134,19 @@ def open_private(path: str | os.PathLike[str], flags: int) -> int:
     return descriptor
 
 
+def check_private(path: Path) -> None:
+    """Checks a file that a library will open for writing, without opening it.
+
+    Raises:
+        OSError: If it does not exist, or if `open_private` would refuse it.
+    """
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        raise OSError(errno.ELOOP, "it is a symbolic link", str(path))
+    if reason := _reason_to_refuse(path, status, os.O_RDWR):
+        raise PermissionError(errno.EPERM, reason, str(path))
+
+
 def _reason_to_refuse(path: Path, status: os.stat_result, flags: int) -> str | None:
     if not stat.S_ISREG(status.st_mode):
         return "it is not a regular file"
