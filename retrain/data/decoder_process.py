@@ -53,6 +53,7 @@ def request_fields(limits: ImageLimits, **fields: Any) -> dict[str, Any]:
 
 def main() -> None:
     """Decodes images until the end of standard input."""
+    _end_on_alarm()
     _use_one_thread()
     while True:
         try:
@@ -98,6 +99,14 @@ def _use_one_thread() -> None:
 
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     pillow_heif.options.DECODE_THREADS = 1
+
+
+def _end_on_alarm() -> None:
+    """Lets the signal of the timer end this process, whatever the process that started it does."""
+    import signal  # Windows does not have this one.
+
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
 
 
 def _limit_process(limits: ImageLimits | None) -> None:

@@ -9,6 +9,7 @@ from retrain.data.unreadable_image import UnreadableImageError
 Size = tuple[int, int]
 
 # Resizing takes 16 bytes for each pixel of the longer side, in addition to those of all pixels.
+_BYTES_PER_LENGTH = 16
 _PIXELS_PER_LENGTH = 16
 # Parsing a file copies it without the parts that a decoder does not need.
 _COPIES_OF_FILE = 2
@@ -144,6 +145,7 @@ class Cost(NamedTuple):
         """Returns the number of bytes; see `ImageLimits.check_cost` for the arguments."""
         return round(
             _COPIES_OF_FILE * file_bytes
+            + _BYTES_PER_LENGTH * max(size)
             + self.bytes_per_stored_pixel * math.prod(size)
             + self.bytes_per_pixel * math.prod(decoded_size or size)
         )

@@ -17,6 +17,8 @@ from retrain.data.image_limits import ImageLimits
 from retrain.data.unreadable_image import UnreadableImageError
 
 _MODULE = "retrain.data.decoder_process"
+# A pixel array of the usual size fits, so that the processes wait for each other only once.
+_PIPE_BYTES = 1 << 20
 
 
 class _Decoder:
@@ -29,11 +31,14 @@ class _Decoder:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            pipesize=_PIPE_BYTES,
             env={
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
                 # Each further arena would reserve memory that counts but is not used.
                 "MALLOC_ARENA_MAX": "1",
+                # Memory is not returned to the system and fetched again for each image.
+                "MALLOC_TOP_PAD_": "8000000",
             },
             # Ctrl-C is for the main process.
             process_group=0,

@@ -36,8 +36,8 @@ The steps of version 2, in this order:
    pass is horizontal, unless the image is narrower and higher than the result: then it is vertical.
    So the image between the passes is never larger than both the source and the result.
 
-Files of formats whose decoders nothing bounds from inside (HEIC, AVIF and WebP) are decoded in a
-separate process, and all others in this one.
+HEIC and AVIF files, and WebP files with lossless pixels or alpha, are decoded in a separate
+process, because nothing bounds their decoders from inside. All others are decoded in this one.
 
 Version 1 differs in this: alpha is dropped in step 4, and samples of 16 bits are always reduced to
 their high byte.

@@ -4,11 +4,14 @@ https://developers.google.com/speed/webp/docs/riff_container specifies the forma
 """
 
 import struct
+from typing import NamedTuple
 
 from retrain.data.image_limits import ImageLimits, Size
 
 _FIRST_CHUNK = 12
 _CHUNK_HEADER_BYTES = 8
+# Lossless pixels, an alpha channel, which can be lossless, and a frame, which contains such chunks.
+_LOSSLESS = {b"VP8L", b"ALPH", b"ANMF"}
 
 
 def is_webp(data: bytes) -> bool:
@@ -31,20 +34,33 @@ def read_size(data: bytes) -> Size | None:
     return None
 
 
-def find_chunk(data: bytes, kind: bytes, limits: ImageLimits) -> bytes:
-    """Returns the content of the first chunk of a type, b"" if there is none.
+class WebpFile(NamedTuple):
+    """What the chunks of a WebP file say.
+
+    Attributes:
+        exif: Content of the first EXIF chunk; b"" if there is none.
+        is_lossy: Whether the file has no losslessly compressed pixels, transparency or animation.
+    """
+
+    exif: bytes
+    is_lossy: bool
+
+
+def parse(data: bytes, limits: ImageLimits) -> WebpFile:
+    """Parses a file for which `is_webp` is true.
 
     Raises:
         UnreadableImageError: If there are too many chunks.
     """
-    result = b""
+    exif, kinds = None, set[bytes]()
     position, count = _FIRST_CHUNK, 0
     while position + _CHUNK_HEADER_BYTES <= len(data):
-        found, length = struct.unpack_from("<4sI", data, position)
+        kind, length = struct.unpack_from("<4sI", data, position)
         start = position + _CHUNK_HEADER_BYTES
-        if found == kind and not result:
-            result = data[start : start + length]
+        if kind == b"EXIF" and exif is None:
+            exif = data[start : start + length]
+        kinds.add(kind)
         position = start + length + length % 2
         count += 1
         limits.check_parts(count, "chunks")
-    return result
+    return WebpFile(exif or b"", not kinds & _LOSSLESS)

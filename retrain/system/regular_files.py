@@ -69,7 +69,9 @@ def read_bounded(file: BinaryIO, max_bytes: int) -> bytes:
     total = len(pieces[0])
     while pieces[-1] and total > size:
         if total > max_bytes:
-            raise OSError(errno.EFBIG, _too_large("it has no end", max_bytes), file.name)
+            raise OSError(
+                errno.EFBIG, _too_large("it has more bytes than it states", max_bytes), file.name
+            )
         pieces.append(file.read(min(_PIECE_BYTES, max_bytes + 1 - total)) or b"")
         total += len(pieces[-1])
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -91,4 +93,4 @@ def _refuse_special(mode: int, path: Path) -> None:
 
 
 def _too_large(what: str, max_bytes: int) -> str:
-    return f"{what}, more than the maximum of {max_bytes:,} bytes"
+    return f"{what}, more than the maximum of {max_bytes:,}"
