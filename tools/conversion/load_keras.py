@@ -150,6 +150,7 @@ def _read_keras_2(path: Path, config: dict[str, Any], weights: Path) -> Any:
         joined = folder / "model.h5"
         try:
             with h5py.File(weights) as source, h5py.File(joined, "w") as target:
+                check_hdf5(source, weights.stat().st_size)
                 target.attrs["model_config"] = json.dumps(config)
                 group = target.create_group("model_weights")
                 for name, value in source.attrs.items():
@@ -159,6 +160,12 @@ def _read_keras_2(path: Path, config: dict[str, Any], weights: Path) -> Any:
         except OSError as error:
             raise UserError(
                 f"--weights={weights} is not an HDF5 file; name the file that save_weights wrote"
+            ) from error
+        # h5py raises exceptions of many types for damaged files.
+        except Exception as error:
+            raise UserError(
+                f"--weights={weights} cannot be read: {first_line(error)}; name the file that "
+                "save_weights wrote"
             ) from error
         return _read(joined, path)
 
