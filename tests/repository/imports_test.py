@@ -28,6 +28,8 @@ _ROWS = (
 # What label_image can import from retrain.
 _FOR_USERS_OF_A_CLASSIFIER = {
     "retrain.backbones.registry",
+    "retrain.data.image_limits",
+    "retrain.data.image_reader",
     "retrain.data.pixels",
     "retrain.errors",
     "retrain.runtimes",
