@@ -107,9 +107,10 @@ def _class_weights(task: Task, options: Options) -> dict[int, float] | None:
 
 def _check_resumable(state: TrainingState, options: Options) -> None:
     folder, best = options.output_dir, state.best_model_file
-    if best and not (folder / best).is_file():
+    if best and not best_checkpoint.is_intact(folder / best):
+        problem = "is damaged" if (folder / best).is_file() else "is missing"
         raise UserError(
-            f"--resume: {folder} lacks {best}, the best network so far; restore the file, or "
+            f"--resume: {folder / best}, the best network so far, {problem}; restore the file, or "
             "delete the folder to start again"
         )
     if state.epochs > options.epochs:

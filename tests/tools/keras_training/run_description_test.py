@@ -58,9 +58,10 @@ class RunDescriptionTest(absltest.TestCase):
             run_description.write(self.folder, {"seed": 1})
 
     def test_damaged_description_is_refused(self):
-        (self.folder / "run.json").write_text("[1")
-        with self.assertRaisesRegex(UserError, "run.json is not the description of a run"):
-            run_description.write(self.folder, {"seed": 0})
+        for damaged in (b"", b"[1", b"[1]", b"7", b"\xff", b"[" * 200_000):
+            (self.folder / "run.json").write_bytes(damaged)
+            with self.assertRaisesRegex(UserError, "run.json is not the description of a run"):
+                run_description.write(self.folder, {"seed": 0})
 
     def test_folder_without_a_run_is_accepted(self):
         run_description.check(self.folder / "new", {"seed": 0})
