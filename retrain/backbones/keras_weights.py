@@ -9,7 +9,6 @@ content, not from the file name.
 import contextlib
 import io
 import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from retrain.model_limits import LIMITS
 from retrain.runtimes.hdf5_check import check_hdf5
 from retrain.runtimes.runtime import ModelError
 from retrain.system import archives
+from retrain.system.leftovers import temporary_folder
 from retrain.system.regular_files import open_regular_file
 from retrain.system.text import first_line
 
@@ -70,7 +70,7 @@ def load(model: Any, path: Path) -> None:
             suffix = ".h5" if _LAYER_NAMES in layers.attrs else ".weights.h5"
     # For some files, Keras silently skips missing weights. They are detected below.
     model.set_weights([np.full_like(weights, np.nan) for weights in model.get_weights()])
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         # Keras detects the kind from the file name, which the user may have changed.
         link = Path(folder, f"model{suffix}")
         link.symlink_to(path.absolute())
