@@ -9,6 +9,7 @@ cannot be interrupted in another way.
 
 import dataclasses
 import json
+import os
 import struct
 import sys
 from typing import IO, Any
@@ -55,6 +56,7 @@ def main() -> None:
     """Decodes images until the end of standard input."""
     _end_on_alarm()
     _use_one_thread()
+    output = _take_standard_output()
     while True:
         try:
             fields, data = read_message(sys.stdin.buffer)
@@ -68,7 +70,7 @@ def main() -> None:
         except UnreadableImageError as error:
             response, content = {"reason": str(error)}, b""
         _limit_process(None)
-        write_message(sys.stdout.buffer, response, content)
+        write_message(output, response, content)
         del data, content
 
 
@@ -99,6 +101,13 @@ def _use_one_thread() -> None:
 
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     pillow_heif.options.DECODE_THREADS = 1
+
+
+def _take_standard_output() -> IO[bytes]:
+    """Returns the file for responses, and keeps messages of native libraries out of it."""
+    output = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return output
 
 
 def _end_on_alarm() -> None:

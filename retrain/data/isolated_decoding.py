@@ -19,6 +19,7 @@ from retrain.data.unreadable_image import UnreadableImageError
 _MODULE = "retrain.data.decoder_process"
 # A pixel array of the usual size fits, so that the processes wait for each other only once.
 _PIPE_BYTES = 1 << 20
+_SECONDS_TO_EXIT = 5
 
 
 class _Decoder:
@@ -56,14 +57,21 @@ class _Decoder:
         decoder_process.write_message(self._process.stdin, request, data)
         return decoder_process.read_message(self._process.stdout)
 
-    def end(self) -> int:
-        """Ends the process and returns its exit status."""
+    def exit_status(self) -> int:
+        """Returns the exit status of the process, which has closed its output."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_SECONDS_TO_EXIT)
+        self.end()
+        return self._process.returncode
+
+    def end(self) -> None:
+        """Ends the process."""
         self._process.kill()
         for file in (self._process.stdin, self._process.stdout):
             if file:
                 with contextlib.suppress(OSError):
                     file.close()
-        return self._process.wait()
+        self._process.wait()
 
 
 _idle: list[_Decoder] = []
@@ -92,10 +100,10 @@ def decode(data: bytes, *, limits: ImageLimits, **fields: Any) -> tuple[tuple[in
         except BrokenPipeError:
             # It was ended while it was idle, for example because the system lacked memory.
             decoder.end()
-            decoder = _Decoder()
+            decoder = _start()
             response, pixels = decoder.decode(request, data)
     except (EOFError, BrokenPipeError) as error:
-        raise UnreadableImageError(_explain(decoder.end(), limits)) from error
+        raise UnreadableImageError(_explain(decoder.exit_status(), limits)) from error
     except BaseException:
         # The rest of its response would be taken for the next one.
         decoder.end()
@@ -112,7 +120,14 @@ def _take() -> _Decoder:
     with _lock:
         if _idle:
             return _idle.pop()
-    return _Decoder()
+    return _start()
+
+
+def _start() -> _Decoder:
+    try:
+        return _Decoder()
+    except OSError as error:
+        raise UnreadableImageError(f"its decoder cannot be started: {error.strerror}") from error
 
 
 def _explain(status: int, limits: ImageLimits) -> str:
