@@ -11,7 +11,7 @@ from retrain.errors import UserError
 from retrain.system.path_owners import find_intruder, is_trusted
 
 _NAME = "retrain"
-# The default of versions before 1.3.0. It is used as long as it is only this user's.
+# The default of earlier versions. It is used as long as only this user can write to it.
 _OLD_CACHE = Path("/tmp/bottleneck")
 
 

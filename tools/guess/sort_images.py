@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from retrain.errors import UserError
 from retrain.runtimes import classifier_file
 from retrain.system.files import atomic_file
 from retrain.system.interruption import Interruption
+from retrain.system.leftovers import temporary_folder
 from tools.guess import find_images, results_file, run_records
 from tools.guess.batch_sorter import BatchSorter
 from tools.guess.errors import UnwritableError
@@ -41,8 +41,8 @@ def sort_images(options: Options, graph: Path, classifier: Classifier) -> Summar
             had different options, or the results would replace those of another run.
     """
     if options.dry_run:
-        with tempfile.TemporaryDirectory(prefix="guess_dir-") as folder:
-            return _run(options, graph, classifier, Path(folder) / NAME)
+        with temporary_folder() as folder:
+            return _run(options, graph, classifier, folder / NAME)
     return _run(options, graph, classifier, options.target / NAME)
 
 
