@@ -57,6 +57,27 @@ def _mapped(value: Any) -> Any:
 
 _PLACES = (_write_file, _nested, _branch, _switch, _loop, _mapped)
 
+# The operations of all values of `--architecture` in graphs and SavedModels, and of the graphs that
+# TensorFlow's own retraining scripts and tools wrote.
+_NETWORKS = """
+    Abs AddV2 All Any ArgMax Assert AssignVariableOp AvgPool BatchNormWithGlobalNormalization
+    BiasAdd BitwiseAnd BitwiseXor Cast CheckNumerics Concat ConcatV2 Const Conv2D CropAndResize
+    DecodeBmp DecodeGif DecodeJpeg DecodePng DecodeRaw DepthwiseConv2dNative Dequantize
+    DisableCopyOnRead Enter Equal Erf Erfc Exit ExpandDims ExtractJpegShape FakeQuantWithMinMaxVars
+    Fill Floor FloorDiv FloorMod FusedBatchNorm FusedBatchNormV3 GatherV2 Greater GreaterEqual
+    Identity IdentityN Invert LRN LeftShift Less LessEqual LogicalAnd LogicalNot LogicalOr LoopCond
+    MatMul Max MaxPool Maximum Mean Merge Min Minimum Mul Neg NextIteration NoOp NotEqual Pack Pad
+    PadV2 PartitionedCall Placeholder PlaceholderWithDefault Prod QuantizeV2 QuantizedAvgPool
+    QuantizedBiasAdd QuantizedConcat QuantizedConv2D QuantizedMatMul QuantizedMaxPool QuantizedRelu
+    QuantizedRelu6 QuantizedReshape Range ReadVariableOp RealDiv ReduceJoin Relu Relu6
+    RequantizationRange Requantize Reshape ResizeBilinear Reverse RightShift Rsqrt ScaleAndTranslate
+    Select SelectV2 Shape Sigmoid Size Softmax Square SquaredDifference Squeeze
+    StatefulPartitionedCall StatelessIf StatelessWhile StaticRegexFullMatch StopGradient
+    StridedSlice StringJoin StringLength Sub Substr Sum Switch TensorArrayV3 TensorListFromTensor
+    TensorListGetItem TensorListReserve TensorListSetItem TensorListStack Tile Transpose Unpack
+    VarHandleOp VarIsInitializedOp Where ZerosLike
+"""
+
 
 def _graph(function: Callable[[Any], Any]) -> Any:
     """Returns the graph of a function of float32 [2]."""
@@ -134,6 +155,9 @@ class CheckGraphTest(parameterized.TestCase):
     def test_networks_of_all_kinds_only_compute(self):
         check_graph(old_graphs.inception())
         check_graph(parse_graph(efficientnet_lite0.load().graph_file.read_bytes()))
+
+    def test_no_operation_of_a_known_network_is_refused(self):
+        self.assertEmpty(set(_NETWORKS.split()) - operations.PURE)
 
     def test_the_lists_name_operations_of_tensorflow(self):
         import tensorflow as tf
