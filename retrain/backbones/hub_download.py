@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from retrain.errors import UserError
 from retrain.system import archives, checksums, download
-from retrain.system.cache_folder import create_private_folders
+from retrain.system.cache_folder import check_cache_folder, create_private_folders
 from retrain.system.files import atomic_folder, user_path
 from retrain.system.locks import LOCK_PREFIX, exclusive_file
 
@@ -22,6 +22,7 @@ SAVED_MODEL_FILE = "saved_model.pb"
 
 _TENSORFLOW_1_FILE = "tfhub_module.pb"
 _CACHE_FOLDER = "modules"
+_CACHE_VARIABLE = "TFHUB_CACHE_DIR"
 _KAGGLE = "https://www.kaggle.com"
 _KAGGLE_PAGE = f"{_KAGGLE}/models/"
 # Owner, model, framework, variation, version.
@@ -47,7 +48,10 @@ def find_folder(handle: str, cache_dir: Path) -> Path:
     Raises:
         UserError: If the module cannot be found, or is not a SavedModel.
     """
-    modules = user_path(os.environ.get("TFHUB_CACHE_DIR") or cache_dir / _CACHE_FOLDER)
+    modules = cache_dir / _CACHE_FOLDER
+    if chosen := os.environ.get(_CACHE_VARIABLE):
+        modules = user_path(chosen)
+        check_cache_folder(modules, _CACHE_VARIABLE)
     path = None if _is_address(handle) else user_path(handle)
     try:
         if path and path.is_dir():

@@ -22,7 +22,7 @@ def cache_folder(flag: flags.FlagHolder[str | None]) -> Path:
         UserError: If others can write to the folder.
     """
     folder = user_path(flag.value) if flag.value else default_cache_folder()
-    check_cache_folder(folder, flag.name, is_default=not flag.value)
+    check_cache_folder(folder, f"--{flag.name}", is_default=not flag.value)
     return folder
 
 

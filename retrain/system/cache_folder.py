@@ -1,5 +1,6 @@
 """Creates and checks folders for caches, which no other user can fill with files of their own."""
 
+import contextlib
 import errno
 import logging
 import os
@@ -50,7 +51,7 @@ def user_folder(variable: str, subfolder: str) -> Path:
     return folder
 
 
-def check_cache_folder(folder: Path, flag: str, *, is_default: bool = False) -> None:
+def check_cache_folder(folder: Path, setting: str, *, is_default: bool = False) -> None:
     """Checks that no other user can put files into a cache. Leaves nothing behind.
 
     A folder that the user names can be shared with a group. The members can then change what the
@@ -58,22 +59,21 @@ def check_cache_folder(folder: Path, flag: str, *, is_default: bool = False) -> 
 
     Args:
         folder: Path of the folder. It does not have to exist.
-        flag: Name of the flag for the folder.
-        is_default: Whether the user did not set the flag.
+        setting: Flag or environment variable that names the folder.
+        is_default: Whether the user did not set it.
 
     Raises:
         UserError: If others can write to the folder, or if it belongs to another user.
     """
     reason = find_intruder(folder)
     if reason is None and folder.is_dir():
-        status = folder.stat()
-        if status.st_mode & stat.S_IWOTH:
-            reason = "everyone can write to it"
+        if name := _open_to_everyone(folder):
+            reason = f"everyone can write to {name}"
         elif is_default and not _is_private(folder):
             reason = "another user or a group can write to it"
     if reason is not None:
         raise UserError(
-            f"--{flag}={folder} is not safe as a cache: {reason}; choose a folder in your home "
+            f"{setting}={folder} is not safe as a cache: {reason}; choose a folder in your home "
             "folder"
         )
 
@@ -154,6 +154,18 @@ def _reason_to_refuse(path: Path, status: os.stat_result, flags: int) -> str | N
         return "it is a hard link to a file that has another name"
     if path.parent.stat().st_mode & stat.S_IWOTH and not is_trusted(status.st_uid):
         return "it belongs to another user"
+    return None
+
+
+def _open_to_everyone(folder: Path) -> str | None:
+    """Returns "it" or the name of something in a folder, if everyone can write to that."""
+    if folder.stat().st_mode & stat.S_IWOTH:
+        return "it"
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            status = entry.stat(follow_symlinks=False)
+            if status.st_mode & stat.S_IWOTH and not stat.S_ISLNK(status.st_mode):
+                return f"{entry.name} in it"
     return None
 
 

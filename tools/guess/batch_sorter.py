@@ -8,9 +8,11 @@ from pathlib import Path, PurePath
 
 from label_image.classifier import Classifier, Prediction, UnreadableImage
 from retrain.system.batches import batches
+from retrain.system.path_owners import find_intruder
 from retrain.system.progress import ProgressBar
 from retrain.system.text import one_line
 from tools.guess import digests, transfer, transfer_batch
+from tools.guess.errors import UnwritableError
 from tools.guess.journal import Journal, Plan
 from tools.guess.options import Options
 from tools.guess.safe_names import UnusedNames, distinct_safe_names
@@ -90,18 +92,24 @@ class BatchSorter:
         return Plan(name, target, label, score, scores=scores, digest=digest)
 
     def _new_folders(self, plans: Sequence[Plan]) -> list[str]:
-        """Returns the subfolders of the target folder that the plans require and do not exist."""
+        """Returns the subfolders of the target folder that the plans require and do not exist.
+
+        Raises:
+            UnwritableError: If another user put one into a folder that everyone can write to.
+        """
         parents = {
             str(folder)
             for plan in plans
             if plan.target is not None
             for folder in PurePath(plan.target).parents
         }
-        new = sorted(
-            folder
-            for folder in parents - {"."} - self._known_folders
-            if not (self._options.target / folder).exists()
-        )
+        new = []
+        for folder in sorted(parents - {"."} - self._known_folders):
+            path = self._options.target / folder
+            if reason := find_intruder(path):
+                raise UnwritableError(reason)
+            if not path.exists():
+                new.append(folder)
         self._known_folders |= parents
         return new
 

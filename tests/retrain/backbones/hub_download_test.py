@@ -100,6 +100,9 @@ class FindFolderTest(HubDownloadTestCase):
             folder.parent.mkdir()
             self.write_module("module").rename(folder)
             self.assertEqual(self.find(_TFHUB_HANDLE), folder)
+            folder.parent.chmod(0o777)
+            with self.assertRaisesRegex(UserError, "^TFHUB_CACHE_DIR=.* is not safe as a cache"):
+                self.find(_TFHUB_HANDLE)
 
     def test_a_failed_download_is_not_kept(self):
         with serving({"/m/1?tf-hub-format=compressed": b"<html>Sign in</html>"}) as server:

@@ -88,17 +88,21 @@ class CacheFolderTest(parameterized.TestCase):
             with self.assertRaisesRegex(
                 UserError, f"^--x={self.home} is not safe as a cache: everyone can write to it; "
             ):
-                check_cache_folder(self.home, "x")
+                check_cache_folder(self.home, "--x")
         self.home.chmod(0o755)
-        check_cache_folder(self.home, "x")
-        check_cache_folder(self.home / "new/folder", "x")
+        check_cache_folder(self.home, "--x")
+        check_cache_folder(self.home / "new/folder", "--x")
+        (self.home / "backbones").mkdir()
+        (self.home / "backbones").chmod(0o777)
+        with self.assertRaisesRegex(UserError, "everyone can write to backbones in it"):
+            check_cache_folder(self.home, "--x")
 
     def test_folders_for_a_group_are_refused_unless_the_user_names_them(self):
         other_users.give_to_group(self, self.home)
         self.home.chmod(0o2775)
         with self.assertRaisesRegex(UserError, "another user or a group can write to it"):
-            check_cache_folder(self.home, "x", is_default=True)
-        check_cache_folder(self.home, "x")
+            check_cache_folder(self.home, "--x", is_default=True)
+        check_cache_folder(self.home, "--x")
         create_private_folders(self.home / "backbones")
         self.assertEqual((self.home / "backbones").stat().st_gid, self.home.stat().st_gid)
         self.assertTrue((self.home / "backbones").stat().st_mode & stat.S_IRGRP)
@@ -120,15 +124,15 @@ class CacheFolderTest(parameterized.TestCase):
             f"^--x={cache} is not safe as a cache: {name} belongs to the user .*, and everyone can "
             f"write to {self.folder}; choose a folder in your home folder$",
         ):
-            check_cache_folder(cache, "x")
+            check_cache_folder(cache, "--x")
 
     def test_a_link_by_the_user_is_followed(self):
         self.folder.chmod(0o1777)
         (self.folder / "cache").symlink_to(self.home)
-        check_cache_folder(self.folder / "cache", "x")
+        check_cache_folder(self.folder / "cache", "--x")
         (self.folder / "other").symlink_to("cache/../loop")
         (self.folder / "loop").symlink_to("other")
-        check_cache_folder(self.folder / "loop", "x")
+        check_cache_folder(self.folder / "loop", "--x")
 
 
 class OpenPrivateTest(absltest.TestCase):
