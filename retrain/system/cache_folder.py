@@ -44,7 +44,7 @@ def user_folder(variable: str, subfolder: str) -> Path:
     if Path(parent).is_absolute():
         return Path(os.path.normpath(parent), _NAME)
     home = os.path.expanduser("~")  # noqa: PTH111 (Path's raises if there is no home folder)
-    if Path(home).is_absolute() and _can_create(Path(home, subfolder)):
+    if Path(home).is_absolute() and Path(home).is_dir() and _can_create(Path(home, subfolder)):
         return Path(os.path.normpath(home), subfolder, _NAME)
     folder = Path(tempfile.gettempdir(), f"{_NAME}-{os.geteuid()}", subfolder, _NAME)
     logging.info("Using %s, because there is no home folder that only you can write to.", folder)

@@ -211,6 +211,7 @@ def _summarize(journal: Journal, options: Options) -> Summary:
         with atomic_file(options.results) as temporary:
             format_ = options.results.suffix.lower()
             results_file.write(temporary, results, format_=format_, labels=journal.labels)
-        record = RunRecord.of_folders(options.source, options.target, journal.created_folders)
-        run_records.write(results_file.digest(options.results), record)
+            record = RunRecord.of_folders(options.source, options.target, journal.created_folders)
+            # In the final folder, another user could have replaced the file.
+            run_records.write(results_file.digest(temporary), record)
     return summary

@@ -45,7 +45,7 @@ class CacheFolderTest(parameterized.TestCase):
     @parameterized.parameters("missing", "shared", "relative")
     def test_without_a_private_home_the_cache_is_next_to_temporary_files(self, home: str):
         if home == "missing":
-            os.environ["HOME"] = "/dev/null/none"
+            os.environ["HOME"] = str(self.folder / "none")
         elif home == "relative":
             os.environ["HOME"] = "home"
         else:

@@ -1,5 +1,6 @@
 """Tests that images are sorted with classifiers that are files and with those that are folders."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -7,7 +8,9 @@ from absl.testing import absltest
 
 from label_image.classifier import Prediction
 from retrain.errors import UserError
+from retrain.system.files import atomic_file
 from tests.support import other_users
+from tools.guess import sort_images as sort_images_module
 from tools.guess.options import Options
 from tools.guess.sort_images import sort_images
 from tools.guess.undo import undo
@@ -67,6 +70,20 @@ class SortImagesTest(absltest.TestCase):
         self.assertLen(list(records.iterdir()), 1)
         undo(self.folder / "results.csv")
         self.assertFalse((self.folder / "2").exists())
+
+    def test_results_that_another_user_replaces_at_once_have_no_record(self):
+        results = self.folder / "results.csv"
+
+        @contextlib.contextmanager
+        def replaced_file(path: Path):
+            with atomic_file(path) as temporary:
+                yield temporary
+            path.write_text("picture,filed,action\n")
+
+        with absltest.mock.patch.object(sort_images_module, "atomic_file", replaced_file):
+            self.sort(self.folder / "target", results=results)
+        with self.assertRaisesRegex(UserError, "was not written by this version of guess_dir"):
+            undo(results)
 
     def test_a_target_that_existed_stays_if_nothing_is_sorted(self):
         target = self.folder / "target"
