@@ -51,11 +51,11 @@ class CacheFolderTest(parameterized.TestCase):
         else:
             self.home.chmod(0o777)
         with self.assertLogs(level="INFO") as logged:
-            chosen = default_cache_folder()
-        self.assertEqual(chosen, self.folder / f"retrain-{os.geteuid()}" / ".cache/retrain")
+            default = default_cache_folder()
+        self.assertEqual(default, self.folder / f"retrain-{os.geteuid()}" / ".cache/retrain")
         self.assertIn("there is no home folder that only you can write to", logged.output[0])
-        create_private_folders(chosen)
-        self.assertEqual(stat.S_IMODE(chosen.parent.parent.stat().st_mode), 0o700)
+        create_private_folders(default)
+        self.assertEqual(stat.S_IMODE(default.parent.parent.stat().st_mode), 0o700)
 
     def test_an_old_cache_is_used_if_it_is_private_until_there_is_a_new_one(self):
         self.old.mkdir(0o755)
