@@ -240,6 +240,8 @@ def _load(path: Path) -> SourceClassifier:
         trust_model=trust_flag.TRUST_MODEL.value,
     )
     weights = optional_path(_WEIGHTS)
+    if weights:
+        settle(weights)
     if path.suffix in (".keras", ".h5", ".hdf5", ".json"):
         return load_keras.load(path, weights)
     if weights:

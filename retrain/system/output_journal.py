@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from retrain.errors import UserError
 from retrain.system.replacements import Replacement
-from retrain.system.workspace import is_workspace_name
+from retrain.system.workspace import current_user, is_workspace_name
 
 _PREFIX = ".retrain-outputs-"
 _MAX_BYTES = 1_000_000
@@ -90,6 +91,25 @@ def open_journal(folder: Path, user: int, access: int) -> int:
     raise PermissionError(errno.EPERM, "it is not a file that this program wrote", str(path))
 
 
+def open_own_journal(folder: Path, access: int) -> int:
+    """Opens the journal of the current user in a folder, as `open_journal` does.
+
+    Raises:
+        FileNotFoundError: If it does not exist.
+        UserError: If it cannot be opened. Another user can have put anything there.
+    """
+    path = journal_file(folder, current_user())
+    try:
+        return open_journal(folder, current_user(), access)
+    except OSError as error:
+        if not os.path.lexists(path):
+            raise
+        raise UserError(
+            f"{path}, which this program needs to replace files, cannot be opened: "
+            f"{error.strerror}; remove it, or choose another folder"
+        ) from error
+
+
 def read_journal(descriptor: int, folder: Path) -> Journal | None:
     """Returns the journal in an open file, or None if it is empty, damaged or of another folder.
 
@@ -98,7 +118,8 @@ def read_journal(descriptor: int, folder: Path) -> Journal | None:
         folder: The folder that contains the file.
     """
     try:
-        data = os.pread(descriptor, _MAX_BYTES, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        data = os.read(descriptor, _MAX_BYTES)
         return _parse(json.loads(data), folder) if data else None
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
         return None
@@ -154,7 +175,9 @@ def write_journals(descriptors: Sequence[int], content: bytes) -> None:
     """
     for descriptor in reversed(descriptors):
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, content, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        with os.fdopen(os.dup(descriptor), "wb") as file:
+            file.write(content)
         os.fsync(descriptor)
 
 
