@@ -10,6 +10,8 @@ from tools.server.exchanges import Exchanges
 from tools.server.requests import MAX_HEAD_BYTES
 from tools.server.site import Site
 
+# Connections that the server accepts before it looks after the others again, and that wait for it.
+_ACCEPTED_AT_ONCE = 100
 _BACKLOG = 1024
 
 
@@ -39,8 +41,9 @@ class Listener:
     async def start(self) -> None:
         """Starts to accept connections."""
         self._server = await asyncio.start_server(
-            self._accept, sock=self._bound, limit=MAX_HEAD_BYTES, backlog=_BACKLOG
+            self._accept, sock=self._bound, limit=MAX_HEAD_BYTES, backlog=_ACCEPTED_AT_ONCE
         )
+        self._bound.listen(_BACKLOG)
 
     def stop(self) -> None:
         """Stops accepting connections, and closes each one after its current request."""
