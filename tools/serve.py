@@ -24,12 +24,14 @@ from retrain.data.image_limits import ImageLimits
 from retrain.errors import UserError
 from retrain.system import command_line, trust_flag
 from retrain.system.files import user_path
+from retrain.system.graph_flag import graph_path
 from retrain.system.processors import processor_count
 from tools.server import http_server
 from tools.server.clients import ClientAddresses
 from tools.server.http_server import Server
 from tools.server.listener import Listener
 from tools.server.memory import limit_malloc_caches
+from tools.server.open_files import reserve_connections
 from tools.server.site import ServerLimits, Site
 
 _GRAPH = flags.DEFINE_string(
@@ -121,6 +123,8 @@ _SPARE_WORKERS = 1
 # Threads for refusing requests when the queue is full.
 _SPARE_THREADS = 4
 _ADMIN_THREADS = 2
+# One client can have half of them.
+_MAX_CONNECTIONS = 2000
 # One client can make the server hold half of this.
 _MAX_BODIES_HELD = 8
 # Budget of an image. It suffices for PNG files with the maximum number of pixels, and for HEIC
@@ -150,11 +154,12 @@ def main(arguments: list[str]) -> None:
 
     images = _image_limits()
     model = ServedModel(
-        user_path(_GRAPH.value),
+        graph_path(_GRAPH),
         labels_file=user_path(_LABELS.value) if _LABELS.value else None,
         trust_model=trust_flag.TRUST_MODEL.value,
         limits=images,
     )
+    connections = reserve_connections(_MAX_CONNECTIONS)
     processors = _PROCESSORS.value or processor_count()
     workers = _WORKERS_PER_PROCESSOR * processors + _SPARE_WORKERS
     queue = WorkQueue(workers, max_waiting=_QUEUE.value, timeout=_TIMEOUT.value)
@@ -171,6 +176,8 @@ def main(arguments: list[str]) -> None:
         threads=workers + _QUEUE.value + _SPARE_THREADS,
         limits=ServerLimits(
             seconds=_TIMEOUT.value,
+            connections=connections,
+            connections_per_client=connections // 2,
             body_bytes=body_bytes,
             held_bytes=_MAX_BODIES_HELD * body_bytes,
         ),
