@@ -19,6 +19,7 @@ from absl import flags
 from retrain.errors import UserError
 from retrain.system import command_line, trust_flag
 from retrain.system.files import user_path
+from retrain.system.graph_flag import graph_path
 from tools.guess import transfer
 from tools.guess.errors import UnwritableError
 from tools.guess.options import Options, check
@@ -85,7 +86,7 @@ def main(arguments: list[str]) -> int:
     from label_image.classifier import Classifier, Overrides
     from tools.guess.sort_images import sort_images
 
-    graph = user_path(_GRAPH.value)
+    graph = graph_path(_GRAPH)
     overrides = Overrides(
         labels_file=user_path(_LABELS.value) if _LABELS.value else None,
         trust_model=trust_flag.TRUST_MODEL.value,
