@@ -19,7 +19,7 @@ _OLD_CACHE = Path("/tmp/bottleneck")
 def default_cache_folder() -> Path:
     """Returns the folder for caches if the user does not choose one. Does not create it."""
     folder = user_folder("XDG_CACHE_HOME", ".cache")
-    if not folder.exists() and _is_private(_OLD_CACHE) and os.access(_OLD_CACHE, os.W_OK):
+    if not folder.exists() and _is_old_cache_usable():
         logging.info(
             "Using the cache of earlier versions, %s; to keep it, move it to %s.",
             _OLD_CACHE,
@@ -155,6 +155,14 @@ def _reason_to_refuse(path: Path, status: os.stat_result, flags: int) -> str | N
     if path.parent.stat().st_mode & stat.S_IWOTH and not is_trusted(status.st_uid):
         return "it belongs to another user"
     return None
+
+
+def _is_old_cache_usable() -> bool:
+    return (
+        _is_private(_OLD_CACHE)
+        and _open_to_everyone(_OLD_CACHE) is None
+        and os.access(_OLD_CACHE, os.W_OK)
+    )
 
 
 def _open_to_everyone(folder: Path) -> str | None:

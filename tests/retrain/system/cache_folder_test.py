@@ -65,6 +65,11 @@ class CacheFolderTest(parameterized.TestCase):
         self.old.chmod(0o777)
         self.assertEqual(default_cache_folder(), self.home / ".cache/retrain")
         self.old.chmod(0o755)
+        (self.old / "backbones").mkdir()
+        (self.old / "backbones").chmod(0o777)
+        self.assertEqual(default_cache_folder(), self.home / ".cache/retrain")
+        (self.old / "backbones").chmod(0o755)
+        self.assertEqual(default_cache_folder(), self.old)
         create_private_folders(self.home / ".cache/retrain")
         self.assertEqual(default_cache_folder(), self.home / ".cache/retrain")
 
