@@ -11,7 +11,7 @@ from pathlib import Path
 from retrain.system.flush import flush_folder
 from retrain.system.locks import try_lock
 from retrain.system.output_journal import (
-    Journal,
+    OutputJournal,
     empty_journals,
     journal_file,
     open_own_journal,
@@ -52,7 +52,7 @@ class LockedOutputs:
                 with as_user_error(replacement.path):
                     replacement.keep_old()
             self.is_unfinished = True
-            journal = Journal(self._folders, tuple(map(self._canonical, replacements)))
+            journal = OutputJournal(self._folders, tuple(map(self._canonical, replacements)))
             try:
                 with as_user_error(replacements[0].path):
                     write_journals(self._journals, journal.to_bytes())

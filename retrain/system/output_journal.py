@@ -27,7 +27,7 @@ _MAX_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
-class Journal:
+class OutputJournal:
     """Replacements that are all made, or none of them.
 
     Attributes:
@@ -110,7 +110,7 @@ def open_own_journal(folder: Path, access: int) -> int:
         ) from error
 
 
-def read_journal(descriptor: int, folder: Path) -> Journal | None:
+def read_journal(descriptor: int, folder: Path) -> OutputJournal | None:
     """Returns the journal in an open file, or None if it is empty, damaged or of another folder.
 
     Args:
@@ -125,7 +125,7 @@ def read_journal(descriptor: int, folder: Path) -> Journal | None:
         return None
 
 
-def _parse(fields: Any, here: Path) -> Journal | None:
+def _parse(fields: Any, here: Path) -> OutputJournal | None:
     inode_here = here.stat().st_ino
     # This folder can have been moved, or have another path in this container.
     folders = [
@@ -146,7 +146,7 @@ def _parse(fields: Any, here: Path) -> Journal | None:
     is_valid = any(inode == inode_here for _, inode in folders) and all(
         is_workspace_name(r.workspace) and r.slot.isdigit() for r in replacements
     )
-    return Journal(tuple(folders), tuple(replacements)) if is_valid else None
+    return OutputJournal(tuple(folders), tuple(replacements)) if is_valid else None
 
 
 def _name(value: Any) -> str:

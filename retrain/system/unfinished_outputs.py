@@ -17,7 +17,7 @@ from retrain.errors import UserError
 from retrain.system.flush import flush_folder
 from retrain.system.locks import try_lock
 from retrain.system.output_journal import (
-    Journal,
+    OutputJournal,
     empty_journals,
     journal_file,
     open_journal,
@@ -109,7 +109,7 @@ def _settle(folder: Path, user: int, path: Path | None, patience: float) -> None
             ) from error
 
 
-def _of_another_user(journal: Journal, path: Path, user: int) -> str:
+def _of_another_user(journal: OutputJournal, path: Path, user: int) -> str:
     others = len(journal.replacements) - 1
     return (
         f"{path} and {others} other outputs belong to different runs, because a run of "
@@ -118,7 +118,7 @@ def _of_another_user(journal: Journal, path: Path, user: int) -> str:
     )
 
 
-def _peek(folder: Path, user: int) -> Journal | None:
+def _peek(folder: Path, user: int) -> OutputJournal | None:
     """Returns the journal in a folder; None if there is none that this program can have written."""
     try:
         descriptor = open_journal(folder, user, os.O_RDONLY)
@@ -133,7 +133,7 @@ def _peek(folder: Path, user: int) -> Journal | None:
 
 
 @contextlib.contextmanager
-def _locked(journal: Journal, user: int, *, is_writer: bool) -> Iterator[dict[Path, int]]:
+def _locked(journal: OutputJournal, user: int, *, is_writer: bool) -> Iterator[dict[Path, int]]:
     """Locks the files of a journal that exist, and yields those with just this journal."""
     access = os.O_RDWR if user == current_user() else os.O_RDONLY
     with contextlib.ExitStack() as stack:
@@ -154,14 +154,14 @@ def _locked(journal: Journal, user: int, *, is_writer: bool) -> Iterator[dict[Pa
         yield descriptors
 
 
-def _is_same(journal: Journal | None, other: Journal) -> bool:
+def _is_same(journal: OutputJournal | None, other: OutputJournal) -> bool:
     """Returns whether two files have the same journal, wherever their folders are mounted."""
     return journal is not None and [
         dataclasses.replace(r, folder=Path()) for r in journal.replacements
     ] == [dataclasses.replace(r, folder=Path()) for r in other.replacements]
 
 
-def _undo(journal: Journal, descriptors: dict[Path, int]) -> None:
+def _undo(journal: OutputJournal, descriptors: dict[Path, int]) -> None:
     """Undoes the replacements in the folders that have the journal, and removes the journals."""
     if journal.folders[0][0] in descriptors:
         for replacement in reversed(journal.replacements):
