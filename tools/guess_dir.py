@@ -70,8 +70,8 @@ _UNDO = flags.DEFINE_string(
     "undo",
     None,
     "File that records a run to undo: its --results, or the .guess_dir.journal that an interrupted "
-    "run leaves in DEST. Restores the images and does nothing else. SRC and DEST are required if an "
-    "earlier version or another user wrote the file.",
+    "run leaves in DEST. Restores the images and does nothing else. SRC and DEST are required if "
+    "an earlier version or another user wrote the file.",
 )
 flags.adopt_module_key_flags(trust_flag)
 

@@ -112,6 +112,21 @@ class CacheFolderTest(parameterized.TestCase):
         self.assertEqual((self.home / "backbones").stat().st_gid, self.home.stat().st_gid)
         self.assertTrue((self.home / "backbones").stat().st_mode & stat.S_IRGRP)
 
+    def test_a_folder_of_another_user_is_refused_unless_a_group_shares_it(self):
+        self.folder.chmod(0o777)
+        other_users.make_folder(self, self.folder / "shared")
+        self.folder.chmod(0o755)
+        cache = self.folder / "shared"
+        with self.assertRaisesRegex(
+            UserError, f"^--x={cache} is not safe as a cache: it belongs to the user with number"
+        ):
+            check_cache_folder(cache, "--x")
+        cache.chmod(0o2775)
+        with self.assertRaisesRegex(UserError, "it belongs to the user"):
+            check_cache_folder(cache, "--x")
+        os.chown(cache, -1, os.getegid())
+        check_cache_folder(cache, "--x")
+
     @parameterized.parameters("folder", "link", "above")
     def test_what_another_user_put_into_a_folder_for_everyone_is_refused(self, kind: str):
         self.folder.chmod(0o1777)
