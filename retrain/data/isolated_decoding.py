@@ -18,7 +18,6 @@ from retrain.data.decoder_process import Request
 from retrain.data.image_limits import ImageLimits
 from retrain.data.unreadable_image import UnreadableImageError
 
-_MODULE = "retrain.data.decoder_process"
 # A pixel array of the usual size fits, so that the processes wait for each other only once.
 _PIPE_BYTES = 1 << 20
 _SECONDS_TO_EXIT = 5
@@ -30,8 +29,8 @@ class _Decoder:
     def __init__(self) -> None:
         # Fresh Python, because a fork of a process with threads can wait for their locks forever.
         self._process = subprocess.Popen(
-            # Without -P, modules in the current folder would take the place of others.
-            [sys.executable, "-P", "-m", _MODULE],
+            # With -m, modules in the current folder could take the place of others.
+            [sys.executable, decoder_process.__file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -39,13 +38,14 @@ class _Decoder:
             env={
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                "PYTHONSAFEPATH": "1",
                 # Each further arena would reserve memory that counts but is not used.
                 "MALLOC_ARENA_MAX": "1",
                 # Memory is not returned to the system and fetched again for each image.
                 "MALLOC_TOP_PAD_": "8000000",
             },
             # Ctrl-C is for the main process.
-            process_group=0,
+            start_new_session=True,
         )
 
     def decode(self, fields: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
