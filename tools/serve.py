@@ -66,7 +66,7 @@ _ADMIN_PORT = flags.DEFINE_integer(
 _ALLOWED_HOSTS = flags.DEFINE_list(
     "allowed_hosts",
     [],
-    "Comma-separated host names in the URLs of the server, such as labels.example.org,localhost. "
+    "Comma-separated host names in the URLs of the server, such as photos.example.org,localhost. "
     "Requests for other hosts are refused. A name that starts with a dot also allows its "
     "subdomains. By default, all hosts are allowed.",
 )

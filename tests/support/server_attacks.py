@@ -117,7 +117,7 @@ def _drip(start: bytes, piece: bytes, seconds: float) -> _Behaviour:
 
 
 def _repeat(data: bytes) -> _Behaviour:
-    """Sends the same data again and again, and reads all answers meanwhile."""
+    """Sends the same data again and again, and reads all answers at the same time."""
 
     async def behave(connection: socket.socket) -> None:
         loop = asyncio.get_running_loop()

@@ -182,8 +182,8 @@ class ServeLimitsTest(parameterized.TestCase):
         server.wait_for_line(r'^198\.51\.100\.7 "GET /labels"')
 
     def test_hosts_that_are_not_allowed_are_refused(self):
-        server = self.serve("--allowed_hosts=labels.example.org")
-        self.assertEqual(server.request("GET", "/", Host="labels.example.org").status, 200)
+        server = self.serve("--allowed_hosts=photos.example.org")
+        self.assertEqual(server.request("GET", "/", Host="photos.example.org").status, 200)
         self.assertEqual(server.request("GET", "/", Host="rebound.example.org").status, 400)
 
 

@@ -1,4 +1,4 @@
-"""Runs web applications until the process is told to end, and then finishes their requests."""
+"""Runs web applications until a signal ends the process, and then finishes their requests."""
 
 import asyncio
 import contextlib
@@ -60,7 +60,7 @@ def bind(host: str, port: int, *, flags: str = "") -> socket.socket:
 
 
 class Server:
-    """Runs listeners until the process is told to end."""
+    """Runs listeners until a signal ends the process."""
 
     def __init__(self, *listeners: Listener, seconds: float) -> None:
         """Creates a server. `run` starts it.

@@ -241,8 +241,8 @@ class AppTest(parameterized.TestCase):
         self.assertEqual(self.admin.get("/metrics").headers["Cache-Control"], "no-store")
 
     def test_requests_for_hosts_that_are_not_allowed_are_refused(self):
-        client = self.create_client(allowed_hosts=("labels.example.org", ".local"))
-        for host in ("labels.example.org", "labels.example.org:5000", "a.local"):
+        client = self.create_client(allowed_hosts=("photos.example.org", ".local"))
+        for host in ("photos.example.org", "photos.example.org:5000", "a.local"):
             self.assertEqual(client.get("/labels", headers={"Host": host}).status_code, 200, host)
         for host in ("other.example.org", "127.0.0.1"):
             for path in ("/labels", "/", "/nothing"):

@@ -1,4 +1,4 @@
-"""Clients are told apart by address, also behind trusted proxies."""
+"""Clients are distinguished by address, also behind trusted proxies."""
 
 from absl.testing import absltest, parameterized
 
