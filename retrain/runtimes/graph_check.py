@@ -63,11 +63,7 @@ def check_saved_model(saved_model: Any, *, allow_random: bool = False) -> None:
     functions = {
         function.signature.name: function for function in meta_graph.graph_def.library.function
     }
-    saving = {
-        name
-        for name in _saving_functions(meta_graph, functions)
-        if not _is_variant(functions[name])
-    }
+    saving = _saving_functions(meta_graph, functions)
     allowed = _allowed(allow_random=allow_random)
     for name, function in functions.items():
         extra = operations.SAVING if name in saving else frozenset()
