@@ -35,7 +35,11 @@ class LockedOutputs:
     """
 
     def __init__(self, descriptors: dict[Path, int]) -> None:
-        """Args: descriptors: Descriptor of the locked journal in each folder."""
+        """Changes nothing yet.
+
+        Args:
+            descriptors: Descriptor of the locked journal in each folder.
+        """
         self.is_unfinished = False
         self._journals = list(descriptors.values())
         self._folders = tuple((folder, folder.stat().st_ino) for folder in descriptors)
@@ -51,6 +55,9 @@ class LockedOutputs:
             for replacement in replacements:
                 with as_user_error(replacement.path):
                     replacement.keep_old()
+            for workspace in {r.folder / r.workspace for r in replacements}:
+                with as_user_error(workspace.parent):
+                    flush_folder(workspace)
             self.is_unfinished = True
             journal = OutputJournal(self._folders, tuple(map(self._canonical, replacements)))
             try:
@@ -60,7 +67,8 @@ class LockedOutputs:
                 self._place_all(replacements)
             except BaseException:
                 for replacement in reversed(replacements):
-                    replacement.undo()
+                    with as_user_error(replacement.path):
+                        replacement.undo()
                 self._finish()
                 raise
         else:

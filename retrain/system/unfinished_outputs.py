@@ -5,6 +5,7 @@ All programs call `settle` before they read a file that a run can have written.
 
 import contextlib
 import dataclasses
+import errno
 import logging
 import os
 import random
@@ -29,7 +30,7 @@ from retrain.system.workspace import current_user
 
 # Seconds that a reader and a writer wait for the end of a run's replacements, which take a fraction
 # of a second on most disks.
-_READER_PATIENCE, _WRITER_PATIENCE = 10.0, 600.0
+_READER_PATIENCE, _WRITER_PATIENCE = 10.0, 60.0
 _MAX_PAUSE = 0.05
 
 
@@ -105,7 +106,7 @@ def _settle(folder: Path, user: int, path: Path | None, patience: float) -> None
             raise UserError(
                 f"{path or folder} was left unfinished by a run that was killed, and the outputs "
                 f"of the run before cannot be restored: {error.filename}: {error.strerror}; "
-                "correct this, or choose other files"
+                f"correct this, or delete {journal_file(folder, user)} to keep what is there"
             ) from error
 
 
@@ -139,9 +140,10 @@ def _locked(journal: OutputJournal, user: int, *, is_writer: bool) -> Iterator[d
     with contextlib.ExitStack() as stack:
         descriptors = {}
         for folder, inode in journal.folders:
+            # What is in a folder that is not mounted here can only be restored with the rest.
+            if folder.stat().st_ino != inode:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
             try:
-                if folder.stat().st_ino != inode:
-                    continue
                 descriptor = open_journal(folder, user, access)
             except FileNotFoundError:
                 continue
@@ -163,6 +165,7 @@ def _is_same(journal: OutputJournal | None, other: OutputJournal) -> bool:
 
 def _undo(journal: OutputJournal, descriptors: dict[Path, int]) -> None:
     """Undoes the replacements in the folders that have the journal, and removes the journals."""
+    # If the first journal is empty, all replacements had been made, or none.
     if journal.folders[0][0] in descriptors:
         for replacement in reversed(journal.replacements):
             if replacement.folder in descriptors and _has_workspace(replacement):

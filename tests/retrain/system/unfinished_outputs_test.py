@@ -125,6 +125,28 @@ class SettleTest(UnfinishedTestCase):
             settle(self.folder / "moved" / "graph.pb")
         self.assertEqual((self.folder / "moved" / "graph.pb").read_text(), "old")
 
+    @parameterized.parameters("a", "b")
+    def test_outputs_are_not_restored_while_some_of_them_are_not_mounted(self, absent):
+        self.kill_a_run()
+        (self.folder / absent).rename(self.folder / "unmounted")
+        present = self.labels if absent == "a" else self.graph
+        with self.assertRaisesRegex(
+            UserError, f"/{absent}: No such file or directory; correct this, or delete .*/.retrain-"
+        ):
+            settle(present)
+        self.assertEqual(present.read_text(), "new")
+        (self.folder / "unmounted").rename(self.folder / absent)
+        with self.assertLogs(level="WARNING"):
+            settle(present)
+        self.assert_old()
+
+    def test_a_user_can_decide_to_keep_unfinished_outputs(self):
+        self.kill_a_run()
+        shutil.rmtree(self.second)
+        journal_file(self.first, current_user()).unlink()
+        settle(self.graph)
+        self.assertEqual(self.graph.read_text(), "new")
+
     def test_outputs_that_cannot_be_restored_are_one_line_until_they_can_be(self):
         self.kill_a_run()
         code = """
