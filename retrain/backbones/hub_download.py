@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from retrain.errors import UserError
-from retrain.system import archives, checksums, download
+from retrain.system import archives, checksums, download, tar_archive
 from retrain.system.cache_folder import check_cache_folder, create_private_folders
 from retrain.system.files import atomic_folder, user_path
 from retrain.system.locks import LOCK_PREFIX, exclusive_file
@@ -189,7 +189,7 @@ def _unpack(handle: str, archive: Path, folder: Path) -> None:
         return
     try:
         with atomic_folder(folder) as new, archive.open("rb") as file:
-            archives.unpack_tar(file, new)
+            tar_archive.unpack(file, new)
             checksums.write_checksums(new)
     except archives.ArchiveError as error:
         raise _DamagedArchiveError(
