@@ -5,12 +5,12 @@ import errno
 import hashlib
 import os
 import shutil
-import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from retrain.system.flush import flush_folder
+from retrain.system.regular_files import open_regular_file
 from tools.guess.errors import TransferError, UnwritableError
 
 _CHUNK_BYTES = 1 << 20
@@ -120,19 +120,15 @@ def copy(source: Path, target: Path) -> FileState:
     """
     temporary = temporary_path(target)
     try:
-        with source.open("rb") as original:
+        with open_regular_file(source) as original:
             status = os.fstat(original.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise TransferError("it is no longer a regular file")
             with translated_errors(target):
                 temporary.unlink(missing_ok=True)
                 with temporary.open("xb") as copied:
                     for chunk in _chunks(original):
                         copied.write(chunk)
                     copied.flush()
-                    # Some file systems do not support all metadata.
-                    with contextlib.suppress(OSError):
-                        shutil.copystat(source, temporary)
+                    copy_metadata(original.fileno(), copied.fileno())
                     os.fsync(copied.fileno())
         with translated_errors(target):
             rename_without_replacing(temporary, target)
@@ -148,6 +144,17 @@ def temporary_path(target: Path) -> Path:
     """Returns the path of the incomplete copy that becomes `target`."""
     digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
     return target.parent / f".guess_dir-{digest}.part"
+
+
+def copy_metadata(original: int, copied: int) -> None:
+    """Copies the permissions, times and extended attributes of an open file to another one.
+
+    Unlike paths, descriptors cannot lead to a file that another user puts there.
+    """
+    copy_status: Callable[[Any, Any], None] = shutil.copystat  # Its type omits descriptors.
+    # Some file systems do not support all metadata.
+    with contextlib.suppress(OSError):
+        copy_status(original, copied)
 
 
 def rename_without_replacing(

@@ -132,7 +132,9 @@ class Restorer:
     def _place_for_image(self, sorted_image: SortedImage) -> Iterator[Place]:
         with self._source.place(sorted_image.image, create=True) as image:
             if image is None:
-                raise TransferError(f"the folder of {sorted_image.image} was removed during the undo")
+                raise TransferError(
+                    f"the folder of {sorted_image.image} was removed during the undo"
+                )
             yield image
 
     def _check_restored(self, sorted_image: SortedImage) -> None:
@@ -234,11 +236,7 @@ def _copy(descriptor: int, image: Place) -> None:
     copied = os.open(name, flags, 0o600, dir_fd=image.folder)
     try:
         digests.copy_file(descriptor, copied)
-        # Some file systems do not support all metadata.
-        with contextlib.suppress(OSError):
-            status = os.fstat(descriptor)
-            os.fchmod(copied, stat.S_IMODE(status.st_mode))
-            os.utime(copied, ns=(status.st_atime_ns, status.st_mtime_ns))
+        new_files.copy_metadata(descriptor, copied)
         os.fsync(copied)
         new_files.rename_without_replacing(name, image.name, folder=image.folder)
     finally:
