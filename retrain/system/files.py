@@ -87,7 +87,9 @@ def check_folder_writable(folder: Path, flag: str, *, value: Path | None = None)
             "choose a folder that you can write to"
         ) from error
     if reason := find_intruder(folder):
-        raise UserError(f"--{flag}={value or folder} cannot be written: {reason}; choose another")
+        raise UserError(
+            f"--{flag}={value or folder} cannot be written: {reason}; choose another folder"
+        )
     # Runs that are killed again and again before they write anything must not fill the disk.
     remove_leftovers(existing)
 

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from retrain.errors import UserError
 from retrain.system.locked_outputs import locked_outputs
 from retrain.system.output_journal import is_journal_name, open_own_journal
 from retrain.system.unfinished_outputs import settle_folder
@@ -60,7 +61,11 @@ def temporary_folder() -> Iterator[Path]:
     Raises:
         OSError: If the system's folder for temporary files cannot be written.
     """
-    workspace = make_workspace(Path(tempfile.gettempdir()))
+    parent = Path(tempfile.gettempdir())
+    # Others can write to this folder, and must not be able to stop this program there.
+    with contextlib.suppress(UserError):
+        remove_leftovers(parent)
+    workspace = Workspace(parent)
     try:
         yield workspace.new_path("files").parent
     finally:

@@ -12,6 +12,7 @@ from absl.testing import absltest, parameterized
 
 from retrain.system import workspace
 from retrain.system.leftovers import make_workspace, remove_leftovers, temporary_folder
+from retrain.system.output_journal import journal_file
 from retrain.system.workspace import Workspace
 from tests.support.python_code import run_python
 
@@ -114,6 +115,14 @@ class WorkspaceTest(parameterized.TestCase):
             self.assertEmpty(list(folder.iterdir()))
             self.assertEqual(self.count(), 1)
         self.assertEqual(self.count(), 0)
+
+    def test_others_cannot_prevent_temporary_folders(self):
+        journal_file(self.folder, workspace.current_user()).symlink_to("nowhere")
+        with (
+            mock.patch("tempfile.gettempdir", return_value=str(self.folder)),
+            temporary_folder() as folder,
+        ):
+            (folder / "file").touch()
 
     def test_a_workspace_of_another_user_and_links_stay(self):
         self.folder.chmod(0o777)
