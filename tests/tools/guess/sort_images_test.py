@@ -3,6 +3,7 @@
 import contextlib
 import os
 from pathlib import Path
+from typing import Any
 
 from absl.testing import absltest
 
@@ -35,10 +36,10 @@ class SortImagesTest(absltest.TestCase):
         self.source.mkdir()
         (self.source / "0.jpg").write_bytes(b"y")
 
-    def sort(self, target: Path, **options) -> int:
-        graph = options.pop("graph", self.graph)
-        options = Options(source=self.source, target=target, by_folder=True, **options)
-        return sort_images(options, graph, _OneLabelClassifier()).num_failed
+    def sort(self, target: Path, *, graph: Path | None = None, **changes: Any) -> int:
+        options = Options(source=self.source, target=target, by_folder=True, **changes)
+        classifier: Any = _OneLabelClassifier()
+        return sort_images(options, graph or self.graph, classifier).num_failed
 
     def test_the_classifier_can_be_a_file_or_a_folder(self):
         saved_model = self.folder / "saved"
