@@ -124,7 +124,7 @@ _SPARE_WORKERS = 1
 _SPARE_THREADS = 4
 _ADMIN_THREADS = 2
 # One client can have half of them.
-_MAX_CONNECTIONS = 2000
+_MAX_CONNECTIONS = 1200
 # One client can make the server hold half of this.
 _MAX_BODIES_HELD = 8
 # Budget of an image. It suffices for PNG files with the maximum number of pixels, and for HEIC

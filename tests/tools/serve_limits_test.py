@@ -130,6 +130,32 @@ class ServeLimitsTest(parameterized.TestCase):
         statuses = re.findall(rb"HTTP/1\.1 (\d+)", answer)
         self.assertEqual(statuses, [b"200", b"200", b"404", b"200"])
 
+    def test_bodies_in_many_tiny_chunks_are_refused(self):
+        connection = self.connect(self.server())
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        connection.sendall(b"1\r\nX\r\n" * 2000)
+        self.assert_error(self.read(connection), 400, b"chunks of the body are too small")
+
+    def test_a_client_that_closes_its_side_gets_an_answer(self):
+        connection = self.send_head(self.server(), len(self.red))
+        connection.sendall(self.red)
+        connection.shutdown(socket.SHUT_WR)
+        self.assertIn(b'"label":"red"', self.read(connection))
+
+    def test_a_client_that_closes_its_side_too_early_gets_no_answer(self):
+        connection = self.send_head(self.server(), len(self.red))
+        connection.sendall(self.red[:-1])
+        connection.shutdown(socket.SHUT_WR)
+        self.assertEqual(self.read(connection), b"")
+
+    def test_a_client_that_waits_before_it_sends_a_body_may_send_it(self):
+        connection = self.connect(self.server())
+        head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nExpect: 100-continue"
+        connection.sendall(f"{head}\r\nContent-Length: {len(self.red)}\r\n\r\n".encode())
+        self.assertEqual(connection.recv(1000), b"HTTP/1.1 100 Continue\r\n\r\n")
+        connection.sendall(self.red)
+        self.assertStartsWith(connection.recv(1000), b"HTTP/1.1 200 ")
+
     def test_the_target_of_a_request_can_be_a_url(self):
         connection = self.connect(self.server())
         connection.sendall(

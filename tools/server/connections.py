@@ -79,35 +79,40 @@ class Connections:
         self.closed_early: collections.Counter[str] = collections.Counter()
         self._maximum, self._per_client, self._seconds = maximum, per_client, seconds
         self._open: set[Connection] = set()
+        # Number of open connections of each client.
+        self._counts: collections.Counter[str | None] = collections.Counter()
 
     def __len__(self) -> int:
         return len(self._open)
 
     def add(self, connection: Connection) -> None:
         """Adds a new connection, and closes others if there are too many."""
-        counts = collections.Counter(other.key for other in self._open)
-        crowded: str | None
-        if connection.key and counts[connection.key] >= self._per_client:
-            crowded = connection.key
-        elif len(self._open) >= self._maximum:
-            crowded = counts.most_common(1)[0][0]
-        else:
-            self._open.add(connection)
-            return
-        closed = self.close_oldest(other for other in self._open if other.key == crowded)
         self._open.add(connection)
-        if not closed:
+        self._counts[connection.key] += 1
+        crowded: str | None
+        if connection.key and self._counts[connection.key] > self._per_client:
+            crowded = connection.key
+        elif len(self._open) > self._maximum:
+            crowded = self._counts.most_common(1)[0][0]
+        else:
+            return
+        others = (other for other in self._open if other.key == crowded and other is not connection)
+        if not self.close_oldest(others):
             self.close(connection, "crowded")
 
     def remove(self, connection: Connection) -> None:
         """Removes a connection that is closed."""
-        self._open.discard(connection)
+        if connection in self._open:
+            self._open.remove(connection)
+            self._counts[connection.key] -= 1
+            if not self._counts[connection.key]:
+                del self._counts[connection.key]
 
     def close(self, connection: Connection, reason: str) -> None:
         """Closes a connection before its client does."""
         if connection in self._open:
             self.closed_early[reason] += 1
-            self._open.remove(connection)
+            self.remove(connection)
             connection.transport.abort()
 
     def close_oldest(self, candidates: Iterable[Connection]) -> Connection | None:

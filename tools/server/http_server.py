@@ -16,7 +16,7 @@ from tools.server.listener import Listener
 # Seconds between two checks for slow clients. Each check visits all connections.
 _CHECK_SECONDS = 0.25
 # Buffers of a connection in the kernel, which would otherwise grow to several megabytes.
-_READ_BUFFER_BYTES = 131_072
+_READ_BUFFER_BYTES = 65_536
 _WRITE_BUFFER_BYTES = 32_768
 # Of the time for a shutdown, the share that requests in progress get.
 _SHARE_FOR_REQUESTS = 0.9
@@ -81,7 +81,11 @@ class Server:
         Returns:
             Whether all requests in progress were answered.
         """
-        return asyncio.run(self._serve(greetings))
+        try:
+            return asyncio.run(self._serve(greetings))
+        finally:
+            for listener in self._listeners:
+                listener.site.shut_down()
 
     async def _serve(self, greetings: tuple[str, ...]) -> bool:
         with _stop_event(*interruption.SIGNALS) as stop:
@@ -111,7 +115,7 @@ class Server:
             count = sum(len(listener.site.connections) for listener in self._listeners)
             logging.warning("%d connections were cut off", count)
         for listener in self._listeners:
-            listener.site.abort()
+            listener.site.connections.close_all(*State)
         return answered
 
     def _close_slow(self) -> None:

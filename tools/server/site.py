@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tools.server.clients import ClientAddresses
-from tools.server.connections import Connections, State
+from tools.server.connections import Connections
 from tools.server.fair_threads import FairThreads
 from tools.server.held_bytes import HeldBytes
 from tools.server.responses import Response
@@ -27,8 +27,8 @@ class ServerLimits:
     """
 
     seconds: float = 20
-    connections: int = 2000
-    connections_per_client: int = 1000
+    connections: int = 1200
+    connections_per_client: int = 600
     body_bytes: int = 20_000_000
     held_bytes: int = 160_000_000
 
@@ -80,8 +80,7 @@ class Site:
         threads = self._threads if method == b"POST" else self._quick_threads
         return await threads.run(client, function)
 
-    def abort(self) -> None:
-        """Closes all connections."""
-        self.connections.close_all(*State)
+    def shut_down(self) -> None:
+        """Lets the threads end after the requests that they are answering."""
         self._threads.shut_down()
         self._quick_threads.shut_down()
