@@ -10,7 +10,7 @@ trained on cached bottlenecks, which takes little time per epoch. D receives the
 .keras file and as model.json with model.weights.h5, the labels, plots, and logs for TensorBoard.
 """
 
-import retrain.system.exit_on_signals  # noqa: F401 (first, to handle signals during imports)
+from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
 
 # isort: split
 import math

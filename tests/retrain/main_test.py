@@ -57,8 +57,8 @@ class RetrainMainTest(parameterized.TestCase):
         usual = [f"--image_dir={self.images}", *programs.outputs(self.out)]
         return programs.run("retrain", *usual, *flags, **options)
 
-    def assert_one_line(self, done, *parts: str) -> None:
-        self.assertEqual(done.returncode, 1, done.stderr)
+    def assert_one_line(self, done, *parts: str, status: int = 1) -> None:
+        self.assertEqual(done.returncode, status, done.stderr)
         errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
         self.assertLen(errors, 1, done.stderr)
         self.assertEqual(done.stderr.splitlines()[-1], errors[0])
@@ -67,8 +67,8 @@ class RetrainMainTest(parameterized.TestCase):
         for part in parts:
             self.assertIn(part, errors[0])
 
-    def assert_refused(self, done, *parts: str) -> None:
-        self.assert_one_line(done, *parts)
+    def assert_refused(self, done, *parts: str, status: int = 1) -> None:
+        self.assert_one_line(done, *parts, status=status)
         self.assertFalse((self.out / "graph.pb").exists())
         self.assertFalse((self.out / "labels.txt").exists())
 
@@ -206,7 +206,8 @@ class RetrainMainTest(parameterized.TestCase):
         self.assertEqual((self.out / "graph.pb").read_bytes(), b"good")
         self.assertEmpty(list(self.out.glob(".*")))
 
-    def test_an_interrupted_run_keeps_its_cache(self):
+    @parameterized.parameters(signal.SIGINT, signal.SIGTERM)
+    def test_an_interrupted_run_keeps_its_cache(self, number):
         programs.draw_colours(self.folder / "many", count=200)
         flags = [f"--image_dir={self.folder}/many", *programs.outputs(self.out)]
         process = subprocess.Popen(
@@ -220,10 +221,10 @@ class RetrainMainTest(parameterized.TestCase):
         deadline = time.monotonic() + 60
         while not (wal.exists() and wal.stat().st_size > 200_000) and time.monotonic() < deadline:
             time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         stdout, stderr = process.communicate(timeout=60)
         done = subprocess.CompletedProcess([], process.returncode, stdout, stderr)
-        self.assert_refused(done, "interrupted")
+        self.assert_refused(done, "interrupted", status=128 + number)
         again = self.train(f"--image_dir={self.folder}/many")
         self.assertRegex(again.stderr, r"Bottlenecks: \d+ computed by \w+, [1-9]\d* from")
 

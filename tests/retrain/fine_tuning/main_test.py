@@ -116,7 +116,7 @@ class FineTuningTest(parameterized.TestCase):
         kept = [path.name for path in (cache / "backbones").iterdir() if path.name[0] != "."]
         self.assertEmpty(kept)
         if number == signal.SIGINT:
-            self.assertEqual(status, 1, log)
+            self.assertEqual(status, 128 + number, log)
             self.assertIn("interrupted", log.splitlines()[-1])
             self.assertEmpty(list((cache / "backbones").iterdir()))
         (unfinished,) = (cache / "fine_tuning").glob("[!.]*")
