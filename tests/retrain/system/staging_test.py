@@ -319,6 +319,32 @@ except UserError as error:
             results.folder(self.model)
             raise PermissionError(13, "Permission denied", str(temporary))
 
+    @parameterized.parameters(
+        "RESOURCE_EXHAUSTED: /x/variables.data; No space left on device",
+        "Unable to write (errno = 28, error message = 'No space left on device', buf = 0x5)",
+        "basic_ios::clear: Disk quota exceeded",
+        "file too large",
+    )
+    def test_a_full_disk_that_a_library_reports_in_words_is_a_user_error(self, text):
+        with (
+            self.assertRaisesRegex(UserError, "mlpackage cannot be written: [A-Z][a-z ]*$"),
+            Staging() as results,
+        ):
+            results.folder(self.model)
+            try:
+                raise RuntimeError(text)
+            except RuntimeError as error:
+                raise ValueError("the file could not be saved") from error
+        self.assert_old()
+
+    def test_other_errors_of_libraries_and_their_advice_stay(self):
+        for error in (RuntimeError("shape"), UserError("choose: No space left on device")):
+            with self.assertRaises(type(error)) as caught, Staging() as results:
+                results.file(self.file)
+                raise error
+            self.assertIs(caught.exception, error)
+        self.assert_old()
+
     def test_an_error_about_another_file_names_both(self):
         with (
             self.assertRaisesRegex(UserError, "labels.txt cannot be written: /x/y: No space"),
