@@ -113,8 +113,8 @@ class Classifier:
             sources: Paths or contents of image files.
 
         Raises:
-            UserError: If the network does not take images of this size, or the number of its
-                outputs is not the number of labels.
+            UserError: If the network does not take images of this size, or does not compute one
+                score per label.
         """
         results = parallel_map(
             self._classify_batch,
@@ -150,7 +150,9 @@ class Classifier:
         try:
             data = self._read(source)
             pixels.check_budget(data, self._limits)
-            return self._prediction(source, self._runtime.run_file(data))
+            scores = self._runtime.run_file(data)
+            self._check_scores(scores, ())
+            return self._prediction(source, scores)
         except OSError as error:
             return UnreadableImage(source, error.strerror or str(error))
         except pixels.UnreadableImageError as error:
@@ -177,19 +179,33 @@ class Classifier:
 
     def _classify_pixels(self, images: np.ndarray) -> np.ndarray:
         try:
-            return self._runtime.run(images)
+            scores = self._runtime.run(images)
         except ModelError as error:
             raise UserError(
                 f"the graph does not take images of {self._height} x {self._width} pixels "
                 f"({error}); set --input_height and --input_width, or another --input_layer"
             ) from error
+        self._check_scores(scores, (len(images),))
+        return scores
 
-    def _prediction(self, source: Source, scores: np.ndarray) -> Prediction:
-        if len(scores) != len(self.labels):
+    def _check_scores(self, scores: np.ndarray, images_shape: tuple[int, ...]) -> None:
+        """Raises UserError unless the network computes one score per label for each image."""
+        is_float = np.issubdtype(scores.dtype, np.floating)
+        if not is_float or scores.shape[:-1] != images_shape or not scores.ndim:
             raise UserError(
-                f"the graph has {len(scores)} outputs, but there are {len(self.labels)} labels; "
-                "give the --labels file that was written with the --graph"
+                f"the graph computes {scores.dtype} {list(scores.shape)} instead of floating-point "
+                "scores, one per label for each image; set another --output_layer, or give a file "
+                "that retrain wrote"
             )
+        if scores.shape[-1] != len(self.labels):
+            raise UserError(
+                f"the graph has {scores.shape[-1]} outputs, but there are {len(self.labels)} "
+                "labels; give the --labels file that was written with the --graph"
+            )
+
+    def _prediction(self, source: Source, scores: np.ndarray) -> Prediction | UnreadableImage:
+        if not np.isfinite(scores).all():
+            return UnreadableImage(source, "the graph computes scores that are not finite numbers")
         # Equal scores keep the order of the labels.
         order = np.argsort(-scores, kind="stable")
         return Prediction(source, tuple((self.labels[i], float(scores[i])) for i in order))

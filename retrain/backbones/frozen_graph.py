@@ -25,7 +25,7 @@ from retrain.model_limits import LIMITS
 from retrain.runtimes.graph_check import UntrustedModelError, check_graph
 from retrain.runtimes.graph_def import parse_graph
 from retrain.runtimes.graph_session import GraphSession
-from retrain.runtimes.runtime import ModelError
+from retrain.runtimes.runtime import ModelError, check_image_size
 from retrain.system.console import quiet_libraries
 from retrain.system.regular_files import read_regular_file
 from retrain.system.text import first_line, name_some
@@ -113,6 +113,7 @@ def _prepare(
         # The session comes first, so that an unusable graph is reported as such.
         with quiet_libraries(), GraphSession(graph, trust_model=True) as session:
             layout = graph_layout.find_layout(graph, options, file)
+            check_image_size(layout.height, layout.width)
             network = _cut_network(graph, layout, file)
             # Random operations in other parts, such as initial values of weights, do not matter.
             needs_trust |= _needs_trust(network.graph_slice.graph, options, file)

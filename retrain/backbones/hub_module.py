@@ -14,7 +14,7 @@ from retrain.config import BackboneOptions
 from retrain.errors import UserError
 from retrain.runtimes import saved_model_import
 from retrain.runtimes.graph_check import UntrustedModelError, check_graph
-from retrain.runtimes.runtime import ModelError
+from retrain.runtimes.runtime import ModelError, check_image_size
 from retrain.system import checksums
 from retrain.system.console import quiet_libraries
 from retrain.system.text import first_line
@@ -59,6 +59,10 @@ def load(options: BackboneOptions, cache_dir: Path) -> Backbone:
             module = _load_module(folder, handle, trust_model=options.trust_model)
         # This function logs, so it must not run in the block above.
         size = _input_size(options, handle, module.stated_shape)
+        try:
+            check_image_size(*size)
+        except ModelError as error:
+            raise UserError(f"--tfhub_module={handle} cannot be used: {error}") from error
         with quiet_libraries():
             info = BackboneInfo(
                 name=name,

@@ -154,13 +154,16 @@ class SessionRuntime(Runtime):
         if self._pixels_input is None:
             raise ModelError("it takes files, not pixels")
         feeds = {self._pixels_input: self._preprocessing.apply(pixels)}
-        return self._session.run(self._output, feeds).reshape(len(pixels), -1)
+        values = np.asarray(self._session.run(self._output, feeds))
+        if values.size % len(pixels):
+            raise ModelError(f"it computes {list(values.shape)} for {len(pixels)} images")
+        return values.reshape(len(pixels), -1)
 
     def run_file(self, data: bytes) -> np.ndarray:
         """Returns float32 [values] for the content of an image file."""
         if self._file_input is None:
             return super().run_file(data)
-        return self._session.run(self._output, {self._file_input: data}).reshape(-1)
+        return np.asarray(self._session.run(self._output, {self._file_input: data})).reshape(-1)
 
     def close(self) -> None:
         """Frees the memory of the session."""

@@ -6,11 +6,21 @@ import dataclasses
 import numpy as np
 
 from retrain.metadata import Metadata
+from retrain.model_limits import LIMITS
 from retrain.system.processors import processor_count
 
 
 class ModelError(Exception):
     """A network cannot be loaded or run. The message is one line that says why."""
+
+
+def check_image_size(height: int, width: int) -> None:
+    """Raises ModelError if a network takes images so large that they would fill the memory."""
+    if max(height, width) > LIMITS.image_side:
+        raise ModelError(
+            f"it takes images of {height:,} x {width:,} pixels, more than the limit of "
+            f"{LIMITS.image_side:,} per side"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +42,10 @@ class Description:
     width: int | None = None
     preprocessing_version: int | None = None
     assumption: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ModelError if the images are too large."""
+        check_image_size(self.height or 1, self.width or 1)
 
 
 NO_DESCRIPTION = Description()

@@ -1,11 +1,13 @@
 """Tests the results for images and classifiers of all kinds."""
 
 import dataclasses
+import io
 import os
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from absl.testing import absltest, parameterized
@@ -19,8 +21,11 @@ from retrain.data import pixels
 from retrain.data.image_limits import ImageLimits
 from retrain.errors import UserError
 from retrain.export import assemble, frozen_graph, tflite
+from retrain.runtimes import classifier_file
+from retrain.runtimes.function_runtime import FunctionRuntime
 from retrain.runtimes.graph_def import parse_graph
 from retrain.runtimes.head import Head
+from retrain.runtimes.runtime import Description
 from tests.support import programs, tflite_models
 
 # With the name of a tensor, even the usual one, the graph runs in TensorFlow.
@@ -246,6 +251,47 @@ class ClassifierTest(parameterized.TestCase):
             Classifier(path)
         with self.assertRaisesRegex(UserError, "9 x 1 pixels.*--input_height"):
             Classifier(path, overrides=Overrides(labels_file=labels, height=9)).classify_one(image)
+
+
+class OtherNetworksTest(parameterized.TestCase):
+    """Networks of other programs, which can compute anything."""
+
+    def classify(self, scores: np.ndarray) -> list[Prediction | UnreadableImage]:
+        description = Description(("a", "b", "c"), 8, 8)
+        runtime = FunctionRuntime(lambda images: scores, description=description, batch_size=2)
+        with mock.patch.object(classifier_file, "load", return_value=runtime):
+            classifier = Classifier(Path("graph.pb"))
+        file = io.BytesIO()
+        Image.new("RGB", (8, 8)).save(file, "PNG")
+        return list(classifier.classify([file.getvalue()] * 2))
+
+    def test_scores_are_ranked(self):
+        first, second = self.classify(np.array([[0.1, 0.2, 0.7], [0.5, 0.4, 0.1]], np.float32))
+        self.assertEqual([label for label, _ in first.ranked], ["c", "b", "a"])
+        self.assertEqual([label for label, _ in second.ranked], ["a", "b", "c"])
+
+    @parameterized.parameters(
+        ((2, 3), np.int32),
+        ((2, 3), bool),
+        ((2, 3), object),
+        ((2, 1, 3), np.float32),
+        ((1, 3), np.float32),
+        ((3,), np.float32),
+        ((), np.float32),
+    )
+    def test_outputs_that_are_not_scores_are_refused(self, shape: tuple[int, ...], dtype: type):
+        with self.assertRaisesRegex(UserError, "the graph computes .* instead of floating-point"):
+            self.classify(np.zeros(shape, dtype))
+
+    def test_another_number_of_scores_than_labels_is_refused(self):
+        with self.assertRaisesRegex(UserError, "has 4 outputs, but there are 3 labels"):
+            self.classify(np.zeros((2, 4), np.float32))
+
+    def test_scores_that_are_not_finite_concern_one_image(self):
+        first, second = self.classify(np.array([[0, np.nan, 0], [1, 0, 0]], np.float32))
+        self.assertIsInstance(first, UnreadableImage)
+        self.assertIn("not finite numbers", first.reason)
+        self.assertIsInstance(second, Prediction)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from retrain.errors import UserError
 from retrain.metadata import Metadata
+from retrain.runtimes.runtime import ModelError, check_image_size
 from tools.conversion.preprocessing import InputFormat
 
 # The formats, for help texts and error messages.
@@ -36,6 +38,13 @@ class SourceClassifier:
     metadata: Metadata | None = None
     input_format: InputFormat | None = None
     keras_model: Any = None
+
+    def __post_init__(self) -> None:
+        """Raises UserError if the images are too large."""
+        try:
+            check_image_size(self.height, self.width)
+        except ModelError as error:
+            raise UserError(f"the classifier cannot be converted: {error}") from error
 
 
 @dataclasses.dataclass(frozen=True)

@@ -185,6 +185,11 @@ class TFLiteFileTest(parameterized.TestCase):
         with self.assertRaisesRegex(ModelError, "have the scale .* which cannot be used"):
             tflite_file.load(network)
 
+    def test_a_network_of_very_large_images_is_refused(self):
+        network = tflite_models.identity((1, 10_001, 1, 3))
+        with self.assertRaisesRegex(ModelError, "images of 10,001 x 1 pixels, more than the limit"):
+            tflite_file.load(network)
+
     def test_a_network_whose_weights_are_in_another_file_is_refused(self):
         from ai_edge_litert import schema_py_generated as schema
 

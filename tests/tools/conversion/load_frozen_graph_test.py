@@ -90,6 +90,25 @@ class LoadFrozenGraphTest(absltest.TestCase):
         self.path.write_bytes(graph.as_graph_def().SerializeToString())
         self.refused(r"input:0 .* has the shape \[None, 3, 16, 16\], .*--input_layer")
 
+    def test_very_large_images_are_refused(self):
+        import tensorflow as tf
+
+        with tf.Graph().as_default() as graph:
+            pixels = tf.compat.v1.placeholder(tf.float32, (None, 20_000, 4, 3), "input")
+            tf.reduce_mean(pixels, [1, 2], name="final_result")
+        self.path.write_bytes(graph.as_graph_def().SerializeToString())
+        self.refused("it takes images of 20,000 x 4 pixels, more than the limit")
+
+    def test_an_operation_that_writes_a_file_is_refused(self):
+        import tensorflow as tf
+
+        with tf.Graph().as_default() as graph:
+            pixels = tf.compat.v1.placeholder(tf.float32, (None, 4, 4, 3), "input")
+            with tf.control_dependencies([tf.io.write_file("written", "text")]):
+                tf.reduce_mean(pixels, [1, 2], name="final_result")
+        self.path.write_bytes(graph.as_graph_def().SerializeToString())
+        self.refused("is not run: .*WriteFile")
+
     def test_an_output_that_does_not_depend_on_the_input_is_refused(self):
         import tensorflow as tf
 
