@@ -94,6 +94,7 @@ AMBIGUOUS = {
     "bare_cr": _odd("X: a\rContent-Length: 3", "abc"),
     "space_before_colon": _odd("Content-Length : 3", "abc"),
     "no_colon": _odd("Content-Length 3", "abc"),
+    "other_version": b"GET / HTTP/2.0\r\nHost: x\r\n\r\n",
     "no_host": b"GET / HTTP/1.1\r\n\r\n",
     "two_hosts": b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
     "chunks_in_http_1_0": b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",

@@ -130,6 +130,16 @@ class ServeLimitsTest(parameterized.TestCase):
         statuses = re.findall(rb"HTTP/1\.1 (\d+)", answer)
         self.assertEqual(statuses, [b"200", b"200", b"404", b"200"])
 
+    def test_bodies_can_be_chunked(self):
+        connection = self.connect(self.server())
+        head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nConnection: close"
+        connection.sendall(f"{head}\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+        for start in range(0, len(self.red), 100):
+            piece = self.red[start : start + 100]
+            connection.sendall(f"{len(piece):x};a=b\r\n".encode() + piece + b"\r\n")
+        connection.sendall(b"0\r\nX-Checksum: 1\r\n\r\n")
+        self.assertIn(b'"label":"red"', self.read(connection))
+
     def test_bodies_in_many_tiny_chunks_are_refused(self):
         connection = self.connect(self.server())
         connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")

@@ -71,6 +71,8 @@ class RequestReader:
         request = self._next_event()
         if not isinstance(request, h11.Request):
             raise _bad_request("the headers are not complete")
+        if not request.http_version.startswith(b"1."):
+            raise _bad_request("only versions 1.0 and 1.1 of HTTP are supported")
         if ambiguity := _find_ambiguity(head, request):
             raise _bad_request(ambiguity)
         lengths = _values(request, b"content-length")
@@ -113,7 +115,8 @@ class RequestReader:
         try:
             return self._http.next_event()
         except h11.RemoteProtocolError as error:
-            raise _bad_request(str(error)) from error
+            # Without the line itself, which the client knows.
+            raise _bad_request(str(error).partition(": bytearray")[0]) from error
 
 
 def too_large(max_body_bytes: int) -> RefusedRequestError:

@@ -61,6 +61,8 @@ def of_refusal(error: RefusedRequestError) -> Response:
 def _environ(request: h11.Request, body: bytes, *, client: str) -> dict[str, Any]:
     """Returns the description of a request by PEP 3333."""
     headers = {name.decode(): value.decode("latin1") for name, value in request.headers}
+    # For the application, a chunked body is like any other.
+    headers.pop("transfer-encoding", None)
     target = request.target
     if absolute := _ABSOLUTE_TARGET.match(target):
         headers["host"] = absolute[1].decode("latin1")
