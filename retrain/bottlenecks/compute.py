@@ -214,9 +214,9 @@ def _compute_splits(
         }
         if store.damaged_count:
             logging.warning(
-                "%d bottlenecks in %s were damaged and have been computed again.",
-                store.damaged_count,
+                "Damaged bottlenecks in %s: %d. They have been computed again.",
                 cache_dir,
+                store.damaged_count,
             )
     return tables
 

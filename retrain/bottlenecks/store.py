@@ -16,6 +16,7 @@ The file is in write-ahead mode (https://sqlite.org/wal.html): a process that is
 the batch that it is writing, and readers do not wait for writers.
 """
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Collection, Sequence
@@ -263,7 +264,9 @@ def open_store(folder: Path) -> BottleneckStore:
 
 def _remove_leftovers(folder: Path) -> None:
     """Removes what killed runs left in the folder of the cache and in its sub-folders."""
-    with os.scandir(folder) as entries:
+    subfolders = []
+    # A folder that cannot be listed can still be used.
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
         subfolders = [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
     for possible in (folder, *subfolders):
         remove_leftovers(possible)

@@ -105,7 +105,8 @@ def open_private(path: str | os.PathLike[str], flags: int) -> int:
     """Opens a file in a cache. Can be the `opener` of Python's `open`.
 
     Does not follow a link in place of the file, does not wait for the other end of a pipe, and
-    does not write to a file that has another name elsewhere. New files are for this user only.
+    does not write to a file that has another name elsewhere. New files are for this user only, or
+    also for the group that shares the folder.
 
     Args:
         path: Path of the file.
@@ -120,7 +121,8 @@ def open_private(path: str | os.PathLike[str], flags: int) -> int:
     # The content must not be removed before the file is checked.
     safe_flags = flags & ~os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        descriptor = os.open(path, safe_flags, 0o600)
+        mode = _new_mode(Path(path).parent) & 0o666 if flags & os.O_CREAT else 0
+        descriptor = os.open(path, safe_flags, mode)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise OSError(errno.ELOOP, "it is a symbolic link", str(path)) from error

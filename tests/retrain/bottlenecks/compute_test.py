@@ -88,8 +88,8 @@ class BottlenecksTest(absltest.TestCase):
             second = self.compute()
         self.assertEqual((second.computed_count, second.reused_count), (3, 5))
         assert_equal_vectors(first, second)
-        (line,) = [line for line in logged.output if "damaged" in line]
-        self.assertIn(f"3 bottlenecks in {self.cache} were damaged and have been computed", line)
+        (line,) = [line for line in logged.output if "Damaged" in line]
+        self.assertIn(f"Damaged bottlenecks in {self.cache}: 3. They have been computed", line)
 
     def test_copied_and_renamed_images_are_found_again(self):
         self.compute()

@@ -12,6 +12,7 @@ from retrain.errors import UserError
 from retrain.system import cache_folder
 from retrain.system.cache_folder import (
     check_cache_folder,
+    check_private,
     create_private_folders,
     default_cache_folder,
     open_private,
@@ -111,6 +112,9 @@ class CacheFolderTest(parameterized.TestCase):
         create_private_folders(self.home / "backbones")
         self.assertEqual((self.home / "backbones").stat().st_gid, self.home.stat().st_gid)
         self.assertTrue((self.home / "backbones").stat().st_mode & stat.S_IRGRP)
+        self.addCleanup(os.umask, os.umask(0o007))
+        os.close(open_private(self.home / "lock", os.O_RDWR | os.O_CREAT))
+        self.assertEqual(stat.S_IMODE((self.home / "lock").stat().st_mode), 0o660)
 
     def test_a_folder_of_another_user_is_refused_unless_a_group_shares_it(self):
         self.folder.chmod(0o777)
@@ -126,6 +130,21 @@ class CacheFolderTest(parameterized.TestCase):
             check_cache_folder(cache, "--x")
         os.chown(cache, -1, os.getegid())
         check_cache_folder(cache, "--x")
+
+    def test_files_that_a_library_opens_are_checked_without_opening_them(self):
+        file = self.folder / "database"
+        with self.assertRaises(FileNotFoundError):
+            check_private(file)
+        file.touch()
+        check_private(file)
+        (self.folder / "link").symlink_to(file)
+        with self.assertRaisesRegex(OSError, "it is a symbolic link"):
+            check_private(self.folder / "link")
+        with self.assertRaisesRegex(OSError, "it is not a regular file"):
+            check_private(self.folder)
+        os.link(file, self.folder / "name")
+        with self.assertRaisesRegex(OSError, "it is a hard link"):
+            check_private(file)
 
     @parameterized.parameters("folder", "link", "above")
     def test_what_another_user_put_into_a_folder_for_everyone_is_refused(self, kind: str):
