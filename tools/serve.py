@@ -152,7 +152,7 @@ def main(arguments: list[str]) -> None:
     from tools.server.served_model import ServedModel
     from tools.server.work_queue import WorkQueue
 
-    images = _image_limits()
+    images, allowed_hosts = _image_limits(), _allowed_hosts()
     model = ServedModel(
         graph_path(_GRAPH),
         labels_file=user_path(_LABELS.value) if _LABELS.value else None,
@@ -169,7 +169,7 @@ def main(arguments: list[str]) -> None:
         max_body_bytes=body_bytes,
         images=images,
         top=_NUM_TOP_PREDICTIONS.value,
-        allowed_hosts=tuple(_ALLOWED_HOSTS.value),
+        allowed_hosts=allowed_hosts,
     )
     public = Site(
         create_app(model, queue, limits, metrics),
@@ -185,7 +185,7 @@ def main(arguments: list[str]) -> None:
     )
     metrics.watch_connections(public.connections, public.held)
     admin = Site(
-        create_admin_app(model, queue, metrics),
+        create_admin_app(model, queue, metrics, host=_ADMIN_HOST.value),
         threads=_ADMIN_THREADS,
         limits=ServerLimits(seconds=_TIMEOUT.value, body_bytes=0),
         clients=clients,
@@ -206,6 +206,16 @@ def _bind_admin() -> socket.socket:
     if port is None:
         port = 0 if _PORT.value in (0, 65535) else _PORT.value + 1
     return http_server.bind(_ADMIN_HOST.value, port, flags="admin_")
+
+
+def _allowed_hosts() -> tuple[str, ...]:
+    for name in _ALLOWED_HOSTS.value:
+        if not name.strip(".") or not set(name).isdisjoint(":/[]* "):
+            raise UserError(
+                f"--allowed_hosts={name} is not a host name; expected, for example, "
+                "photos.example.org, without a port"
+            )
+    return tuple(_ALLOWED_HOSTS.value)
 
 
 def _image_limits() -> ImageLimits:

@@ -95,10 +95,10 @@ class ServerProcess:
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         return _exchange(self.connect(), method, path, body, names)
 
-    def admin_request(self, path: str) -> Response:
+    def admin_request(self, path: str, **headers: str) -> Response:
         """Returns the response to a request of metrics or of the state of the server."""
         connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=60)
-        return _exchange(connection, "GET", path, None, {})
+        return _exchange(connection, "GET", path, None, headers)
 
     def resident_megabytes(self) -> float:
         """Returns the resident memory of the process in megabytes."""

@@ -117,7 +117,7 @@ class ServeLimitsTest(parameterized.TestCase):
     def server(cls) -> ServerProcess:
         """Returns a server for all tests that change nothing in it."""
         if not hasattr(cls, "_server"):
-            cls._server = cls.enterClassContext(ServerProcess(cls.graph))
+            cls._server = cls.enter_context(ServerProcess(cls.graph))
         return cls._server
 
     def test_requests_in_a_pipeline_are_answered_in_order(self):
@@ -216,6 +216,15 @@ class ServeLimitsTest(parameterized.TestCase):
         server = self.serve("--trusted_proxies=127.0.0.1,::1")
         server.request("GET", "/labels", X_Forwarded_For="192.0.2.1, 198.51.100.7")
         server.wait_for_line(r'^198\.51\.100\.7 "GET /labels"')
+
+    def test_the_local_admin_port_is_only_for_local_names(self):
+        server = self.server()
+        for host in ("127.0.0.1", f"localhost:{server.admin_port}"):
+            self.assertEqual(server.admin_request("/metrics", Host=host).status, 200, host)
+        for path in ("/metrics", "/readyz"):
+            answer = server.admin_request(path, Host="rebound.example.org")
+            self.assertEqual(answer.status, 400)
+            self.assertNotIn(b"serve_", answer.body)
 
     def test_hosts_that_are_not_allowed_are_refused(self):
         server = self.serve("--allowed_hosts=photos.example.org")

@@ -65,6 +65,12 @@ class ServeMainTest(absltest.TestCase):
     def test_an_argument_that_is_not_a_flag_is_refused(self):
         self.assert_refused(f"but got {self.graph}; --graph=FILE", self.graph, "--port=0")
 
+    def test_an_allowed_host_that_is_not_a_name_is_refused(self):
+        for name in ("photos.example.org:443", "https://photos.example.org", "*", "[::1]"):
+            self.assert_refused(
+                f"--allowed_hosts={name} is not", "--port=0", f"--allowed_hosts={name}"
+            )
+
     def test_a_missing_graph_is_refused(self):
         missing = self.folder / "none.pb"
         self.assert_refused(f"--graph={missing} cannot be read", f"--graph={missing}", "--port=0")

@@ -9,10 +9,24 @@ from tools.server.metrics import CONTENT_TYPE, ServerMetrics
 from tools.server.served_model import ServedModel
 from tools.server.work_queue import WorkQueue
 
+_LOCAL_NAMES = ("127.0.0.1", "localhost")
 
-def create_admin_app(model: ServedModel, queue: WorkQueue, metrics: ServerMetrics) -> Flask:
-    """Returns the application. It is thread-safe."""
+
+def create_admin_app(
+    model: ServedModel, queue: WorkQueue, metrics: ServerMetrics, *, host: str
+) -> Flask:
+    """Returns the application. It is thread-safe.
+
+    Args:
+        model: Classifier that the server uses.
+        queue: Queue of the server.
+        metrics: Metrics of the server.
+        host: Address that the application is served at. At a local one, requests for other host
+            names are refused, which a web site could send through a browser on this machine.
+    """
     app = Flask(__name__, static_folder=None)
+    if host in _LOCAL_NAMES:
+        app.config["TRUSTED_HOSTS"] = list(_LOCAL_NAMES)
     app.json.sort_keys = False  # type: ignore[attr-defined]
 
     def show_state() -> ResponseReturnValue:

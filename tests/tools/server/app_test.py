@@ -64,7 +64,9 @@ class AppTest(parameterized.TestCase):
         self.queue = WorkQueue(workers=2, max_waiting=0, timeout=5, job_seconds=0.05)
         self.metrics = ServerMetrics(self.model, self.queue)
         self.client = self.create_client()
-        self.admin = create_admin_app(self.model, self.queue, self.metrics).test_client()
+        self.admin = create_admin_app(
+            self.model, self.queue, self.metrics, host="127.0.0.1"
+        ).test_client()
 
     def create_client(self, **limits: Any):
         all_limits = app.Limits(max_body_bytes=100_000, images=_IMAGE_LIMITS, top=2, **limits)
