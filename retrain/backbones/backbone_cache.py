@@ -4,9 +4,11 @@ import contextlib
 import dataclasses
 import json
 import logging
+import math
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from retrain.backbones.backbone import Backbone
 from retrain.errors import UserError
@@ -121,13 +123,27 @@ def _read(folder: Path, source_digest: str) -> Backbone | None:
             return None
         if not checksums.are_right(folder):
             return None
-        for name in ("mean", "std"):
-            fields[name] = tuple(fields[name])
         return Backbone(
-            **fields,
+            **_typed(fields),
             graph_file=folder / GRAPH_FILE,
             tflite_file=folder / TFLITE_FILE if TFLITE_FILE in sizes else None,
             keras_file=folder / KERAS_FILE if KERAS_FILE in sizes else None,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _typed(fields: dict[str, Any]) -> dict[str, Any]:
+    """Returns the attributes of a backbone, or raises an exception if they are impossible."""
+    for name in ("height", "width", "feature_width"):
+        if type(fields[name]) is not int or fields[name] < 1:
+            raise ValueError(name)
+    for name in ("name", "fingerprint", "channel_order"):
+        if not isinstance(fields[name], str):
+            raise TypeError(name)
+    for name in ("mean", "std"):
+        red, green, blue = map(float, fields[name])
+        fields[name] = (red, green, blue)
+        if not all(map(math.isfinite, fields[name])):
+            raise ValueError(name)
+    return fields

@@ -104,6 +104,22 @@ class BackboneCacheTest(absltest.TestCase):
         self.assertEqual(self.load(), expected)
         self.assertEqual(self.prepared, 0)
 
+    def test_impossible_attributes_of_an_earlier_version_lead_to_a_new_preparation(self):
+        folder = self.load().graph_file.parent
+        content = json.loads((folder / "backbone.json").read_text())
+        for number, (key, value) in enumerate(
+            [
+                *(("height", "8"), ("width", 0), ("feature_width", 7.5), ("fingerprint", None)),
+                *(("mean", [1, 2]), ("std", [1, 2, "x"]), ("std", [1, 2, float("nan")])),
+                *(("unknown", 1), ("files", ["graph.pb"]), ("files", {"graph.pb": "7"})),
+            ],
+            2,
+        ):
+            (folder / "SHA256SUMS").unlink()
+            (folder / "backbone.json").write_text(json.dumps({**content, key: value}))
+            self.load()
+            self.assertEqual(self.prepared, number, key)
+
     def test_an_earlier_version_can_load_the_folder(self):
         self.load()
         content = json.loads((self.cache / "backbones" / _FOLDER / "backbone.json").read_text())
