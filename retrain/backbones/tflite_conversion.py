@@ -5,6 +5,7 @@ from typing import Any
 from retrain.backbones import freeze
 from retrain.system.console import quiet_native_libraries
 from retrain.system.leftovers import temporary_folder
+from retrain.system.write_errors import disk_error
 
 # Names in the files.
 SIGNATURE = "serving_default"
@@ -50,5 +51,7 @@ def convert_if_supported(function: Any) -> bytes | None:
     try:
         return convert(function)
     # The converter raises exceptions of many types for operations that it does not support.
-    except Exception:
+    except Exception as error:
+        if disk_error(error):
+            raise
         return None

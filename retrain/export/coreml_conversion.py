@@ -1,6 +1,8 @@
 """Converts a TensorFlow classifier to a Core ML model with coremltools, on Linux and macOS."""
 
 import dataclasses
+import errno
+import os
 import re
 import shutil
 import tempfile
@@ -24,6 +26,8 @@ GRAYSCALE = "GRAYSCALE"
 # The name of the scores during the conversion. No network has a node of this name, so it can be
 # replaced with the name that the user has chosen.
 _SCORES = "scores_of_all_classes"
+# Part of the message if the weights cannot be written to the folder for temporary files.
+_FILE_WRITER = "FileWriter"
 _UNSUPPORTED_OPERATION = re.compile(r"Conversion for TF op '([^']+)' not implemented")
 
 
@@ -196,6 +200,9 @@ def _convert_frozen(
         )
     # For networks that it does not support, coremltools raises exceptions of many types.
     except Exception as error:
+        if _FILE_WRITER in str(error):
+            folder = tempfile.gettempdir()
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), folder) from error
         operation = _UNSUPPORTED_OPERATION.search(str(error))
         reason = f"it has none for TensorFlow's {operation[1]}" if operation else first_line(error)
         raise UserError(

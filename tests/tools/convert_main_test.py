@@ -14,6 +14,12 @@ from retrain.metadata import COREML_FIELD, from_json
 from tests.support import programs, sample_classifier, small_keras
 
 
+def _limit_file_size(size: int) -> None:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
 class ConvertTestCase(parameterized.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -37,6 +43,30 @@ class ConvertTestCase(parameterized.TestCase):
 
 
 class RetrainGraphTest(ConvertTestCase):
+    def test_a_disk_that_becomes_full_leaves_the_old_files_of_all_formats(self):
+        folder = self.folder / "full"
+        folder.mkdir()
+        graph, small, large = folder / "g.pb", folder / "x.tflite", folder / "X.mlpackage"
+        graph.write_bytes(frozen_graph.to_bytes(sample_classifier.classifier()))
+        small.write_text("old")
+        # The kernel lets no file grow beyond this limit, as on a full disk.
+        limit = 10_000_000
+        done = programs.run(
+            "convert",
+            f"--graph={graph}",
+            f"--tflite_file={small}",
+            "--tflite_quantization=float16",
+            f"--coreml_file={large}",
+            "--coreml_precision=float32",
+            preexec_fn=lambda: _limit_file_size(limit),
+        )
+        self.assertEqual(done.returncode, 1, done.stderr)
+        # The file or the folder for temporary files, which coremltools uses as well.
+        full = "(File too large|.*No space left on device)"
+        self.assertRegex(done.stderr, f"^Error: {large} cannot be written: {full}\n$")
+        self.assertEqual(small.read_text(), "old")
+        self.assertCountEqual(folder.iterdir(), [graph, small])
+
     def test_a_graph_of_retrain_needs_no_other_flags(self):
         classifier = sample_classifier.classifier()
         graph = self.folder / "graph.pb"

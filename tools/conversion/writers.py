@@ -28,6 +28,7 @@ from retrain.runtimes.runtime import ModelError
 from retrain.system.console import quiet_native_libraries
 from retrain.system.leftovers import temporary_folder
 from retrain.system.staging import Staging
+from retrain.system.write_errors import disk_error
 from tools.conversion.converted_classifier import ConvertedClassifier
 
 # Largest difference relative to the largest score, for files with full and reduced precision.
@@ -180,6 +181,8 @@ def _convert_to_tflite(module: Any, quantization: str) -> bytes:
             return converter.convert()
     # The converter's own exception type is in a private module of TensorFlow.
     except Exception as error:
+        if disk_error(error):
+            raise
         operations = _UNSUPPORTED_OPERATION.findall(str(error)) or [type(error).__name__]
         raise UserError(
             f"TFLite does not support operations of the network: "
