@@ -20,6 +20,7 @@ _PAGES = (
     "docs/inference.md",
     "docs/performance.md",
     "docs/recipes.md",
+    "docs/security.md",
     "docs/serving.md",
     "docs/training.md",
     "docs/tutorial.md",
