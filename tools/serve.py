@@ -94,7 +94,7 @@ _TIMEOUT = flags.DEFINE_float(
     20,
     "Maximum number of seconds for which a client can send or read nothing, that a request can "
     "wait for a worker, and that requests in progress get at shutdown. Clients must send and read "
-    "at least 50,000 bytes per second on average.",
+    "at least 10,000 bytes per second on average.",
     lower_bound=0.1,
 )
 _QUEUE = flags.DEFINE_integer(

@@ -216,6 +216,11 @@ class ServeLimitsTest(parameterized.TestCase):
         server = self.serve("--trusted_proxies=127.0.0.1,::1")
         server.request("GET", "/labels", X_Forwarded_For="192.0.2.1, 198.51.100.7")
         server.wait_for_line(r'^198\.51\.100\.7 "GET /labels"')
+        connection = self.connect(server)
+        lines = [f"X-Forwarded-For: {client}" for client in ("192.0.2.1", "203.0.113.9", "::1")]
+        head = "\r\n".join(["GET /healthz HTTP/1.1", "Host: x", *lines, "", ""])
+        connection.sendall(head.encode())
+        server.wait_for_line(r'^203\.0\.113\.9 "GET /healthz"')
 
     def test_the_local_admin_port_is_only_for_local_names(self):
         server = self.server()

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable
 
 # Bytes per second at which clients must send and read, apart from one pause.
-_MIN_RATE = 50_000
+_MIN_RATE = 10_000
 # Seconds during which the server reads and drops what a refused client still sends. Closing a
 # connection with unread data would reset it, and the client might never see the response.
 _LINGER_SECONDS = 2.0

@@ -55,8 +55,8 @@ class Exchanges:
         connection.wait_for(State.HEAD)
         request = await self._requests.read_head(site.limits.body_bytes)
         connection.wait_for(State.BODY)
-        forwarded_for = dict(request.headers).get(b"x-forwarded-for", b"").decode("latin1")
-        client = site.clients.resolve(connection.peer, forwarded_for)
+        forwarded_for = b",".join(requests.values(request, b"x-forwarded-for"))
+        client = site.clients.resolve(connection.peer, forwarded_for.decode("latin1"))
         holding = Holding(connection, client_key(client))
         try:
             response = await self._answer(request, holding, client)
@@ -91,8 +91,11 @@ class Exchanges:
             if not self._site.held.add(holding, len(data)):
                 raise _too_much_data()
 
-        await self._requests.read_body(request, hold)
-        return b"".join(pieces)
+        try:
+            await self._requests.read_body(request, hold)
+            return b"".join(pieces)
+        finally:
+            pieces.clear()  # Otherwise, the traceback of an exception would keep them.
 
     async def _write(self, response: Response, *, is_last: bool) -> None:
         self._connection.wait_for(State.READER)

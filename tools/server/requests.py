@@ -75,7 +75,7 @@ class RequestReader:
             raise _bad_request("only versions 1.0 and 1.1 of HTTP are supported")
         if ambiguity := _find_ambiguity(head, request):
             raise _bad_request(ambiguity)
-        lengths = _values(request, b"content-length")
+        lengths = values(request, b"content-length")
         if lengths and int(lengths[0]) > max_body_bytes:
             raise too_large(max_body_bytes)
         return request
@@ -92,7 +92,7 @@ class RequestReader:
             EOFError: If the client has closed the connection.
         """
         received = chunks = 0
-        lengths = _values(request, b"content-length")
+        lengths = values(request, b"content-length")
         while not isinstance(event := self._next_event(), h11.EndOfMessage):
             if isinstance(event, h11.Data):
                 received += len(event.data)
@@ -147,5 +147,6 @@ def _find_ambiguity(head: bytes, request: h11.Request) -> str | None:
     return f"the name of the header {odd.decode()} has an underscore" if odd else None
 
 
-def _values(request: h11.Request, name: bytes) -> list[bytes]:
+def values(request: h11.Request, name: bytes) -> list[bytes]:
+    """Returns the values of a header, whose name is in lower case."""
     return [value for other, value in request.headers if other == name]

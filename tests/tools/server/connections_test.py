@@ -51,9 +51,9 @@ class ConnectionsTest(_ConnectionsTestCase):
     @parameterized.parameters(
         (State.HEAD, 0, 20),
         (State.BODY, 0, 20),
-        (State.BODY, 1_000_000, 40),
+        (State.BODY, 1_000_000, 120),
         (State.READER, 0, 20),
-        (State.READER, 500_000, 30),
+        (State.READER, 500_000, 70),
         (State.REFUSED, 0, 2),
     )
     def test_clients_that_are_too_slow_are_cut_off(self, state, moved_bytes, seconds):
