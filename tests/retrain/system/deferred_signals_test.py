@@ -7,6 +7,7 @@ import threading
 from absl.testing import absltest, parameterized
 
 from retrain.system.deferred_signals import deferred_signals
+from retrain.system.interruption import SIGNALS
 from tests.support.python_code import run_python
 
 
@@ -21,18 +22,27 @@ class DeferredSignalsTest(parameterized.TestCase):
             steps.append("after the block")
         self.assertEqual(steps, ["done"])
 
-    def test_handlers_are_called_at_the_end_and_restored(self):
+    @parameterized.parameters(*SIGNALS)
+    def test_handlers_are_called_at_the_end_and_restored(self, number):
         received = []
-        self.addCleanup(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
-        signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
-        handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+        self.addCleanup(signal.signal, number, signal.getsignal(number))
+        signal.signal(number, lambda number, _: received.append(number))
+        handlers = [signal.getsignal(number) for number in SIGNALS]
         with deferred_signals():
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
             self.assertEqual(received, [])
-        self.assertEqual(received, [signal.SIGTERM])
-        self.assertEqual(
-            handlers, [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-        )
+        self.assertEqual(received, [number])
+        self.assertEqual(handlers, [signal.getsignal(number) for number in SIGNALS])
+
+    def test_all_handlers_are_restored_if_one_of_them_raises_an_exception(self):
+        for number in SIGNALS:
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
+            signal.signal(number, signal.default_int_handler)
+        with self.assertRaises(KeyboardInterrupt), deferred_signals():
+            for number in SIGNALS:
+                os.kill(os.getpid(), number)
+        for number in SIGNALS:
+            self.assertEqual(signal.getsignal(number), signal.default_int_handler)
 
     def test_the_process_ends_after_the_block(self):
         done = run_python(
