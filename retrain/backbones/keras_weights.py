@@ -8,7 +8,6 @@ content, not from the file name.
 
 import contextlib
 import io
-import os
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,14 +16,13 @@ from typing import IO, Any
 import numpy as np
 
 from retrain.model_limits import LIMITS
-from retrain.runtimes.hdf5_check import check_hdf5
+from retrain.runtimes.hdf5_check import KERAS_WEIGHTS, check_hdf5
 from retrain.runtimes.runtime import ModelError
 from retrain.system import archives
 from retrain.system.leftovers import temporary_folder
 from retrain.system.regular_files import open_regular_file
 from retrain.system.text import first_line
 
-_FILE_IN_ARCHIVE = "model.weights.h5"
 # Group with the weights in a file with a whole model of Keras 2.
 _WEIGHTS_GROUP = "model_weights"
 _LAYER_NAMES = "layer_names"
@@ -93,9 +91,8 @@ def _open_layers(path: Path) -> Iterator[Any]:
             source: Any = file
             if zipfile.is_zipfile(file):
                 source = io.BytesIO(_read_from_archive(file))
-            size = source.seek(0, os.SEEK_END)
+            check_hdf5(source)
             with h5py.File(source, "r") as content:
-                check_hdf5(content, size)
                 yield content.get(_WEIGHTS_GROUP, content)
     except WeightsError:
         raise
@@ -114,11 +111,11 @@ def _open_layers(path: Path) -> Iterator[Any]:
 def _read_from_archive(file: IO[bytes]) -> bytes:
     try:
         with archives.open_zip(file) as archive:
-            return archives.read_zip_entry(archive, _FILE_IN_ARCHIVE, LIMITS.unpacked_bytes)
+            return archives.read_zip_entry(archive, KERAS_WEIGHTS, LIMITS.unpacked_bytes)
     except archives.ArchiveError as error:
         raise WeightsError(str(error)) from error
     except KeyError as error:
-        raise WeightsError(f"it is an archive without {_FILE_IN_ARCHIVE}") from error
+        raise WeightsError(f"it is an archive without {KERAS_WEIGHTS}") from error
 
 
 def _visit(item: Any, visit: Callable[[str, Any], None]) -> None:

@@ -1,25 +1,100 @@
 """Checks that an HDF5 file of weights holds its own data, and not more than its size allows."""
 
-from typing import Any
+import io
+import os
+import zipfile
+from collections.abc import Iterator
+from typing import IO, Any
 
 from retrain.model_limits import LIMITS
 from retrain.runtimes.runtime import ModelError
-from retrain.system.text import one_line
+from retrain.system import archives
+from retrain.system.text import first_line, one_line
+
+# The file with the weights in the archive that Keras 3 writes.
+KERAS_WEIGHTS = "model.weights.h5"
+
+# A global heap holds the text in a file: a header, and objects that each have a header.
+# https://docs.hdfgroup.org/hdf5/latest/_f_m_t3.html#GlobalHeap
+_HEAP = b"GCOL"
+_HEADER_BYTES = 16
+_PIECE_BYTES = 1 << 24
 
 
-def check_hdf5(content: Any, packed: int) -> None:
+def check_hdf5(file: IO[bytes]) -> None:
     """Checks all groups and datasets of a file, without reading the data.
 
     HDF5 files can refer to other files, whose content would become weights, and can state sizes
     for which they hold no data.
 
     Args:
-        content: An open `h5py.File`.
-        packed: Size of the file in bytes.
+        file: The file. The position in it does not matter, and is at the beginning afterwards.
 
     Raises:
         ModelError: If something in the file is elsewhere, or all of it is too large.
+        Exception: Of many types, if the file is damaged in other ways.
     """
+    import h5py
+
+    size = file.seek(0, os.SEEK_END)
+    _check_heaps(file)
+    with h5py.File(file, "r") as content:
+        _check_items(content, size)
+    file.seek(0)
+
+
+def check_keras_archive(archive: zipfile.ZipFile) -> None:
+    """Checks the weights in an archive that `archives.open_zip` opened.
+
+    Raises:
+        ModelError: As for `check_hdf5`, or if the weights are damaged.
+    """
+    if KERAS_WEIGHTS in archive.namelist():
+        content = archives.read_zip_entry(archive, KERAS_WEIGHTS, LIMITS.unpacked_bytes)
+        try:
+            check_hdf5(io.BytesIO(content))
+        except ModelError:
+            raise
+        # h5py raises exceptions of many types for damaged files.
+        except Exception as error:
+            raise ModelError(f"its weights are damaged ({first_line(error)})") from error
+
+
+def _check_heaps(file: IO[bytes]) -> None:
+    """Raises ModelError for an empty object, at which the HDF5 library would stay forever."""
+    for position in _find_heaps(file):
+        file.seek(position)
+        heap = file.read(_PIECE_BYTES)
+        end = min(len(heap), int.from_bytes(heap[8:16], "little"))
+        start = _HEADER_BYTES
+        while start + _HEADER_BYTES <= end:
+            number = int.from_bytes(heap[start : start + 2], "little")
+            size = int.from_bytes(heap[start + 8 : start + _HEADER_BYTES], "little")
+            if number == 0:
+                # The rest of the heap is free.
+                if size == 0:
+                    raise ModelError("it is damaged: a list of texts in it has no end")
+                break
+            start += _HEADER_BYTES + (size + 7) // 8 * 8
+
+
+def _find_heaps(file: IO[bytes]) -> Iterator[int]:
+    """Yields the positions of all heaps."""
+    offset, rest = 0, b""
+    file.seek(0)
+    while piece := file.read(_PIECE_BYTES):
+        next_offset = file.tell()
+        data = rest + piece
+        found = data.find(_HEAP)
+        while found >= 0:
+            yield offset - len(rest) + found
+            found = data.find(_HEAP, found + 1)
+        rest = data[1 - len(_HEAP) :]
+        offset = next_offset
+        file.seek(offset)
+
+
+def _check_items(content: Any, packed: int) -> None:
     import h5py
 
     pending, visited, size = [content], set(), 0

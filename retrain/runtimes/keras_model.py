@@ -8,6 +8,7 @@ import numpy as np
 from retrain.metadata import METADATA_FILE, Metadata, from_json
 from retrain.model_limits import LIMITS
 from retrain.runtimes.function_runtime import FunctionRuntime
+from retrain.runtimes.hdf5_check import check_keras_archive
 from retrain.runtimes.runtime import ModelError, Runtime, describe
 from retrain.system import archives
 from retrain.system.console import quiet_native_libraries
@@ -74,6 +75,7 @@ def _read_metadata(data: bytes) -> Metadata:
                     "it is a Keras file without the labels and metadata that retrain adds; convert "
                     "it with //tools:convert"
                 )
+            check_keras_archive(archive)
             content = archives.read_zip_entry(archive, METADATA_FILE, LIMITS.metadata_bytes)
     except archives.ArchiveError as error:
         raise ModelError(str(error)) from error

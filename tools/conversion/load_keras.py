@@ -1,7 +1,6 @@
 """Loads Keras models of all versions as classifiers to convert."""
 
 import json
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 from retrain.errors import UserError
 from retrain.metadata import METADATA_FILE, Metadata, MetadataError, from_json
 from retrain.model_limits import LIMITS
-from retrain.runtimes.hdf5_check import check_hdf5
+from retrain.runtimes.hdf5_check import check_hdf5, check_keras_archive
 from retrain.runtimes.runtime import ModelError
 from retrain.system import archives
 from retrain.system.leftovers import temporary_folder
@@ -101,14 +100,12 @@ def _check_file(path: Path) -> None:
     with open_regular_file(path) as file:
         if zipfile.is_zipfile(file):
             try:
-                with archives.open_zip(file):
-                    pass
+                with archives.open_zip(file) as archive:
+                    check_keras_archive(archive)
             except archives.ArchiveError as error:
                 raise ModelError(str(error)) from error
         elif h5py.is_hdf5(path):
-            size = file.seek(0, os.SEEK_END)
-            with h5py.File(file, "r") as content:
-                check_hdf5(content, size)
+            check_hdf5(file)
 
 
 def _read_with_weights(path: Path, weights: Path) -> Any:
@@ -132,6 +129,7 @@ def _read_with_weights(path: Path, weights: Path) -> Any:
     if not weights.name.endswith(".weights.h5"):
         return _read_keras_2(path, keras_2_config, weights)
     try:
+        _check_file(weights)
         model = keras.models.model_from_json(json.dumps(config))
         model.load_weights(weights)
     except Exception as error:
@@ -149,8 +147,9 @@ def _read_keras_2(path: Path, config: dict[str, Any], weights: Path) -> Any:
     with temporary_folder() as folder:
         joined = folder / "model.h5"
         try:
+            with open_regular_file(weights) as file:
+                check_hdf5(file)
             with h5py.File(weights) as source, h5py.File(joined, "w") as target:
-                check_hdf5(source, weights.stat().st_size)
                 target.attrs["model_config"] = json.dumps(config)
                 group = target.create_group("model_weights")
                 for name, value in source.attrs.items():
