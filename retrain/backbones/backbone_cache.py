@@ -35,6 +35,7 @@ class BackboneInfo:
     channel_order: str
     feature_width: int
     fine_tuned: bool = False
+    stage_widths: tuple[int, ...] = ()
 
 
 def load_or_prepare(
@@ -110,8 +111,8 @@ def _read(folder: Path, source_digest: str) -> Backbone | None:
             return None
         if any((folder / name).stat().st_size != size for name, size in sizes.items()):
             return None
-        for name in ("mean", "std"):
-            fields[name] = tuple(fields[name])
+        for name in ("mean", "std", "stage_widths"):
+            fields[name] = tuple(fields.get(name, ()))
         return Backbone(
             **fields,
             graph_file=folder / GRAPH_FILE,

@@ -1,11 +1,12 @@
 """Converts the published weights of EfficientNet-Lite0 to the files of the default backbone.
 
 Bazel runs this program when it builds the project. The arguments name the files to write:
-    graph=FILE.pb tflite=FILE.tflite  (both or neither)
+    graph=FILE.pb tflite=FILE.tflite fingerprint=FILE.txt  (all or none)
     keras=FILE.keras
     classifier=FILE.npz  (the layer after the bottleneck, for ImageNet's classes)
 """
 
+import hashlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 
 from retrain.backbones import efficientnet_lite_network as network
 from retrain.backbones import feature_parity, freeze, tflite_conversion, torch_file
+from retrain.metadata import GRAPH_FEATURES
 
 
 def main(arguments: list[str]) -> None:
@@ -29,9 +31,13 @@ def main(arguments: list[str]) -> None:
         )
         tflite = tflite_conversion.convert_keras(model)
         side = network.LITE0.image_size
-        feature_parity.check(model, (side, side), graph=graph, tflite=tflite)
+        feature_parity.check(model, (side, side), graph=graph, tflite=tflite, tensor=GRAPH_FEATURES)
         files["graph"].write_bytes(graph)
         files["tflite"].write_bytes(tflite)
+        # Bottlenecks in the caches of versions without features of earlier stages have this
+        # fingerprint. They stay valid.
+        last_layer = tflite_conversion.convert_keras(freeze.last_layer(model))
+        files["fingerprint"].write_text(hashlib.sha256(last_layer).hexdigest())
     if "keras" in files:
         model.save(files["keras"])
 

@@ -68,15 +68,17 @@ def load(
     elif weights:
         _check_wheel(weights, variant)
     source = efficientnet_lite0.load().fingerprint if is_included else variant.digest
+    stage_widths = network.stage_widths(variant)
     info = BackboneInfo(
         name=name,
-        fingerprint=hashlib.sha256(json.dumps([_VERSION, name, size, source]).encode()).hexdigest(),
+        fingerprint=_digest(_VERSION, name, size, source),
         height=size,
         width=size,
         mean=network.MEAN,
         std=network.STD,
         channel_order="RGB",
-        feature_width=network.FEATURE_WIDTH,
+        feature_width=network.BOTTLENECK_WIDTH + sum(stage_widths),
+        stage_widths=stage_widths,
     )
 
     def prepare(folder: Path) -> BackboneInfo:
@@ -85,7 +87,12 @@ def load(
             backbone_files.write_keras(model, info, folder)
         return info
 
-    return backbone_cache.load_or_prepare(cache_dir, name, info.fingerprint, prepare)
+    digest = _digest(info.fingerprint, *stage_widths)
+    return backbone_cache.load_or_prepare(cache_dir, name, digest, prepare)
+
+
+def _digest(*values: str | int) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
 def _resize_included(size: int) -> Any:

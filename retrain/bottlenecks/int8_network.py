@@ -32,6 +32,8 @@ _MIN_COMMON = 0.5
 
 # Key of the SHA-256 of the images in the JSON file, as in the files of earlier versions.
 _IMAGES_KEY = "pictures"
+# Key of `Backbone.stage_widths`, which is missing if there are none.
+_STAGES_KEY = "stages"
 
 
 def load_or_quantise(dataset: Dataset, backbone: Backbone, cache_dir: Path) -> bytes:
@@ -51,6 +53,8 @@ def load_or_quantise(dataset: Dataset, backbone: Backbone, cache_dir: Path) -> b
         UserError: If too few images can be read, the network cannot be quantised, or the folder
             cannot be read or written.
     """
+    # The exported file contains the network with all features.
+    backbone = backbone.with_stages()
     contents = [_read(image) for image in _sample(dataset)]
     digests = sorted({hashlib.sha256(data).hexdigest() for data in contents})
     for path in _fitting_networks(cache_dir, backbone, digests):
@@ -89,8 +93,12 @@ def _describe(backbone: Backbone, digests: Collection[str]) -> str:
     content = {
         "backbone": backbone.fingerprint,
         "preprocessing": pixels.PREPROCESSING_VERSION,
+        _STAGES_KEY: list(backbone.stage_widths),
         _IMAGES_KEY: list(digests),
     }
+    if not backbone.stage_widths:
+        # As in the files of earlier versions.
+        del content[_STAGES_KEY]
     return json.dumps(content, indent=2) + "\n"
 
 
@@ -113,8 +121,9 @@ def _described_networks(cache_dir: Path, backbone: Backbone) -> Iterator[tuple[P
         # A network without a valid description is ignored.
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             content = json.loads(path.read_text())
-            source = content["backbone"], content["preprocessing"]
-            if source == (backbone.fingerprint, pixels.PREPROCESSING_VERSION):
+            source = content["backbone"], content["preprocessing"], content.get(_STAGES_KEY, [])
+            stages = list(backbone.stage_widths)
+            if source == (backbone.fingerprint, pixels.PREPROCESSING_VERSION, stages):
                 yield path.with_suffix(".tflite"), set(content[_IMAGES_KEY])
 
 

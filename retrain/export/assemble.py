@@ -54,6 +54,10 @@ def assemble(
         head: Trained head.
         test_accuracy: Accuracy on the test split, 0 to 1; None if the split is empty.
     """
+    # Files of a backbone compute all of its features. Those of earlier stages have no effect on a
+    # head that was trained without them.
+    backbone = backbone.with_stages()
+    trained_head, head = head, head.pad(backbone.feature_width)
     dataset = features.dataset
     training = {"engine": features.engine, **config.provenance()}
     if backbone.fine_tuned:
@@ -80,7 +84,7 @@ def assemble(
     )
     if features.int8_network is None:
         return TrainedClassifier(backbone, head, metadata)
-    logits = head.logits(features.split(TRAINING).vectors)
+    logits = trained_head.logits(features.split(TRAINING).vectors)
     largest = float(np.abs(logits).max(initial=0.0))
     return TrainedClassifier(backbone, head, metadata, features.int8_network, largest)
 

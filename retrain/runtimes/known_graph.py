@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from retrain.metadata import GRAPH_BOTTLENECK, GRAPH_NODE, GRAPH_PIXELS_INPUT
+from retrain.metadata import GRAPH_BOTTLENECK, GRAPH_FEATURES, GRAPH_NODE, GRAPH_PIXELS_INPUT
 from retrain.runtimes.graph_def import find_metadata, parse_graph, read_constant
 from retrain.runtimes.head import Head
 from retrain.runtimes.litert import LiteRTModel, LiteRTRuntime
@@ -99,20 +99,33 @@ def load(
     if metadata is None or backbone is None:
         return None
     original = parse_graph(backbone.graph_file.read_bytes())
-    head = _read_head(graph.node[-len(_APPENDED) :], metadata.output)
-    if head is None or not _is_same_network(graph, original):
+    # Graphs of versions without features of earlier stages have a head for the bottleneck.
+    features = GRAPH_FEATURES if _has_node(graph, GRAPH_FEATURES) else GRAPH_BOTTLENECK
+    head = _read_head(graph.node[-len(_APPENDED) :], features, metadata.output)
+    if head is None or not _is_same_network(graph, original, features):
         return None
     preprocessing = Preprocessing.of(metadata).override(overrides.mean, overrides.std)
-    network = LiteRTRuntime(LiteRTModel(backbone.read_tflite()), preprocessing)
+    model = LiteRTModel(backbone.read_tflite())
+    network = LiteRTRuntime(model, preprocessing, width=len(head.weights))
     return KnownGraphRuntime(network, head, describe(metadata))
 
 
-def _is_same_network(graph: Any, original: Any) -> bool:
-    """Returns whether two graphs compute the same features from the same pixels."""
+def _has_node(graph: Any, name: str) -> bool:
+    return any(node.name == name for node in graph.node)
+
+
+def _is_same_network(graph: Any, original: Any, features: str) -> bool:
+    """Returns whether two graphs compute the same features from the same pixels.
+
+    Args:
+        graph: A GraphDef.
+        original: Another one.
+        features: Name of the node with the features.
+    """
     nodes, others = ({node.name: node for node in g.node} for g in (graph, original))
     if len(nodes) != len(graph.node):
         return False
-    pending, visited = [GRAPH_BOTTLENECK], set()
+    pending, visited = [features], set()
     while pending:
         name = pending.pop()
         if name in visited:
@@ -147,14 +160,20 @@ def _is_default(name: str, value: Any) -> bool:
     return name in _DEFAULTS and _DEFAULTS[name](value)
 
 
-def _read_head(nodes: Any, output: str) -> Head | None:
-    """Returns the softmax layer that the nodes compute, or None if they compute anything else."""
+def _read_head(nodes: Any, features: str, output: str) -> Head | None:
+    """Returns the softmax layer that the nodes compute, or None if they compute anything else.
+
+    Args:
+        nodes: Nodes of a graph.
+        features: Name of the node that the layer must get its input from.
+        output: Name that the output must have.
+    """
     if [node.op for node in nodes] != _APPENDED or nodes[0].name != GRAPH_NODE:
         return None
     _, weights_node, bias_node, product, logits, softmax = nodes
     inputs = [list(node.input) for node in (product, logits, softmax)]
     expected = [
-        [GRAPH_BOTTLENECK, weights_node.name],
+        [features, weights_node.name],
         [product.name, bias_node.name],
         [logits.name],
     ]

@@ -1,7 +1,8 @@
-"""Fits a logistic regression whose strength cross-validation selects.
+"""Fits a logistic regression whose features and strength cross-validation selects.
 
-The strength with the fewest errors on held-out images is selected. The logits of these images also
-serve to calibrate the head: the folds' heads were not trained on them.
+The features are those of the last layer, or those of earlier stages as well. The choice with the
+smallest cross entropy on held-out images is selected. The logits of these images also serve to
+calibrate the head: the folds' heads were not trained on them.
 """
 
 import logging
@@ -37,7 +38,8 @@ class SelectedHead(NamedTuple):
     """A head with the selected strength, and the held-out predictions at that strength.
 
     Attributes:
-        head: The head, fitted to all training images.
+        head: The head, fitted to all training images. Its weights for the features of earlier
+            stages are 0 if they were not selected.
         strength: The selected inverse regularisation strength.
         held_out_logits: Logits of images by heads not fitted to them, float32 [M, classes].
         held_out_class_ids: True classes of these images, int [M].
@@ -78,17 +80,29 @@ class _Candidate(NamedTuple):
     held_out_logits: np.ndarray
 
 
+class _FeatureSet(NamedTuple):
+    """The training images with some of their features, and the folds that were fitted to them.
+
+    Attributes:
+        training: The images to fit to.
+        folds: Heads of all strengths.
+        candidates: Results of all strengths.
+    """
+
+    training: TrainingSet
+    folds: list[_FoldResult]
+    candidates: list[_Candidate]
+
+
 def fit_with_selected_strength(
     training: TrainingSet, validation: Examples, *, seed: int = 0, validation_only: bool = False
 ) -> SelectedHead:
-    """Fits a head with the strength that makes the fewest errors on held-out images.
-
-    Among strengths with equally few errors, the one with the smallest cross entropy is selected.
+    """Fits a head with the features and the strength that suit held-out images best.
 
     Args:
         training: Training images. Each is held out of one fold, unless it is the only image of its
             class.
-        validation: Further held-out images; may be empty.
+        validation: Further held-out images, with the same features; may be empty.
         seed: Random seed of the folds.
         validation_only: Whether to hold out only the validation images, which must not be empty
             then. This is for backbones that were fine-tuned on the training images.
@@ -99,33 +113,62 @@ def fit_with_selected_strength(
     subset = _subset_to_select_by(training, seed)
     # One product on several threads would mostly wait; the folds keep all processors busy.
     with threadpool_limits(1, "blas"):
-        folds = _fit_folds(subset, validation, seed, validation_only=validation_only)
-        class_ids = np.concatenate([fold.held_out_class_ids for fold in folds])
-        candidates = _evaluate_strengths(folds, class_ids)
-        best = _select(candidates, len(class_ids), validation_only=validation_only)
-        *_, (_, head) = fit_path(subset, [s for s in STRENGTHS if s <= best.strength])
+        feature_sets = _fit_feature_sets(subset, validation, seed, validation_only=validation_only)
+        selected = min(feature_sets, key=lambda s: min(c.loss for c in s.candidates))
+        class_ids = np.concatenate([fold.held_out_class_ids for fold in selected.folds])
+        best = _select(selected.candidates, len(class_ids))
+        *_, (_, head) = fit_path(selected.training, [s for s in STRENGTHS if s <= best.strength])
+        head = head.pad(training.features.shape[1])
         if subset is not training:
             head = refine(training, head, best.strength, max_iterations=_MAX_LAST_ITERATIONS)
-    history = _history(folds, candidates, best.strength, validation_only=validation_only)
+    if len(class_ids):
+        logging.info(
+            "%s: %d of %d images get the right label (C = %g%s).",
+            "Validation" if validation_only else "Cross-validation",
+            len(class_ids) - best.errors,
+            len(class_ids),
+            best.strength,
+            ", with features of earlier stages" if selected.training.stage_widths else "",
+        )
+    history = _history(
+        selected.folds, selected.candidates, best.strength, validation_only=validation_only
+    )
     return SelectedHead(head, best.strength, best.held_out_logits, class_ids, history)
 
 
-def _fit_folds(
+def _fit_feature_sets(
     training: TrainingSet, validation: Examples, seed: int, *, validation_only: bool
-) -> list[_FoldResult]:
+) -> list[_FeatureSet]:
+    """Fits the folds to the features of the last layer and, if there are more, to all features."""
+    sets = [training]
+    if training.stage_widths:
+        sets.insert(0, training.without_stages())
+    held_out = _held_out_masks(training, seed, validation_only=validation_only)
+
+    def fit(number: int) -> _FoldResult:
+        selected, fold = sets[number // len(held_out)], number % len(held_out)
+        features, class_ids = (array[fold :: len(held_out)] for array in validation)
+        features = features[:, : selected.features.shape[1]]
+        return _fit_fold(selected, held_out[fold], (features, class_ids))
+
+    count = len(sets) * len(held_out)
+    folds = list(parallel_map(fit, range(count), min(processor_count(), count)))
+    result = []
+    for selected in sets:
+        own_folds, folds = folds[: len(held_out)], folds[len(held_out) :]
+        result.append(_FeatureSet(selected, own_folds, _evaluate_strengths(own_folds)))
+    return result
+
+
+def _held_out_masks(training: TrainingSet, seed: int, *, validation_only: bool) -> list[np.ndarray]:
+    """Returns which training images each fold holds out, bool [images] each."""
     if validation_only:
-        return [_fit_fold(training, np.zeros(len(training.image_class_ids), bool), validation)]
+        return [np.zeros(len(training.image_class_ids), bool)]
     ranks = _rank_within_class(training.image_class_ids, seed)
     counts = np.bincount(training.class_ids, minlength=training.class_count)
     # The only image of a class stays in every fold's training images.
     single = counts[training.image_class_ids] == training.variants
-
-    def fit(fold: int) -> _FoldResult:
-        held_out = (ranks % _FOLDS == fold) & ~single
-        features, class_ids = (array[fold::_FOLDS] for array in validation)
-        return _fit_fold(training, held_out, (features, class_ids))
-
-    return list(parallel_map(fit, range(_FOLDS), min(processor_count(), _FOLDS)))
+    return [(ranks % _FOLDS == fold) & ~single for fold in range(_FOLDS)]
 
 
 def _fit_fold(training: TrainingSet, held_out: np.ndarray, validation: Examples) -> _FoldResult:
@@ -152,7 +195,8 @@ def _fit_fold(training: TrainingSet, held_out: np.ndarray, validation: Examples)
     return result
 
 
-def _evaluate_strengths(folds: Sequence[_FoldResult], class_ids: np.ndarray) -> list[_Candidate]:
+def _evaluate_strengths(folds: Sequence[_FoldResult]) -> list[_Candidate]:
+    class_ids = np.concatenate([fold.held_out_class_ids for fold in folds])
     candidates = []
     for number, strength in enumerate(STRENGTHS):
         logits = np.concatenate([fold.held_out_logits[number] for fold in folds])
@@ -162,7 +206,7 @@ def _evaluate_strengths(folds: Sequence[_FoldResult], class_ids: np.ndarray) -> 
     return candidates
 
 
-def _select(candidates: Sequence[_Candidate], count: int, *, validation_only: bool) -> _Candidate:
+def _select(candidates: Sequence[_Candidate], count: int) -> _Candidate:
     if not count:
         logging.warning(
             "No image could be held out to select the regularisation strength: each class has a "
@@ -170,15 +214,7 @@ def _select(candidates: Sequence[_Candidate], count: int, *, validation_only: bo
             _DEFAULT_STRENGTH,
         )
         return next(c for c in candidates if c.strength == _DEFAULT_STRENGTH)
-    best = min(candidates, key=lambda candidate: (candidate.errors, candidate.loss))
-    logging.info(
-        "%s: %d of %d images get the right label (C = %g).",
-        "Validation" if validation_only else "Cross-validation",
-        count - best.errors,
-        count,
-        best.strength,
-    )
-    return best
+    return min(candidates, key=lambda candidate: candidate.loss)
 
 
 def _history(

@@ -75,7 +75,12 @@ def _accuracy(folder: Path, backbone: Backbone, cache: Path) -> float:
     accuracies = []
     for seed in range(_SEEDS.value):
         test, validation, training = random_splits.split(len(class_ids), seed)
-        training_set = TrainingSet(features[training], class_ids[training], class_count)
+        training_set = TrainingSet(
+            features[training],
+            class_ids[training],
+            class_count,
+            stage_widths=backbone.stage_widths,
+        )
         held_out = features[validation], class_ids[validation]
         head = fit_with_selected_strength(training_set, held_out, seed=seed).head
         labels = head.logits(features[test]).argmax(axis=1)
