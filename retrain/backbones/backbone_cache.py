@@ -99,6 +99,9 @@ def _prepare(
 def _write_info(info: BackboneInfo, source_digest: str, folder: Path) -> None:
     sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
     content = {"files": sizes, "made_from": source_digest, **dataclasses.asdict(info)}
+    if not info.stage_widths:
+        # Earlier versions refuse a key that they do not know.
+        del content["stage_widths"]
     (folder / _INFO_FILE).write_text(json.dumps(content, indent=2) + "\n")
 
 

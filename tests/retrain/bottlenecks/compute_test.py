@@ -101,6 +101,20 @@ class BottlenecksTest(absltest.TestCase):
         for name, features in first.splits.items():
             np.testing.assert_allclose(features.vectors, second.split(name).vectors, atol=2e-3)
 
+    def test_features_with_and_without_stages_are_kept_side_by_side(self):
+        complete = self.compute()
+        self.backbone = self.backbone.without_stages()
+        bottlenecks = self.compute()
+        self.assertEqual(bottlenecks.computed_count, 8)
+        self.assertEqual(self.compute().computed_count, 0)
+        for name, features in bottlenecks.splits.items():
+            self.assertEqual(features.vectors.shape[1], 1280)
+            np.testing.assert_array_equal(features.vectors, complete.split(name).vectors[:, :1280])
+        self.backbone = efficientnet_lite0.load()
+        again = self.compute()
+        self.assertEqual(again.computed_count, 0)
+        assert_equal_vectors(again, complete)
+
     def test_an_unreadable_image_is_left_out_and_named(self):
         bad = self.images / "b/2.png"
         bad.write_bytes(b"not an image")
