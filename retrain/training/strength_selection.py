@@ -5,6 +5,7 @@ smallest cross entropy on held-out images is selected. The logits of these image
 calibrate the head: the folds' heads were not trained on them.
 """
 
+import dataclasses
 import logging
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -111,9 +112,13 @@ def fit_with_selected_strength(
     import scipy.optimize  # noqa: F401
 
     subset = _subset_to_select_by(training, seed)
+    # Converted once. Each fit of each fold would otherwise convert its part.
+    converted = dataclasses.replace(subset, features=subset.features.astype(np.float32))
     # One product on several threads would mostly wait; the folds keep all processors busy.
     with threadpool_limits(1, "blas"):
-        feature_sets = _fit_feature_sets(subset, validation, seed, validation_only=validation_only)
+        feature_sets = _fit_feature_sets(
+            converted, validation, seed, validation_only=validation_only
+        )
         selected = min(feature_sets, key=lambda s: min(c.loss for c in s.candidates))
         class_ids = np.concatenate([fold.held_out_class_ids for fold in selected.folds])
         best = _select(selected.candidates, len(class_ids))
