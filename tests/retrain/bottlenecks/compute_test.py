@@ -162,7 +162,7 @@ class BottlenecksTest(absltest.TestCase):
         training = result.split(TRAINING)
         self.assertEqual(training.images, result.dataset.split(TRAINING))
         self.assertEqual(training.class_ids.tolist(), [p.class_id for p in training.images])
-        self.assertEqual(training.vectors.shape, (len(training.images), 1280))
+        self.assertEqual(training.vectors.shape, (len(training.images), 1584))
         some = result.split(TEST).sample(1, seed=3)
         self.assertLen(some.images, 1)
         self.assertEqual(some.images, result.split(TEST).sample(1, seed=3).images)
@@ -173,7 +173,7 @@ class BottlenecksTest(absltest.TestCase):
         training = distorted.split(TRAINING)
         count = len(training.images)
         self.assertEqual(distorted.computed_count, 2 * count)
-        self.assertEqual(training.variants.shape, (count, 3, 1280))
+        self.assertEqual(training.variants.shape, (count, 3, 1584))
         np.testing.assert_array_equal(training.vectors, plain.split(TRAINING).vectors)
         first, second = training.variants[:, 1], training.variants[:, 2]
         self.assertTrue((first != training.vectors).any(axis=1).all())
@@ -231,13 +231,13 @@ class BottlenecksTest(absltest.TestCase):
             def run(self, pixels: np.ndarray) -> np.ndarray:
                 batch_sizes.append(len(pixels))
                 means = pixels.mean(axis=(1, 2, 3), dtype=np.float32)
-                return np.repeat(means[:, np.newaxis], 1280, axis=1)
+                return np.repeat(means[:, np.newaxis], 1584, axis=1)
 
             def close(self) -> None:
                 batch_sizes.append(-1)
 
         options = dataclasses.replace(_DISTORTIONS, per_image=21)
-        with mock.patch.object(engines, "LiteRTRuntime", lambda *_: CountingNetwork()):
+        with mock.patch.object(engines, "LiteRTRuntime", lambda *_, **__: CountingNetwork()):
             result = self.compute(distortions=options)
         self.assertEqual(batch_sizes.pop(), -1)  # Closed.
         self.assertLessEqual(max(batch_sizes), 4)
@@ -257,12 +257,12 @@ class BottlenecksTest(absltest.TestCase):
             workers = batch_size = 1
 
             def run(self, pixels: np.ndarray) -> np.ndarray:
-                return np.full((len(pixels), 1280), 1e6, np.float32)
+                return np.full((len(pixels), 1584), 1e6, np.float32)
 
             def close(self) -> None: ...
 
         with (
-            mock.patch.object(engines, "LiteRTRuntime", lambda *_: TooLargeNetwork()),
+            mock.patch.object(engines, "LiteRTRuntime", lambda *_, **__: TooLargeNetwork()),
             self.assertRaisesRegex(
                 UserError, "^efficientnet_lite0 .* too large for float16"
             ) as caught,
