@@ -30,6 +30,7 @@ class Backbone:
             [N, feature_width], made of Keras layers; None if the network is not available as such.
         fine_tuned: Whether the network has been trained on the user's images. Its features of
             those images say nothing about its features of new images.
+        needs_trust: Whether its file does more than compute, so that only --trust_model runs it.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Backbone:
     tflite_file: Path | None
     keras_file: Path | None = None
     fine_tuned: bool = False
+    needs_trust: bool = False
 
     def read_tflite(self) -> bytes:
         """Returns the content of the TFLite file.

@@ -103,8 +103,10 @@ def load(
     if head is None or not _is_same_network(graph, original):
         return None
     preprocessing = Preprocessing.of(metadata).override(overrides.mean, overrides.std)
-    network = LiteRTRuntime(LiteRTModel(backbone.read_tflite()), preprocessing)
-    return KnownGraphRuntime(network, head, describe(metadata))
+    model = LiteRTModel(backbone.read_tflite())
+    if model.output.shape[-1] != len(head.weights):
+        return None
+    return KnownGraphRuntime(LiteRTRuntime(model, preprocessing), head, describe(metadata))
 
 
 def _is_same_network(graph: Any, original: Any) -> bool:
@@ -163,4 +165,6 @@ def _read_head(nodes: Any, output: str) -> Head | None:
     if inputs != expected or not plain or softmax.name != output:
         return None
     weights, bias = read_constant(weights_node), read_constant(bias_node)
-    return None if weights is None or bias is None else Head(weights, bias)
+    if weights is None or bias is None or weights.ndim != 2 or weights.shape[1:] != bias.shape:
+        return None
+    return Head(weights, bias)
