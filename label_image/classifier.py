@@ -10,12 +10,12 @@ import numpy as np
 
 from label_image import labels_file
 from retrain.backbones import registry
-from retrain.data import pixels
+from retrain.data import image_reader, pixels
+from retrain.data.image_limits import DEFAULT_LIMITS, ImageLimits
 from retrain.errors import UserError
 from retrain.runtimes import classifier_file
 from retrain.runtimes.runtime import ModelError, NetworkOverrides
 from retrain.system.batches import batches
-from retrain.system.regular_files import read_regular_file
 from retrain.system.threads import parallel_map
 
 # Height and width for a graph that takes pixels but does not state their number, as in the original
@@ -73,20 +73,28 @@ class Classifier:
         labels: Labels in the order of the network's outputs.
     """
 
-    def __init__(self, graph: Path, *, overrides: Overrides = Overrides()) -> None:
+    def __init__(
+        self,
+        graph: Path,
+        *,
+        overrides: Overrides = Overrides(),
+        limits: ImageLimits = DEFAULT_LIMITS,
+    ) -> None:
         """Loads a classifier.
 
         Args:
             graph: Frozen graph, TFLite file, or a Keras file or SavedModel folder that retrain
                 wrote.
             overrides: The user's settings, which override those in the file.
+            limits: Budget of each image.
 
         Raises:
             UserError: If the file or the overrides cannot be used.
         """
         self._runtime = classifier_file.load(graph, registry.find_bundled, overrides=overrides)
+        self._limits = limits
         description = self._runtime.description
-        self.labels = _resolve_labels(graph, overrides.labels_file, description.labels)
+        self.labels = labels_file.resolve(graph, overrides.labels_file, description.labels)
         self._height = overrides.height or description.height or _DEFAULT_SIZE
         self._width = overrides.width or description.width or _DEFAULT_SIZE
         # Images are decoded as they were for the training.
@@ -140,24 +148,32 @@ class Classifier:
 
     def _classify_file(self, source: Source) -> Prediction | UnreadableImage:
         try:
-            return self._prediction(source, self._runtime.run_file(_read(source)))
+            data = self._read(source)
+            pixels.check_budget(data, self._limits)
+            return self._prediction(source, self._runtime.run_file(data))
         except OSError as error:
             return UnreadableImage(source, error.strerror or str(error))
+        except pixels.UnreadableImageError as error:
+            return UnreadableImage(source, str(error))
         except ModelError as error:
             return UnreadableImage(source, f"the graph cannot decode it ({error})")
 
     def _decode(self, source: Source) -> np.ndarray | UnreadableImage:
         try:
             return pixels.decode(
-                _read(source),
+                self._read(source),
                 self._height,
                 self._width,
                 preprocessing_version=self._preprocessing_version,
+                limits=self._limits,
             )
         except OSError as error:
             return UnreadableImage(source, error.strerror or str(error))
         except pixels.UnreadableImageError as error:
             return UnreadableImage(source, str(error))
+
+    def _read(self, source: Source) -> bytes:
+        return source if isinstance(source, bytes) else image_reader.read(source, self._limits)
 
     def _classify_pixels(self, images: np.ndarray) -> np.ndarray:
         try:
@@ -177,27 +193,3 @@ class Classifier:
         # Equal scores keep the order of the labels.
         order = np.argsort(-scores, kind="stable")
         return Prediction(source, tuple((self.labels[i], float(scores[i])) for i in order))
-
-
-def _resolve_labels(
-    graph: Path, file: Path | None, described: tuple[str, ...] | None
-) -> tuple[str, ...]:
-    """Returns the labels in the user's file or, without one, those in the graph."""
-    if file is None:
-        if described is None:
-            raise UserError(
-                f"--labels is needed: the graph {graph} does not contain labels; give a file with "
-                "one label per line"
-            )
-        return described
-    labels = labels_file.read(file)
-    if described is not None and len(described) != len(labels):
-        raise UserError(
-            f"--labels={file} has {len(labels)} labels, but the graph {graph} has "
-            f"{len(described)} outputs; leave the flag out, since the graph contains its labels"
-        )
-    return labels
-
-
-def _read(source: Source) -> bytes:
-    return source if isinstance(source, bytes) else read_regular_file(source)

@@ -6,6 +6,9 @@ Prints the labels of each image with their scores, best first. If an image canno
 message names it, the other images are labelled, and the exit status is 1.
 """
 
+from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
+
+# isort: split
 import logging
 
 from absl import flags
@@ -13,7 +16,7 @@ from absl import flags
 from label_image.classifier import Classifier, Overrides, Prediction, UnreadableImage
 from label_image.formatting import as_json, as_text
 from retrain.errors import UserError
-from retrain.system import command_line
+from retrain.system import command_line, trust_flag
 from retrain.system.files import user_path
 from retrain.system.text import one_line
 
@@ -71,6 +74,7 @@ _INPUT_STD = flags.DEFINE_float(
     "Number to divide each pixel by after subtracting --input_mean. Overrides the graph's "
     "metadata.",
 )
+flags.adopt_module_key_flags(trust_flag)
 
 
 def main(arguments: list[str]) -> int:
@@ -96,6 +100,7 @@ def _overrides() -> Overrides:
         width=_INPUT_WIDTH.value,
         mean=_INPUT_MEAN.value,
         std=_INPUT_STD.value,
+        trust_model=trust_flag.TRUST_MODEL.value,
     )
 
 

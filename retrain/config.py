@@ -158,6 +158,7 @@ class BackboneOptions:
         input_width: Width of the input in pixels.
         input_mean: Value of each channel to subtract from pixels, 0 to 255.
         input_std: Value of each channel to divide by after the subtraction.
+        trust_model: Whether to run a graph or module that does more than compute.
     """
 
     architecture: str = "efficientnet_lite0"
@@ -171,6 +172,7 @@ class BackboneOptions:
     input_width: int | None = None
     input_mean: tuple[float, float, float] | None = None
     input_std: tuple[float, float, float] | None = None
+    trust_model: bool = False
 
     @property
     def name(self) -> str:
@@ -279,7 +281,7 @@ class TrainingConfig:
         head: How the head is trained.
         output: The files to write.
         fine_tuning: How the backbone is fine-tuned, if at all.
-        bottleneck_dir: Folder of the cache.
+        bottleneck_dir: Folder of the cache. Has no default here, since it depends on the user.
         backbone: The pretrained backbone.
         engine: Name of the engine that runs the backbone.
         strict: Whether an unreadable image ends the run.
@@ -293,7 +295,7 @@ class TrainingConfig:
     head: HeadOptions = HeadOptions()
     output: OutputOptions = OutputOptions()
     fine_tuning: FineTuningOptions = FineTuningOptions()
-    bottleneck_dir: Path = Path("/tmp/bottleneck")
+    bottleneck_dir: Path = dataclasses.field(kw_only=True)
     backbone: BackboneOptions = BackboneOptions()
     engine: str = "auto"
     strict: bool = False

@@ -8,6 +8,9 @@ last layer of the classifier is trained on these vectors. The run writes the cla
 and reports its accuracy on images that were held out.
 """
 
+from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
+
+# isort: split
 from absl import flags
 
 from retrain.backbones import engines

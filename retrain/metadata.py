@@ -2,8 +2,12 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable
-from typing import Any
+import math
+import reprlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from retrain.model_limits import LIMITS
 
 FORMAT_VERSION = 1
 
@@ -30,6 +34,8 @@ PIXELS_INPUT = "image"
 # TensorFlow Serving's REST API accepts `{"b64": ...}` for inputs whose names end in `_bytes`.
 FILES_INPUT = "image_bytes"
 OUTPUT = "probabilities"
+
+_MAX_REASON = 300
 
 
 class MetadataError(Exception):
@@ -82,23 +88,125 @@ class Metadata:
 def from_json(text: str | bytes) -> Metadata:
     """Parses the text that `Metadata.to_json` returned. Unknown fields are ignored.
 
+    The text can come from anyone, so the type and the range of every field are checked.
+
     Raises:
         MetadataError: If the text is not metadata, or has a newer format.
     """
+    if len(text) > LIMITS.metadata_bytes:
+        raise MetadataError(
+            f"its metadata has {len(text):,} bytes, more than the limit of "
+            f"{LIMITS.metadata_bytes:,}"
+        )
     try:
-        fields = json.loads(text)
+        fields = json.loads(
+            text,
+            parse_float=_finite,
+            parse_constant=_finite,
+            object_pairs_hook=_without_duplicates,
+        )
         version = fields.pop("format_version")
+        if not _is_whole(version, 1, math.inf):
+            raise ValueError(f"format_version is {reprlib.repr(version)}")
         if version > FORMAT_VERSION:
             raise MetadataError(
                 f"its metadata has format {version}, but this program reads formats up to "
                 f"{FORMAT_VERSION}"
             )
         known = {field.name: fields[field.name] for field in dataclasses.fields(Metadata)}
+        for name, check in _CHECKS.items():
+            if not check.accepts(known[name]):
+                raise ValueError(
+                    f"{name} is {reprlib.repr(known[name])}, but must be {check.description}"
+                )
         for name in ("labels", "folders", "mean", "std"):
             known[name] = tuple(known[name])
         return Metadata(**known)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise MetadataError(f"its metadata cannot be read ({error!r})") from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        reason = str(error) if isinstance(error, ValueError) else repr(error)
+        raise MetadataError(f"its metadata cannot be read ({reason[:_MAX_REASON]})") from error
+
+
+class _Check(NamedTuple):
+    """A condition for the value of a field, and its description."""
+
+    accepts: Callable[[Any], bool]
+    description: str
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]} is not a finite number")
+    return number
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a name occurs twice")
+    return result
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= LIMITS.label_characters
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and 0 < len(value) <= LIMITS.labels and all(map(_is_name, value))
+
+
+def _are_labels(value: Any) -> bool:
+    # A surrogate is half of a character, which cannot be printed. Names of folders can have some.
+    return _are_names(value) and not any(
+        "\ud800" <= character <= "\udfff" for label in value for character in label
+    )
+
+
+def _is_number(value: Any, low: float, high: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+
+
+def _is_whole(value: Any, low: float, high: float) -> bool:
+    return isinstance(value, int) and _is_number(value, low, high)
+
+
+def _are_channels(value: Any, low: float) -> bool:
+    is_triple = isinstance(value, list) and len(value) == 3
+    return is_triple and all(_is_number(number, low, _LARGEST) for number in value)
+
+
+# Larger and smaller numbers exceed the range of float32 in the normalisation.
+_LARGEST = 1e30
+_NAME = _Check(_is_name, f"text of at most {LIMITS.label_characters:,} characters")
+_NAMES = _Check(
+    _are_names,
+    f"a list of 1 to {LIMITS.labels:,} names of at most {LIMITS.label_characters:,} characters",
+)
+_SIDE = _Check(
+    lambda value: _is_whole(value, 1, LIMITS.image_side),
+    f"a whole number from 1 to {LIMITS.image_side:,}",
+)
+_DICTIONARY = _Check(lambda value: isinstance(value, dict), "an object")
+_CHECKS: Mapping[str, _Check] = {
+    "labels": _Check(_are_labels, f"{_NAMES.description} in valid Unicode"),
+    "folders": _NAMES,
+    "height": _SIDE,
+    "width": _SIDE,
+    "mean": _Check(lambda value: _are_channels(value, -_LARGEST), "three numbers"),
+    "std": _Check(lambda value: _are_channels(value, 1 / _LARGEST), "three positive numbers"),
+    "channel_order": _Check(lambda value: value in ("RGB", "BGR"), "RGB or BGR"),
+    "resize_method": _NAME,
+    "output": _NAME,
+    "backbone": _NAME,
+    "fingerprint": _NAME,
+    "split": _DICTIONARY,
+    "test_accuracy": _Check(
+        lambda value: value is None or _is_number(value, 0, 1), "a number from 0 to 1, or null"
+    ),
+    "training": _DICTIONARY,
+    "versions": _DICTIONARY,
+}
 
 
 def labels_text(labels: Iterable[str]) -> str:

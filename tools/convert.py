@@ -9,6 +9,10 @@ other programs, --labels names the classes, and --input_mean and --input_std, or
 and two labels, the output is the probability of the second label, as in Keras.
 """
 
+from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
+
+# isort: split
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,9 +23,11 @@ from retrain.export import coreml_options, saved_model
 from retrain.flags import coreml_flags
 from retrain.flags.values import optional_path
 from retrain.runtimes import tflite_file
-from retrain.system import command_line
+from retrain.system import command_line, trust_flag
 from retrain.system.console import quiet_native_libraries
-from retrain.system.files import check_output_folder, check_writable, user_path
+from retrain.system.files import check_writable, user_path
+from retrain.system.staging import Staging
+from retrain.system.unfinished_outputs import settle
 from tools.conversion.preprocessing import PreprocessingOptions
 from tools.conversion.source import FORMATS, GraphOptions, SourceClassifier
 
@@ -116,6 +122,7 @@ _KERAS_FILE = flags.DEFINE_string(
     "Keras files can be converted to it.",
 )
 flags.adopt_module_key_flags(coreml_flags)
+flags.adopt_module_key_flags(trust_flag)
 
 
 def main(arguments: list[str]) -> None:
@@ -128,6 +135,7 @@ def main(arguments: list[str]) -> None:
     _check_outputs()
     preprocessing_options = _preprocessing_options()
     path = user_path(_GRAPH.value)
+    settle(path)
     if not path.exists():
         raise UserError(f"--graph={path} does not exist; name the file or folder to convert")
     _check_format(path)
@@ -164,7 +172,7 @@ def _convert(path: Path, preprocessing_options: PreprocessingOptions) -> None:
     classifier = converted_classifier.ConvertedClassifier(
         source=source,
         labels=converted_classifier.resolve_labels(
-            source.metadata, optional_path(_LABELS), tuple(_CLASS_LABELS.value)
+            path, source.metadata, optional_path(_LABELS), tuple(_CLASS_LABELS.value)
         ),
         input_format=preprocessing.resolve(
             preprocessing_options, source.channels, source.input_format
@@ -172,14 +180,20 @@ def _convert(path: Path, preprocessing_options: PreprocessingOptions) -> None:
         add_softmax=_ADD_SOFTMAX.value,
     )
     classifier.check()
-    if keras_file := optional_path(_KERAS_FILE):
-        writers.write_keras(keras_file, classifier)
-    if saved_model_dir := optional_path(_SAVED_MODEL_DIR):
-        writers.write_saved_model(saved_model_dir, classifier)
-    if tflite_path := optional_path(_TFLITE_FILE):
-        writers.write_tflite(tflite_path, classifier, _TFLITE_QUANTIZATION.value)
-    if coreml_file := coreml_flags.coreml_file():
-        writers.write_coreml(coreml_file, classifier, coreml_flags.parse_options())
+    messages = []
+    with Staging() as staging:
+        if keras_file := optional_path(_KERAS_FILE):
+            messages.append(writers.write_keras(staging, keras_file, classifier))
+        if saved_model_dir := optional_path(_SAVED_MODEL_DIR):
+            messages.append(writers.write_saved_model(staging, saved_model_dir, classifier))
+        if tflite_path := optional_path(_TFLITE_FILE):
+            quantization = _TFLITE_QUANTIZATION.value
+            messages.append(writers.write_tflite(staging, tflite_path, classifier, quantization))
+        if coreml_file := coreml_flags.coreml_file():
+            options = coreml_flags.parse_options()
+            messages.append(writers.write_coreml(staging, coreml_file, classifier, options))
+    for message in messages:
+        logging.info("%s", message)
 
 
 def _check_outputs() -> None:
@@ -200,7 +214,7 @@ def _check_outputs() -> None:
                 "that is written"
             )
     if saved_model_dir:
-        check_output_folder(saved_model_dir, "saved_model_dir", saved_model.CONTENTS)
+        saved_model.check(saved_model_dir)
     if coreml_file:
         coreml_options.check(coreml_file, coreml_flags.parse_options())
     if _TFLITE_QUANTIZATION.value == "int8":
@@ -223,6 +237,7 @@ def _load(path: Path) -> SourceClassifier:
         output_layer=_OUTPUT_LAYER.value,
         height=_INPUT_HEIGHT.value,
         width=_INPUT_WIDTH.value,
+        trust_model=trust_flag.TRUST_MODEL.value,
     )
     weights = optional_path(_WEIGHTS)
     if path.suffix in (".keras", ".h5", ".hdf5", ".json"):

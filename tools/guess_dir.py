@@ -8,13 +8,16 @@ interrupted run continues when the same command is run again. A table of the cla
 standard output. The exit status is 1 if an image could not be read or sorted; a warning names it.
 """
 
+from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
+
+# isort: split
 import logging
 from pathlib import Path
 
 from absl import flags
 
 from retrain.errors import UserError
-from retrain.system import command_line
+from retrain.system import command_line, trust_flag
 from retrain.system.files import user_path
 from tools.guess import transfer
 from tools.guess.errors import UnwritableError
@@ -66,14 +69,16 @@ _UNDO = flags.DEFINE_string(
     "undo",
     None,
     "File that records a run to undo: its --results, or the .guess_dir.journal that an interrupted "
-    "run leaves in DEST. Restores the images and does nothing else.",
+    "run leaves in DEST. Restores the images and does nothing else. SRC and DEST are required only "
+    "if the file is not from this user, this computer and this version.",
 )
+flags.adopt_module_key_flags(trust_flag)
 
 
 def main(arguments: list[str]) -> int:
     """Sorts or restores images; returns the exit status."""
     if _UNDO.value is not None:
-        return _undo(user_path(_UNDO.value), arguments)
+        return _undo(user_path(_UNDO.value), [user_path(argument) for argument in arguments])
     options = _options(arguments)
     check(options)
     # Loading these takes time, which an error message about the options does not have to wait for.
@@ -81,7 +86,10 @@ def main(arguments: list[str]) -> int:
     from tools.guess.sort_images import sort_images
 
     graph = user_path(_GRAPH.value)
-    overrides = Overrides(labels_file=user_path(_LABELS.value) if _LABELS.value else None)
+    overrides = Overrides(
+        labels_file=user_path(_LABELS.value) if _LABELS.value else None,
+        trust_model=trust_flag.TRUST_MODEL.value,
+    )
     summary = sort_images(options, graph, Classifier(graph, overrides=overrides))
     _report(summary, options)
     return int(summary.num_failed > 0)
@@ -118,13 +126,16 @@ def _report(summary: Summary, options: Options) -> None:
         logging.warning("%d images were not sorted; the warnings above say why", summary.num_failed)
 
 
-def _undo(path: Path, arguments: list[str]) -> int:
-    if arguments:
-        raise UserError(f"--undo does not take folders; received: {' '.join(arguments)}")
+def _undo(path: Path, folders: list[Path]) -> int:
+    if len(folders) not in (0, 2):
+        raise UserError(
+            "--undo takes no folder, or SRC and DEST of the run; "
+            f"received: {' '.join(map(str, folders))}"
+        )
     from tools.guess.undo import undo
 
     try:
-        counts = undo(path)
+        counts = undo(path, (folders[0], folders[1]) if folders else None)
     except UnwritableError as error:
         raise UserError(f"{error}; solve the problem and run the same command again") from error
     logging.info("Restored %d images", counts.restored)

@@ -3,6 +3,9 @@
 bazel run //tools:tensorboard -- --logdir=/tmp/retrain_logs
 """
 
+from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
+
+# isort: split
 import os
 
 

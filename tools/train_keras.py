@@ -10,12 +10,16 @@ trained on cached bottlenecks, which takes little time per epoch. D receives the
 .keras file and as model.json with model.weights.h5, the labels, plots, and logs for TensorBoard.
 """
 
+import retrain.system.exit_on_signals  # noqa: F401 (first, to handle signals during imports)
+
+# isort: split
 import math
 
 from absl import flags
 
 from retrain.config import ALL_LAYERS
 from retrain.errors import UserError
+from retrain.flags import values
 from retrain.system import command_line
 from retrain.system.files import user_path
 from retrain.training import class_weights
@@ -158,8 +162,9 @@ _FLIP_LEFT_RIGHT = flags.DEFINE_boolean(
 )
 _BOTTLENECK_DIR = flags.DEFINE_string(
     "bottleneck_dir",
-    str(Options.bottleneck_dir),
-    "Folder of the bottleneck cache, which can be shared with //retrain.",
+    None,
+    "Folder of the bottleneck cache, which //retrain can also use. The default is the same as for "
+    "//retrain.",
 )
 _ENGINE = flags.DEFINE_string(
     "engine",
@@ -231,7 +236,7 @@ def _parse_options() -> Options:
             flip_left_right=_FLIP_LEFT_RIGHT.value,
         ),
         weights=user_path(_WEIGHTS.value) if _WEIGHTS.value else None,
-        bottleneck_dir=user_path(_BOTTLENECK_DIR.value),
+        bottleneck_dir=values.cache_folder(_BOTTLENECK_DIR),
         engine=_ENGINE.value,
         seed=_SEED.value,
         resume=_RESUME.value,

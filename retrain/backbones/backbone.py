@@ -37,6 +37,7 @@ class Backbone:
             those images say nothing about its features of new images.
         stage_widths: Number of features of each earlier stage, in the order of the features.
         complete: The backbone with all features, if this one has only the bottleneck.
+        needs_trust: Whether its file does more than compute, so that only --trust_model runs it.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Backbone:
     fine_tuned: bool = False
     stage_widths: tuple[int, ...] = ()
     complete: "Backbone | None" = None
+    needs_trust: bool = False
 
     @property
     def bottleneck_width(self) -> int:

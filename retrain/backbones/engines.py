@@ -9,6 +9,7 @@ from retrain.backbones import graph_surgery
 from retrain.backbones.backbone import Backbone
 from retrain.errors import UserError
 from retrain.metadata import GRAPH_PIXELS_INPUT
+from retrain.runtimes.graph_check import UntrustedModelError
 from retrain.runtimes.graph_def import parse_graph
 from retrain.runtimes.graph_session import GraphSession, SessionRuntime
 from retrain.runtimes.litert import LiteRTModel, LiteRTRuntime
@@ -146,8 +147,16 @@ def create(name: str, backbone: Backbone, *, int8_network: bytes | None = None) 
         graph = parse_graph(backbone.graph_file.read_bytes())
         graph = graph_surgery.with_placeholder(graph, GRAPH_PIXELS_INPUT)
         network = graph_surgery.extract_up_to(graph, backbone.features_tensor)
+        try:
+            session = GraphSession(
+                network, bfloat16=name == BFLOAT16, trust_model=backbone.needs_trust
+            )
+        except UntrustedModelError as error:
+            raise UserError(
+                f"the network in {backbone.graph_file} is not run: {error}; delete its folder"
+            ) from error
         return SessionRuntime(
-            GraphSession(network, bfloat16=name == BFLOAT16),
+            session,
             backbone.features_tensor,
             preprocessing=preprocessing,
             batch_size=_TENSORFLOW_BATCH_SIZE,

@@ -21,10 +21,13 @@ from retrain.backbones.graph_layout import Layout
 from retrain.config import BackboneOptions
 from retrain.errors import UserError
 from retrain.metadata import GRAPH_BOTTLENECK
+from retrain.model_limits import LIMITS
+from retrain.runtimes.graph_check import UntrustedModelError, check_graph
 from retrain.runtimes.graph_def import parse_graph
 from retrain.runtimes.graph_session import GraphSession
 from retrain.runtimes.runtime import ModelError
 from retrain.system.console import quiet_libraries
+from retrain.system.regular_files import read_regular_file
 from retrain.system.text import first_line, name_some
 
 # Increase this number when the same graph and options result in different features.
@@ -56,7 +59,7 @@ def load(options: BackboneOptions, cache_dir: Path) -> Backbone:
     """
     file = _find_file(options)
     try:
-        content = file.read_bytes()
+        content = read_regular_file(file, LIMITS.file_bytes)
     except OSError as error:
         raise UserError(
             f"--model_dir={file} cannot be read: {error.strerror}; name a frozen graph"
@@ -106,8 +109,9 @@ def _prepare(
 ) -> BackboneInfo:
     try:
         graph = parse_graph(content)
+        needs_trust = _needs_trust(graph, options, file)
         # The session comes first, so that an unusable graph is reported as such.
-        with quiet_libraries(), GraphSession(graph) as session:
+        with quiet_libraries(), GraphSession(graph, trust_model=needs_trust) as session:
             layout = graph_layout.find_layout(graph, options, file)
             network = _cut_network(graph, layout, file)
             info = BackboneInfo(
@@ -120,6 +124,7 @@ def _prepare(
                 channel_order=layout.channel_order,
                 feature_width=network.feature_width,
                 fine_tuned=graph_layout.is_fine_tuned(graph),
+                needs_trust=needs_trust,
             )
             _write(session, layout, network.graph_slice, info, folder=folder)
     except ModelError as error:
@@ -127,6 +132,21 @@ def _prepare(
             f"--model_dir={file} is not a frozen graph that TensorFlow can run: {error}"
         ) from error
     return info
+
+
+def _needs_trust(graph: Any, options: BackboneOptions, file: Path) -> bool:
+    """Returns whether a graph does more than compute.
+
+    Raises:
+        UserError: If it does, and the user does not trust it.
+    """
+    try:
+        check_graph(graph)
+    except UntrustedModelError as error:
+        if not options.trust_model:
+            raise UserError(f"--model_dir={file} is not run: {error}") from error
+        return True
+    return False
 
 
 class _Network(NamedTuple):

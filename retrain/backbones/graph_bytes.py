@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from retrain.data.pixels import MAX_PIXELS
+from retrain.data.image_limits import DEFAULT_LIMITS
 
 # Files of cameras and of programs have far fewer parts before their pixels.
 _MAX_ITERATIONS = 1 << 14
+_MAX_PIXELS = DEFAULT_LIMITS.pixels
 
 
 class FileBytes:
@@ -159,12 +160,12 @@ def loop(
 
 
 def require_size(width: Any, height: Any, value: Any) -> Any:
-    """Returns `value`, or ends the run if an image has more pixels than `pixels.MAX_PIXELS`."""
+    """Returns `value`, or ends the run if an image has more pixels than `DEFAULT_LIMITS`."""
     import tensorflow as tf
 
     count = tf.cast(width, tf.float32) * tf.cast(height, tf.float32)
-    message = f"The image has more than the maximum of {MAX_PIXELS:,} pixels"
-    return require((width > 0) & (height > 0) & (count <= MAX_PIXELS), message, value)
+    message = f"The image has more than the maximum of {_MAX_PIXELS:,} pixels"
+    return require((width > 0) & (height > 0) & (count <= _MAX_PIXELS), message, value)
 
 
 def require(condition: Any, message: str, value: Any) -> Any:

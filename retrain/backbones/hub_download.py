@@ -6,23 +6,23 @@ package itself does not work with current versions of setuptools.
 """
 
 import hashlib
+import logging
 import os
 import re
-import tarfile
-import zlib
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from retrain.errors import UserError
-from retrain.system import download
+from retrain.system import archives, checksums, download
+from retrain.system.cache_folder import check_cache_folder, create_private_folders
 from retrain.system.files import atomic_folder, user_path
-from retrain.system.locks import exclusive_file
-from retrain.system.text import first_line, one_line
+from retrain.system.locks import LOCK_PREFIX, exclusive_file
 
 SAVED_MODEL_FILE = "saved_model.pb"
 
 _TENSORFLOW_1_FILE = "tfhub_module.pb"
 _CACHE_FOLDER = "modules"
+_CACHE_VARIABLE = "TFHUB_CACHE_DIR"
 _KAGGLE = "https://www.kaggle.com"
 _KAGGLE_PAGE = f"{_KAGGLE}/models/"
 # Owner, model, framework, variation, version.
@@ -32,6 +32,10 @@ _NOT_A_NAME = re.compile(r"feature[_-]vector|classification|\d+", re.IGNORECASE)
 _SUFFIXES = (".tar.gz", ".tgz")
 # Usual sizes of training images in pixels. A module for any size has its training size in its name.
 _SIZES = ("96", "128", "160", "192", "224", "240", "256", "260", "288", "299", "300", "331", "384")
+
+
+class _DamagedArchiveError(UserError):
+    """An archive cannot be unpacked."""
 
 
 def find_folder(handle: str, cache_dir: Path) -> Path:
@@ -44,13 +48,16 @@ def find_folder(handle: str, cache_dir: Path) -> Path:
     Raises:
         UserError: If the module cannot be found, or is not a SavedModel.
     """
-    modules = user_path(os.environ.get("TFHUB_CACHE_DIR") or cache_dir / _CACHE_FOLDER)
+    modules = cache_dir / _CACHE_FOLDER
+    if chosen := os.environ.get(_CACHE_VARIABLE):
+        modules = user_path(chosen)
+        check_cache_folder(modules, _CACHE_VARIABLE)
     path = None if _is_address(handle) else user_path(handle)
     try:
         if path and path.is_dir():
             folder = path
         elif path and path.is_file():
-            folder = modules / download.sha256(path)[:40]
+            folder = modules / checksums.sha256(path)[:40]
             _unpack(handle, path, folder)
         else:
             digest = hashlib.sha1(os.fsencode(handle), usedforsecurity=False)
@@ -118,26 +125,44 @@ def tensorflow_1_error(handle: str) -> UserError:
 
 def _download(handle: str, folder: Path) -> None:
     url = archive_url(handle)
-    if folder.is_dir():
+    if _is_intact(folder):
         return
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    create_private_folders(folder.parent)
     archive = folder.with_name(f"{folder.name}.tar.gz")
     # Without the lock, another process could delete the archive before this one unpacks it.
-    lock = folder.with_name(f".lock-{folder.name}")
+    lock = folder.with_name(f"{LOCK_PREFIX}{folder.name}")
     with exclusive_file(lock, f"Another run is downloading {handle}; waiting for it."):
-        if folder.is_dir():
-            return
         try:
-            download.fetch(url, archive)
-        except download.DownloadError as error:
-            raise UserError(
-                f"--tfhub_module={handle} cannot be downloaded ({error}); get {url} in another way "
-                "and name the file; --architecture=efficientnet_lite0 needs no download"
-            ) from error
-        try:
-            _unpack(handle, archive, folder)
-        finally:
-            archive.unlink(missing_ok=True)
+            _fetch_and_unpack(handle, url, archive, folder=folder)
+        except _DamagedArchiveError as error:
+            # The archive can be the rest of a run that was killed.
+            logging.warning("%s; downloading it again.", error)
+            _fetch_and_unpack(handle, url, archive, folder=folder)
+
+
+def _fetch_and_unpack(handle: str, url: str, archive: Path, *, folder: Path) -> None:
+    if _is_intact(folder):
+        return
+    try:
+        download.fetch(url, archive)
+    except download.DownloadError as error:
+        raise UserError(
+            f"--tfhub_module={handle} cannot be downloaded ({error}); get {url} in another way "
+            "and name the file; --architecture=efficientnet_lite0 needs no download"
+        ) from error
+    try:
+        _unpack(handle, archive, folder)
+    finally:
+        archive.unlink(missing_ok=True)
+
+
+def _is_intact(folder: Path) -> bool:
+    if not folder.is_dir():
+        return False
+    if checksums.are_right(folder):
+        return True
+    logging.warning("%s is damaged and will be replaced.", folder)
+    return False
 
 
 def _parts(handle: str) -> list[str]:
@@ -160,24 +185,16 @@ def _not_found(handle: str) -> UserError:
 
 
 def _unpack(handle: str, archive: Path, folder: Path) -> None:
-    if folder.is_dir():
+    if _is_intact(folder):
         return
     try:
-        with atomic_folder(folder) as new, tarfile.open(archive) as file:
-            members = file.getmembers()
-            for member in members:
-                # The extraction filters of tarfile are missing in early releases of Python 3.10
-                # and 3.11.
-                is_inside = Path(new, member.name).resolve().is_relative_to(new.resolve())
-                if not is_inside or not (member.isfile() or member.isdir()):
-                    raise tarfile.ExtractError(
-                        f"{one_line(member.name)} is not a file inside the archive"
-                    )
-            file.extractall(new, members)
-    except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise UserError(
-            f"--tfhub_module={handle} cannot be unpacked ({first_line(error).rstrip(':')}); name a "
-            "folder, a .tar.gz file or an address"
+        with atomic_folder(folder) as new, archive.open("rb") as file:
+            archives.unpack_tar(file, new)
+            checksums.write_checksums(new)
+    except archives.ArchiveError as error:
+        raise _DamagedArchiveError(
+            f"--tfhub_module={handle} cannot be unpacked ({error}); name a folder, a .tar.gz file "
+            "or an address"
         ) from error
 
 

@@ -12,6 +12,10 @@ from retrain.backbones.backbone import Backbone
 from retrain.backbones.backbone_cache import BackboneInfo
 from retrain.config import BackboneOptions
 from retrain.errors import UserError
+from retrain.runtimes import saved_model_import
+from retrain.runtimes.graph_check import UntrustedModelError, check_graph
+from retrain.runtimes.runtime import ModelError
+from retrain.system import checksums
 from retrain.system.console import quiet_libraries
 from retrain.system.text import first_line
 
@@ -52,7 +56,7 @@ def load(options: BackboneOptions, cache_dir: Path) -> Backbone:
 
     def prepare(new: Path) -> BackboneInfo:
         with quiet_libraries():
-            module = _load_module(folder, handle)
+            module = _load_module(folder, handle, trust_model=options.trust_model)
         # This function logs, so it must not run in the block above.
         size = _input_size(options, handle, module.stated_shape)
         with quiet_libraries():
@@ -65,11 +69,16 @@ def load(options: BackboneOptions, cache_dir: Path) -> Backbone:
                 std=options.input_std or _STD,
                 channel_order="RGB",
                 feature_width=_feature_width(module.call, size, handle),
+                needs_trust=module.needs_trust,
             )
+            network = freeze.GraphSlice.from_function(
+                freeze.freeze_function(module.call, (None, *size, 3))
+            )
+            if not module.needs_trust:
+                # This finds random operations, which the module can have for training.
+                _check(network.graph, handle)
             backbone_files.write_graph(
-                freeze.GraphSlice.from_function(
-                    freeze.freeze_function(module.call, (None, *size, 3))
-                ),
+                network,
                 freeze.freeze_function(module.call, (1, *size, 3)),
                 info,
                 features=module.call,
@@ -94,31 +103,39 @@ class _Module(NamedTuple):
     Attributes:
         call: Function of float32 images [N, height, width, 3].
         stated_shape: Shape of the images according to the module, or None.
+        needs_trust: Whether the module does more than compute.
     """
 
     call: Callable[[Any], Any]
     stated_shape: list[int | None] | None
+    needs_trust: bool = False
 
 
 def _digests(folder: Path) -> list[tuple[str, str]]:
     """Returns the relative path and the SHA-256 of every file in a module."""
     return [
-        (str(file.relative_to(folder)), hashlib.sha256(file.read_bytes()).hexdigest())
+        (str(file.relative_to(folder)), checksums.sha256(file))
         for file in sorted(folder.rglob("*"))
-        if file.is_file()
+        if file.is_file() and file.name != checksums.FILE_NAME
     ]
 
 
-def _load_module(folder: Path, handle: str) -> _Module:
-    import tensorflow as tf
-
+def _load_module(folder: Path, handle: str, *, trust_model: bool) -> _Module:
     if not _is_tensorflow_2(folder, handle):
         raise hub_download.tensorflow_1_error(handle)
     try:
-        loaded = tf.saved_model.load(str(folder))
-    # TensorFlow raises exceptions of many types for a damaged module.
-    except Exception as error:
+        return _find_call(saved_model_import.load(folder, allow_random=True), handle)
+    except UntrustedModelError as error:
+        if not trust_model:
+            raise _not_run(handle, error) from error
+        loaded = saved_model_import.load(folder, trust_model=True)
+        return _find_call(loaded, handle)._replace(needs_trust=True)
+    except ModelError as error:
         raise _not_loaded(handle, error) from error
+
+
+def _find_call(loaded: Any, handle: str) -> _Module:
+    """Returns the function of a module that computes features."""
     if callable(loaded):
         return _callable_module(loaded)
     for name, signature in getattr(loaded, "signatures", {}).items():
@@ -141,6 +158,17 @@ def _is_tensorflow_2(folder: Path, handle: str) -> bool:
     except DecodeError as error:
         raise _not_loaded(handle, error) from error
     return any(len(graph.object_graph_def.nodes) for graph in saved_model.meta_graphs)
+
+
+def _check(graph: Any, handle: str) -> None:
+    try:
+        check_graph(graph)
+    except UntrustedModelError as error:
+        raise _not_run(handle, error) from error
+
+
+def _not_run(handle: str, error: UntrustedModelError) -> UserError:
+    return UserError(f"--tfhub_module={handle} is not run: {error}")
 
 
 def _not_loaded(handle: str, error: Exception) -> UserError:

@@ -11,7 +11,7 @@ from retrain.backbones.backbone import Backbone
 from retrain.backbones.backbone_cache import BackboneInfo
 from retrain.backbones.keras_architectures import ARCHITECTURES, Architecture
 from retrain.errors import UserError
-from retrain.system import download
+from retrain.system import checksums, download
 from retrain.system.console import quiet_libraries
 from retrain.system.files import user_path
 from retrain.system.text import first_line
@@ -49,7 +49,7 @@ def load(
     architecture = ARCHITECTURES[name]
     file = weights or _fetch_published(name, architecture)
     try:
-        digest = download.sha256(file)
+        digest = checksums.sha256(file)
     except OSError as error:
         raise UserError(
             f"--weights={file} cannot be read: {error.strerror}; name a file of weights that "

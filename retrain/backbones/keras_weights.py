@@ -8,14 +8,20 @@ content, not from the file name.
 
 import contextlib
 import io
-import tempfile
+import os
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
+from retrain.model_limits import LIMITS
+from retrain.runtimes.hdf5_check import check_hdf5
+from retrain.runtimes.runtime import ModelError
+from retrain.system import archives
+from retrain.system.leftovers import temporary_folder
+from retrain.system.regular_files import open_regular_file
 from retrain.system.text import first_line
 
 _FILE_IN_ARCHIVE = "model.weights.h5"
@@ -64,7 +70,7 @@ def load(model: Any, path: Path) -> None:
             suffix = ".h5" if _LAYER_NAMES in layers.attrs else ".weights.h5"
     # For some files, Keras silently skips missing weights. They are detected below.
     model.set_weights([np.full_like(weights, np.nan) for weights in model.get_weights()])
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         # Keras detects the kind from the file name, which the user may have changed.
         link = Path(folder, f"model{suffix}")
         link.symlink_to(path.absolute())
@@ -83,20 +89,36 @@ def _open_layers(path: Path) -> Iterator[Any]:
     import h5py
 
     try:
-        with path.open("rb") as file:
+        with open_regular_file(path) as file:
             source: Any = file
             if zipfile.is_zipfile(file):
-                with zipfile.ZipFile(file) as archive:
-                    source = io.BytesIO(archive.read(_FILE_IN_ARCHIVE))
+                source = io.BytesIO(_read_from_archive(file))
+            size = source.seek(0, os.SEEK_END)
             with h5py.File(source, "r") as content:
+                check_hdf5(content, size)
                 yield content.get(_WEIGHTS_GROUP, content)
-    except (KeyError, zipfile.BadZipFile) as error:
-        raise WeightsError(f"it is an archive without {_FILE_IN_ARCHIVE}") from error
+    except WeightsError:
+        raise
+    except ModelError as error:
+        raise WeightsError(str(error)) from error
     except OSError as error:
         # h5py raises an OSError without a number if the format is not HDF5.
         if error.errno is not None:
             raise
         raise WeightsError("it is not an HDF5 file, the format of Keras's weights") from error
+    # h5py raises exceptions of many types for damaged files.
+    except Exception as error:
+        raise WeightsError(f"it is damaged ({first_line(error)})") from error
+
+
+def _read_from_archive(file: IO[bytes]) -> bytes:
+    try:
+        with archives.open_zip(file) as archive:
+            return archives.read_zip_entry(archive, _FILE_IN_ARCHIVE, LIMITS.unpacked_bytes)
+    except archives.ArchiveError as error:
+        raise WeightsError(str(error)) from error
+    except KeyError as error:
+        raise WeightsError(f"it is an archive without {_FILE_IN_ARCHIVE}") from error
 
 
 def _visit(item: Any, visit: Callable[[str, Any], None]) -> None:

@@ -72,6 +72,16 @@ def resolve(options: BackboneOptions, cache_dir: Path) -> Backbone:
         UserError: If the options contradict each other, or if the network cannot be found or used.
     """
     _check(options)
+    backbone = _load(options, cache_dir)
+    if backbone.needs_trust and not options.trust_model:
+        raise UserError(
+            f"the network {options.name} is not run: it does more than compute, and was prepared "
+            "with --trust_model; set the flag again only if you trust its author"
+        )
+    return backbone
+
+
+def _load(options: BackboneOptions, cache_dir: Path) -> Backbone:
     if options.tfhub_module:
         return hub_module.load(options, cache_dir)
     if options.model_dir:

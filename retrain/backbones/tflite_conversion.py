@@ -1,10 +1,10 @@
 """Converts networks to float32 TFLite files for one image at a time."""
 
-import tempfile
 from typing import Any
 
 from retrain.backbones import freeze
 from retrain.system.console import quiet_native_libraries
+from retrain.system.leftovers import temporary_folder
 
 # Names in the files.
 SIGNATURE = "serving_default"
@@ -40,9 +40,9 @@ def convert(function: Any) -> bytes:
     )
     # Swish has a custom gradient, which cannot be saved with a frozen function.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    with tempfile.TemporaryDirectory() as folder, quiet_native_libraries():
-        tf.saved_model.save(module, folder, options=options)
-        return tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+    with temporary_folder() as folder, quiet_native_libraries():
+        tf.saved_model.save(module, str(folder), options=options)
+        return tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert()
 
 
 def convert_if_supported(function: Any) -> bytes | None:

@@ -132,7 +132,8 @@ def _tensor(name: str, view: _View, storages: dict[str, np.ndarray]) -> np.ndarr
     if len(view.shape) != len(view.strides) or min((view.offset, *view.shape, *view.strides)) < 0:
         raise ValueError(f"{name} has a malformed shape or stride")
     last = view.offset + sum((n - 1) * s for n, s in zip(view.shape, view.strides, strict=True))
-    if math.prod(view.shape) == 0 or last >= storage.size:
+    # A stride of 0 repeats a number, and so does every other view of more numbers than there are.
+    if not 0 < math.prod(view.shape) <= storage.size or last >= storage.size:
         raise ValueError(f"{name} extends beyond its storage")
     strides = [stride * storage.itemsize for stride in view.strides]
     return np.ascontiguousarray(

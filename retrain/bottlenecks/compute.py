@@ -206,12 +206,19 @@ def _compute_splits(
         TRAINING: (training_engine, distortions),
     }
     with open_store(cache_dir) as store:
-        return {
+        tables = {
             split: compute_split(
                 dataset.split(split), backbone, engine, store, distortions=options, strict=strict
             )
             for split, (engine, options) in plan.items()
         }
+        if store.damaged_count:
+            logging.warning(
+                "%d bottlenecks in %s were damaged and have been computed again.",
+                store.damaged_count,
+                cache_dir,
+            )
+    return tables
 
 
 def _class_ids(images: Sequence[ImageFile]) -> np.ndarray:

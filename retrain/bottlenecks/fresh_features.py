@@ -14,7 +14,7 @@ import numpy as np
 from retrain.backbones import engines
 from retrain.backbones.backbone import Backbone
 from retrain.config import DistortionOptions
-from retrain.data import distortions, pixels
+from retrain.data import distortions, image_reader, pixels
 from retrain.data.dataset import ImageFile
 from retrain.errors import UserError
 from retrain.system.batches import batches
@@ -76,7 +76,7 @@ class FreshFeatures:
     def _distort(self, row: int, number: int) -> np.ndarray:
         path = self._images[row].path
         try:
-            data = path.read_bytes()
+            data = image_reader.read(path)
             (variant,) = distortions.decode_variants(
                 data,
                 [number],

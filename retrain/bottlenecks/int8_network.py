@@ -10,17 +10,20 @@ import hashlib
 import json
 import logging
 from collections.abc import Collection, Iterator
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 from retrain.backbones import quantise
 from retrain.backbones.backbone import Backbone
-from retrain.data import pixels
+from retrain.data import image_reader, pixels
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TRAINING
 from retrain.errors import UserError
 from retrain.runtimes.litert import LiteRTModel
 from retrain.runtimes.preprocessing import Preprocessing
 from retrain.runtimes.runtime import ModelError
+from retrain.system.cache_folder import open_private
 from retrain.system.files import write_file
 
 # More images do not improve the features.
@@ -34,6 +37,7 @@ _MIN_COMMON = 0.5
 _IMAGES_KEY = "pictures"
 # Key of `Backbone.stage_widths`, which is missing if there are none.
 _STAGES_KEY = "stages"
+_DIGEST_KEY = "sha256"
 
 
 def load_or_quantise(dataset: Dataset, backbone: Backbone, cache_dir: Path) -> bytes:
@@ -57,16 +61,17 @@ def load_or_quantise(dataset: Dataset, backbone: Backbone, cache_dir: Path) -> b
     backbone = backbone.with_stages()
     contents = [_read(image) for image in _sample(dataset)]
     digests = sorted({hashlib.sha256(data).hexdigest() for data in contents})
-    for path in _fitting_networks(cache_dir, backbone, digests):
-        network = _load(path)
+    for path, digest in _fitting_networks(cache_dir, backbone, digests):
+        network = _load(path, digest)
         if network is not None:
             return network
     network = _quantise(contents, backbone)
     description = _describe(backbone, digests)
-    name = hashlib.sha256(description.encode()).hexdigest()[:16]
+    name = hashlib.sha256(_to_json(description).encode()).hexdigest()[:16]
     path = cache_dir / f"{_prefix(backbone)}{name}.tflite"
+    description[_DIGEST_KEY] = hashlib.sha256(network).hexdigest()
     write_file(path, network)
-    write_file(path.with_suffix(".json"), description)
+    write_file(path.with_suffix(".json"), _to_json(description))
     return network
 
 
@@ -83,54 +88,65 @@ def _prefix(backbone: Backbone) -> str:
     return f"{backbone.name}_int8_"
 
 
-def _describe(backbone: Backbone, digests: Collection[str]) -> str:
-    """Returns a JSON description of everything that determines a network.
+def _describe(backbone: Backbone, digests: Collection[str]) -> dict[str, Any]:
+    """Returns a description of everything that determines a network.
 
     Args:
         backbone: Backbone that is quantised.
         digests: SHA-256 of the images that value ranges are measured on.
     """
-    content = {
+    stages = {_STAGES_KEY: list(backbone.stage_widths)} if backbone.stage_widths else {}
+    return {
         "backbone": backbone.fingerprint,
         "preprocessing": pixels.PREPROCESSING_VERSION,
-        _STAGES_KEY: list(backbone.stage_widths),
+        **stages,
         _IMAGES_KEY: list(digests),
     }
-    if not backbone.stage_widths:
-        # As in the files of earlier versions.
-        del content[_STAGES_KEY]
-    return json.dumps(content, indent=2) + "\n"
 
 
-def _fitting_networks(cache_dir: Path, backbone: Backbone, digests: Collection[str]) -> list[Path]:
-    """Returns the files with networks that fit the images, the best first."""
+def _to_json(description: dict[str, Any]) -> str:
+    return json.dumps(description, indent=2) + "\n"
+
+
+def _fitting_networks(
+    cache_dir: Path, backbone: Backbone, digests: Collection[str]
+) -> list[tuple[Path, str | None]]:
+    """Returns the files with networks that fit the images, the best first, and their SHA-256."""
     present = set(digests)
     fitting = []
-    for path, measured_on in _described_networks(cache_dir, backbone):
+    for path, measured_on, digest in _described_networks(cache_dir, backbone):
         common = len(measured_on & present)
         if measured_on and common >= _MIN_COMMON * len(measured_on):
-            fitting.append((-common, len(measured_on), path))
-    return [path for _, _, path in sorted(fitting)]
+            fitting.append((-common, len(measured_on), path, digest))
+    return [(path, digest) for _, _, path, digest in sorted(fitting, key=itemgetter(0, 1, 2))]
 
 
-def _described_networks(cache_dir: Path, backbone: Backbone) -> Iterator[tuple[Path, set[str]]]:
-    """Yields the file of each network for the backbone, with the SHA-256 of its images."""
+def _described_networks(
+    cache_dir: Path, backbone: Backbone
+) -> Iterator[tuple[Path, set[str], str | None]]:
+    """Yields the file of each network for the backbone, the SHA-256 of its images, and its own.
+
+    Earlier versions did not write the latter.
+    """
     for path in cache_dir.glob("*.json"):
         if not path.name.startswith(_prefix(backbone)):
             continue
         # A network without a valid description is ignored.
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-            content = json.loads(path.read_text())
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
+            content = json.loads(_read_private(path))
             source = content["backbone"], content["preprocessing"], content.get(_STAGES_KEY, [])
             stages = list(backbone.stage_widths)
             if source == (backbone.fingerprint, pixels.PREPROCESSING_VERSION, stages):
-                yield path.with_suffix(".tflite"), set(content[_IMAGES_KEY])
+                images = set(content[_IMAGES_KEY])
+                yield path.with_suffix(".tflite"), images, content.get(_DIGEST_KEY)
 
 
-def _load(path: Path) -> bytes | None:
+def _load(path: Path, digest: str | None) -> bytes | None:
     """Returns the network in the file, or None if it is missing or damaged."""
     try:
-        network = path.read_bytes()
+        network = _read_private(path)
+        if digest not in (None, hashlib.sha256(network).hexdigest()):
+            raise ModelError("its SHA-256 is another one")
         LiteRTModel(network)
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -142,10 +158,15 @@ def _load(path: Path) -> bytes | None:
     return network
 
 
+def _read_private(path: Path) -> bytes:
+    with open(path, "rb", opener=open_private) as file:
+        return file.read()
+
+
 def _read(image: ImageFile) -> bytes:
     """Returns the content of the file, or nothing if it cannot be read."""
     try:
-        return image.path.read_bytes()
+        return image_reader.read(image.path)
     except OSError:
         return b""
 

@@ -54,20 +54,17 @@ def compute_split(
         feature_width=backbone.feature_width,
     )
     table.read_known_files(store)
-    rows = table.incomplete_rows()
-    if rows:
-        network = engine.load()
-        stored = table.stored_variants(store)
-        computer = VectorComputer(images, backbone, network, distortions, stored=stored)
-        images_per_batch = max(1, network.batch_size // (1 + distortions.cached))
-        results = parallel_map(computer.compute, batches(rows, images_per_batch), network.workers)
-        with ProgressBar(table.count_missing(rows), "Bottlenecks") as progress:
-            _fill(table, chain.from_iterable(results), store, progress, strict=strict)
-    if len(table.incomplete_rows()) > len(table.unreadable):
-        raise UserError(
-            "another program emptied the cache in --bottleneck_dir during this run; run the "
-            "command again"
-        )
+    # Stored vectors of files that are new here are read last, and can prove to be damaged. In the
+    # second round, they are computed, too.
+    for use_stored in (True, False):
+        if rows := table.incomplete_rows():
+            network = engine.load()
+            stored = table.stored_variants(store) if use_stored else {}
+            computer = VectorComputer(images, backbone, network, distortions, stored=stored)
+            size = max(1, network.batch_size // (1 + distortions.cached))
+            results = parallel_map(computer.compute, batches(rows, size), network.workers)
+            with ProgressBar(table.count_missing(rows), "Bottlenecks") as progress:
+                _fill(table, chain.from_iterable(results), store, progress, strict=strict)
     return table
 
 

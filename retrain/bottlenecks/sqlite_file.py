@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from retrain.errors import UserError
+from retrain.system.cache_folder import check_private
 
 # In the header of the file: https://sqlite.org/fileformat2.html#the_database_header
 _APPLICATION_ID = int.from_bytes(b"Btln", "big")
@@ -22,7 +23,7 @@ _TIMEOUT_SECONDS = 60.0
 
 # Rows in `bottlenecks` are in the order of insertion, with a separate index. If they were sorted by
 # their keys, which are hashes, every insertion would move vectors.
-_SCHEMA = (
+_TABLES = (
     "CREATE TABLE recipes (id INTEGER PRIMARY KEY, recipe TEXT NOT NULL UNIQUE)",
     f"""CREATE TABLE bottlenecks (
         recipe INTEGER NOT NULL,
@@ -40,15 +41,18 @@ _SCHEMA = (
         {DIGEST} BLOB NOT NULL CHECK (length({DIGEST}) = 32),
         PRIMARY KEY (device, inode)
     ) WITHOUT ROWID""",
-    f"PRAGMA application_id = {_APPLICATION_ID}",
-    f"PRAGMA user_version = {_VERSION}",
 )
+# Files of earlier versions do not have this column. Earlier versions ignore it.
+_ADD_CHECKSUMS = "ALTER TABLE bottlenecks ADD COLUMN checksum INTEGER"
+_MARKS = (f"PRAGMA application_id = {_APPLICATION_ID}", f"PRAGMA user_version = {_VERSION}")
 
 # Parts of SQLite's error messages, and the messages for the user. Error codes would be more
 # reliable, but Python 3.10 does not have them.
 _EXPLANATIONS = {
     "not a database": "is not a bottleneck cache ({}); use another folder or delete the file",
     "malformed": "is damaged ({}); delete it or use another folder",
+    "unsupported file format": "is damaged ({}); delete it or use another folder",
+    "too big": "is damaged ({}); delete it or use another folder",
     "disk is full": "cannot be written ({}); free disk space or use another folder",
     "disk I/O error": "cannot be used ({}); free disk space, or use a folder on a working local "
     "disk",
@@ -69,9 +73,15 @@ def open_file(path: Path) -> sqlite3.Connection:
         UserError: If the file cannot be written, is not a cache or has another format. A file that
             is refused is not changed.
     """
+    _check_files(path)
     with _explain_errors(path):
         connection = sqlite3.connect(path, timeout=_TIMEOUT_SECONDS, isolation_level=None)
+        # In a damaged file, any column can contain text, even text that is not valid.
+        connection.text_factory = bytes
         try:
+            # Expressions in a file of someone else can only compute, and damage is found earlier.
+            connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute("PRAGMA cell_size_check = ON")
             _create_tables(connection, path)
             _enable_write_ahead_log(connection)
             _check_writable(connection, path)
@@ -79,6 +89,22 @@ def open_file(path: Path) -> sqlite3.Connection:
             connection.close()
             raise
     return connection
+
+
+def _check_files(path: Path) -> None:
+    # SQLite follows links. Opening and closing the file here would free locks of this process.
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        file = path.with_name(path.name + suffix)
+        try:
+            check_private(file)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise _user_error(
+                path,
+                f"cannot be opened ({file.name}: {error.strerror}); use a writable folder on a "
+                "local disk",
+            ) from error
 
 
 @contextlib.contextmanager
@@ -121,7 +147,7 @@ def _create_tables(connection: sqlite3.Connection, path: Path) -> None:
             )
         )
         if (application_id, version, tables) == (0, 0, 0):
-            for statement in _SCHEMA:
+            for statement in (*_TABLES, _ADD_CHECKSUMS, *_MARKS):
                 connection.execute(statement)
         elif application_id != _APPLICATION_ID:
             raise _user_error(
@@ -136,6 +162,43 @@ def _create_tables(connection: sqlite3.Connection, path: Path) -> None:
                 f"was written by {age} version of retrain (format {version}, not {_VERSION}); "
                 "delete it to compute all bottlenecks again, or use another folder",
             )
+        else:
+            _check_tables(connection, path)
+
+
+def _check_tables(connection: sqlite3.Connection, path: Path) -> None:
+    """Checks that the file has these tables and nothing else, such as a trigger.
+
+    Adds what a file of an earlier version lacks.
+    """
+    schema = _schema(connection)
+    with contextlib.closing(sqlite3.connect(":memory:")) as expected:
+        expected.text_factory = bytes
+        for statement in _TABLES:
+            expected.execute(statement)
+        if schema == _schema(expected):
+            connection.execute(_ADD_CHECKSUMS)
+            return
+        expected.execute(_ADD_CHECKSUMS)
+        if schema != _schema(expected):
+            raise _user_error(
+                path,
+                "is not a bottleneck cache (its tables are different ones); use another folder or "
+                "delete the file",
+            )
+
+
+def _schema(connection: sqlite3.Connection) -> set[tuple[object, ...]]:
+    """Returns everything that is defined in a file, except the statistics of `ANALYZE`."""
+    query = (
+        "SELECT type, name, tbl_name, sql FROM sqlite_master"
+        " WHERE type != 'table' OR name NOT IN ('sqlite_stat1', 'sqlite_stat4')"
+    )
+    # Versions of SQLite and of this program can use different spaces.
+    return {
+        tuple(b" ".join(value.split()) if value else value for value in row)
+        for row in connection.execute(query)
+    }
 
 
 def _enable_write_ahead_log(connection: sqlite3.Connection) -> None:
@@ -170,6 +233,14 @@ def _explain_errors(path: Path) -> Iterator[None]:
             if part in str(error):
                 raise _user_error(path, explanation.format(error)) from error
         raise
+    except UnicodeDecodeError as error:
+        # Python cannot decode a message of SQLite about a damaged name.
+        raise damage_error(path, error.object.decode(errors="replace")) from error
+
+
+def damage_error(path: Path, reason: object) -> UserError:
+    """Returns the error for a file whose content contradicts itself."""
+    return _user_error(path, f"is damaged ({reason}); delete it or use another folder")
 
 
 def _user_error(path: Path, explanation: str) -> UserError:

@@ -6,6 +6,9 @@ the distorted variant, and the recipe, a text of everything else that determines
 bottlenecks are never read. Names and folders are not part of the key, so that moved images are
 found again.
 
+Each row has a checksum of its key and its vector. A vector that does not match it, or is not
+finite, counts as missing. Rows of earlier versions have no checksum.
+
 Vectors are stored as float16, which halves the size of the file and the time to read it. No
 classifier in our measurements became less accurate (tests/benchmarks/README.md).
 
@@ -13,17 +16,23 @@ The file is in write-ahead mode (https://sqlite.org/wal.html): a process that is
 the batch that it is writing, and readers do not wait for writers.
 """
 
+import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from retrain.bottlenecks.file_version import FileVersion
-from retrain.bottlenecks.sqlite_file import DIGEST, open_file, transaction
+from retrain.bottlenecks.row_checksum import RowChecksums, are_finite
+from retrain.bottlenecks.sqlite_file import DIGEST, damage_error, open_file, transaction
 from retrain.errors import UserError
 from retrain.system.batches import batches
+from retrain.system.cache_folder import create_private_folders
 from retrain.system.files import check_folder_writable
+from retrain.system.leftovers import remove_leftovers
+from retrain.system.locks import LOCK_PREFIX, remove_unused_lock
 
 FILE_NAME = "bottlenecks.sqlite"
 
@@ -31,6 +40,9 @@ _KEY_COLUMNS = f"{DIGEST}, variant"
 _FILE_COLUMNS = "device, inode, size, mtime_ns, ctime_ns"
 _BYTES_PER_FLOAT16 = 2
 _ROWS_PER_QUERY = 1024
+# The maximum of --distortions_per_image, with some room.
+_MAX_VARIANT = 10_000
+_DIGEST_BYTES = 32
 
 
 class BottleneckStore:
@@ -39,9 +51,13 @@ class BottleneckStore:
     Only the thread that opened a store can use it, and not after a fork. Each process opens its
     own. All methods raise UserError if the disk is full, fails or is read-only, or if the file is
     damaged. Bottlenecks that were stored before are kept.
+
+    Attributes:
+        damaged_count: Number of damaged vectors that were read, and removed from the file.
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path):
+        self.damaged_count = 0
         self._connection = connection
         self._path = path
 
@@ -59,13 +75,15 @@ class BottleneckStore:
         """Returns the SHA-256 (32 bytes) of each file version, or None for an unknown version."""
         rows = [(position, *_to_signed(version)) for position, version in enumerate(versions)]
         query = (
-            f"SELECT position, {DIGEST} FROM temp.wanted_files JOIN files"
+            f"SELECT position, {DIGEST} FROM temp.wanted_files CROSS JOIN files"
             " USING (device, inode, size, mtime_ns, ctime_ns)"
         )
         digests: list[bytes | None] = [None] * len(versions)
         with transaction(self._connection, self._path, "DEFERRED"):
             for position, digest in self._join("wanted_files", _FILE_COLUMNS, rows, query):
-                digests[position] = digest
+                # In a damaged file, a column can have any type.
+                if isinstance(digest, bytes) and len(digest) == _DIGEST_BYTES:
+                    digests[position] = digest
         return digests
 
     def put_digests(self, files: Sequence[tuple[FileVersion, bytes]]) -> None:
@@ -87,11 +105,13 @@ class BottleneckStore:
     ) -> np.ndarray:
         """Reads the vectors that `put_vectors` stored, bit for bit.
 
+        Removes damaged vectors from the file, so that they can be stored again.
+
         Args:
             recipe: Recipe of the vectors.
             keys: SHA-256 of the image (32 bytes) and number of the variant, for each row of `out`.
-            out: Output array, float16 [len(keys), width]. A row is left unchanged if its vector is
-                missing or has another width.
+            out: Output array, float16 [len(keys), width]. A row is undefined if its vector is
+                missing, is damaged or has another width.
 
         Returns:
             bool [len(keys)], True if the vector was found.
@@ -103,21 +123,37 @@ class BottleneckStore:
         if out.ndim != 2 or len(out) != len(keys) or out.dtype != np.float16:
             raise ValueError(f"out must be float16 [{len(keys)}, width]: {out.dtype} {out.shape}")
         found = np.zeros(len(keys), np.bool_)
+        damaged: set[tuple[bytes, int]] = set()
+        checksums = RowChecksums(recipe)
+        # A cross join looks up each wanted row, whatever SQLite expects to be faster.
         query = (
-            "SELECT position, vector FROM temp.wanted"
-            f" JOIN bottlenecks USING ({DIGEST}, variant)"
+            "SELECT position, vector, checksum FROM temp.wanted"
+            f" CROSS JOIN bottlenecks USING ({DIGEST}, variant)"
             " WHERE recipe = ? AND length(vector) = ?"
         )
         numbered_keys = [(position, *key) for position, key in enumerate(keys)]
+        size = _BYTES_PER_FLOAT16 * out.shape[1]
         with transaction(self._connection, self._path, "DEFERRED"):
-            values = (self._recipe_id(recipe), _BYTES_PER_FLOAT16 * out.shape[1])
+            recipe_id = self._recipe_id(recipe)
             for batch in batches(numbered_keys, _ROWS_PER_QUERY):
-                rows = self._join("wanted", _KEY_COLUMNS, batch, query, values=values)
-                if rows:
-                    positions, vectors = zip(*rows, strict=True)
-                    indices = np.array(positions)
-                    out[indices] = np.frombuffer(b"".join(vectors), "<f2").reshape(len(rows), -1)
-                    found[indices] = True
+                positions, vectors = [], []
+                for position, vector, checksum in self._join(
+                    "wanted", _KEY_COLUMNS, batch, query, values=(recipe_id, size)
+                ):
+                    key = keys[position]
+                    if checksums.is_intact(key, vector, checksum, size=size):
+                        positions.append(position)
+                        vectors.append(vector)
+                    else:
+                        damaged.add(key)
+                indices = np.array(positions, np.intp)
+                values = np.frombuffer(b"".join(vectors), "<f2").reshape(-1, out.shape[1])
+                finite = are_finite(values)
+                out[indices] = values
+                found[indices] = finite
+                damaged.update(keys[position] for position in indices[~finite])
+        if damaged:
+            self._remove(recipe_id, damaged)
         return found
 
     def stored_variants(self, recipe: str, width: int) -> dict[bytes, int]:
@@ -131,7 +167,8 @@ class BottleneckStore:
         with transaction(self._connection, self._path, "DEFERRED"):
             values = (self._recipe_id(recipe), _BYTES_PER_FLOAT16 * width)
             for digest, variant in self._connection.execute(query, values):
-                variants[digest] = variants.get(digest, 0) | 1 << variant
+                if isinstance(variant, int) and 0 <= variant <= _MAX_VARIANT:
+                    variants[digest] = variants.get(digest, 0) | 1 << variant
         return variants
 
     def put_vectors(self, recipe: str, rows: Sequence[tuple[bytes, int, np.ndarray]]) -> None:
@@ -145,18 +182,31 @@ class BottleneckStore:
             rows: SHA-256 of the image (32 bytes), number of the variant, and vector, float16
                 [width].
         """
+        checksums = RowChecksums(recipe)
         with transaction(self._connection, self._path, "IMMEDIATE"):
             self._connection.execute("INSERT OR IGNORE INTO recipes (recipe) VALUES (?)", (recipe,))
             recipe_id = self._recipe_id(recipe)
+            if recipe_id is None:
+                raise damage_error(self._path, "a row that was just written is missing")
             self._connection.executemany(
-                f"INSERT INTO bottlenecks (recipe, {_KEY_COLUMNS}, vector) VALUES (?, ?, ?, ?)"
-                f" ON CONFLICT (recipe, {_KEY_COLUMNS}) DO UPDATE SET vector = excluded.vector"
-                " WHERE length(vector) != length(excluded.vector)",
+                f"INSERT INTO bottlenecks (recipe, {_KEY_COLUMNS}, vector, checksum)"
+                f" VALUES (?, ?, ?, ?, ?) ON CONFLICT (recipe, {_KEY_COLUMNS}) DO UPDATE"
+                " SET vector = excluded.vector, checksum = excluded.checksum"
+                " WHERE typeof(vector) != 'blob' OR length(vector) != length(excluded.vector)",
                 (
-                    (recipe_id, digest, variant, _to_blob(vector))
+                    (recipe_id, digest, variant, blob, checksums.compute((digest, variant), blob))
                     for digest, variant, vector in rows
+                    for blob in [_to_blob(vector)]
                 ),
             )
+
+    def _remove(self, recipe_id: int | None, keys: Collection[tuple[bytes, int]]) -> None:
+        with transaction(self._connection, self._path, "IMMEDIATE"):
+            self._connection.executemany(
+                f"DELETE FROM bottlenecks WHERE recipe = ? AND {DIGEST} = ? AND variant = ?",
+                ((recipe_id, *key) for key in keys),
+            )
+        self.damaged_count += len(keys)
 
     def _join(
         self,
@@ -166,7 +216,7 @@ class BottleneckStore:
         query: str,
         *,
         values: tuple[object, ...] = (),
-    ) -> list[tuple[int, bytes]]:
+    ) -> list[tuple[Any, ...]]:
         """Runs a query that joins `rows` as a temporary table.
 
         A query for many rows takes a third of the time of one query per row.
@@ -175,7 +225,7 @@ class BottleneckStore:
             table: Name of the temporary table.
             columns: Names of its columns after the first, `position`.
             rows: Position and other columns of each row.
-            query: Query for the position and another column.
+            query: Query for the position and other columns.
             values: Parameters of the query.
         """
         execute = self._connection.execute
@@ -201,13 +251,24 @@ def open_store(folder: Path) -> BottleneckStore:
     """
     try:
         check_folder_writable(folder, "bottleneck_dir")
-        folder.mkdir(parents=True, exist_ok=True)
+        create_private_folders(folder)
+        _remove_leftovers(folder)
     except OSError as error:
         raise UserError(
             f"--bottleneck_dir={folder} cannot be created: {error.strerror}; use another folder"
         ) from error
     path = folder / FILE_NAME
     return BottleneckStore(open_file(path), path)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Removes what killed runs left in the folder of the cache and in its sub-folders."""
+    with os.scandir(folder) as entries:
+        subfolders = [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+    for possible in (folder, *subfolders):
+        remove_leftovers(possible)
+        for lock in possible.glob(f"{LOCK_PREFIX}*"):
+            remove_unused_lock(lock)
 
 
 def _to_blob(vector: np.ndarray) -> bytes:

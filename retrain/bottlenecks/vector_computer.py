@@ -13,9 +13,11 @@ from retrain.bottlenecks.file_version import FileVersion
 from retrain.config import DistortionOptions
 from retrain.data import distortions, pixels
 from retrain.data.dataset import ImageFile
+from retrain.data.image_limits import DEFAULT_LIMITS
 from retrain.errors import UserError
 from retrain.runtimes.runtime import Runtime
 from retrain.system.batches import batches
+from retrain.system.regular_files import open_regular_file, read_bounded
 
 
 @dataclass
@@ -88,9 +90,9 @@ class VectorComputer:
     def _decode_missing_variants(self, result: ImageVectors) -> Iterator[np.ndarray]:
         """Yields the pixels of variants that are not in the store, and completes `result`."""
         try:
-            with self._images[result.row].path.open("rb") as file:
+            with open_regular_file(self._images[result.row].path) as file:
                 result.version = FileVersion.from_stat(os.fstat(file.fileno()))
-                data = file.read()
+                data = read_bounded(file, DEFAULT_LIMITS.file_bytes)
             result.digest = hashlib.sha256(data).digest()
             stored = self._stored.get(result.digest, 0)
             missing = [n for n in range(1 + self._options.cached) if not stored >> n & 1]

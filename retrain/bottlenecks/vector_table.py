@@ -95,8 +95,9 @@ class VectorTable:
         self._digests[row] = None
 
     def incomplete_rows(self) -> list[int]:
-        """Returns the indices of the images that lack bottlenecks."""
-        return np.flatnonzero(~self._present.all(axis=1)).tolist()
+        """Returns the indices of the readable images that lack bottlenecks."""
+        rows = np.flatnonzero(~self._present.all(axis=1)).tolist()
+        return [row for row in rows if self.images[row].path not in self.unreadable]
 
     def count_missing(self, rows: Sequence[int]) -> int:
         """Returns the number of missing bottlenecks of the images with the indices `rows`."""

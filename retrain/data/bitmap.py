@@ -1,4 +1,7 @@
-"""Adds the file header of BMP files to bitmaps without it, such as .dib files of some programs."""
+"""Reads the header of BMP files, and adds it to bitmaps without it.
+
+Some programs write .dib files without a file header.
+"""
 
 import struct
 
@@ -11,6 +14,8 @@ _DEPTHS = (1, 4, 8, 16, 24, 32)
 _MAX_PALETTE_DEPTH = 8
 # The masks that follow a BITMAPINFOHEADER with this compression.
 _MASK_BYTES = {3: 12, 6: 16}
+# The compressions of 8 and of 4 bits per pixel.
+_RUN_LENGTHS = {1, 2}
 
 
 def add_file_header(data: bytes) -> bytes | None:
@@ -31,3 +36,10 @@ def add_file_header(data: bytes) -> bytes | None:
     if start > file_bytes:
         return None
     return struct.pack("<2sIII", b"BM", file_bytes & 0xFFFFFFFF, 0, start) + data
+
+
+def has_run_lengths(data: bytes) -> bool:
+    """Returns whether the pixels of a BMP file are compressed by run-length encoding."""
+    header_bytes = int.from_bytes(data[_FILE_HEADER_BYTES : _FILE_HEADER_BYTES + 4], "little")
+    compression = int.from_bytes(data[_FILE_HEADER_BYTES + 16 : _FILE_HEADER_BYTES + 20], "little")
+    return header_bytes != _CORE_HEADER_BYTES and compression in _RUN_LENGTHS

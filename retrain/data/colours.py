@@ -37,12 +37,11 @@ def png_to_rgb(image: ImageFile.ImageFile, png: PngFile, warn: Warn) -> Image.Im
         largest = 2**png.bits - 1
         alphas[(samples[0] & largest) * 255 // largest] = 0
         return transparency.composite_palette(image.convert("L"), alphas)
+    rgb = _convert(image)
     if png.bits == 16:
-        rgb = image.convert("RGB")
         transparency.whiten(rgb, samples, _low_bytes(png))
-        return rgb
-    rgb = image.convert("RGB")
-    transparency.whiten(rgb, samples & 255)
+    else:
+        transparency.whiten(rgb, samples & 255)
     return rgb
 
 
@@ -74,13 +73,20 @@ def without_compositing(image: ImageFile.ImageFile) -> Image.Image:
     image.load()
     # Pillow would warn of some kinds of transparency.
     image.info.pop("transparency", None)
-    return image.convert("RGB")
+    return _convert(image)
 
 
 def _opaque_to_rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         return transparency.composite(image)
-    return image.convert("RGB")
+    return _convert(image)
+
+
+def _convert(image: Image.Image) -> Image.Image:
+    """Returns an RGB image, which is `image` itself if possible. Pillow would copy it."""
+    # Some decoders determine the mode when they decode the pixels.
+    image.load()
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _wide_grey_to_rgb(image: Image.Image, png: PngFile, warn: Warn) -> Image.Image:
@@ -113,7 +119,7 @@ def _low_bytes(png: PngFile) -> Image.Image:
     image = Image.open(io.BytesIO(png.data), formats=("PNG",))
     # The name of Pillow's decoder of the high bytes of numbers in the opposite byte order.
     image.tile = [tile._replace(args="RGB;16L") for tile in image.tile]
-    return image.convert("RGB")
+    return _convert(image)
 
 
 def _has_alpha(image: Image.Image, data: bytes) -> bool:

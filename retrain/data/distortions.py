@@ -15,6 +15,8 @@ from PIL import Image
 
 from retrain.config import DistortionOptions
 from retrain.data import pixels
+from retrain.data.colours import Warn
+from retrain.data.image_limits import DEFAULT_LIMITS, ImageLimits
 
 # The number of the variant that is the image itself.
 UNDISTORTED = 0
@@ -55,7 +57,8 @@ def decode_variants(
     digest: bytes,
     height: int,
     width: int,
-    warn: pixels.Warn = pixels.ignore_warning,
+    warn: Warn = pixels.ignore_warning,
+    limits: ImageLimits = DEFAULT_LIMITS,
 ) -> Iterator[np.ndarray]:
     """Decodes an image file and yields variants of it, in the order of `numbers`.
 
@@ -71,6 +74,7 @@ def decode_variants(
         height: Height of the variants in pixels.
         width: Width of the variants in pixels.
         warn: See `pixels.decode`.
+        limits: See `pixels.decode`.
 
     Yields:
         uint8 [height, width, 3], RGB, 0 to 255.
@@ -83,7 +87,7 @@ def decode_variants(
 
     @functools.cache
     def decode_for_scale(scale: float) -> Image.Image:
-        return pixels.decode_upright(data, *size_at[scale], warn=warn)
+        return pixels.decode_upright(data, *size_at[scale], warn=warn, limits=limits)
 
     large = None
     for number in numbers:

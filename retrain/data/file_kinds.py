@@ -2,11 +2,11 @@
 
 import os
 import re
-import stat
 from collections import Counter
 from collections.abc import Iterable
 from enum import Enum, auto
 
+from retrain.system import regular_files
 from retrain.system.text import name_some
 
 # Extensions of image files, in lower case. The content of a file decides its format.
@@ -46,21 +46,12 @@ _SYSTEM_FOLDERS = {
 _SYSTEM_FOLDER_PATTERN = re.compile(r"\.apple|\.trash|@syno|@gmt-|\$windows\.~|found\.\d{3}\Z")
 
 _NUM_FIRST_BYTES = 18
-# Windows has the second flag, other systems the third.
-_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 # https://mimesniff.spec.whatwg.org/#matching-an-image-type-pattern
 _FIRST_BYTES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
 # Sizes of the header that follows the 14 bytes of a BMP file header.
 _BMP_HEADER_SIZES = {12, 16, 40, 52, 56, 64, 108, 124}
 # Brands of HEIF and AVIF images (ISO/IEC 23008-12, 10, and the AVIF specification).
 _BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis"}
-
-_SPECIAL_FILES = {
-    stat.S_IFIFO: "pipe",
-    stat.S_IFSOCK: "socket",
-    stat.S_IFCHR: "device",
-    stat.S_IFBLK: "device",
-}
 
 
 class FileKind(Enum):
@@ -132,7 +123,7 @@ def describe_special_file(path: str) -> str:
         mode = os.stat(path).st_mode  # noqa: PTH116 (the path can be one that is not valid text)
     except OSError:
         return "broken link"
-    return _SPECIAL_FILES.get(stat.S_IFMT(mode), "special file")
+    return regular_files.describe_special_file(mode) or "special file"
 
 
 def describe_misnamed(names: Iterable[str], count: int) -> str:
@@ -155,7 +146,7 @@ def describe_misnamed(names: Iterable[str], count: int) -> str:
 
 def _starts_like_image(path: str) -> bool:
     try:
-        descriptor = os.open(path, _READ)
+        descriptor = os.open(path, regular_files.READ_FLAGS)
     except OSError:
         return False
     try:

@@ -6,6 +6,8 @@ https://www.w3.org/Graphics/GIF/spec-gif89a.txt specifies the format.
 import struct
 from typing import NamedTuple
 
+from retrain.data.image_limits import ImageLimits
+
 MAGIC = (b"GIF87a", b"GIF89a")
 
 _SCREEN_BYTES = 13
@@ -30,14 +32,18 @@ class GifFile(NamedTuple):
     transparency: int | None
 
 
-def parse(data: bytes) -> GifFile | None:
-    """Parses a file that starts with one of MAGIC. Returns None if it has no frame."""
+def parse(data: bytes, limits: ImageLimits) -> GifFile | None:
+    """Parses a file that starts with one of MAGIC. Returns None if it has no frame.
+
+    Raises:
+        UnreadableImageError: If there are too many blocks before the frame.
+    """
     if len(data) < _SCREEN_BYTES:
         return None
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     position = _SCREEN_BYTES + _palette_bytes(flags)
     head = data[:position]
-    transparency = None
+    transparency, count = None, 0
     while position < len(data) and data[position] != _END:
         kind = data[position]
         position += 1
@@ -54,7 +60,14 @@ def parse(data: bytes) -> GifFile | None:
             control = data[position + 1 : position + 6]
             if data[position : position + 1] == bytes([_GRAPHIC_CONTROL]) and len(control) == 5:
                 transparency = control[4] if control[1] & 1 else None
-            position = _skip_blocks(data, position + 1)
+            position += 1
+            while position < len(data) and data[position]:
+                position += 1 + data[position]
+                count += 1
+                limits.check_parts(count, "blocks")
+            position += 1
+        count += 1
+        limits.check_parts(count, "blocks")
     return None
 
 
@@ -75,9 +88,3 @@ def _palette_bytes(flags: int) -> int:
 def _with_size(head: bytes, size: tuple[int, int]) -> bytes:
     width, height = (min(side, 0xFFFF) for side in size)
     return head[:6] + struct.pack("<HH", width, height) + head[10:]
-
-
-def _skip_blocks(data: bytes, position: int) -> int:
-    while position < len(data) and data[position]:
-        position += 1 + data[position]
-    return position + 1

@@ -25,6 +25,13 @@ _UNREADABLE = (
 _HEAD_BYTES = 2048
 
 
+def describe_unreadable(data: bytes) -> str:
+    """Returns why data that is of no readable format cannot be decoded."""
+    expected = f"it is not a {READABLE} file"
+    name = name_unreadable(data)
+    return f"{expected} but {name}" if name else f"{expected}, or its header is damaged"
+
+
 def name_unreadable(data: bytes) -> str | None:
     """Returns the name of the format, such as "a TIFF file", or None if it is not a known one."""
     head = data[:_HEAD_BYTES]

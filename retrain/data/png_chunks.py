@@ -8,6 +8,8 @@ import struct
 import zlib
 from typing import NamedTuple
 
+from retrain.data.image_limits import ImageLimits
+
 MAGIC = b"\x89PNG\r\n\x1a\n"
 
 GREY, RGB, PALETTE = 0, 2, 3
@@ -40,14 +42,20 @@ class PngFile(NamedTuple):
     exif: bytes
 
 
-def parse(data: bytes) -> PngFile:
-    """Parses a file that starts with MAGIC. Never fails: a decoder finds the damage."""
+def parse(data: bytes, limits: ImageLimits) -> PngFile:
+    """Parses a file that starts with MAGIC.
+
+    Raises:
+        UnreadableImageError: If there are too many chunks. Other damage is left to the decoder.
+    """
     first: dict[bytes, bytes] = {}
     kept: list[tuple[bytes, int, int]] = []
-    position, kind = len(MAGIC), b""
+    position, kind, count = len(MAGIC), b"", 0
     while position + 8 <= len(data) and kind != b"IEND":
         length, kind = struct.unpack_from(">I4s", data, position)
         end = position + _FRAME_BYTES + length
+        count += 1
+        limits.check_parts(count, "chunks")
         if kind in _NEEDED and (kind not in first or kind == b"IDAT"):
             if kept and kept[-1][0] == kind and kept[-1][2] == position:
                 kept[-1] = (kind, kept[-1][1], end)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from retrain.config import CoreMLOptions
 from retrain.errors import UserError
-from retrain.system.files import check_output_folder, check_writable
+from retrain.system.files import check_output_folder, check_utf8, check_writable
 
 FLOAT16 = "float16"
 FLOAT32 = "float32"
@@ -34,6 +34,7 @@ def check(path: Path, options: CoreMLOptions) -> None:
             f"--coreml_file={path} must end in {ML_PROGRAM_SUFFIX} (ML Program, iOS 15 and later) "
             f"or {NEURAL_NETWORK_SUFFIX} (neural network, iOS 13 and later)"
         )
+    check_utf8(path, "coreml_file")
     if options.precision not in PRECISIONS:
         raise UserError(
             f"--coreml_precision={options.precision} is not known; "

@@ -14,8 +14,8 @@ from retrain.export import coreml, coreml_options, frozen_graph, keras_file, sav
 from retrain.export.assemble import TrainedClassifier
 from retrain.export.coreml_reference.errors import UnsupportedOperationError
 from retrain.runtimes import classifier_file
-from retrain.runtimes.runtime import Runtime
-from retrain.system.files import check_output_folder, check_writable
+from retrain.runtimes.runtime import NetworkOverrides, Runtime
+from retrain.system.files import check_writable
 from retrain.system.staging import Staging
 
 
@@ -140,7 +140,7 @@ def check(options: OutputOptions, backbone: Backbone) -> None:
     check_writable(options.output_graph, "output_graph")
     frozen_graph.check_output_name(options.final_tensor_name)
     if options.saved_model_dir:
-        check_output_folder(options.saved_model_dir, "saved_model_dir", saved_model.CONTENTS)
+        saved_model.check(options.saved_model_dir)
     if options.keras_file:
         check_writable(options.keras_file, "keras_file")
         keras_file.check(
@@ -163,7 +163,9 @@ def _load_as_label_image(path: Path) -> Sequence[Runtime]:
 
     A graph is loaded into a session first, because that is how scripts run it.
     """
-    fastest_first = classifier_file.load_all(path, registry.find_bundled)
+    # This run made the file from a backbone that was checked when it was loaded.
+    trusted = NetworkOverrides(trust_model=True)
+    fastest_first = classifier_file.load_all(path, registry.find_bundled, overrides=trusted)
     return list(fastest_first)[::-1]
 
 

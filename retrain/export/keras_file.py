@@ -1,7 +1,6 @@
 """Writes a classifier as a Keras file, which `keras.models.load_model` loads."""
 
 import json
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from retrain.metadata import OUTPUT, PIXELS_INPUT
 from retrain.runtimes import keras_model
 from retrain.runtimes.runtime import Runtime
 from retrain.system.console import quiet_libraries
+from retrain.system.leftovers import temporary_folder
 
 # The file in the archive that contains the date of saving, and the key of that date.
 _DATED_FILE, _DATE_KEY = "metadata.json", "date_saved"
@@ -47,8 +47,8 @@ def write(path: Path, classifier: TrainedClassifier) -> None:
     `probabilities`, float32 [N, classes]. The file, a ZIP archive, also contains the labels, one
     per line, and the metadata.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        saved = Path(folder, f"model{keras_model.SUFFIX}")
+    with temporary_folder() as folder:
+        saved = folder / f"model{keras_model.SUFFIX}"
         with quiet_libraries():
             _build_model(classifier).save(saved)
         with zipfile.ZipFile(saved) as source, zipfile.ZipFile(path, "w") as target:

@@ -12,7 +12,7 @@ from retrain.backbones.engines import INT8
 from retrain.bottlenecks.compute import Bottlenecks
 from retrain.config import OutputOptions, TrainingConfig
 from retrain.errors import UserError
-from retrain.export import formats, frozen_graph, parity
+from retrain.export import formats, free_space, frozen_graph, parity
 from retrain.export.assemble import TrainedClassifier, assemble
 from retrain.export.formats import Export, UnverifiableError, WrittenFile
 from retrain.export.parity import ParityCheck
@@ -76,6 +76,7 @@ def check(config: TrainingConfig, backbone: Backbone) -> None:
             options.intermediate_output_graphs_dir, "intermediate_output_graphs_dir"
         )
     _check_paths_are_apart(options, config.bottleneck_dir)
+    free_space.check(options, backbone)
 
 
 def _check_paths_are_apart(options: OutputOptions, bottleneck_dir: Path) -> None:
@@ -86,9 +87,11 @@ def _check_paths_are_apart(options: OutputOptions, bottleneck_dir: Path) -> None
         paths += [("metrics_json", options.metrics_json)]
     flags: dict[Path, str] = {}
     for flag, path in paths:
-        if path in flags:
-            raise UserError(f"--{flags[path]} and --{flag} are both {path}; choose different paths")
-        flags[path] = flag
+        # A path can lead to the same folder through links.
+        real = path.parent.resolve() / path.name
+        if real in flags:
+            raise UserError(f"--{flags[real]} and --{flag} are both {path}; choose different paths")
+        flags[real] = flag
     paths += [("bottleneck_dir", bottleneck_dir)]
     if options.summaries_dir:
         paths += [("summaries_dir", options.summaries_dir)]

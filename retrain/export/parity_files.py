@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from retrain.data import image_reader
 from retrain.export.difference import Difference, has_same_label, measure_difference
 from retrain.export.image_variant import name_variant
 from retrain.export.parity_sample import Sample
@@ -63,7 +64,7 @@ def _run_files(
 
     def run(path: Path) -> np.ndarray | ModelError | None:
         try:
-            return runtime.run_file(path.read_bytes())
+            return runtime.run_file(image_reader.read(path))
         except ModelError as error:
             return error
         except OSError:
@@ -94,7 +95,7 @@ def _name_variants(paths: Sequence[Path]) -> str:
     counts: Counter[str] = Counter()
     for path in paths:
         try:
-            counts[name_variant(path.read_bytes())] += 1
+            counts[name_variant(image_reader.read(path))] += 1
         except OSError:
             counts["removed files"] += 1
     return ", ".join(f"{count} {name}" for name, count in counts.most_common())

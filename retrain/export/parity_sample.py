@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from retrain.bottlenecks.compute import Bottlenecks
-from retrain.data import pixels
+from retrain.data import image_reader, pixels
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.system.processors import processor_count
 from retrain.system.threads import parallel_map
@@ -51,7 +51,7 @@ def draw_sample(
 
     def decode(path: Path) -> np.ndarray | None:
         try:
-            return pixels.decode(path.read_bytes(), height, width)
+            return pixels.decode(image_reader.read(path), height, width)
         except (OSError, pixels.UnreadableImageError):
             return None  # The file was changed or removed during the run.
 

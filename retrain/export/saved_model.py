@@ -1,6 +1,5 @@
 """Writes a classifier as a SavedModel, for TensorFlow Serving and `tf.saved_model.load`."""
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,17 @@ from retrain.metadata import (
 from retrain.runtimes import saved_model_folder
 from retrain.runtimes.runtime import Runtime
 from retrain.system.console import quiet_libraries
+from retrain.system.files import check_output_folder, check_utf8
+from retrain.system.leftovers import temporary_folder
 
 # A folder with anything else in it is not replaced.
-CONTENTS = frozenset(("assets", "fingerprint.pb", "saved_model.pb", "variables"))
+_CONTENTS = frozenset(("assets", "fingerprint.pb", "saved_model.pb", "variables"))
+
+
+def check(path: Path) -> None:
+    """Raises UserError if a SavedModel cannot be written to the folder `--saved_model_dir`."""
+    check_output_folder(path, "saved_model_dir", _CONTENTS)
+    check_utf8(path, "saved_model_dir")
 
 
 def write(folder: Path, classifier: TrainedClassifier) -> None:
@@ -38,12 +45,12 @@ def write(folder: Path, classifier: TrainedClassifier) -> None:
         folder: An existing, empty folder.
         classifier: Classifier to write.
     """
-    with quiet_libraries(), tempfile.TemporaryDirectory() as assets:
+    with temporary_folder() as assets, quiet_libraries():
         import tensorflow as tf
 
         module = _build_module(classifier)
         metadata = classifier.metadata
-        labels, description = Path(assets, LABELS_FILE), Path(assets, METADATA_FILE)
+        labels, description = assets / LABELS_FILE, assets / METADATA_FILE
         labels.write_text(labels_text(metadata.labels), "utf-8")
         description.write_text(metadata.to_json(), "utf-8")
         module.assets = [tf.saved_model.Asset(str(path)) for path in (labels, description)]
@@ -53,7 +60,7 @@ def write(folder: Path, classifier: TrainedClassifier) -> None:
 
 def load(folder: Path) -> Runtime:
     """Loads the classifier in a folder that `write` wrote."""
-    return saved_model_folder.load(folder)
+    return saved_model_folder.load(folder, trust_model=True)
 
 
 def _build_module(classifier: TrainedClassifier) -> Any:

@@ -5,8 +5,7 @@ A checkpoint is an `.npz` file. It holds the values of the variables as the arra
 """
 
 import json
-import zipfile
-import zlib
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from retrain.errors import UserError
+from retrain.system.cache_folder import open_private
 from retrain.system.files import atomic_file
 from retrain.system.text import first_line
 
@@ -21,23 +21,10 @@ History = list[dict[str, float]]
 
 _PROGRESS, _HISTORY = "progress", "history"
 
+_METRICS = ("accuracy", "loss", "val_accuracy", "val_loss")
+
 # Earlier versions of fine-tuning saved a table of metrics and the arrays `value_0`, `value_1`...
 _OLD_TABLE = "epochs"
-_OLD_COLUMNS = ("accuracy", "loss", "val_accuracy", "val_loss")
-
-# What numpy, zipfile and json raise if a file is truncated or if some of its bytes are wrong.
-_DAMAGES = (
-    OSError,
-    EOFError,
-    MemoryError,
-    RuntimeError,
-    ValueError,
-    TypeError,
-    KeyError,
-    AttributeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 def save(path: Path, variables: Sequence[Any], history: History) -> None:
@@ -68,17 +55,20 @@ def restore(path: Path, variables: Sequence[Any]) -> History:
 
     Raises:
         UserError: If the file is damaged or belongs to another network. All variables keep their
-            values.
+            values, and the file stays, because it can be the result of many hours.
     """
     if not path.exists():
         return []
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        with (
+            open(path, "rb", opener=open_private) as file,
+            np.load(file, allow_pickle=False) as arrays,
+        ):
             read = _read_old if _OLD_TABLE in arrays else _read
             history, values = read(arrays)
-        if [value.shape for value in values] != [tuple(v.shape) for v in variables]:
-            raise ValueError("it belongs to another network")
-    except _DAMAGES as error:
+        _check(history, values, variables)
+    # For damaged files, numpy, zipfile and json raise exceptions of many types.
+    except Exception as error:
         raise UserError(
             f"{path} is damaged or was written by another version of this program "
             f"({first_line(error)}); delete it to train from the first epoch"
@@ -86,6 +76,20 @@ def restore(path: Path, variables: Sequence[Any]) -> History:
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
     return history
+
+
+def _check(history: History, values: Sequence[np.ndarray], variables: Sequence[Any]) -> None:
+    kinds = [(variable.shape, variable.dtype) for variable in map(_value, variables)]
+    if [(value.shape, value.dtype) for value in values] != kinds:
+        raise ValueError("it belongs to another network")
+    if not all(math.isfinite(epoch[name]) for epoch in history for name in _METRICS):
+        raise ValueError("a metric is not a finite number")
+    if not all(np.isfinite(value).all() for value in values):
+        raise ValueError("a weight is not a finite number")
+
+
+def _value(variable: Any) -> np.ndarray:
+    return np.asarray(variable.numpy())
 
 
 def _read(arrays: Mapping[str, np.ndarray]) -> tuple[History, list[np.ndarray]]:
@@ -96,7 +100,7 @@ def _read(arrays: Mapping[str, np.ndarray]) -> tuple[History, list[np.ndarray]]:
 
 def _read_old(arrays: Mapping[str, np.ndarray]) -> tuple[History, list[np.ndarray]]:
     rows = arrays[_OLD_TABLE].tolist()
-    history = [dict(zip(_OLD_COLUMNS, map(float, row), strict=True)) for row in rows]
+    history = [dict(zip(_METRICS, map(float, row), strict=True)) for row in rows]
     return history, [arrays[f"value_{number}"] for number in range(len(arrays) - 1)]
 
 

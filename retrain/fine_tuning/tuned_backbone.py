@@ -14,7 +14,7 @@ from retrain.backbones.backbone_cache import BackboneInfo
 from retrain.bottlenecks.file_version import FileVersion
 from retrain.bottlenecks.store import open_store
 from retrain.config import TrainingConfig
-from retrain.data import pixels
+from retrain.data import image_reader, pixels
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TRAINING, VALIDATION
 from retrain.errors import UserError
@@ -136,7 +136,7 @@ def _file_digests(images: Sequence[ImageFile], cache_dir: Path) -> list[bytes]:
         with open_store(cache_dir) as store:
             cached = store.get_digests(versions)
         return [
-            digest or hashlib.sha256(image.path.read_bytes()).digest()
+            digest or hashlib.sha256(image_reader.read(image.path)).digest()
             for image, digest in zip(images, cached, strict=True)
         ]
     except OSError as error:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from retrain.config import DistortionOptions
-from retrain.data import distortions, pixels
+from retrain.data import distortions, image_reader, pixels
 from retrain.data.dataset import ImageFile
 from retrain.data.distortions import Distortion
 from retrain.errors import UserError
@@ -94,7 +94,7 @@ def decode_undistorted(image: ImageFile, height: int, width: int) -> np.ndarray:
 
 def _read(path: Path, decode: Callable[[bytes], _Result]) -> _Result:
     try:
-        return decode(path.read_bytes())
+        return decode(image_reader.read(path))
     except OSError as error:
         raise UserError(f"{path} can no longer be read: {error.strerror}") from error
     except pixels.UnreadableImageError as error:

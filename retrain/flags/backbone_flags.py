@@ -7,6 +7,7 @@ from absl import flags
 from retrain.backbones import engines, registry
 from retrain.config import BackboneOptions, TrainingConfig
 from retrain.flags import values
+from retrain.system import trust_flag
 
 _DEFAULTS = BackboneOptions()
 
@@ -78,6 +79,7 @@ _INPUT_STD = flags.DEFINE_string(
     "Number to divide pixels by after subtracting --input_mean, or three numbers for red, green "
     "and blue.",
 )
+flags.adopt_module_key_flags(trust_flag)
 _ENGINE = flags.DEFINE_string(
     "engine",
     TrainingConfig.engine,
@@ -106,6 +108,7 @@ def parse_options() -> BackboneOptions:
         input_width=_INPUT_WIDTH.value,
         input_mean=values.channel_values(_INPUT_MEAN, minimum=0),
         input_std=values.channel_values(_INPUT_STD, minimum=math.ulp(0)),
+        trust_model=trust_flag.TRUST_MODEL.value,
     )
 
 

@@ -51,9 +51,9 @@ _STRICT = flags.DEFINE_boolean(
 )
 _BOTTLENECK_DIR = flags.DEFINE_string(
     "bottleneck_dir",
-    str(TrainingConfig.bottleneck_dir),
+    None,
     "Folder for the bottleneck cache. Later runs on the same images reuse it, even if the "
-    "images were renamed or moved.",
+    "images were renamed or moved. The default is retrain in XDG_CACHE_HOME or ~/.cache.",
 )
 
 
@@ -86,5 +86,9 @@ def strict() -> bool:
 
 
 def bottleneck_dir() -> Path:
-    """Returns the folder of the cache."""
-    return user_path(_BOTTLENECK_DIR.value)
+    """Returns the folder of the cache.
+
+    Raises:
+        UserError: If others can write to it.
+    """
+    return values.cache_folder(_BOTTLENECK_DIR)

@@ -6,12 +6,24 @@ from pathlib import Path
 from absl import flags
 
 from retrain.errors import UserError
+from retrain.system.cache_folder import check_cache_folder, default_cache_folder
 from retrain.system.files import user_path
 
 
 def optional_path(flag: flags.FlagHolder[str | None]) -> Path | None:
     """Returns the path that the user typed, or None if the flag is missing or empty."""
     return user_path(flag.value) if flag.value else None
+
+
+def cache_folder(flag: flags.FlagHolder[str | None]) -> Path:
+    """Returns the folder for a cache: the value of the flag, or the user's own folder.
+
+    Raises:
+        UserError: If others can write to the folder.
+    """
+    folder = user_path(flag.value) if flag.value else default_cache_folder()
+    check_cache_folder(folder, f"--{flag.name}", is_default=not flag.value)
+    return folder
 
 
 def fraction(flag: flags.FlagHolder[float]) -> float:

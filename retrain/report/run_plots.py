@@ -9,7 +9,7 @@ import numpy as np
 
 from retrain.backbones.backbone import Backbone
 from retrain.config import DistortionOptions, TrainingConfig
-from retrain.data import distortions
+from retrain.data import distortions, image_reader
 from retrain.data.dataset import ImageFile
 from retrain.data.pixels import UnreadableImageError
 from retrain.data.splits import TRAINING
@@ -174,7 +174,7 @@ def _plot_images(
 
     def decode(image: ImageFile) -> list[np.ndarray]:
         try:
-            data = image.path.read_bytes()
+            data = image_reader.read(image.path)
             digest = hashlib.sha256(data).digest()
             return list(
                 distortions.decode_variants(

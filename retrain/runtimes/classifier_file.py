@@ -6,6 +6,7 @@ from pathlib import Path
 
 from retrain.errors import UserError
 from retrain.metadata import MetadataError
+from retrain.model_limits import LIMITS
 from retrain.runtimes import (
     graph_file,
     keras_model,
@@ -13,10 +14,12 @@ from retrain.runtimes import (
     saved_model_folder,
     tflite_file,
 )
+from retrain.runtimes.graph_check import UntrustedModelError, check_graph
 from retrain.runtimes.graph_def import parse_graph
 from retrain.runtimes.known_graph import FindBackbone
 from retrain.runtimes.runtime import NO_OVERRIDES, ModelError, NetworkOverrides, Runtime
-from retrain.system.regular_files import check_not_special
+from retrain.system.regular_files import check_not_special, read_regular_file
+from retrain.system.unfinished_outputs import settle
 
 
 def load(
@@ -39,6 +42,8 @@ def load(
         raise UserError(
             f"--graph={path} cannot be read: {error.strerror}; give a file that retrain wrote"
         ) from error
+    except UntrustedModelError as error:
+        raise UserError(f"--graph={path} is not run: {error}") from error
     except (ModelError, MetadataError) as error:
         raise UserError(
             f"--graph={path} is not a classifier that can be run: {error}; give a file that "
@@ -59,15 +64,17 @@ def load_all(
     Raises:
         OSError: If the file cannot be read.
         UserError: If the file does not have the tensors in `overrides`.
+        UntrustedModelError: If the network does more than compute.
         ModelError: If the file is not a network that can be run.
         MetadataError: If the metadata in the file cannot be read.
     """
+    settle(path)
     check_not_special(path)
     if path.is_dir():
         _refuse_all(path, "SavedModel", overrides)
-        yield saved_model_folder.load(path)
+        yield saved_model_folder.load(path, trust_model=overrides.trust_model)
         return
-    data = path.read_bytes()
+    data = read_regular_file(path, LIMITS.file_bytes)
     if keras_model.is_keras(data):
         _refuse_all(path, "Keras file", overrides)
         yield keras_model.load(path, data)
@@ -77,6 +84,8 @@ def load_all(
         yield tflite_file.load(data, overrides=overrides)
         return
     graph = parse_graph(data)
+    if not overrides.trust_model:
+        check_graph(graph)
     # Only a session can start and end at any tensor. It comes last, since TensorFlow adds default
     # values to the nodes of a graph that it loads.
     if not overrides.input_layer and not overrides.output_layer:
@@ -97,6 +106,7 @@ def digest(path: Path) -> str:
     Raises:
         OSError: If a file cannot be read.
     """
+    settle(path)
     if not path.is_dir():
         return hashlib.sha256(path.read_bytes()).hexdigest()
     lines = [f"{digest(file)} {file.relative_to(path).as_posix()}" for file in list_files(path)]

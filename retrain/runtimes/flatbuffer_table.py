@@ -11,6 +11,8 @@ import numpy as np
 # A table starts with the distance to its vtable, which holds the size of the vtable, the size of
 # the table, and the distance from the table to each field.
 _VTABLE_HEADER = 4
+# The longest list, that of the buffers of a network, has some thousands of tables.
+_MAX_TABLES = 100_000
 
 
 class FlatbufferError(Exception):
@@ -83,6 +85,8 @@ class FlatbufferTable:
     def tables(self, field: str, name: str) -> "list[FlatbufferTable]":
         """Returns the tables in a field, which is empty by default. The arguments are the same."""
         start, count = self._vector(field, 4)
+        if count > _MAX_TABLES:
+            raise FlatbufferError(f"a list in it has {count:,} tables, more than {_MAX_TABLES:,}")
         return [self._table_at(start + 4 * number, name) for number in range(count)]
 
     def _table_at(self, reference: int, name: str) -> "FlatbufferTable":

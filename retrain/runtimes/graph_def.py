@@ -1,5 +1,6 @@
 """Reads GraphDefs, the content of frozen graphs, without running them."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,9 @@ def read_constant(node: Any) -> np.ndarray | None:
     """
     tensor = node.attr["value"].tensor
     shape = tuple(dimension.size for dimension in tensor.tensor_shape.dim)
+    if len(tensor.tensor_content) % 4 or min(shape, default=0) < 0:
+        return None
     values = np.frombuffer(tensor.tensor_content, "<f4")
     if not len(values):
         values = np.array(tensor.float_val, np.float32)
-    return values.reshape(shape) if values.size == np.prod(shape) else None
+    return values.reshape(shape) if values.size == math.prod(shape) else None

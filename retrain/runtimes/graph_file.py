@@ -42,11 +42,12 @@ def load(path: Path, graph: Any, *, overrides: NetworkOverrides = NO_OVERRIDES) 
     Raises:
         UserError: If the graph does not have the input or the output, or the input takes neither
             files nor pixels.
+        UntrustedModelError: If the graph does more than compute.
         ModelError: If TensorFlow cannot run the graph.
         MetadataError: If the metadata in the graph cannot be read.
     """
     metadata = find_metadata(graph)
-    session = GraphSession(graph)
+    session = GraphSession(graph, trust_model=overrides.trust_model)
     output = overrides.output_layer or (metadata.output if metadata else GRAPH_OUTPUT)
     _check_has(session, "output_layer", output, path)
     if metadata and not overrides.input_layer:

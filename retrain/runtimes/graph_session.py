@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from retrain.runtimes.graph_check import check_graph
 from retrain.runtimes.graph_def import full_tensor_name, parse_graph
 from retrain.runtimes.preprocessing import Preprocessing
 from retrain.runtimes.runtime import NO_DESCRIPTION, Description, ModelError, Runtime
@@ -21,15 +22,17 @@ _LOCATIONS = ("Graph execution error:", "Detected at node ", "Node: ")
 class GraphSession:
     """A frozen graph that is ready to run in any number of threads. A context manager."""
 
-    def __init__(self, graph: Any, *, bfloat16: bool = False) -> None:
+    def __init__(self, graph: Any, *, bfloat16: bool = False, trust_model: bool = False) -> None:
         """Loads a graph.
 
         Args:
             graph: A GraphDef, or its serialised bytes.
             bfloat16: Whether to run operations that tolerate it in bfloat16, if the processor
                 supports this.
+            trust_model: Whether to load a graph that does more than compute.
 
         Raises:
+            UntrustedModelError: If the graph does more than compute.
             ModelError: If the bytes are not a graph, or TensorFlow cannot import the graph.
         """
         self._tf = import_session_modules()
@@ -37,6 +40,8 @@ class GraphSession:
         self._optimising = threading.Lock()
         if isinstance(graph, bytes):
             graph = parse_graph(graph)
+        if not trust_model:
+            check_graph(graph)
         self._graph = self._tf.ops.Graph()
         try:
             with self._graph.as_default():

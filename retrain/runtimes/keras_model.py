@@ -1,15 +1,15 @@
 """Loads classifiers from the Keras files that this program writes, and runs them in Keras."""
 
 import io
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from retrain.metadata import METADATA_FILE, Metadata, from_json
+from retrain.model_limits import LIMITS
 from retrain.runtimes.function_runtime import FunctionRuntime
 from retrain.runtimes.runtime import ModelError, Runtime, describe
+from retrain.system import archives
 from retrain.system.console import quiet_native_libraries
 from retrain.system.text import first_line
 
@@ -65,7 +65,7 @@ def _read_metadata(data: bytes) -> Metadata:
     if data.startswith(_HDF5_START):
         raise ModelError("it is an HDF5 file of Keras; convert it with //tools:convert")
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        with archives.open_zip(io.BytesIO(data)) as archive:
             names = set(archive.namelist())
             if _CONFIG_FILE not in names:
                 raise ModelError("it is a ZIP archive, but not a Keras file")
@@ -74,6 +74,7 @@ def _read_metadata(data: bytes) -> Metadata:
                     "it is a Keras file without the labels and metadata that retrain adds; convert "
                     "it with //tools:convert"
                 )
-            return from_json(archive.read(METADATA_FILE))
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError) as error:
-        raise ModelError(f"it is a damaged ZIP archive ({first_line(error)})") from error
+            content = archives.read_zip_entry(archive, METADATA_FILE, LIMITS.metadata_bytes)
+    except archives.ArchiveError as error:
+        raise ModelError(str(error)) from error
+    return from_json(content)

@@ -42,6 +42,14 @@ class KnownBackbone(Protocol):
     def graph_file(self) -> Path:
         """File with the GraphDef that exported graphs begin with."""
 
+    @property
+    def feature_width(self) -> int:
+        """Number of values that the TFLite file computes."""
+
+    @property
+    def bottleneck_width(self) -> int:
+        """Number of the first of these values that are the bottleneck."""
+
     def read_tflite(self) -> bytes:
         """Returns the content of the TFLite file."""
 
@@ -100,13 +108,18 @@ def load(
         return None
     original = parse_graph(backbone.graph_file.read_bytes())
     # Graphs of versions without features of earlier stages have a head for the bottleneck.
-    features = GRAPH_FEATURES if _has_node(graph, GRAPH_FEATURES) else GRAPH_BOTTLENECK
+    if _has_node(graph, GRAPH_FEATURES):
+        features, width = GRAPH_FEATURES, backbone.feature_width
+    else:
+        features, width = GRAPH_BOTTLENECK, backbone.bottleneck_width
     head = _read_head(graph.node[-len(_APPENDED) :], features, metadata.output)
     if head is None or not _is_same_network(graph, original, features):
         return None
     preprocessing = Preprocessing.of(metadata).override(overrides.mean, overrides.std)
     model = LiteRTModel(backbone.read_tflite())
-    network = LiteRTRuntime(model, preprocessing, width=len(head.weights))
+    if len(head.weights) != width:
+        return None
+    network = LiteRTRuntime(model, preprocessing, width=width)
     return KnownGraphRuntime(network, head, describe(metadata))
 
 
@@ -182,4 +195,6 @@ def _read_head(nodes: Any, features: str, output: str) -> Head | None:
     if inputs != expected or not plain or softmax.name != output:
         return None
     weights, bias = read_constant(weights_node), read_constant(bias_node)
-    return None if weights is None or bias is None else Head(weights, bias)
+    if weights is None or bias is None or weights.ndim != 2 or weights.shape[1:] != bias.shape:
+        return None
+    return Head(weights, bias)

@@ -2,6 +2,8 @@
 
 import codecs
 
+from retrain.model_limits import LIMITS
+
 _BYTE_ORDER_MARK = "\ufeff"
 
 
@@ -20,8 +22,12 @@ def parse(content: bytes) -> tuple[str, ...]:
         content: Text in UTF-8, or in UTF-16 with a byte order mark.
 
     Raises:
-        LabelsError: If the content is not text, has no labels, or has an empty one.
+        LabelsError: If the content is not text, is too large, has no labels, or has an empty one.
     """
+    if len(content) > LIMITS.labels_bytes:
+        raise LabelsError(
+            f"has {len(content):,} bytes, more than the limit of {LIMITS.labels_bytes:,}"
+        )
     is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         text = content.decode("utf-16" if is_utf16 else "utf-8")
@@ -37,5 +43,11 @@ def parse(content: bytes) -> tuple[str, ...]:
         raise LabelsError(
             f"has an empty label in line {labels.index('') + 1}; write a label there, or remove "
             "the line"
+        )
+    longest = max(map(len, labels))
+    if len(labels) > LIMITS.labels or longest > LIMITS.label_characters:
+        raise LabelsError(
+            f"has {len(labels):,} labels of up to {longest:,} characters, more than the limit of "
+            f"{LIMITS.labels:,} labels of {LIMITS.label_characters:,}"
         )
     return tuple(labels)

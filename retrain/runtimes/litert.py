@@ -10,6 +10,9 @@ from retrain.runtimes.runtime import NO_DESCRIPTION, Description, ModelError, Ru
 from retrain.system.console import quiet_native_libraries
 from retrain.system.text import first_line
 
+# Pixels divided or multiplied by other scales exceed the range of float32.
+_SMALLEST, _LARGEST = 1e-30, 1e30
+
 
 class Tensor(NamedTuple):
     """The input or output of a network, with float32 or quantised numbers.
@@ -151,6 +154,9 @@ class LiteRTRuntime(Runtime):
 
 def _tensor(details: dict[str, Any]) -> Tensor:
     scale, zero_point = details["quantization"]
+    # A scale of 0 means that the file does not state it.
+    if scale and not _SMALLEST <= scale <= _LARGEST:
+        raise ModelError(f"its numbers have the scale {scale:g}, which cannot be used")
     return Tensor(
         tuple(int(n) for n in details["shape"]), np.dtype(details["dtype"]), scale, zero_point
     )

@@ -57,12 +57,14 @@ class NetworkOverrides:
         output_layer: Name of the graph's tensor of scores, with or without `:0`.
         mean: Number to subtract from all channels, in units of 0 to 255.
         std: Number to divide all channels by after that, in units of 0 to 255.
+        trust_model: Whether to run a network that does more than compute, such as write files.
     """
 
     input_layer: str | None = None
     output_layer: str | None = None
     mean: float | None = None
     std: float | None = None
+    trust_model: bool = False
 
 
 NO_OVERRIDES = NetworkOverrides()

@@ -13,9 +13,12 @@ from retrain.metadata import (
     PIXELS_SIGNATURE,
     from_json,
 )
+from retrain.model_limits import LIMITS
+from retrain.runtimes import saved_model_import
 from retrain.runtimes.function_runtime import FunctionRuntime
 from retrain.runtimes.runtime import ModelError, Runtime, describe
 from retrain.system.console import quiet_native_libraries
+from retrain.system.regular_files import read_regular_file
 from retrain.system.text import first_line
 
 # The file in the folder of each SavedModel.
@@ -24,14 +27,16 @@ MODEL_FILE = "saved_model.pb"
 _BATCH_SIZE = 16
 
 
-def load(folder: Path) -> Runtime:
+def load(folder: Path, *, trust_model: bool = False) -> Runtime:
     """Loads a classifier. The functions in the folder normalise the pixels themselves.
 
     Args:
         folder: The folder of a SavedModel.
+        trust_model: Whether to run a network that does more than compute.
 
     Raises:
         OSError: If the folder cannot be read.
+        UntrustedModelError: If the network does more than compute.
         ModelError: If it is not a SavedModel with this program's metadata, or TensorFlow cannot
             load it.
         MetadataError: If the metadata in the folder cannot be read.
@@ -44,15 +49,11 @@ def load(folder: Path) -> Runtime:
             "it is a SavedModel without the labels and metadata that retrain adds; convert it with "
             "//tools:convert"
         )
-    metadata = from_json(described.read_bytes())
+    metadata = from_json(read_regular_file(described, LIMITS.metadata_bytes))
     with quiet_native_libraries():
         import tensorflow as tf
 
-        try:
-            loaded = tf.saved_model.load(str(folder))
-        # TensorFlow raises exceptions of many types for damaged files.
-        except Exception as error:
-            raise ModelError(f"TensorFlow cannot load it: {first_line(error)}") from error
+        loaded = saved_model_import.load(folder, trust_model=trust_model)
     signatures = loaded.signatures
     if PIXELS_SIGNATURE not in signatures:
         raise ModelError(f"it has no signature {PIXELS_SIGNATURE}")

@@ -14,6 +14,8 @@ from retrain.runtimes.flatbuffer_table import FlatbufferError, FlatbufferTable
 from retrain.runtimes.preprocessing import Channels
 
 _CHANNELS = 3
+# Larger numbers exceed the range of float32 in the normalisation.
+_LARGEST = 1e30
 
 
 class Normalization(NamedTuple):
@@ -91,6 +93,11 @@ def _read_normalization(model: FlatbufferTable) -> Normalization | None:
                 is_stated = True
     if not is_stated:
         return None
+    largest = np.abs([mean, std, 1 / std]).max()
+    if not largest <= _LARGEST:
+        raise MetadataError(
+            f"its TFLite metadata state a normalisation with {largest:g}, which cannot be used"
+        )
     (mean_1, mean_2, mean_3), (std_1, std_2, std_3) = mean.tolist(), std.tolist()
     return Normalization((mean_1, mean_2, mean_3), (std_1, std_2, std_3))
 

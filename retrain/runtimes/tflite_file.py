@@ -2,15 +2,15 @@
 
 import dataclasses
 import io
-import lzma
 import zipfile
-import zlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from retrain.metadata import LABELS_FILE, METADATA_FILE, MetadataError, from_json
-from retrain.runtimes import label_lines, tflite_description
+from retrain.model_limits import LIMITS
+from retrain.runtimes import label_lines, tflite_description, tflite_schema
+from retrain.runtimes.flatbuffer_table import FlatbufferError, FlatbufferTable
 from retrain.runtimes.litert import LiteRTModel, LiteRTRuntime, Tensor
 from retrain.runtimes.preprocessing import Preprocessing
 from retrain.runtimes.runtime import (
@@ -22,15 +22,10 @@ from retrain.runtimes.runtime import (
     describe,
 )
 from retrain.runtimes.tflite_description import Normalization
+from retrain.system import archives
 
 _IDENTIFIER = b"TFL3"
-_ARCHIVE_ERRORS = (
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, EOFError, OSError),
-    *(ValueError, NotImplementedError),
-)
 _DTYPES = (np.float32, np.uint8, np.int8)
-# Larger labels files in an archive are refused before they are decompressed.
-_MAX_FILE_SIZE = 20_000_000
 # The input of a network uses most of its 256 integers. If normalised pixels use fewer than this,
 # the normalisation is not that of the input.
 _MIN_INTEGERS = 100
@@ -52,6 +47,7 @@ def load(data: bytes, *, overrides: NetworkOverrides = NO_OVERRIDES) -> Runtime:
         ModelError: If LiteRT cannot run the network, or the network does not take an image.
         MetadataError: If the metadata in the file cannot be read.
     """
+    _check_weights(data)
     model = LiteRTModel(data)
     for tensor in (model.input, model.output):
         if tensor.dtype not in _DTYPES:
@@ -64,6 +60,17 @@ def load(data: bytes, *, overrides: NetworkOverrides = NO_OVERRIDES) -> Runtime:
         description = dataclasses.replace(description, assumption=None)
     preprocessing = preprocessing.override(overrides.mean, overrides.std)
     return LiteRTRuntime(model, preprocessing, description=description)
+
+
+def _check_weights(data: bytes) -> None:
+    """Raises ModelError if a TFLite file is damaged, or names other files that have its weights."""
+    try:
+        model = FlatbufferTable.root(data, "Model", tflite_schema.MODEL_FIELDS)
+        others = model.tables("external_buffer_groups", "ExternalBufferGroup")
+    except FlatbufferError as error:
+        raise ModelError(str(error)) from error
+    if others:
+        raise ModelError("its weights are in other files")
 
 
 def _describe(data: bytes, tensor: Tensor) -> tuple[Description, Preprocessing]:
@@ -145,19 +152,17 @@ def _read_appended_files(data: bytes, names: Sequence[str]) -> dict[str, bytes]:
     Raises:
         MetadataError: If the archive is damaged.
     """
-    if not zipfile.is_zipfile(io.BytesIO(data)):
+    file = io.BytesIO(data)
+    if not zipfile.is_zipfile(file):
         return {}
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            found = {info.filename: info for info in archive.infolist() if info.filename in names}
-            for name, info in found.items():
-                if info.file_size > _MAX_FILE_SIZE:
-                    raise MetadataError(
-                        f"its {name} has {info.file_size:,} bytes, which is too much"
-                    )
-            return {name: archive.read(info) for name, info in found.items()}
-    except _ARCHIVE_ERRORS as error:
-        raise MetadataError(f"the files in its ZIP archive are damaged ({error})") from error
+        with archives.open_zip(file) as archive:
+            found = [name for name in archive.namelist() if name in names]
+            return {
+                name: archives.read_zip_entry(archive, name, LIMITS.labels_bytes) for name in found
+            }
+    except archives.ArchiveError as error:
+        raise MetadataError(f"the files in its ZIP archive cannot be read: {error}") from error
 
 
 def _undo_quantisation(tensor: Tensor, *, channel_order: str = "RGB") -> Preprocessing:

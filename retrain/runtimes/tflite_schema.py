@@ -66,7 +66,10 @@ MODEL_FIELDS = {
         "buffers",
         "metadata_buffer",
         "metadata",
+        "signature_defs",
+        "external_buffer_groups",
     ),
+    "ExternalBufferGroup": (),
     "Metadata": ("name", "buffer"),
     "Buffer": ("data", "offset", "size"),
 }

@@ -1,8 +1,6 @@
 """Runs the main function of a program: help, version, one-line errors and the exit status."""
 
-import contextlib
 import logging
-import os
 import shutil
 import sys
 import textwrap
@@ -12,7 +10,9 @@ from typing import NoReturn
 from absl import flags
 
 from retrain.errors import UserError
+from retrain.system import interruption
 from retrain.system.console import print_library_messages, set_up_messages
+from retrain.system.standard_streams import StandardOutputError
 from retrain.system.text import one_line
 from retrain.version import VERSION
 
@@ -26,42 +26,49 @@ def run(
 ) -> NoReturn:
     """Calls `main` with the arguments that are not flags, and exits.
 
-    The exit status is what `main` returns. It is 1 if `main` raises UserError or the user
-    interrupts the program; one line on standard error says why. Any other exception is a defect:
-    it is printed with a traceback, after the last messages of libraries.
+    The exit status is what `main` returns. It is 1 if `main` raises UserError, and 128 plus the
+    number of the signal if Ctrl-C, SIGTERM or SIGHUP interrupts it; one line on standard error says
+    why. It is also 1 if a program that reads the output, such as `head`, has exited. Any other
+    exception is a defect: it is printed with a traceback, after the last messages of libraries.
 
     Args:
         main: Function that returns an exit status, or None for 0.
         usage: Text that `--help` prints before the flags, usually the docstring of the module.
-        when_interrupted: Message to print if the user interrupts the program.
+        when_interrupted: Message to print if a signal interrupts the program.
     """
     set_up_messages()
+    interruption.raise_exceptions()
     try:
-        arguments = set(_before_double_dash(sys.argv[1:]))
-        if _HELP_FLAGS & arguments:
-            print(_help(usage))
-            status = 0
-        elif _VERSION_FLAGS & arguments:
-            print(f"retrain {VERSION}")
-            status = 0
-        else:
-            status = main(_parse(sys.argv)) or 0
+        status = _call(main, usage)
         sys.stdout.flush()
-    except UserError as error:
-        logging.error("%s", error)
-        status = 1
-    except KeyboardInterrupt:
-        logging.error("%s", when_interrupted)
-        status = 1
-    except BrokenPipeError:
-        # The reader of our output, such as `head`, has exited.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 1
-    except Exception:
-        print_library_messages()
-        raise
+    except BaseException as error:
+        interruption.exit_at_once()
+        interrupted = interruption.exit_status(error)
+        if interrupted is not None:
+            has_message = isinstance(error, interruption.Interruption) and error.args
+            logging.error("%s", error if has_message else when_interrupted)
+            status = interrupted
+        elif isinstance(error, UserError):
+            if not isinstance(error, StandardOutputError) or not error.reader_exited:
+                logging.error("%s", error)
+            status = 1
+        else:
+            if not isinstance(error, SystemExit):
+                print_library_messages()
+            raise
+    interruption.exit_at_once()
     sys.exit(status)
+
+
+def _call(main: Callable[[list[str]], int | None], usage: str) -> int:
+    arguments = set(_before_double_dash(sys.argv[1:]))
+    if _HELP_FLAGS & arguments:
+        print(_help(usage))
+        return 0
+    if _VERSION_FLAGS & arguments:
+        print(f"retrain {VERSION}")
+        return 0
+    return main(_parse(sys.argv)) or 0
 
 
 def _before_double_dash(arguments: list[str]) -> list[str]:

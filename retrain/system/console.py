@@ -12,6 +12,11 @@ from collections import deque
 from collections.abc import Iterator
 
 from retrain.system.native_messages import HEADING, NativeMessages
+from retrain.system.standard_streams import (
+    open_closed_descriptors,
+    standard_error,
+    standard_output,
+)
 from retrain.system.text import one_line
 
 # Native libraries write to descriptor 2 and not to sys.stderr, so the two can be told apart.
@@ -27,8 +32,9 @@ _warnings: deque[str] = deque(maxlen=20)
 
 def set_up_messages() -> None:
     """Prints log messages as plain lines, and gives sys.stderr a descriptor of its own."""
-    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
-    sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    open_closed_descriptors()
+    sys.stderr = standard_error(os.dup(2))
+    sys.stdout = standard_output()
     # Shows where in the Python code native code has crashed.
     faulthandler.enable(sys.stderr)
     handler = logging.StreamHandler(sys.stderr)

@@ -1,15 +1,16 @@
-"""Defers Ctrl-C and SIGTERM until a group of steps is complete."""
+"""Defers Ctrl-C, SIGTERM and SIGHUP until a group of steps is complete."""
 
 import contextlib
 import signal
 import threading
 from collections.abc import Iterator
-from typing import Any
+
+from retrain.system.interruption import SIGNALS
 
 
 @contextlib.contextmanager
 def deferred_signals() -> Iterator[None]:
-    """Defers SIGINT and SIGTERM to the end of the block.
+    """Defers SIGINT, SIGTERM and SIGHUP to the end of the block.
 
     Does nothing in threads other than the main thread, the only one that Python interrupts.
     """
@@ -17,18 +18,19 @@ def deferred_signals() -> Iterator[None]:
         yield
         return
     received: set[int] = set()
-    handlers: dict[int, Any] = {}
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
+    # Callbacks run in reverse order, and all of them run even if a signal raises an exception.
+    with contextlib.ExitStack() as at_end:
+        at_end.callback(_raise_all, received)
+        for number in SIGNALS:
             handler = signal.getsignal(number)
             # A handler that was not set by Python is None, and could not be restored.
             if handler is not None:
-                handlers[number] = handler
+                at_end.callback(signal.signal, number, handler)
                 signal.signal(number, lambda number, _: received.add(number))
         yield
-    finally:
-        # SIGINT can raise an exception as soon as its handler is restored, so it comes last.
-        for restored in sorted(handlers, reverse=True):
-            signal.signal(restored, handlers[restored])
-        for deferred in sorted(received, reverse=True):
-            signal.raise_signal(deferred)
+
+
+def _raise_all(numbers: set[int]) -> None:
+    # SIGINT usually raises an exception, so it comes after SIGTERM.
+    for number in sorted(numbers, reverse=True):
+        signal.raise_signal(number)

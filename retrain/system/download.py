@@ -7,7 +7,6 @@ server only. requests and smart_open transfer data, and leave all of this to the
 
 import contextlib
 import email.utils
-import hashlib
 import http.client
 import logging
 import os
@@ -20,6 +19,8 @@ from email.message import Message
 from pathlib import Path
 from typing import IO, Any
 
+from retrain.system.cache_folder import create_private_folders, open_private
+from retrain.system.checksums import md5, sha256
 from retrain.system.flush import flush_file
 from retrain.system.locks import exclusive_file
 from retrain.system.progress import MEGABYTES, ProgressBar
@@ -60,7 +61,7 @@ def fetch(url: str, path: Path, *, digest: str | None = None) -> None:
     """
     if path.is_file() and _has_digest(path, digest):
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    create_private_folders(path.parent)
     part = path.with_name(f"{path.name}.part")
     version_file = path.with_name(f"{part.name}.version")
     with exclusive_file(part, f"Another run is downloading {path.name}; waiting for it.") as file:
@@ -82,27 +83,11 @@ def fetch(url: str, path: Path, *, digest: str | None = None) -> None:
         part.replace(path)
 
 
-def sha256(path: Path) -> str:
-    """Returns the SHA-256 of a file's content in hexadecimal."""
-    with path.open("rb") as file:
-        return _hexdigest(file, hashlib.sha256())
-
-
 def _has_digest(path: Path, digest: str | None) -> bool:
     if digest is None:
         return True
     md5_length = 32
-    algorithm = (
-        hashlib.md5(usedforsecurity=False) if len(digest) == md5_length else hashlib.sha256()
-    )
-    with path.open("rb") as file:
-        return _hexdigest(file, algorithm) == digest
-
-
-def _hexdigest(file: IO[bytes], algorithm: Any) -> str:
-    while chunk := file.read(_CHUNK):
-        algorithm.update(chunk)
-    return algorithm.hexdigest()
+    return (md5(path) if len(digest) == md5_length else sha256(path)) == digest
 
 
 def _receive(url: str, file: IO[bytes], version_file: Path, name: str) -> None:
@@ -114,7 +99,8 @@ def _receive(url: str, file: IO[bytes], version_file: Path, name: str) -> None:
         if response.status != _PARTIAL_CONTENT:
             _discard(file, version_file)
             if version := _version(response.headers):
-                version_file.write_text(version, "latin-1")
+                with open(version_file, "w", encoding="latin-1", opener=open_private) as text:
+                    text.write(version)
         length = response.headers.get("Content-Length")
         total = file.tell() + int(length) if length else None
         logging.info("Downloading %s%s.", name, f", {total / 1e6:.1f} MB" if total else "")
@@ -136,8 +122,11 @@ def _discard(file: IO[bytes], version_file: Path) -> None:
 
 def _read_version(version_file: Path) -> str | None:
     """Returns the version of an interrupted download, or None if it is not known."""
-    with contextlib.suppress(FileNotFoundError):
-        version = version_file.read_text("latin-1")
+    with (
+        contextlib.suppress(FileNotFoundError),
+        open(version_file, encoding="latin-1", opener=open_private) as text,
+    ):
+        version = text.read()
         # If the computer loses power while this file is written, it can have any content.
         return version if version.isprintable() else None
     return None

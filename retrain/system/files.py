@@ -8,8 +8,13 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from retrain.errors import UserError
-from retrain.system.replacements import restore_folder
+from retrain.system.leftovers import remove_leftovers
+from retrain.system.path_owners import find_intruder
+from retrain.system.replaceable import check_replaceable
 from retrain.system.staging import Staging, is_special
+
+# Of all usual file systems.
+_MAX_NAME_BYTES = 255
 
 
 def user_path(path: str | os.PathLike[str]) -> Path:
@@ -38,6 +43,16 @@ def check_writable(path: Path, flag: str) -> None:
         raise UserError(f"--{flag}={path} is a folder; name a file in it")
     if is_special(path):
         raise UserError(f"--{flag}={path} is not a regular file; choose another path")
+    _check_replaceable(path, flag)
+
+
+def _check_replaceable(path: Path, flag: str) -> None:
+    try:
+        check_replaceable(path)
+    except OSError as error:
+        raise UserError(f"--{flag}={path} cannot be written: {error.strerror}") from error
+    if reason := find_intruder(path):
+        raise UserError(f"--{flag}={path} cannot be written: {reason}; choose another path")
 
 
 def check_folder_writable(folder: Path, flag: str, *, value: Path | None = None) -> None:
@@ -51,9 +66,16 @@ def check_folder_writable(folder: Path, flag: str, *, value: Path | None = None)
     Raises:
         UserError: If the folder cannot be written.
     """
+    for part in (value or folder).parts:
+        if len(os.fsencode(part)) > _MAX_NAME_BYTES:
+            raise UserError(
+                f"--{flag}={value or folder} cannot be written: a name has more than "
+                f"{_MAX_NAME_BYTES} bytes; choose a shorter one"
+            )
     existing = folder
     try:
-        while not existing.exists() and existing != existing.parent:
+        # A link that leads nowhere exists, too: no folder can be created in its place.
+        while not os.path.lexists(existing) and existing != existing.parent:
             existing = existing.parent
         if not existing.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "it is not a folder")
@@ -64,6 +86,10 @@ def check_folder_writable(folder: Path, flag: str, *, value: Path | None = None)
             f"--{flag}={value or folder} cannot be written: {existing}: {error.strerror}; "
             "choose a folder that you can write to"
         ) from error
+    if reason := find_intruder(folder):
+        raise UserError(f"--{flag}={value or folder} cannot be written: {reason}; choose another")
+    # Runs that are killed again and again before they write anything must not fill the disk.
+    remove_leftovers(existing)
 
 
 def check_output_folder(path: Path, flag: str, contents: Collection[str]) -> None:
@@ -80,9 +106,6 @@ def check_output_folder(path: Path, flag: str, contents: Collection[str]) -> Non
         UserError: If the folder cannot be written, or exists and must not be replaced.
     """
     check_folder_writable(path.parent, flag, value=path)
-    # If this fails, writing the folder fails for the same reason, and says so.
-    with contextlib.suppress(OSError):
-        restore_folder(path)
     if path.is_symlink() or (path.exists() and not path.is_dir()):
         kind = "symbolic link" if path.is_symlink() else "file"
         raise UserError(f"--{flag}={path} must be a folder, but is a {kind}; choose another path")
@@ -99,6 +122,22 @@ def check_output_folder(path: Path, flag: str, contents: Collection[str]) -> Non
             f"--{flag}={path} already contains other files, such as {others[0]}, which would be "
             "deleted; choose a new folder"
         )
+    _check_replaceable(path, flag)
+
+
+def check_utf8(path: Path, flag: str) -> None:
+    """Raises UserError if a path is not text. Some libraries can only write to such paths.
+
+    Args:
+        path: Path from the command line.
+        flag: Name of the flag that `path` is from.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"--{flag}={path} cannot be written: its name is not in UTF-8; choose another path"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -8,6 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from retrain.system.cache_folder import open_private
+
+# Of the names of the lock files in the cache.
+LOCK_PREFIX = ".lock-"
+
 # Errors of a file system without locks, such as some network file systems.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}
 
@@ -27,7 +32,7 @@ def exclusive_file(path: Path, waiting_message: str) -> Iterator[IO[bytes]]:
         OSError: If the file cannot be opened or locked.
     """
     while True:
-        with path.open("ab") as file:
+        with open(path, "ab", opener=open_private) as file:
             if not try_lock(file.fileno()):
                 logging.info("%s", waiting_message)
                 _lock(file.fileno())
@@ -66,6 +71,14 @@ def try_lock(descriptor: int, *, without_locks: bool = True) -> bool:
         if error.errno not in _NO_LOCKS:
             raise
         return without_locks
+
+
+def remove_unused_lock(path: Path) -> None:
+    """Removes an empty lock file that a killed process left behind, if it can be removed."""
+    with contextlib.suppress(OSError), open(path, "ab", opener=open_private) as file:
+        is_empty = not os.fstat(file.fileno()).st_size
+        if is_empty and try_lock(file.fileno(), without_locks=False) and _is_at(file, path):
+            path.unlink()
 
 
 def _lock(descriptor: int) -> None:

@@ -16,7 +16,10 @@ import atexit
 import contextlib
 import os
 import tempfile
+from functools import partial
 from pathlib import Path
+
+from retrain.system.interruption import call_before_exit
 
 # Maximum number of bytes that are kept and printed.
 LIMIT = 64 * 1024
@@ -92,7 +95,9 @@ def _start_watcher(file: int) -> None:
         )
     finally:
         os.close(end_of_pipe)
-    atexit.register(_dismiss_watcher, pipe, os.getpid())
+    dismiss = partial(_dismiss_watcher, pipe, os.getpid())
+    atexit.register(dismiss)
+    call_before_exit(dismiss)
 
 
 def _dismiss_watcher(pipe: int, process_id: int) -> None:

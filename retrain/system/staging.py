@@ -1,9 +1,7 @@
 """Writes files and folders under temporary names, and then puts all of them in place together."""
 
-import contextlib
 import errno
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -11,32 +9,11 @@ from types import TracebackType
 from retrain.errors import UserError
 from retrain.system.deferred_signals import deferred_signals
 from retrain.system.flush import flush_file, flush_folder
-from retrain.system.replacements import (
-    FileReplacement,
-    OneStepFolderReplacement,
-    Replacement,
-    TwoStepFolderReplacement,
-    restore_folder,
-)
+from retrain.system.leftovers import make_workspace
+from retrain.system.locked_outputs import locked_outputs
+from retrain.system.replacements import Replacement
 from retrain.system.workspace import Workspace, make_private_folder
-
-# Errors that the user can correct: by freeing space, changing permissions or using another path.
-_CANNOT_WRITE = {
-    errno.EACCES,
-    errno.EBUSY,
-    errno.EDQUOT,
-    errno.EEXIST,
-    errno.EFBIG,
-    errno.EIO,
-    errno.EISDIR,
-    errno.ENAMETOOLONG,
-    errno.ENOSPC,
-    errno.ENOTDIR,
-    errno.ENOTEMPTY,
-    errno.EPERM,
-    errno.EROFS,
-    errno.EXDEV,  # A folder in a lower layer of a container's file system cannot be renamed.
-}
+from retrain.system.write_errors import CANNOT_WRITE, as_user_error, disk_error
 
 
 @dataclass(frozen=True)
@@ -69,10 +46,10 @@ class Staging:
     block raises an exception, everything is removed and the old files and folders stay.
 
     Every path always has its complete old or its complete new content, even if the process is
-    killed or the machine loses power. There is one exception: on a file system that cannot exchange
-    two folders, a folder is missing if the process is killed between two renames, and the next run
-    restores it. A process that is killed during the renames can leave some paths old and others
-    new.
+    killed or the machine loses power. If a process is killed during the renames, the next program
+    that reads or writes one of the paths restores all old ones; see `unfinished_outputs`. Until
+    then some paths can be old and others new, and on a file system that cannot exchange two
+    folders, a folder can be missing.
 
     A symbolic link is replaced; the file that it points to is not changed.
 
@@ -83,6 +60,7 @@ class Staging:
     def __init__(self) -> None:
         self._items: list[_Item] = []
         self._workspaces: dict[Path, Workspace] = {}
+        self._is_unfinished = False
 
     def __enter__(self) -> "Staging":
         return self
@@ -95,7 +73,7 @@ class Staging:
         Raises:
             UserError: If the folder cannot be written, or if `path` is a folder, device or pipe.
         """
-        with _as_user_error(path):
+        with as_user_error(path):
             if is_special(path):
                 raise UserError(f"{path} cannot be written: it is not a regular file")
             if path.is_dir() and not path.is_symlink():
@@ -113,8 +91,7 @@ class Staging:
         Raises:
             UserError: If the folder cannot be written, or if `path` is a file.
         """
-        with _as_user_error(path):
-            restore_folder(path)
+        with as_user_error(path):
             _check_no_file(path)
             item = self._new_item(path, is_folder=True)
             make_private_folder(item.temporary)
@@ -124,7 +101,7 @@ class Staging:
     def _new_item(self, path: Path, *, is_folder: bool) -> _Item:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.parent not in self._workspaces:
-            self._workspaces[path.parent] = Workspace(path.parent)
+            self._workspaces[path.parent] = make_workspace(path.parent)
         workspace = self._workspaces[path.parent]
         return _Item(path, workspace.new_path(path.name), workspace, is_folder)
 
@@ -135,62 +112,60 @@ class Staging:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            if error is None:
+            if error is None and self._items:
                 self._commit()
-            elif isinstance(error, OSError) and error.errno in _CANNOT_WRITE and self._items:
-                raise self._user_error(error) from error
+            elif error and self._items and (reason := _reason(error)):
+                raise self._user_error(error, reason) from error
         finally:
             for workspace in self._workspaces.values():
-                workspace.remove()
+                workspace.abandon() if self._is_unfinished else workspace.remove()
 
-    def _user_error(self, error: OSError) -> UserError:
-        """Returns a UserError for an OSError of the block.
+    def _user_error(self, error: BaseException, reason: str) -> UserError:
+        """Returns a UserError for an error of the block.
 
         If the error does not name a file, the item that was staged last is the likely cause.
         """
-        path, reason = self._items[-1].path, error.strerror
-        if isinstance(error.filename, str):
+        path, file_name = self._items[-1].path, getattr(error, "filename", None)
+        if isinstance(file_name, str):
             for item in self._items:
-                if Path(error.filename).is_relative_to(item.temporary):
+                if Path(file_name).is_relative_to(item.temporary):
                     return UserError(f"{item.path} cannot be written: {reason}")
-            reason = f"{error.filename}: {reason}"
+            reason = f"{file_name}: {reason}"
         return UserError(f"{path} cannot be written: {reason}")
 
     def _commit(self) -> None:
         for item in self._items:
-            with _as_user_error(item.path):
+            with as_user_error(item.path):
                 _set_permissions_and_flush(item)
-        with contextlib.ExitStack() as cleanup:
-            replacements = []
-            # All processes use the same order, because they can wait for each other's locks.
-            for item in sorted(self._items, key=lambda item: item.path):
-                with _as_user_error(item.path):
-                    replacement = _replacement(item, can_be_undone=len(self._items) > 1)
-                    replacements.append(cleanup.enter_context(replacement))
-            with deferred_signals():
-                _place_all(replacements)
-            for folder in self._workspaces:
-                with _as_user_error(folder):
-                    flush_folder(folder)
+        with locked_outputs({item.path.parent for item in self._items}) as outputs:
+            replacements = [_replacement(item) for item in self._items]
+            try:
+                with deferred_signals():
+                    outputs.replace(replacements)
+            finally:
+                self._is_unfinished = outputs.is_unfinished
 
 
-def _place_all(replacements: list[Replacement]) -> None:
-    with contextlib.ExitStack() as placed:
-        for replacement in replacements:
-            with _as_user_error(replacement.path):
-                replacement.place()
-            placed.callback(replacement.undo)
-        placed.pop_all()
+def _replacement(item: _Item) -> Replacement:
+    if item.is_folder:
+        _check_no_file(item.path)
+    slot = item.temporary.parent
+    return Replacement(
+        folder=item.path.parent,
+        name=item.path.name,
+        workspace=slot.parent.name,
+        slot=slot.name,
+        is_folder=item.is_folder,
+        inode=item.temporary.lstat().st_ino,
+    )
 
 
-def _replacement(item: _Item, *, can_be_undone: bool) -> Replacement:
-    if not item.is_folder:
-        backup = item.workspace.new_path("old") if can_be_undone else None
-        return FileReplacement(item.temporary, item.path, backup=backup)
-    _check_no_file(item.path)
-    if item.workspace.can_exchange():
-        return OneStepFolderReplacement(item.temporary, item.path)
-    return TwoStepFolderReplacement(item.temporary, item.path)
+def _reason(error: BaseException) -> str | None:
+    """Returns why files cannot be written, if the user can correct that."""
+    if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
+        return error.strerror
+    is_library_error = isinstance(error, Exception) and not isinstance(error, UserError)
+    return disk_error(error) if is_library_error else None
 
 
 def _set_permissions_and_flush(item: _Item) -> None:
@@ -219,13 +194,3 @@ def _check_no_file(path: Path) -> None:
             f"{path} cannot be written: there is a file of that name; remove it, or choose another "
             "path"
         )
-
-
-@contextlib.contextmanager
-def _as_user_error(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _CANNOT_WRITE:
-            raise UserError(f"{path} cannot be written: {error.strerror}") from error
-        raise

@@ -7,7 +7,6 @@ import stat
 import tempfile
 from pathlib import Path
 
-from retrain.system.exchange import ExchangeUnsupportedError, exchange
 from retrain.system.locks import try_lock
 
 _PREFIX = ".retrain-unfinished-"
@@ -17,17 +16,17 @@ _LOCK = "lock"
 class Workspace:
     """A new hidden folder, on the same file system as the files to be written.
 
-    A file in it stays locked as long as this process lives. A later run in the same parent folder
-    removes all workspaces whose lock is free. On a file system without locks it removes none,
-    because they can be in use.
+    A file in it stays locked as long as this process lives. `leftovers` removes workspaces whose
+    lock is free. On a file system without locks it removes none, because they can be in use.
 
     Attributes:
+        path: Path of the folder.
         umask: Permission bits that new files and folders do not get here. They are measured with a
             new folder, because `os.umask`, which reads the umask, changes it for all threads.
     """
 
     def __init__(self, parent: Path) -> None:
-        """Creates the folder, and removes those of killed runs.
+        """Creates the folder.
 
         Args:
             parent: An existing folder.
@@ -35,11 +34,10 @@ class Workspace:
         Raises:
             OSError: If the parent folder cannot be written.
         """
-        _remove_abandoned(parent)
-        self._path, self._lock = _make(parent)
+        self.path, self._lock = _make(parent)
         self._count = 0
         try:
-            self.umask = _measure_umask(self._path)
+            self.umask = _measure_umask(self.path)
         except BaseException:
             self.remove()
             raise
@@ -47,22 +45,28 @@ class Workspace:
     def new_path(self, name: str) -> Path:
         """Returns an unused path that ends in `name`, in a folder of its own."""
         self._count += 1
-        folder = self._path / str(self._count)
+        folder = self.path / str(self._count)
         make_private_folder(folder)
         return folder / name
 
-    def can_exchange(self) -> bool:
-        """Returns whether the file system can exchange two folders in one step."""
-        try:
-            exchange(self.new_path("").parent, self.new_path("").parent)
-        except ExchangeUnsupportedError:
-            return False
-        return True
-
     def remove(self) -> None:
         """Removes the folder and everything in it."""
+        self.abandon()
+        _remove(self.path)
+
+    def abandon(self) -> None:
+        """Leaves the folder to a later run, which removes it."""
         os.close(self._lock)
-        _remove(self._path)
+
+
+def is_workspace_name(name: str) -> bool:
+    """Returns whether a name is that of a workspace."""
+    return name.startswith(_PREFIX)
+
+
+def current_user() -> int:
+    """Returns the effective user ID; 0 on Windows, where all files have this owner."""
+    return os.geteuid() if hasattr(os, "geteuid") else 0
 
 
 def make_private_folder(path: Path) -> None:
@@ -95,18 +99,25 @@ def _make(parent: Path) -> tuple[Path, int]:
                     return path, lock
 
 
-def _remove_abandoned(parent: Path) -> None:
-    workspaces = []
-    with contextlib.suppress(PermissionError), os.scandir(parent) as entries:
-        workspaces = [Path(entry.path) for entry in entries if entry.name.startswith(_PREFIX)]
-    for workspace in workspaces:
-        with contextlib.suppress(OSError):
-            _remove_if_abandoned(workspace)
+def find_workspaces(parent: Path) -> list[Path]:
+    """Returns the paths of all workspaces in a folder that can be listed."""
+    with contextlib.suppress(OSError), os.scandir(parent) as entries:
+        return [Path(entry.path) for entry in entries if is_workspace_name(entry.name)]
+    return []
+
+
+def remove_if_abandoned(workspace: Path) -> None:
+    """Removes a workspace of this user if it is certain that no process uses it."""
+    with contextlib.suppress(OSError):
+        _remove_if_abandoned(workspace)
 
 
 def _remove_if_abandoned(workspace: Path) -> None:
+    status = workspace.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != current_user():
+        return
     try:
-        lock = os.open(workspace / _LOCK, os.O_RDWR)
+        lock = os.open(workspace / _LOCK, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
     except FileNotFoundError:
         workspace.rmdir()  # Fails if it is not empty: something else created it.
         return
@@ -121,7 +132,9 @@ def _remove(workspace: Path) -> None:
     """Removes the lock last, so that another run can finish the removal if this one is killed."""
     with contextlib.suppress(OSError):
         for entry in workspace.iterdir():
-            if entry.name != _LOCK:
+            if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry, ignore_errors=True)
+            elif entry.name != _LOCK:
+                entry.unlink()
         (workspace / _LOCK).unlink(missing_ok=True)
         workspace.rmdir()

@@ -20,6 +20,7 @@ from retrain.bottlenecks.compute import compute_bottlenecks
 from retrain.config import BackboneOptions, SplitOptions
 from retrain.data.dataset import scan_dataset
 from retrain.system import command_line
+from retrain.system.cache_folder import default_cache_folder
 from retrain.system.files import user_path
 from retrain.training.logistic_regression import TrainingSet
 from retrain.training.strength_selection import fit_with_selected_strength
@@ -35,13 +36,14 @@ _NETWORKS = flags.DEFINE_list(
     "that the network was trained with.",
 )
 _SEEDS = flags.DEFINE_integer("seeds", 5, "Number of random splits.", lower_bound=1)
-_BOTTLENECK_DIR = flags.DEFINE_string("bottleneck_dir", "/tmp/bottleneck", "Folder of the cache.")
+_BOTTLENECK_DIR = flags.DEFINE_string("bottleneck_dir", None, "Folder of the cache.")
 _TIMED_RUNS = 50
 
 
 def main(_: list[str]) -> None:
     """Prints a row for each network."""
-    cache = user_path(_BOTTLENECK_DIR.value)
+    chosen = _BOTTLENECK_DIR.value
+    cache = user_path(chosen) if chosen else default_cache_folder()
     for network in _NETWORKS.value:
         name, _colon, input_size = network.partition(":")
         options = BackboneOptions(name, input_size=int(input_size) if input_size else None)

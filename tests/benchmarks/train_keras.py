@@ -107,7 +107,9 @@ def _epoch(
 ) -> _Epoch:
     """Returns a function that trains a model for an epoch as train_keras does."""
     steps = input_pipeline.steps_per_epoch(examples, batch_size)
-    optimizers.compile_model(model, Options(_NO_FOLDER, "", _NO_FOLDER), steps)
+    optimizers.compile_model(
+        model, Options(_NO_FOLDER, "", _NO_FOLDER, bottleneck_dir=_NO_FOLDER), steps
+    )
     batches = input_pipeline.training_batches(
         examples,
         classes=classes,

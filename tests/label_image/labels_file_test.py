@@ -41,6 +41,42 @@ class LabelsFileTest(parameterized.TestCase):
         with self.assertRaisesRegex(UserError, f"^--labels={self.path} cannot be read: it is a "):
             labels_file.read(self.path)
 
+    def test_texts_that_the_classifier_does_not_contain_are_accepted(self):
+        for labels in (("Katze", "Hund", "Vogel"), ("cat", "Hund", "bird"), ("cat", "dog", "bird")):
+            self.path.write_text("\n".join(labels), encoding="utf-8")
+            self.assertEqual(self.resolve(), labels)
+
+    def test_a_warning_says_if_the_classifier_contains_none_of_them(self):
+        self.path.write_text("Katze\nHund\nVogel")
+        with self.assertLogs(level="WARNING") as logged:
+            self.resolve()
+        self.assertRegex("".join(logged.output), "None of the labels in --labels=.*label is cat;")
+        self.path.write_text("Katze\nHund\nbird")
+        with self.assertNoLogs():
+            self.resolve()
+
+    @parameterized.parameters(
+        ("dog\ncat\nbird", "label 1 is dog, but in the graph graph.pb it is cat"),
+        ("ant\ncat\ndog", "label 2 is cat, but in the graph graph.pb it is dog"),
+        ("cat\ndog\ndog", "label 3 is dog, but in the graph graph.pb it is bird"),
+        ("cat\ndog", "has 2 labels, but the graph graph.pb has 3 outputs"),
+        ("ant\nbee\ncat\ndog", "has 4 labels, but the graph graph.pb has 3 outputs"),
+    )
+    def test_labels_of_another_classifier_are_refused(self, content, message):
+        self.path.write_text(content)
+        with self.assertRaisesRegex(UserError, f"^--labels={self.path} .*{message}; leave the"):
+            self.resolve()
+
+    def test_without_a_file_the_classifier_must_contain_labels(self):
+        self.assertEqual(labels_file.resolve(Path("graph.pb"), None, ("a", "b")), ("a", "b"))
+        with self.assertRaisesRegex(UserError, "^--labels is needed: the graph graph.pb does not"):
+            labels_file.resolve(Path("graph.pb"), None, None)
+        self.path.write_text("a\nb")
+        self.assertEqual(labels_file.resolve(Path("graph.pb"), self.path, None), ("a", "b"))
+
+    def resolve(self) -> tuple[str, ...]:
+        return labels_file.resolve(Path("graph.pb"), self.path, ("cat", "dog", "bird"))
+
 
 if __name__ == "__main__":
     absltest.main()

@@ -20,11 +20,16 @@ _ROWS = (
     ("retrain.backbones",),
     ("retrain.data", "retrain.runtimes"),
     ("retrain.system",),
-    ("retrain.errors", "retrain.config", "retrain.metadata", "retrain.version"),
+    (
+        *("retrain.errors", "retrain.config", "retrain.metadata", "retrain.model_limits"),
+        "retrain.version",
+    ),
 )
 # What label_image can import from retrain.
 _FOR_USERS_OF_A_CLASSIFIER = {
     "retrain.backbones.registry",
+    "retrain.data.image_limits",
+    "retrain.data.image_reader",
     "retrain.data.pixels",
     "retrain.errors",
     "retrain.runtimes",
@@ -117,6 +122,15 @@ class DirectionsTest(parameterized.TestCase):
         }
         for module in kinds:
             self.assertEmpty(kinds & _ours(module), module)
+
+    def test_mains_handle_signals_before_they_import_others(self):
+        mains = [m for m in _MODULES if "command_line.run(" in _MODULES[m].read_text()]
+        programs = [main for main in mains if not main.startswith(("tests.", "examples."))]
+        self.assertGreaterEqual(len(programs), 6)
+        for module in programs:
+            body = ast.parse(_MODULES[module].read_text()).body
+            first = next(ast.unparse(node) for node in body if not isinstance(node, ast.Expr))
+            self.assertEqual(first, "from retrain.system import exit_on_signals", module)
 
     def test_no_module_has_the_name_of_a_standard_module(self):
         for module in _MODULES:

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+from unittest import mock
 
 from absl.testing import absltest, parameterized
 
@@ -128,6 +129,8 @@ class CommandsTest(parameterized.TestCase):
         super().setUpClass()
         # Pages share the cache, since several of them contain the same commands.
         cls.cache = Path(cls.enter_context(tempfile.TemporaryDirectory()))
+        folders = {"XDG_STATE_HOME": str(cls.cache), "XDG_CACHE_HOME": str(cls.cache)}
+        cls.enter_context(mock.patch.dict(os.environ, folders))
 
     @parameterized.parameters(*_TOURS.items())
     def test_commands_do_what_the_page_says(self, page: str, minimum: int):

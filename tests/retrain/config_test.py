@@ -12,6 +12,7 @@ class ProvenanceTest(absltest.TestCase):
         def provenance(distortions: DistortionOptions | None = None, **head) -> dict:
             return TrainingConfig(
                 Path("/p"),
+                bottleneck_dir=Path("/cache"),
                 distortions=distortions or DistortionOptions(),
                 head=HeadOptions(**head),
             ).provenance()

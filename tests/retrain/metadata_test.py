@@ -1,5 +1,6 @@
 """Tests that metadata is written to JSON and read back, from this and from earlier versions."""
 
+import dataclasses
 import json
 
 from absl.testing import absltest, parameterized
@@ -60,6 +61,79 @@ class MetadataTest(parameterized.TestCase):
     def test_other_text_is_rejected(self, text: str):
         with self.assertRaisesRegex(metadata.MetadataError, "metadata cannot be read"):
             metadata.from_json(text)
+
+    @parameterized.parameters(
+        ("labels", 3),
+        ("labels", "red"),
+        ("labels", []),
+        ("labels", [1, 2]),
+        ("labels", [["red"]]),
+        ("labels", ["\ud800"]),
+        ("labels", ["x" * 1001]),
+        ("labels", ["x"] * 100_001),
+        ("folders", None),
+        ("height", 0),
+        ("height", -1),
+        ("height", 10**9),
+        ("height", True),
+        ("width", 224.0),
+        ("width", "224"),
+        ("mean", "abc"),
+        ("mean", [1, 2]),
+        ("mean", [1, 2, "3"]),
+        ("mean", [1e31, 0, 0]),
+        ("std", [1, 1, 0]),
+        ("std", [1, 1, -1]),
+        ("std", [1, 1, 1e-40]),
+        ("std", [1, 1, False]),
+        ("channel_order", "GBR"),
+        ("channel_order", ["RGB"]),
+        ("output", 3),
+        ("output", "x" * 1001),
+        ("backbone", {}),
+        ("test_accuracy", 1.5),
+        ("test_accuracy", "high"),
+        ("split", []),
+        ("training", "long"),
+        ("versions", None),
+    )
+    def test_each_field_has_a_type_and_a_range(self, name: str, value: object):
+        text = json.dumps({**json.loads(_METADATA.to_json()), name: value})
+        with self.assertRaisesRegex(metadata.MetadataError, f"{name} is .*must be") as caught:
+            metadata.from_json(text)
+        self.assertLess(len(str(caught.exception)), 400)
+        self.assertTrue(str(caught.exception).isprintable())
+
+    @parameterized.parameters(
+        "NaN", "Infinity", "-Infinity", "1e999", "[" * 10_000 + "]" * 10_000, "9" * 5000
+    )
+    def test_unusual_values_are_refused_anywhere(self, value: str):
+        text = _METADATA.to_json()[:-1] + f', "later": {value}}}'
+        with self.assertRaisesRegex(metadata.MetadataError, "metadata cannot be read"):
+            metadata.from_json(text)
+
+    def test_names_that_occur_twice_are_refused(self):
+        text = _METADATA.to_json()[:-1] + ', "height": 3}'
+        with self.assertRaisesRegex(metadata.MetadataError, "occurs twice"):
+            metadata.from_json(text)
+
+    @parameterized.parameters("1", None, True, 0, -1, 0.5)
+    def test_the_format_is_a_number(self, version: object):
+        fields = {**json.loads(_METADATA.to_json()), "format_version": version}
+        with self.assertRaisesRegex(metadata.MetadataError, "format_version"):
+            metadata.from_json(json.dumps(fields))
+
+    def test_large_metadata_are_refused_before_they_are_parsed(self):
+        with self.assertRaisesRegex(metadata.MetadataError, "8,000,001 bytes"):
+            metadata.from_json("[" * 8_000_001)
+
+    def test_a_thousand_classes_are_far_from_the_limits(self):
+        names = tuple("ü" * 255 + str(number) for number in range(1000))
+        many = dataclasses.replace(_METADATA, labels=names, folders=names)
+        self.assertEqual(metadata.from_json(many.to_json()), many)
+        # The name of a folder can contain bytes that are not text.
+        odd = dataclasses.replace(_METADATA, folders=("\udcff", "b", "c"))
+        self.assertEqual(metadata.from_json(odd.to_json()), odd)
 
 
 class LabelsTextTest(absltest.TestCase):

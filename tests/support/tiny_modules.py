@@ -1,6 +1,7 @@
 """Writes small modules like those of TensorFlow Hub, with random weights."""
 
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,20 @@ def write_trainable(folder: Path, side: int) -> Path:
         module.__call__.get_concrete_function(
             tf.TensorSpec((None, side, side, 3), tf.float32), training
         )
+    tf.saved_model.save(module, str(folder))
+    return folder
+
+
+def write_with(folder: Path, side: int, effect: Callable[[], Any]) -> Path:
+    """Writes a module whose function first does something else."""
+    import tensorflow as tf
+
+    def call(images: Any) -> Any:
+        with tf.control_dependencies([effect()]):
+            return features(tf.identity(images), weights())
+
+    module = tf.Module()
+    module.__call__ = tf.function(call, [tf.TensorSpec((None, side, side, 3), tf.float32)])
     tf.saved_model.save(module, str(folder))
     return folder
 

@@ -53,6 +53,8 @@ class CrashTest(parameterized.TestCase):
         self.graph = self.folder / "graph"
         self.graph.touch()
         self.enter_context(absltest.mock.patch.object(batch_sorter, "_BATCH_SIZE", 3))
+        state = {"XDG_STATE_HOME": str(self.folder / "state")}
+        self.enter_context(absltest.mock.patch.dict(os.environ, state))
 
     def new_options(self, root: Path, number: int, **changes) -> Options:
         source = self.folder / f"{number}" / "source"

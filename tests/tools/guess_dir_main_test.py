@@ -36,6 +36,8 @@ class GuessDirMainTest(parameterized.TestCase):
         self.addCleanup(shutil.rmtree, self.folder)
         self.source, self.target = self.folder / "source", self.folder / "target"
         self.source.mkdir()
+        state = {"XDG_STATE_HOME": str(self.folder / "state")}
+        self.enter_context(absltest.mock.patch.dict(os.environ, state))
 
     def draw(self, **names: str) -> None:
         """Puts an image of the colour under each name into the source folder."""
@@ -292,7 +294,7 @@ class GuessDirMainTest(parameterized.TestCase):
         self.draw_many(300)
         before = _contents(self.source)
         status, error = self.stop(signal.SIGINT, 1, "--move")
-        self.assertEqual(status, 1)
+        self.assertEqual(status, 130)
         self.assertRegex(
             error.splitlines()[-1],
             r"^Error: interrupted; \d+ of 300 images are done: run the same command again to "
@@ -415,7 +417,7 @@ class GuessDirMainTest(parameterized.TestCase):
         (["--move", "--link=hard", "a", "b"], "--move and --link=hard cannot be combined"),
         (["--link=soft", "a", "b"], "link"),
         (["--unsure_below=1.5", "a", "b"], "unsure_below"),
-        (["--undo=x.csv", "a", "b"], "--undo does not take folders; received: a b"),
+        (["--undo=x.csv", "/a"], "--undo takes no folder, or SRC and DEST of the run", "/a"),
         (["--undo=/no/x.csv"], "--undo=/no/x.csv cannot be read"),
         (["--results=x.txt", "/", "b"], "x.txt has no known format"),
         (["--results=/dev/null/x.csv", "/", "b"], "--results=/dev/null/x.csv cannot be written"),

@@ -196,32 +196,35 @@ class ConvertedClassifier:
 
 
 def resolve_labels(
-    metadata: Metadata | None, file: Path | None, listed: tuple[str, ...]
+    graph: Path, metadata: Metadata | None, file: Path | None, listed: tuple[str, ...]
 ) -> tuple[str, ...]:
     """Returns the labels that the user gives or, by default, those in the metadata.
 
     Args:
+        graph: Path of the classifier.
         metadata: Metadata of the classifier, if there is any.
         file: File with one label per line.
         listed: Labels in a flag.
 
     Raises:
-        UserError: If there are no labels, or two lists of them, or if the file cannot be read.
+        UserError: If there are no labels, or two lists of them, if the file cannot be read, or if
+            the labels belong to another classifier.
     """
     if file and listed:
         raise UserError(
             "--labels and --class_labels both name the labels; use only one of the two flags"
         )
     if listed:
+        if metadata:
+            flag = f"--class_labels={','.join(listed)}"
+            labels_file.check(flag, listed, graph, metadata.labels)
         return listed
-    if file:
-        return labels_file.read(file)
-    if metadata is None:
+    if metadata is None and file is None:
         raise UserError(
             "--labels is needed, because the file does not contain the labels; name a file with "
             "one label per line, or use --class_labels=first,second,..."
         )
-    return metadata.labels
+    return labels_file.resolve(graph, file, metadata.labels if metadata else None)
 
 
 def _unknown_metadata(labels: tuple[str, ...]) -> Metadata:

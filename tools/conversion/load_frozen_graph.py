@@ -11,8 +11,11 @@ from retrain.metadata import (
     Metadata,
     MetadataError,
 )
+from retrain.model_limits import LIMITS
+from retrain.runtimes.graph_check import UntrustedModelError, check_graph
 from retrain.runtimes.graph_def import find_metadata, full_tensor_name, parse_graph
 from retrain.runtimes.runtime import ModelError
+from retrain.system.regular_files import read_regular_file
 from tools.conversion import graph_classifier
 from tools.conversion.preprocessing import InputFormat
 from tools.conversion.source import FORMATS, GraphOptions, SourceClassifier
@@ -28,8 +31,14 @@ def load(path: Path, options: GraphOptions) -> SourceClassifier:
         UserError: If the file is not a graph, or if its input or output cannot be found.
     """
     try:
-        graph = parse_graph(path.read_bytes())
+        graph = parse_graph(read_regular_file(path, LIMITS.file_bytes))
+        if not options.trust_model:
+            check_graph(graph)
         metadata = find_metadata(graph)
+    except OSError as error:
+        raise UserError(f"--graph={path} cannot be read: {error.strerror}") from error
+    except UntrustedModelError as error:
+        raise UserError(f"--graph={path} is not run: {error}") from error
     except (ModelError, MetadataError) as error:
         raise UserError(f"--graph={path} is not a frozen graph: {error}; give {FORMATS}") from error
     nodes = {node.name: node for node in graph.node}

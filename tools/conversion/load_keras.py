@@ -1,16 +1,22 @@
 """Loads Keras models of all versions as classifiers to convert."""
 
 import json
-import tempfile
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
 
 from retrain.errors import UserError
 from retrain.metadata import METADATA_FILE, Metadata, MetadataError, from_json
+from retrain.model_limits import LIMITS
+from retrain.runtimes.hdf5_check import check_hdf5
+from retrain.runtimes.runtime import ModelError
+from retrain.system import archives
+from retrain.system.leftovers import temporary_folder
+from retrain.system.regular_files import open_regular_file, read_regular_file
 from retrain.system.text import first_line
 from tools.conversion.preprocessing import InputFormat
-from tools.conversion.source import SourceClassifier
+from tools.conversion.source import FORMATS, SourceClassifier
 
 _HELP = (
     "load it with the TensorFlow version that wrote it, save it there with "
@@ -72,7 +78,10 @@ def _read(path: Path, source: Path) -> Any:
     from tensorflow import keras
 
     try:
+        _check_file(path)
         return keras.models.load_model(path, compile=False)
+    except ModelError as error:
+        raise UserError(f"--graph={source} cannot be read: {error}; give {FORMATS}") from error
     # Keras raises exceptions of many types for old and damaged files.
     except Exception as error:
         if "Lambda" in str(error):
@@ -85,14 +94,34 @@ def _read(path: Path, source: Path) -> Any:
         ) from error
 
 
+def _check_file(path: Path) -> None:
+    """Raises ModelError if a file states more data than it can hold, or refers to other files."""
+    import h5py
+
+    with open_regular_file(path) as file:
+        if zipfile.is_zipfile(file):
+            try:
+                with archives.open_zip(file):
+                    pass
+            except archives.ArchiveError as error:
+                raise ModelError(str(error)) from error
+        elif h5py.is_hdf5(path):
+            size = file.seek(0, os.SEEK_END)
+            with h5py.File(file, "r") as content:
+                check_hdf5(content, size)
+
+
 def _read_with_weights(path: Path, weights: Path) -> Any:
     """Returns the model in a JSON file, with the weights in another file."""
     from tensorflow import keras
 
     try:
-        config = json.loads(path.read_bytes())
+        config = json.loads(read_regular_file(path, LIMITS.metadata_bytes))
         keras_2_config = _update_keras_2_config(config)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+    except OSError as error:
+        raise UserError(f"--graph={path} cannot be read: {error.strerror}") from error
+    # A description that another program wrote can have any structure.
+    except (LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"--graph={path} is not a file that model.to_json() wrote; name such a file"
         ) from error
@@ -117,10 +146,11 @@ def _read_keras_2(path: Path, config: dict[str, Any], weights: Path) -> Any:
     """
     import h5py
 
-    with tempfile.TemporaryDirectory() as folder:
-        joined = Path(folder, "model.h5")
+    with temporary_folder() as folder:
+        joined = folder / "model.h5"
         try:
             with h5py.File(weights) as source, h5py.File(joined, "w") as target:
+                check_hdf5(source, weights.stat().st_size)
                 target.attrs["model_config"] = json.dumps(config)
                 group = target.create_group("model_weights")
                 for name, value in source.attrs.items():
@@ -130,6 +160,12 @@ def _read_keras_2(path: Path, config: dict[str, Any], weights: Path) -> Any:
         except OSError as error:
             raise UserError(
                 f"--weights={weights} is not an HDF5 file; name the file that save_weights wrote"
+            ) from error
+        # h5py raises exceptions of many types for damaged files.
+        except Exception as error:
+            raise UserError(
+                f"--weights={weights} cannot be read: {first_line(error)}; name the file that "
+                "save_weights wrote"
             ) from error
         return _read(joined, path)
 
@@ -156,10 +192,11 @@ def _update_keras_2_config(config: dict[str, Any]) -> dict[str, Any]:
 def _read_metadata(path: Path) -> Metadata | None:
     if not zipfile.is_zipfile(path):
         return None
-    with zipfile.ZipFile(path) as archive:
-        if METADATA_FILE not in archive.namelist():
-            return None
-        try:
-            return from_json(archive.read(METADATA_FILE))
-        except MetadataError as error:
-            raise UserError(f"--graph={path} cannot be converted: {error}") from error
+    try:
+        with open_regular_file(path) as file, archives.open_zip(file) as archive:
+            if METADATA_FILE not in archive.namelist():
+                return None
+            content = archives.read_zip_entry(archive, METADATA_FILE, LIMITS.metadata_bytes)
+        return from_json(content)
+    except (archives.ArchiveError, MetadataError) as error:
+        raise UserError(f"--graph={path} cannot be converted: {error}") from error

@@ -15,7 +15,12 @@ from retrain.metadata import (
     MetadataError,
     from_json,
 )
+from retrain.model_limits import LIMITS
+from retrain.runtimes import saved_model_import
+from retrain.runtimes.graph_check import UntrustedModelError
+from retrain.runtimes.runtime import ModelError
 from retrain.system.console import quiet_native_libraries
+from retrain.system.regular_files import read_regular_file
 from retrain.system.text import first_line
 from tools.conversion import graph_classifier, inference_graph
 from tools.conversion.preprocessing import InputFormat
@@ -32,7 +37,7 @@ def load(path: Path, options: GraphOptions) -> SourceClassifier:
     import tensorflow as tf
 
     # The variables of the signature live as long as the SavedModel.
-    saved_model = _load_saved_model(path)
+    saved_model = _load_saved_model(path, trust_model=options.trust_model)
     signature = saved_model.signatures[PIXELS_SIGNATURE]
     end = _find_output(path, signature, options.output_layer)
     try:
@@ -77,17 +82,16 @@ def load(path: Path, options: GraphOptions) -> SourceClassifier:
     return dataclasses.replace(source, input_format=InputFormat.unnormalised(source.channels))
 
 
-def _load_saved_model(path: Path) -> Any:
+def _load_saved_model(path: Path, *, trust_model: bool) -> Any:
     """Returns the loaded SavedModel, which has the signature for pixels."""
-    import tensorflow as tf
-
     try:
         with quiet_native_libraries():
-            loaded = tf.saved_model.load(str(path))
-    except (OSError, ValueError, tf.errors.OpError) as error:
-        raise UserError(
-            f"--graph={path} is not a SavedModel that TensorFlow can load: {first_line(error)}"
-        ) from error
+            # `inference_graph` removes random operations, or refuses them.
+            loaded = saved_model_import.load(path, trust_model=trust_model, allow_random=True)
+    except UntrustedModelError as error:
+        raise UserError(f"--graph={path} is not run: {error}") from error
+    except ModelError as error:
+        raise UserError(f"--graph={path} is not a SavedModel that can be used: {error}") from error
     if PIXELS_SIGNATURE not in loaded.signatures:
         names = ", ".join(loaded.signatures) or "none"
         raise UserError(
@@ -130,6 +134,10 @@ def _casts(graph: Any, start: str) -> Iterator[str]:
 def _read_metadata(path: Path) -> Metadata | None:
     file = path / "assets" / METADATA_FILE
     try:
-        return from_json(file.read_bytes()) if file.is_file() else None
+        if not file.is_file():
+            return None
+        return from_json(read_regular_file(file, LIMITS.metadata_bytes))
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}") from error
     except MetadataError as error:
         raise UserError(f"--graph={path} cannot be converted: {error}") from error

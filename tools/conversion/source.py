@@ -47,9 +47,11 @@ class GraphOptions:
         output_layer: Name of the tensor of the scores.
         height: Height of the input images in pixels.
         width: Width of the input images in pixels.
+        trust_model: Whether to load a graph that does more than compute.
     """
 
     input_layer: str | None = None
     output_layer: str | None = None
     height: int | None = None
     width: int | None = None
+    trust_model: bool = False

@@ -3,7 +3,6 @@
 import dataclasses
 import logging
 import re
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,8 @@ from retrain.metadata import (
 from retrain.runtimes.litert import LiteRTModel
 from retrain.runtimes.runtime import ModelError
 from retrain.system.console import quiet_native_libraries
-from retrain.system.files import atomic_file, atomic_folder
+from retrain.system.leftovers import temporary_folder
+from retrain.system.staging import Staging
 from tools.conversion.converted_classifier import ConvertedClassifier
 
 # Largest difference relative to the largest score, for files with full and reduced precision.
@@ -41,8 +41,10 @@ class ScoreMismatchError(Exception):
     """A file computes different scores. It is a defect of this program or of a converter."""
 
 
-def write_coreml(path: Path, classifier: ConvertedClassifier, options: CoreMLOptions) -> None:
-    """Writes a Core ML file.
+def write_coreml(
+    staging: Staging, path: Path, classifier: ConvertedClassifier, options: CoreMLOptions
+) -> str:
+    """Writes a Core ML file, and returns a message for when it is in place.
 
     Raises:
         UserError: If the file cannot be written, or Core ML does not support an operation.
@@ -58,40 +60,43 @@ def write_coreml(path: Path, classifier: ConvertedClassifier, options: CoreMLOpt
         std=classifier.input_format.std,
     )
     tolerance = _ROUNDED_TOLERANCE if options.precision == FLOAT16 else _EXACT_TOLERANCE
-    with (atomic_folder if path.suffix == ML_PROGRAM_SUFFIX else atomic_file)(path) as temporary:
-        coreml.write_from_tensorflow(temporary, source, options, classifier.metadata())
-        try:
-            run = coreml.load(temporary).run
-        except UnsupportedOperationError as error:
-            logging.warning("Wrote %s without checking its scores: %s.", path, error)
-        else:
-            _check_scores(path, run(classifier.test_images), classifier, tolerance)
+    is_folder = path.suffix == ML_PROGRAM_SUFFIX
+    temporary = staging.folder(path) if is_folder else staging.file(path)
+    coreml.write_from_tensorflow(temporary, source, options, classifier.metadata())
+    try:
+        run = coreml.load(temporary).run
+    except UnsupportedOperationError as error:
+        logging.warning("%s is written without checking its scores: %s.", path, error)
+        return f"Wrote {path}."
+    return _check_scores(path, run(classifier.test_images), classifier, tolerance)
 
 
-def write_tflite(path: Path, classifier: ConvertedClassifier, quantization: str) -> None:
-    """Writes a TFLite file whose input is an image, uint8.
+def write_tflite(
+    staging: Staging, path: Path, classifier: ConvertedClassifier, quantization: str
+) -> str:
+    """Writes a TFLite file whose input is an image, uint8. Returns a message as `write_coreml`.
 
     Raises:
         UserError: If the file cannot be written, or TFLite does not support an operation.
         ScoreMismatchError: If the file would compute different scores.
     """
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(_to_tflite(classifier, quantization))
-        try:
-            model = LiteRTModel(temporary.read_bytes())
-        except ModelError as error:
-            raise UserError(
-                f"LiteRT cannot run the network: {error}; leave --tflite_file out, or use another "
-                "network"
-            ) from error
-        images = classifier.as_input(classifier.test_images)
-        scores = np.concatenate([model.run(image[np.newaxis]) for image in images])
-        tolerance = _EXACT_TOLERANCE if quantization == tflite.NONE else _ROUNDED_TOLERANCE
-        _check_scores(path, scores, classifier, tolerance)
+    temporary = staging.file(path)
+    temporary.write_bytes(_to_tflite(classifier, quantization))
+    try:
+        model = LiteRTModel(temporary.read_bytes())
+    except ModelError as error:
+        raise UserError(
+            f"LiteRT cannot run the network: {error}; leave --tflite_file out, or use another "
+            "network"
+        ) from error
+    images = classifier.as_input(classifier.test_images)
+    scores = np.concatenate([model.run(image[np.newaxis]) for image in images])
+    tolerance = _EXACT_TOLERANCE if quantization == tflite.NONE else _ROUNDED_TOLERANCE
+    return _check_scores(path, scores, classifier, tolerance)
 
 
-def write_saved_model(path: Path, classifier: ConvertedClassifier) -> None:
-    """Writes the folder of a SavedModel whose input is images, uint8.
+def write_saved_model(staging: Staging, path: Path, classifier: ConvertedClassifier) -> str:
+    """Writes a SavedModel whose input is images, uint8. Returns a message as `write_coreml`.
 
     Raises:
         UserError: If the folder cannot be written.
@@ -99,25 +104,26 @@ def write_saved_model(path: Path, classifier: ConvertedClassifier) -> None:
     """
     import tensorflow as tf
 
-    with atomic_folder(path) as temporary, tempfile.TemporaryDirectory() as assets:
+    temporary = staging.folder(path)
+    with temporary_folder() as assets:
         module = _module(classifier, classifier.scores_of_images, dtype="uint8", batch_size=None)
         contents = {LABELS_FILE: labels_text(classifier.labels)}
         metadata = classifier.metadata()
         if metadata:
             contents[METADATA_FILE] = metadata.to_json()
         for name, text in contents.items():
-            Path(assets, name).write_text(text, "utf-8")
-        module.assets = [tf.saved_model.Asset(str(Path(assets, name))) for name in contents]
+            (assets / name).write_text(text, "utf-8")
+        module.assets = [tf.saved_model.Asset(str(assets / name)) for name in contents]
         with quiet_native_libraries():
             tf.saved_model.save(module, str(temporary), {PIXELS_SIGNATURE: module.function})
             run = tf.saved_model.load(str(temporary)).signatures[PIXELS_SIGNATURE]
         images = tf.constant(classifier.as_input(classifier.test_images))
         scores = run(**{PIXELS_INPUT: images})[OUTPUT].numpy()
-        _check_scores(path, scores, classifier, _EXACT_TOLERANCE)
+        return _check_scores(path, scores, classifier, _EXACT_TOLERANCE)
 
 
-def write_keras(path: Path, classifier: ConvertedClassifier) -> None:
-    """Writes a Keras file. The model is unchanged, and so is its input.
+def write_keras(staging: Staging, path: Path, classifier: ConvertedClassifier) -> str:
+    """Writes a Keras file of the unchanged model. Returns a message as `write_coreml`.
 
     Raises:
         UserError: If the file cannot be written, or if the source is not a Keras model.
@@ -127,23 +133,21 @@ def write_keras(path: Path, classifier: ConvertedClassifier) -> None:
             f"--keras_file={path} cannot be written, because a graph has operations but no layers; "
             "use --saved_model_dir, or let //retrain write a Keras file"
         )
-    with atomic_file(path) as temporary:
-        classifier.source.keras_model.save(temporary)
-    logging.info("Wrote %s in the current Keras format.", path)
+    classifier.source.keras_model.save(staging.file(path))
+    return f"Wrote {path} in the current Keras format."
 
 
 def _check_scores(
     path: Path, scores: np.ndarray, classifier: ConvertedClassifier, tolerance: float
-) -> None:
+) -> str:
     """Compares the scores of a file for the test images with the expected ones."""
     expected = classifier.expected_scores
     difference = float(np.abs(scores - expected).max())
     if not difference <= tolerance * max(1.0, float(np.abs(expected).max())):
         raise ScoreMismatchError(f"the scores of {path} would differ by {difference:.2g}")
-    logging.info(
-        "Wrote %s. Its scores for %d generated images differ by at most %.1e from those of the "
-        "original.",
-        *(path, len(expected), difference),
+    return (
+        f"Wrote {path}. Its scores for {len(expected)} generated images differ by at most "
+        f"{difference:.1e} from those of the original."
     )
 
 

@@ -4,13 +4,15 @@ import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import tee
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from label_image.classifier import Classifier, Prediction, UnreadableImage
 from retrain.system.batches import batches
+from retrain.system.path_owners import find_intruder
 from retrain.system.progress import ProgressBar
 from retrain.system.text import one_line
-from tools.guess import transfer_batch
+from tools.guess import digests, transfer, transfer_batch
+from tools.guess.errors import UnwritableError
 from tools.guess.journal import Journal, Plan
 from tools.guess.options import Options
 from tools.guess.safe_names import UnusedNames, distinct_safe_names
@@ -34,6 +36,7 @@ class BatchSorter:
         self._options = options
         self._classifier = classifier
         self._unused_names = UnusedNames(options.target)
+        self._known_folders: set[str] = set()
         reserved = (_UNSURE,) if options.unsure_below else ()
         labels = dict.fromkeys(classifier.labels)
         self._class_names = distinct_safe_names(labels, reserved=reserved)
@@ -64,7 +67,8 @@ class BatchSorter:
 
     def _sort(self, batch: Sequence[_NamedResult]) -> int:
         """Transfers a batch; returns its size."""
-        self._journal.write_plans([self._plan(name, result) for name, result in batch])
+        plans = [self._plan(name, result) for name, result in batch]
+        self._journal.write_plans(plans, self._new_folders(plans))
         self._transfer_pending()
         return len(batch)
 
@@ -81,7 +85,33 @@ class BatchSorter:
         target = self._unused_names.reserve(self._wanted_path(name, label, score))
         if self._options.dry_run:
             print(one_line(f"{path} -> {self._options.target / target}"))
-        return Plan(name, target, label, round(score, _SCORE_DIGITS), scores=scores)
+        digest = None
+        if not self._options.dry_run:
+            digest = digests.of_image(path, moves=self._options.operation == transfer.MOVE)
+        score = round(score, _SCORE_DIGITS)
+        return Plan(name, target, label, score, scores=scores, digest=digest)
+
+    def _new_folders(self, plans: Sequence[Plan]) -> list[str]:
+        """Returns the subfolders of the target folder that the plans require and do not exist.
+
+        Raises:
+            UnwritableError: If another user put one into a folder that everyone can write to.
+        """
+        parents = {
+            str(folder)
+            for plan in plans
+            if plan.target is not None
+            for folder in PurePath(plan.target).parents
+        }
+        new = []
+        for folder in sorted(parents - {"."} - self._known_folders):
+            path = self._options.target / folder
+            if reason := find_intruder(path):
+                raise UnwritableError(reason)
+            if not path.exists():
+                new.append(folder)
+        self._known_folders |= parents
+        return new
 
     def _wanted_path(self, name: str, label: str, score: float) -> str:
         class_name = self._class_names[label]

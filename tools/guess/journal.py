@@ -14,6 +14,8 @@ from typing import Any
 
 from retrain.errors import UserError
 from retrain.system.batches import batches
+from retrain.system.cache_folder import open_private
+from tools.guess import image_names, journal_fields
 from tools.guess.journal_file import JournalFile
 from tools.guess.new_files import sync_folder
 
@@ -37,6 +39,8 @@ class Plan:
         score: Score of the best label, 0 to 1.
         error: Why the image is not transferred, None if it is.
         scores: Scores of all labels in the order of the labels. Empty unless requested.
+        digest: Result of `digests.of_image`, None if the image is not transferred. Files of
+            earlier versions do not have it.
     """
 
     image: str
@@ -45,6 +49,7 @@ class Plan:
     score: float | None = None
     error: str | None = None
     scores: Sequence[float] = ()
+    digest: str | None = None
 
 
 def is_journal(path: Path) -> bool:
@@ -53,7 +58,7 @@ def is_journal(path: Path) -> bool:
     Raises:
         OSError: If the file cannot be read.
     """
-    with path.open("rb") as file:
+    with open(path, "rb", opener=open_private) as file:
         start = file.read(len(_FIRST_BYTES))
     return start == _FIRST_BYTES or (path.name == NAME and _can_be_first_line(start))
 
@@ -69,11 +74,16 @@ class Journal:
         num_done: Number of images that the run has finished.
         pending: Plans of the batch that was being transferred when the run was interrupted.
         is_being_undone: Whether an undo of the run has begun.
+        run_key: Key of the run's record in `run_records`, None for files of earlier versions.
+        created_folders: Subfolders of the target folder that the run has created or is about to
+            create, and "." if it created the target folder.
     """
 
     settings: dict[str, Any] | None
     labels: tuple[str, ...]
     pending: list[Plan]
+    run_key: str | None
+    created_folders: list[str]
 
     def __init__(self, path: Path) -> None:
         """Opens a journal, or creates an empty one.
@@ -102,9 +112,22 @@ class Journal:
         return bool(self.num_done or self.pending)
 
     def start(
-        self, settings: Mapping[str, Any], labels: Sequence[str], images: Iterable[str]
+        self,
+        settings: Mapping[str, Any],
+        labels: Sequence[str],
+        images: Iterable[str],
+        *,
+        run_key: str | None = None,
+        created_folders: Sequence[str] = (),
     ) -> None:
         """Replaces the content with the start of a new run.
+
+        Args:
+            settings: Settings of the run.
+            labels: Labels of the classifier.
+            images: Paths of the images relative to the source folder.
+            run_key: Initial value of the attribute.
+            created_folders: Initial value of the attribute.
 
         Raises:
             UnwritableError: If the journal cannot be written.
@@ -112,7 +135,9 @@ class Journal:
         self._reset()
         self._file.truncate(0)
         self.settings, self.labels = dict(settings), tuple(labels)
-        self._append({"guess_dir_journal": _VERSION, "run": self.settings, "labels": self.labels})
+        self.run_key, self.created_folders = run_key, list(created_folders)
+        header = {"guess_dir_journal": _VERSION, "run": self.settings, "labels": self.labels}
+        self._append({**header, "key": run_key, "folders": self.created_folders})
         for names in batches(images, _NAMES_PER_WRITE):
             self._append(*names)
             self.total += len(names)
@@ -124,13 +149,19 @@ class Journal:
         """Yields the paths of the images that are not done, relative to the source folder."""
         return map(json.loads, self._file.lines(1 + self.num_done, 1 + self.total))
 
-    def write_plans(self, plans: Sequence[Plan]) -> None:
+    def write_plans(self, plans: Sequence[Plan], new_folders: Sequence[str] = ()) -> None:
         """Records the plans for the next images. Returns when they are on the disk.
+
+        Args:
+            plans: The plans.
+            new_folders: Subfolders of the target folder that do not exist yet.
 
         Raises:
             UnwritableError: If the journal cannot be written.
         """
-        self._append({"plan": [dataclasses.astuple(plan) for plan in plans]})
+        lines = [dataclasses.astuple(plan) for plan in plans]
+        self._append({"plan": lines, "folders": list(new_folders)})
+        self.created_folders += new_folders
         self._file.sync()
         self.pending = list(plans)
 
@@ -176,6 +207,7 @@ class Journal:
         self.labels = ()
         self.total = self.num_done = 0
         self.pending = []
+        self.run_key, self.created_folders = None, []
         self.is_being_undone = False
         self._has_all_names = False
 
@@ -190,11 +222,13 @@ class Journal:
                     break
                 self._apply(number, json.loads(line))
                 size += len(line)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(
                 f"{self.path} is not a journal of this version of guess_dir, or is damaged; "
                 "move it elsewhere"
             ) from error
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be read: {error.strerror}") from error
         if not self._has_all_names:
             self._reset()
         self._file.truncate(size)
@@ -203,18 +237,28 @@ class Journal:
         if number == 0:
             if line["guess_dir_journal"] != _VERSION:
                 raise ValueError(f"unknown version: {line['guess_dir_journal']}")
-            self.settings, self.labels = line["run"], tuple(line["labels"])
+            self.settings = journal_fields.parse_settings(line["run"])
+            self.labels = journal_fields.parse_labels(line["labels"])
+            self.run_key = journal_fields.parse_key(line.get("key"))
+            self.created_folders = journal_fields.parse_folders(line.get("folders", []))
         elif isinstance(line, str):
+            image_names.check_name(line)
+            if self._has_all_names:
+                raise ValueError("a name after the other names")
             self.total += 1
         elif "pictures" in line:
-            self._has_all_names = line["pictures"] == self.total
+            if line["pictures"] != self.total:
+                raise ValueError(f"{self.total} names, not {line['pictures']}")
+            self._has_all_names = True
         elif "plan" in line:
             self.pending = _parse_plans(line)
+            self.created_folders += journal_fields.parse_folders(line.get("folders", []))
         elif "done" in line:
+            journal_fields.parse_failures(line["done"])
             self.num_done += len(self.pending)
             self.pending = []
         else:
-            self.is_being_undone = line["undone"]
+            self.is_being_undone = line["undone"] is True
 
     def _append(self, *lines: Any) -> None:
         self._file.append("".join(f"{json.dumps(line)}\n" for line in lines).encode())
@@ -225,7 +269,7 @@ def _can_be_first_line(line: bytes) -> bool:
 
 
 def _parse_plans(line: Mapping[str, Any]) -> list[Plan]:
-    return [Plan(*fields) for fields in line["plan"]]
+    return [Plan(*journal_fields.parse_plan(fields)) for fields in line["plan"]]
 
 
 def _with_failures(plans: Sequence[Plan], failures: Mapping[str, str]) -> Iterator[Plan]:

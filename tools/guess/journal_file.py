@@ -1,14 +1,20 @@
 """Opens the file of a journal: locked, append-only, and written to the disk on request."""
 
+import errno
 import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from retrain.errors import UserError
 from retrain.system import locks
+from retrain.system.cache_folder import open_private
 from tools.guess.errors import UnwritableError
 from tools.guess.new_files import sync_folder
+
+# A batch of images with the scores of 10,000 labels has 20 MB.
+_MAX_LINE_BYTES = 1 << 26
 
 
 class JournalFile:
@@ -26,7 +32,7 @@ class JournalFile:
         """
         self.path = path
         try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            self._descriptor = open_private(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         except OSError as error:
             raise UserError(f"{path} cannot be written: {error.strerror}") from error
         try:
@@ -46,9 +52,16 @@ class JournalFile:
             )
 
     def lines(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        """Yields lines with their line ends. The last line can lack one."""
-        with self.path.open("rb") as file:
-            yield from islice(file, start, stop)
+        """Yields lines with their line ends. The last line can lack one.
+
+        Raises:
+            ValueError: If a line is longer than any line of a journal.
+            OSError: If another file has taken the place of the journal.
+        """
+        with open(self.path, "rb", opener=open_private) as file:
+            if not os.path.samestat(os.fstat(file.fileno()), os.fstat(self._descriptor)):
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(self.path))
+            yield from islice(_bounded_lines(file), start, stop)
 
     def append(self, data: bytes) -> None:
         """Appends to the file.
@@ -88,3 +101,10 @@ class JournalFile:
 
     def _unwritable(self, error: OSError) -> UnwritableError:
         return UnwritableError(f"{self.path} cannot be written: {error.strerror}")
+
+
+def _bounded_lines(file: BinaryIO) -> Iterator[bytes]:
+    while line := file.readline(_MAX_LINE_BYTES + 1):
+        if len(line) > _MAX_LINE_BYTES:
+            raise ValueError(f"a line has more than {_MAX_LINE_BYTES:,} bytes")
+        yield line

@@ -17,7 +17,7 @@ _CHUNK_BYTES = 1 << 20
 
 # Errors of file systems without hard links, and of kernels that allow users to link only their own
 # files.
-_NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 # Errors of file systems for names that they do not support.
 _INVALID_NAME = {errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL}
 
@@ -64,7 +64,7 @@ def create_symbolic_link(source: Path, target: Path) -> None:
         TransferError: If the link is not possible.
         UnwritableError: If the folder of `target` cannot be written.
     """
-    with _translated_errors(target):
+    with translated_errors(target):
         target.symlink_to(source)
 
 
@@ -83,7 +83,7 @@ def create_hard_link(source: Path, target: Path) -> None:
                 f"no hard link to it is possible in {target.parent}, which is on another file "
                 "system; use --link=symbolic, or copy the images"
             ) from error
-        if error.errno in _NO_HARD_LINKS:
+        if error.errno in NO_HARD_LINKS:
             raise TransferError(
                 f"no hard link to it is possible in {target.parent}: {error.strerror}; "
                 "use --link=symbolic, or copy the images"
@@ -98,11 +98,11 @@ def try_hard_link(source: Path, target: Path) -> bool:
         TransferError: If the link is not possible for another reason.
         UnwritableError: If the folder of `target` cannot be written.
     """
-    with _translated_errors(target):
+    with translated_errors(target):
         try:
             os.link(source, target)
         except OSError as error:
-            if error.errno in _NO_HARD_LINKS or error.errno == errno.EXDEV:
+            if error.errno in NO_HARD_LINKS or error.errno == errno.EXDEV:
                 return False
             raise
     return True
@@ -124,7 +124,7 @@ def copy(source: Path, target: Path) -> FileState:
             status = os.fstat(original.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise TransferError("it is no longer a regular file")
-            with _translated_errors(target):
+            with translated_errors(target):
                 temporary.unlink(missing_ok=True)
                 with temporary.open("xb") as copied:
                     for chunk in _chunks(original):
@@ -134,8 +134,8 @@ def copy(source: Path, target: Path) -> FileState:
                     with contextlib.suppress(OSError):
                         shutil.copystat(source, temporary)
                     os.fsync(copied.fileno())
-        with _translated_errors(target):
-            _rename_without_replacing(temporary, target)
+        with translated_errors(target):
+            rename_without_replacing(temporary, target)
     except OSError as error:
         raise _unreadable(error) from error
     finally:
@@ -148,6 +148,29 @@ def temporary_path(target: Path) -> Path:
     """Returns the path of the incomplete copy that becomes `target`."""
     digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
     return target.parent / f".guess_dir-{digest}.part"
+
+
+def rename_without_replacing(
+    temporary: str | Path, target: str | Path, *, folder: int | None = None
+) -> None:
+    """Gives a file its final name, unless another file has it.
+
+    Args:
+        temporary: Present path or name.
+        target: Final path or name.
+        folder: Descriptor of the folder that both names are in; None for paths.
+
+    Raises:
+        OSError: If `target` exists, or the folder cannot be written.
+    """
+    try:
+        os.link(temporary, target, src_dir_fd=folder, dst_dir_fd=folder)
+    except OSError as error:
+        if error.errno not in NO_HARD_LINKS:
+            raise
+        # Reserves the name, so that no other program can take it before the file is renamed.
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder))
+        os.rename(temporary, target, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def sync_folder(folder: Path) -> None:
@@ -177,17 +200,6 @@ def _chunks(file: BinaryIO) -> Iterator[bytes]:
         yield chunk
 
 
-def _rename_without_replacing(temporary: Path, target: Path) -> None:
-    try:
-        os.link(temporary, target)
-    except OSError as error:
-        if error.errno not in _NO_HARD_LINKS:
-            raise
-        # Reserves the name, so that no other program can take it before the file is renamed.
-        target.open("xb").close()
-        temporary.replace(target)
-
-
 def _unreadable(error: OSError) -> TransferError:
     if isinstance(error, FileNotFoundError):
         return TransferError("it no longer exists")
@@ -195,7 +207,8 @@ def _unreadable(error: OSError) -> TransferError:
 
 
 @contextlib.contextmanager
-def _translated_errors(target: Path) -> Iterator[None]:
+def translated_errors(target: Path) -> Iterator[None]:
+    """Raises TransferError or UnwritableError for an OSError of writing `target`."""
     try:
         yield
     except OSError as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from retrain.errors import UserError
 from retrain.system.files import check_writable
+from retrain.system.path_owners import find_intruder
 from tools.guess import results_file, transfer
 
 
@@ -51,6 +52,8 @@ def check(options: Options) -> None:
         )
     if target.exists() and not target.is_dir():
         raise UserError(f"{target} is a file; choose a folder for the images")
+    if reason := find_intruder(target):
+        raise UserError(f"{target} cannot be used: {reason}; choose another folder")
     if options.in_place:
         _check_in_place(options)
     if options.operation == transfer.HARD_LINK and _device(source) != _device(target):

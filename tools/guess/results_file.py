@@ -1,16 +1,21 @@
 """Writes the results of a run as JSON, CSV or JSON lines, and reads them again."""
 
 import csv
+import errno
+import hashlib
+import io
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from retrain.errors import UserError
-from tools.guess import transfer
+from retrain.system.regular_files import open_regular_file
+from tools.guess import digests, transfer
 from tools.guess.journal import Plan
 
 FORMATS = (".json", ".csv", ".jsonl")
@@ -23,6 +28,7 @@ ACTIONS = {
     transfer.HARD_LINK: "hard-linked",
     transfer.SYMBOLIC_LINK: "linked",
 }
+OPERATIONS = {action: operation for operation, action in ACTIONS.items()}
 # Action of a dry run.
 PLANNED = "planned"
 
@@ -35,10 +41,18 @@ _COLUMNS = {
     "score": "score",
     "error": "error",
 }
+# It comes last in CSV files, where earlier versions did not have it.
+_DIGEST_COLUMN = "sha256"
 # The columns that `read` needs.
 _REQUIRED_COLUMNS = {"picture", "filed", "action"}
 # Errors of parsing a file that `write` did not write.
-_PARSE_ERRORS = (ValueError, TypeError, KeyError, AttributeError, csv.Error)
+_PARSE_ERRORS = (
+    *(ValueError, TypeError, KeyError, AttributeError, RecursionError),
+    csv.Error,
+)
+# A million images with the scores of ten labels have 0.6 GB as JSON.
+_MAX_BYTES = 1 << 30
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -53,6 +67,8 @@ class Result:
         score: Score of the best label, 0 to 1.
         error: Why the image was not transferred, None if it was.
         scores: Scores of all labels, empty unless requested.
+        sha256: Result of `digests.of_image`, None if the image was not transferred or an earlier
+            version wrote the results.
     """
 
     image: str
@@ -62,6 +78,7 @@ class Result:
     score: float | None = None
     error: str | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
+    sha256: str | None = None
 
 
 def results_of(
@@ -85,6 +102,7 @@ def results_of(
             score=plan.score,
             error=plan.error,
             scores=dict(zip(labels, plan.scores, strict=False)),
+            sha256=plan.digest,
         )
 
 
@@ -148,14 +166,28 @@ def write(path: Path, results: Iterable[Result], *, format_: str, labels: Sequen
             _write_json(file, results)
 
 
-def read(path: Path) -> Iterator[Result]:
-    """Yields the image, target and action of each result in a file that `write` wrote.
+def digest(path: Path) -> str:
+    """Returns the SHA-256 of a results file, in hexadecimal.
 
     Raises:
-        UserError: If the file cannot be read or has no results.
+        OSError: If the file cannot be read.
+    """
+    with _open(path) as file:
+        return digests.of_file(file.fileno())
+
+
+def read(path: Path, *, sha256: str | None = None) -> Iterator[Result]:
+    """Yields the image, target, action and digest of each result in a file that `write` wrote.
+
+    Args:
+        path: Path of the file.
+        sha256: Result of `digest`; None for any content.
+
+    Raises:
+        UserError: If the file cannot be read, has changed or has no results.
     """
     try:
-        yield from _read(path)
+        yield from _read(path, sha256)
     except OSError as error:
         raise UserError(f"--undo={path} cannot be read: {error.strerror}") from error
     except _PARSE_ERRORS as error:
@@ -166,10 +198,11 @@ def read(path: Path) -> Iterator[Result]:
 
 def _write_csv(file: TextIO, results: Iterable[Result], labels: Sequence[str]) -> None:
     writer = csv.writer(file)
-    writer.writerow([*_COLUMNS, *(f"score of {label}" for label in labels)])
+    writer.writerow([*_COLUMNS, *(f"score of {label}" for label in labels), _DIGEST_COLUMN])
     for result in results:
         fields = [getattr(result, attribute) for attribute in _COLUMNS.values()]
-        writer.writerow([*fields, *(result.scores.get(label) for label in labels)])
+        scores = (result.scores.get(label) for label in labels)
+        writer.writerow([*fields, *scores, result.sha256])
 
 
 def _write_json(file: TextIO, results: Iterable[Result]) -> None:
@@ -185,6 +218,8 @@ def _to_json(result: Result) -> str:
     fields: dict[str, Any] = {"image": result.image}
     fields |= {column: getattr(result, attribute) for column, attribute in _COLUMNS.items()}
     fields = {name: value for name, value in fields.items() if value is not None}
+    if result.sha256:
+        fields[_DIGEST_COLUMN] = result.sha256
     if result.scores:
         fields["scores"] = dict(result.scores)
     text = json.dumps(fields, ensure_ascii=False)
@@ -195,10 +230,26 @@ def _to_json(result: Result) -> str:
     return text
 
 
-def _read(path: Path) -> Iterator[Result]:
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+def _read(path: Path, sha256: str | None = None) -> Iterator[Result]:
+    content = _open(path)
+    if sha256 is not None:
+        # Others cannot change what is in memory.
+        with content:
+            data = content.read(_MAX_BYTES)
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise OSError(errno.EBUSY, "it is being changed", str(path))
+        content = io.BytesIO(data)
+    with io.TextIOWrapper(content, encoding="utf-8", errors="surrogateescape", newline="") as file:
         for fields in _records(path.suffix.lower(), file):
             yield _parse(fields)
+
+
+def _open(path: Path) -> BinaryIO:
+    file = open_regular_file(path)
+    if os.fstat(file.fileno()).st_size > _MAX_BYTES:
+        file.close()
+        raise OSError(errno.EFBIG, f"it has more than {_MAX_BYTES / 1e9:.1f} GB", str(path))
+    return file
 
 
 def _records(format_: str, file: TextIO) -> Iterable[Mapping[str, Any]]:
@@ -222,7 +273,10 @@ def _parse(fields: Mapping[str, Any]) -> Result:
         raise ValueError(f"a record has no path of an image: {dict(fields)}")
     if action not in (None, PLANNED, *ACTIONS.values()) or (action is None) != (target is None):
         raise ValueError(f"unexpected action {action} for {target}")
-    return Result(image, target, action)
+    sha256 = fields.get(_DIGEST_COLUMN) or None
+    if sha256 is not None and not (isinstance(sha256, str) and _DIGEST.fullmatch(sha256)):
+        raise ValueError(f"unexpected digest for {target}")
+    return Result(image, target, action, sha256=sha256)
 
 
 def _undo_fields(result: Result) -> tuple[str, str | None, str | None]:

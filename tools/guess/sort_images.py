@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,15 @@ from label_image.classifier import Classifier
 from retrain.errors import UserError
 from retrain.runtimes import classifier_file
 from retrain.system.files import atomic_file
-from tools.guess import find_images, results_file
+from retrain.system.interruption import Interruption
+from retrain.system.leftovers import temporary_folder
+from tools.guess import find_images, results_file, run_records
 from tools.guess.batch_sorter import BatchSorter
 from tools.guess.errors import UnwritableError
 from tools.guess.journal import NAME, Journal
 from tools.guess.options import Options
 from tools.guess.results_file import Result
+from tools.guess.run_records import RunRecord
 from tools.guess.summary import Summary
 
 # Settings that are not called like their flag on the command line.
@@ -39,14 +41,15 @@ def sort_images(options: Options, graph: Path, classifier: Classifier) -> Summar
             had different options, or the results would replace those of another run.
     """
     if options.dry_run:
-        with tempfile.TemporaryDirectory(prefix="guess_dir-") as folder:
-            return _run(options, graph, classifier, Path(folder) / NAME)
+        with temporary_folder() as folder:
+            return _run(options, graph, classifier, folder / NAME)
     return _run(options, graph, classifier, options.target / NAME)
 
 
 def _run(options: Options, graph: Path, classifier: Classifier, journal_path: Path) -> Summary:
     # If an interrupted run has moved all images away, there are none to find.
     images = None if journal_path.exists() else _find_images(options)
+    is_new_folder = not journal_path.parent.exists()
     try:
         journal_path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -60,20 +63,38 @@ def _run(options: Options, graph: Path, classifier: Classifier, journal_path: Pa
             else:
                 _check_results_file(options, ())
                 images = _find_images(options) if images is None else images
-                journal.start(_settings(options, graph), classifier.labels, images)
+                is_new_folder = is_new_folder or "." in journal.created_folders
+                journal.start(
+                    _settings(options, graph),
+                    classifier.labels,
+                    images,
+                    run_key=_keep_record(journal, options),
+                    created_folders=["."] if is_new_folder else [],
+                )
             _remove_old_results(options)
             BatchSorter(journal, options, classifier).run()
             summary = _summarize(journal, options)
-        except KeyboardInterrupt:
-            raise UserError(_describe_stop("interrupted", journal)) from None
+        except KeyboardInterrupt as error:
+            raise Interruption(_describe_stop("interrupted", journal)) from error
         except UnwritableError as error:
             message = _describe_stop(str(error), journal, first="solve the problem and ")
             raise UserError(message) from error
         finally:
             if not journal.is_started:
-                _remove_traces(journal)
+                _remove_traces(journal, is_new_folder=is_new_folder)
         journal.remove()
+        run_records.remove(journal.run_key)
     return summary
+
+
+def _keep_record(journal: Journal, options: Options) -> str | None:
+    """Records the folders of a new run for an undo; returns the key, or None for a dry run."""
+    run_records.remove(journal.run_key)
+    if options.dry_run:
+        return None
+    key = run_records.new_key()
+    run_records.write(key, RunRecord.of_folders(options.source, options.target))
+    return key
 
 
 def _find_images(options: Options) -> Iterator[str]:
@@ -169,10 +190,12 @@ def _describe_stop(reason: str, journal: Journal, *, first: str = "") -> str:
     )
 
 
-def _remove_traces(journal: Journal) -> None:
+def _remove_traces(journal: Journal, *, is_new_folder: bool) -> None:
     journal.remove()
-    with contextlib.suppress(OSError):  # The folder has other contents.
-        journal.path.parent.rmdir()
+    run_records.remove(journal.run_key)
+    if is_new_folder:
+        with contextlib.suppress(OSError):  # The folder has other contents.
+            journal.path.parent.rmdir()
 
 
 def _summarize(journal: Journal, options: Options) -> Summary:
@@ -188,4 +211,7 @@ def _summarize(journal: Journal, options: Options) -> Summary:
         with atomic_file(options.results) as temporary:
             format_ = options.results.suffix.lower()
             results_file.write(temporary, results, format_=format_, labels=journal.labels)
+            record = RunRecord.of_folders(options.source, options.target, journal.created_folders)
+            # In the final folder, another user could have replaced the file.
+            run_records.write(results_file.digest(temporary), record)
     return summary

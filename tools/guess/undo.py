@@ -1,25 +1,36 @@
 """Restores images to where they were before guess_dir sorted them.
 
-A file is removed only if its original path has the same content, byte for byte.
+Only images in the two folders of the run are touched, and only if they are what the run put there.
+The folders are known from the user's own record of the run (`run_records`), or from the command
+line if there is no such record, because an earlier version or another user sorted the images.
 """
 
 import contextlib
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from retrain.errors import UserError
 from retrain.system.batches import batches
-from tools.guess import results_file, transfer, transfer_batch
+from tools.guess import image_names, results_file, run_records
 from tools.guess.errors import TransferError
-from tools.guess.journal import Journal, is_journal
-from tools.guess.results_file import ACTIONS, PLANNED, Result
-from tools.guess.transfer import MOVE, SYMBOLIC_LINK, Transfer
+from tools.guess.folder_tree import FolderTree
+from tools.guess.image_names import InvalidNameError
+from tools.guess.journal import NAME, Journal, Plan, is_journal
+from tools.guess.new_files import sync_folder
+from tools.guess.restore import Restorer, SortedImage
+from tools.guess.results_file import OPERATIONS, PLANNED, Result
+from tools.guess.run_records import RunRecord
+from tools.guess.transfer import MOVE
+
+_T = TypeVar("_T")
 
 _BATCH_SIZE = 64
+# These threads mostly wait for the disk.
+_THREADS = 16
 
 
 class UndoCounts(NamedTuple):
@@ -29,30 +40,91 @@ class UndoCounts(NamedTuple):
     failed: int
 
 
-def undo(path: Path) -> UndoCounts:
+def undo(path: Path, folders: tuple[Path, Path] | None = None) -> UndoCounts:
     """Restores the images of a run. An interrupted undo can be repeated.
 
     Args:
         path: Path of the results file of a run, or of the journal of an interrupted run.
+        folders: SRC and DEST of the run. Required if this user has no record of the run.
 
     Raises:
-        UserError: If the file is neither, or records a dry run.
+        UserError: If the file is neither, records a dry run, belongs to other folders, or names
+            anything else than images in them. Nothing is changed then.
         UnwritableError: If the folder of an image cannot be written.
     """
     if path.suffix.lower() in results_file.FORMATS:
-        results = list(results_file.read(path))
-        if any(result.action == PLANNED for result in results):
-            raise UserError(f"--undo={path} records a --dry_run, which changed nothing")
-        counts = _restore(results)
-    else:
-        _check_is_journal(path)
-        with Journal(path) as journal:
-            results = list(_results_to_undo(journal))
-            counts = _restore(results)
-            if not counts.failed:
-                journal.remove()
-    _remove_empty_folders(results)
+        return _undo_results(path, folders)
+    _check_is_journal(path)
+    with Journal(path) as journal:
+        return _undo_journal(journal, folders)
+
+
+def _undo_results(path: Path, folders: tuple[Path, Path] | None) -> UndoCounts:
+    try:
+        sha256 = results_file.digest(path)
+        record = _find_record(sha256, path, folders)
+        results = list(results_file.read(path, sha256=sha256))
+    except OSError as error:
+        raise UserError(f"--undo={path} cannot be read: {error.strerror}") from error
+    if any(result.action == PLANNED for result in results):
+        raise UserError(f"--undo={path} records a --dry_run, which changed nothing")
+    with _explained_names(path):
+        images = [_sorted_image(result, record) for result in results if result.target is not None]
+    counts = _restore(images, record)
+    _remove_folders(record.created, _restorer(record))
     return counts
+
+
+def _undo_journal(journal: Journal, folders: tuple[Path, Path] | None) -> UndoCounts:
+    if journal.settings is None:
+        journal.remove()
+        return UndoCounts(0, 0)
+    record = _find_record(journal.run_key, journal.path, folders)
+    settings = journal.settings
+    recorded = settings["source"], settings["target"], os.path.realpath(journal.path)
+    if recorded != (record.source, record.target, f"{record.real_target}/{NAME}"):
+        raise UserError(
+            f"--undo={journal.path} does not belong to a run from {record.source} to "
+            f"{record.target}; nothing was changed"
+        )
+    journal.write_undo()
+    restorer = _restorer(record)
+    pending = list(_sorted_images(journal.pending, settings["how"]))
+    for image in pending:
+        restorer.remove_partial(image)
+    counts = _restore([*_sorted_images(journal.outcomes(), settings["how"]), *pending], record)
+    # Without a record, the journal is not proof that the run created the folders.
+    is_recorded = run_records.read(journal.run_key) is not None
+    if not counts.failed:
+        journal.remove()
+        run_records.remove(journal.run_key)
+    if is_recorded:
+        _remove_folders(journal.created_folders, restorer)
+    return counts
+
+
+def _sorted_images(plans: Iterable[Plan], operation: str) -> Iterator[SortedImage]:
+    for plan in plans:
+        if plan.target is not None:
+            yield SortedImage(plan.image, plan.target, operation, plan.digest)
+
+
+def _find_record(key: str | None, path: Path, folders: tuple[Path, Path] | None) -> RunRecord:
+    """Returns the folders of a run, from the user's own record or from the command line."""
+    named = RunRecord.of_folders(*folders) if folders else None
+    record = run_records.read(key) or named
+    if record is None:
+        raise UserError(
+            f"--undo={path} was not written by this version of guess_dir for you, or has changed; "
+            f"if you know that it is right, name its folders, as in --undo={path} SRC DEST, and "
+            "only images in these are restored"
+        )
+    if named and (named.real_source, named.real_target) != (record.real_source, record.real_target):
+        raise UserError(
+            f"--undo={path} records a run from {record.source} to {record.target}, not from "
+            f"{named.source} to {named.target}; omit the folders"
+        )
+    return record
 
 
 def _check_is_journal(path: Path) -> None:
@@ -73,79 +145,91 @@ def _check_is_journal(path: Path) -> None:
         )
 
 
-def _results_to_undo(journal: Journal) -> Iterator[Result]:
-    """Yields the results of plans that the run has executed or was executing."""
-    if journal.settings is None:
-        return
-    journal.write_undo()
-    source, target = Path(journal.settings["source"]), Path(journal.settings["target"])
-    for plan in journal.pending:
-        if plan.target is not None:
-            transfer.remove_partial_target(Transfer(source / plan.image, target / plan.target))
-    plans = chain(journal.outcomes(), journal.pending)
-    yield from results_file.results_of(plans, journal.settings, journal.labels)
-
-
-def _restore(results: Sequence[Result]) -> UndoCounts:
-    failures: dict[Path, str] = {}
-    transferred = [r for r in reversed(results) if r.target is not None]
-    moved = [r for r in transferred if r.action == ACTIONS[MOVE]]
-    for result in transferred:
-        if result.action != ACTIONS[MOVE]:
-            try:
-                _remove_target(result)
-            except TransferError as error:
-                failures[Path(result.image)] = str(error)
-    failures |= _move_back(moved)
-    for image, reason in failures.items():
-        logging.warning("%s was not restored: %s", image, reason)
-    return UndoCounts(len(transferred) - len(failures), len(failures))
-
-
-def _move_back(moved: Sequence[Result]) -> dict[Path, str]:
-    """Moves images to their original paths; returns the reason for each that cannot be moved."""
-    remaining = [Transfer(Path(str(r.target)), Path(r.image)) for r in moved]
-    while True:
-        failures: dict[Path, str] = {}
-        for transfers in batches(remaining, _BATCH_SIZE):
-            present = [t for t in transfers if os.path.lexists(t.source)]
-            for index, reason in transfer_batch.transfer_all(present, MOVE).items():
-                failures[present[index].target] = reason
-            for source, target in transfers:
-                if not os.path.lexists(source) and not os.path.lexists(target):
-                    failures[target] = f"{source} no longer exists"
-        # The path of an image can have been occupied by another one that is moved back by now.
-        failed = [transfer for transfer in remaining if transfer.target in failures]
-        if len(failed) in (0, len(remaining)):
-            return failures
-        remaining = failed
-
-
-def _remove_target(result: Result) -> None:
-    """Removes a copy of an image or a link to it."""
-    image, target = Path(result.image), Path(str(result.target))
-    if not os.path.lexists(target):
-        return
-    if result.action == ACTIONS[SYMBOLIC_LINK]:
-        if not target.is_symlink():
-            raise TransferError(f"{target} is no longer a link")
-    elif not transfer.can_replace(image, target):
-        raise TransferError(f"{target} is kept, because the original file is not the same")
+@contextlib.contextmanager
+def _explained_names(path: Path) -> Iterator[None]:
     try:
-        target.unlink()
-    except OSError as error:
-        raise TransferError(f"{target} cannot be removed: {error.strerror}") from error
+        yield
+    except InvalidNameError as error:
+        raise UserError(f"--undo={path} is refused: {error}; nothing was changed") from error
 
 
-def _remove_empty_folders(results: Iterable[Result]) -> None:
-    """Removes the empty folders among those of the targets, up to their common parent."""
-    folders = {Path(result.target).parent for result in results if result.target is not None}
-    if not folders:
-        return
-    common = Path(os.path.commonpath(folders))
-    parents = {
-        parent for folder in folders for parent in folder.parents if common in parent.parents
-    }
-    for folder in sorted(folders | parents | {common}, key=lambda path: -len(path.parts)):
-        with contextlib.suppress(OSError):  # The folder is not empty.
-            folder.rmdir()
+def _sorted_image(result: Result, record: RunRecord) -> SortedImage:
+    """Returns a result with names relative to the folders of the run."""
+    image = _relative(result.image, (record.source, record.real_source))
+    target = _relative(str(result.target), (record.target, record.real_target))
+    names = image_names.check_names(image, target)
+    return SortedImage(*names, OPERATIONS[str(result.action)], result.sha256)
+
+
+def _relative(path: str, folders: Sequence[str]) -> str:
+    for folder in folders:
+        prefix = folder.rstrip("/") + "/"
+        if path.startswith(prefix):
+            return path.removeprefix(prefix)
+    raise InvalidNameError(f"{ascii(path)[:200]} is not in {folders[0]}")
+
+
+def _restorer(record: RunRecord) -> Restorer:
+    return Restorer(
+        FolderTree(Path(record.real_source)),
+        FolderTree(Path(record.real_target)),
+        typed_source=Path(record.source),
+    )
+
+
+def _restore(images: Sequence[SortedImage], record: RunRecord) -> UndoCounts:
+    restorer = _restorer(record)
+    # If a run gave an image a name that another one had, the last change comes first.
+    moved = [image for image in reversed(images) if image.operation == MOVE]
+    copied = [image for image in reversed(images) if image.operation != MOVE]
+    _, failures = _attempt(restorer.remove_copy, copied)
+    failures |= _move_back(moved, restorer, record)
+    for image, reason in failures.items():
+        logging.warning("%s was not restored: %s", Path(record.source, image.image), reason)
+    return UndoCounts(len(images) - len(failures), len(failures))
+
+
+def _remove_folders(created: Iterable[str], restorer: Restorer) -> None:
+    """Removes the folders that the run created, if they are empty."""
+    for folder in sorted(created, key=lambda name: (name != ".", name), reverse=True):
+        restorer.target.remove_folder(folder)
+
+
+def _move_back(
+    moved: Sequence[SortedImage], restorer: Restorer, record: RunRecord
+) -> dict[SortedImage, str]:
+    """Moves images to their old places; returns the reason for each that cannot be moved."""
+    remaining = list(moved)
+    while True:
+        failures: dict[SortedImage, str] = {}
+        for batch in batches(remaining, _BATCH_SIZE):
+            created, failed = _attempt(restorer.create_image, batch)
+            failures |= failed
+            # The images must be on the disk before they leave their new places.
+            folders = {Path(record.real_source, image.image).parent for image in created}
+            for folder in folders | {folder.parent for folder in folders}:
+                sync_folder(folder)
+            for image, status in created.items():
+                if status is not None:
+                    failures |= _attempt(restorer.remove_target, [image], status)[1]
+        # The place of an image can have been occupied by another one that is moved back by now.
+        failed_images = [image for image in remaining if image in failures]
+        if len(failed_images) in (0, len(remaining)):
+            return failures
+        remaining = failed_images
+
+
+def _attempt(
+    function: Callable[..., _T], images: Iterable[SortedImage], *arguments: object
+) -> tuple[dict[SortedImage, _T], dict[SortedImage, str]]:
+    """Calls a function for each image; returns the results and the reasons for failures."""
+    results: dict[SortedImage, _T] = {}
+    failures: dict[SortedImage, str] = {}
+    with ThreadPoolExecutor(_THREADS) as pool:
+        futures = {image: pool.submit(function, image, *arguments) for image in images}
+        for image, future in futures.items():
+            try:
+                results[image] = future.result()
+            except TransferError as error:
+                failures[image] = str(error)
+    return results, failures

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from retrain.errors import UserError
+from retrain.system import archives
 from retrain.system.files import atomic_file
 from retrain.system.text import format_duration
 from tools.keras_training import training_state
@@ -66,6 +67,15 @@ def make_callback(
                 self.model.stop_training = True
 
     return BestCheckpoint()
+
+
+def is_intact(path: Path) -> bool:
+    """Returns whether a Keras file exists and all of its checksums are right."""
+    try:
+        with path.open("rb") as file, archives.open_zip(file) as archive:
+            return archive.testzip() is None
+    except (OSError, archives.ArchiveError):
+        return False
 
 
 def _format_metrics(metrics: dict[str, float]) -> str:

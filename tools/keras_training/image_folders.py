@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from retrain.bottlenecks.duplicates import warn_of_duplicates
-from retrain.data import pixels
+from retrain.data import image_reader, pixels
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.folder_checks import explain_missing_images, report_ignored
 from retrain.data.folders import Listing, list_images
@@ -196,7 +196,7 @@ def _decode_all(
 
 def _decode(image: ImageFile, shape: ImageShape) -> _DecodedImage | UnreadableImageError:
     try:
-        content = image.path.read_bytes()
+        content = image_reader.read(image.path)
         rgb = pixels.decode(content, shape.height, shape.width)
     except UnreadableImageError as error:
         return error

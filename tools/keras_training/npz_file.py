@@ -1,8 +1,8 @@
 """Reads images from an `.npz` file like `mnist.npz`."""
 
 import hashlib
+import math
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from retrain.bottlenecks.duplicates import DigestedImage, warn_of_equal_images
 from retrain.data import pixels
 from retrain.data.splits import TRAINING, VALIDATION
 from retrain.errors import UserError
+from retrain.system import archives
+from retrain.system.regular_files import open_regular_file
 from retrain.system.text import first_line
 from tools.keras_training.examples import Examples, TrainingData, allocate_images
 from tools.keras_training.image_folders import PREVIEW_SIZE, convert_channels
@@ -21,6 +23,10 @@ from tools.keras_training.image_shape import ImageShape
 SUFFIX = ".npz"
 
 _NAMES = ("x_train", "y_train", "x_test", "y_test")
+_HEADS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 _EXPECTED = (
     "it must have x_train and x_test, uint8 [N, height, width] or [N, height, width, 3], and "
     "y_train and y_test, integer class numbers [N]"
@@ -36,16 +42,18 @@ def read(path: Path) -> Arrays:
         UserError: If the file cannot be read, or if it lacks these arrays.
     """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
-            arrays = {name: content[name] for name in _NAMES}
+        with open_regular_file(path) as file, archives.open_zip(file) as archive:
+            arrays = {name: _read_array(archive, f"{name}.npy") for name in _NAMES}
     except KeyError as error:
         missing = error.args[0]
         raise UserError(f"--train_dir={path} lacks an array ({missing}); {_EXPECTED}") from error
     except OSError as error:
         reason = error.strerror or first_line(error)
         raise UserError(f"--train_dir={path} cannot be read: {reason}; {_EXPECTED}") from error
-    except (ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"--train_dir={path} is not a file of arrays; {_EXPECTED}") from error
+    except archives.ArchiveError as error:
+        raise UserError(
+            f"--train_dir={path} is not a file of arrays ({error}); {_EXPECTED}"
+        ) from error
     for split in ("train", "test"):
         _check(path, arrays, split)
     different = set(arrays["y_test"].tolist()) ^ set(arrays["y_train"].tolist())
@@ -55,6 +63,21 @@ def read(path: Path) -> Arrays:
             "both need the same classes"
         )
     return arrays
+
+
+def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """Returns an array, after checking that its head states the size that it has."""
+    size = archive.getinfo(name).file_size
+    with archive.open(name) as file:
+        try:
+            shape, _, dtype = _HEADS[np.lib.format.read_magic(file)](file)
+        # NumPy raises exceptions of many types for damaged heads.
+        except Exception as error:
+            raise ValueError(f"{name} is damaged") from error
+        if dtype.hasobject or math.prod(shape) * dtype.itemsize != size - file.tell():
+            raise ValueError(f"{name} states {dtype} {shape}, which is not what it contains")
+    with archive.open(name) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def _check(path: Path, arrays: Arrays, split: str) -> None:

@@ -72,6 +72,7 @@ class Options:
     architecture: str
     output_dir: Path
     _: dataclasses.KW_ONLY
+    bottleneck_dir: Path
     val_dir: Path | None = None
     epochs: int = 20
     batch_size: int | None = None
@@ -90,7 +91,6 @@ class Options:
     mixed_precision: bool = False
     augmentation: Augmentation = Augmentation()
     weights: Path | None = None
-    bottleneck_dir: Path = Path("/tmp/bottleneck")
     engine: str = "auto"
     seed: int = 0
     resume: bool = False

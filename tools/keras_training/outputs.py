@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from retrain.metadata import LABELS_FILE, labels_text
-from retrain.system.files import atomic_file, write_file
+from retrain.system.staging import Staging
 from tools.keras_training.options import Options
 from tools.keras_training.tasks import Task
 from tools.keras_training.training_state import TrainingState
@@ -45,11 +45,12 @@ def write(task: Task, state: TrainingState, folder: Path) -> list[OutputFile]:
 
     best_model_file = folder / state.best_model_file
     model = keras.models.load_model(best_model_file, compile=False)
-    write_file(folder / MODEL_FILE, model.to_json() + "\n")
-    with atomic_file(folder / WEIGHTS_FILE) as temporary:
-        model.save_weights(temporary)
-    write_file(folder / LABELS_FILE, labels_text(task.data.labels))
-    write_file(folder / HISTORY_FILE, json.dumps(state.history, indent=2) + "\n")
+    with Staging() as staging:
+        staging.file(folder / MODEL_FILE).write_text(model.to_json() + "\n", "utf-8")
+        model.save_weights(staging.file(folder / WEIGHTS_FILE))
+        staging.file(folder / LABELS_FILE).write_text(labels_text(task.data.labels), "utf-8")
+        history = json.dumps(state.history, indent=2) + "\n"
+        staging.file(folder / HISTORY_FILE).write_text(history, "utf-8")
     return [
         OutputFile(best_model_file, f"the best network, from epoch {state.best_epoch + 1}"),
         OutputFile(folder / MODEL_FILE, "its architecture, without weights"),

@@ -83,7 +83,7 @@ def check(folder: Path, description: Description) -> None:
         return
     try:
         saved = dict(json.loads(file.read_bytes()))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise UserError(
             f"--resume: {file} is not the description of a run; choose another --output_dir"
         ) from error

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from retrain.errors import UserError
 from retrain.system import locks
+from retrain.system.leftovers import is_leftover_name
 
 DESCRIPTION_FILE = "run.json"
 
@@ -22,7 +23,8 @@ def check_available(folder: Path, *, resume: bool) -> None:
         return
     if not folder.is_dir():
         raise UserError(f"--output_dir={folder} is a file; choose a new folder")
-    names = sorted(entry.name for entry in folder.iterdir())
+    # A run that was killed at its very start leaves only hidden files, which the next one removes.
+    names = sorted(e.name for e in folder.iterdir() if not is_leftover_name(e.name))
     if not names or (resume and DESCRIPTION_FILE in names):
         return
     if resume:

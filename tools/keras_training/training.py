@@ -10,7 +10,7 @@ import numpy as np
 from retrain.backbones import engines
 from retrain.errors import UserError
 from retrain.system.console import quiet_native_libraries
-from retrain.system.files import check_folder_writable
+from retrain.system.files import check_folder_writable, check_utf8
 from retrain.training import class_weights
 from tools.keras_training import (
     best_checkpoint,
@@ -41,6 +41,7 @@ def run(options: Options) -> None:
     checks.check(options)
     run_folder.check_available(options.output_dir, resume=options.resume)
     check_folder_writable(options.output_dir, "output_dir")
+    check_utf8(options.output_dir, "output_dir")
     with quiet_native_libraries():
         _prepare_tensorflow(options)
         folders = tasks.scan_folders(options)
@@ -106,9 +107,10 @@ def _class_weights(task: Task, options: Options) -> dict[int, float] | None:
 
 def _check_resumable(state: TrainingState, options: Options) -> None:
     folder, best = options.output_dir, state.best_model_file
-    if best and not (folder / best).is_file():
+    if best and not best_checkpoint.is_intact(folder / best):
+        problem = "is damaged" if (folder / best).is_file() else "is missing"
         raise UserError(
-            f"--resume: {folder} lacks {best}, the best network so far; restore the file, or "
+            f"--resume: {folder / best}, the best network so far, {problem}; restore the file, or "
             "delete the folder to start again"
         )
     if state.epochs > options.epochs:

@@ -4,6 +4,9 @@ Versions that still satisfy requirements.in are kept. Arguments are passed to uv
 selects the newest version of every package, and `-- --upgrade-package=keras` that of one package.
 """
 
+from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
+
+# isort: split
 import os
 import subprocess
 import sys

@@ -138,6 +138,18 @@ class BackboneCacheTest(absltest.TestCase):
             self.assertEqual(self.load().graph_file.read_bytes(), b"a graph")
             self.assertEqual(self.prepared, number)
 
+    def test_any_wrong_byte_leads_to_a_new_preparation(self):
+        folder = self.load().graph_file.parent
+        names = [path.name for path in folder.iterdir()]
+        self.assertLen(names, 4)
+        for number, name in enumerate(names, 2):
+            content = (folder / name).read_bytes()
+            (folder / name).write_bytes(content[:-3] + bytes([content[-3] ^ 1]) + content[-2:])
+            with self.assertLogs(level="WARNING") as logged:
+                self.assertEqual(self.load().graph_file.read_bytes(), b"a graph")
+            self.assertIn(f"{folder} is damaged", logged.output[0])
+            self.assertEqual(self.prepared, number)
+
     def test_one_of_several_threads_prepares_and_the_others_wait(self):
         someone_waits = threading.Event()
 

@@ -10,6 +10,7 @@ from retrain import metadata
 from retrain.backbones import backbone_cache, engines, registry
 from retrain.config import BackboneOptions
 from retrain.errors import UserError
+from retrain.runtimes.graph_check import UntrustedModelError
 from retrain.runtimes.graph_def import parse_graph
 from retrain.runtimes.graph_session import GraphSession
 from tests.support import old_graphs
@@ -192,9 +193,38 @@ class FrozenGraphTest(parameterized.TestCase):
         path = self.folder / "known.pb"
         path.write_bytes(b"known content")
         with mock.patch.object(backbone_cache, "load_or_prepare") as load_or_prepare:
+            load_or_prepare.return_value.needs_trust = False
             self.load(path, **options)
         _, name, digest, _ = load_or_prepare.call_args.args
         self.assertEqual((name, digest[:16]), ("known", expected))
+
+    def test_a_graph_that_writes_a_file_is_run_only_if_it_is_trusted(self):
+        written = self.folder / "written"
+        graph = type(self.mobilenet)()
+        graph.CopyFrom(self.mobilenet)
+        for name, text in (("name", str(written)), ("text", "evil")):
+            constant = graph.node.add(op="Const", name=name)
+            constant.attr["dtype"].type = 7
+            constant.attr["value"].tensor.dtype = 7
+            constant.attr["value"].tensor.tensor_shape.SetInParent()
+            constant.attr["value"].tensor.string_val.append(text.encode())
+        graph.node.add(op="WriteFile", name="write", input=["name", "text"])
+        next(node for node in graph.node if node.op == "Relu6").input.append("^write")
+        path = old_graphs.write(self.folder / "g.pb", graph)
+        with self.assertRaisesRegex(UserError, f"--model_dir={path} is not run: .*WriteFile"):
+            self.load(path)
+        self.assertFalse(written.exists())
+        backbone = self.load(path, trust_model=True)
+        self.assertTrue(written.exists())
+        written.unlink()
+        # What is in the cache now is not run without the flag either.
+        with self.assertRaisesRegex(UserError, f"the network {path} is not run"):
+            self.load(path)
+        with self.assertRaises(UntrustedModelError):
+            GraphSession(backbone.graph_file.read_bytes())
+        self.assertFalse(written.exists())
+        engines.create(engines.TENSORFLOW, backbone).load().run(self.images)
+        self.assertTrue(written.exists())
 
     def test_loading_from_the_cache_does_not_import_tensorflow(self):
         path = old_graphs.write(self.folder / "g.pb", self.mobilenet)
@@ -279,7 +309,10 @@ class BadGraphTest(parameterized.TestCase):
         (node,) = (node for node in graph.node if node.name == "conv/batchnorm")
         node.op = "OperationOfTomorrow"
         path = old_graphs.write(self.folder / "tomorrow.pb", graph)
-        self.refused("TensorFlow can run: .*OperationOfTomorrow", path, **options, **_SIZE)
+        self.refused("OperationOfTomorrow .*not known to only compute", path, **options, **_SIZE)
+        self.refused(
+            "TensorFlow can run: .*OperationOfTomorrow", path, trust_model=True, **options, **_SIZE
+        )
 
     @parameterized.parameters({}, {"bottleneck_layer": "misspelt"}, {"bottleneck_layer": "pool_3"})
     def test_a_graph_with_a_missing_node_is_refused(self, **options):

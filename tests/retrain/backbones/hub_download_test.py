@@ -100,13 +100,42 @@ class FindFolderTest(HubDownloadTestCase):
             folder.parent.mkdir()
             self.write_module("module").rename(folder)
             self.assertEqual(self.find(_TFHUB_HANDLE), folder)
+            folder.parent.chmod(0o777)
+            with self.assertRaisesRegex(UserError, "^TFHUB_CACHE_DIR=.* is not safe as a cache"):
+                self.find(_TFHUB_HANDLE)
 
     def test_a_failed_download_is_not_kept(self):
         with serving({"/m/1?tf-hub-format=compressed": b"<html>Sign in</html>"}) as server:
             for _ in range(2):
                 with self.assertRaisesRegex(UserError, "cannot be unpacked"):
                     self.find(f"{server.url}/m/1")
+            # Each time, the damaged archive is downloaded once more.
+            self.assertLen(server.requests, 4)
+
+    def test_an_archive_of_a_killed_run_that_is_damaged_is_downloaded_again(self):
+        query, content = "/m/1?tf-hub-format=compressed", self.archive().read_bytes()
+        for damaged in (content[: len(content) // 2], content[:-5], content[:-8] + bytes(8)):
+            with self.subTest(length=len(damaged)), serving({query: content}) as server:
+                handle = f"{server.url}/m/1"
+                name = hashlib.sha1(handle.encode()).hexdigest()
+                archive = self.cache / "modules" / f"{name}.tar.gz"
+                archive.parent.mkdir(parents=True, exist_ok=True)
+                archive.write_bytes(damaged)
+                self.assert_module(self.find(handle))
+                self.assertEqual(server.requests, [(query, None)])
+
+    def test_a_module_that_was_damaged_later_is_downloaded_again(self):
+        query = "/m/1?tf-hub-format=compressed"
+        with serving({query: self.archive().read_bytes()}) as server:
+            folder = self.find(f"{server.url}/m/1")
+            (folder / "saved_model.pb").write_bytes(b"damaged")
+            self.assert_module(self.find(f"{server.url}/m/1"))
             self.assertLen(server.requests, 2)
+
+    def test_a_module_in_an_archive_that_was_damaged_later_is_unpacked_again(self):
+        archive = self.archive()
+        (self.find(archive) / "saved_model.pb").write_bytes(b"damaged")
+        self.assert_module(self.find(archive))
 
 
 class RefusedTest(HubDownloadTestCase):

@@ -63,6 +63,32 @@ class HubModuleTest(parameterized.TestCase):
         self.assertEqual(backbone.name, "fixed")
         self.assertIsNone(backbone.keras_file)
 
+    def test_a_module_that_writes_a_file_is_run_only_if_it_is_trusted(self):
+        import tensorflow as tf
+
+        written = self.folder / "written"
+        module = tiny_modules.write_with(
+            self.folder / "evil", _SIDE, lambda: tf.io.write_file(str(written), "evil")
+        )
+        with self.assertRaisesRegex(UserError, f"--tfhub_module={module} is not run: .*WriteFile"):
+            self.load(module)
+        self.assertFalse(written.exists())
+        self.load(module, trust_model=True)
+        self.assertTrue(written.exists())
+        written.unlink()
+        with self.assertRaisesRegex(UserError, f"the network {module} is not run"):
+            self.load(module)
+        self.assertFalse(written.exists())
+
+    def test_a_module_with_random_features_is_refused(self):
+        import tensorflow as tf
+
+        module = tiny_modules.write_with(
+            self.folder / "random", _SIDE, lambda: tf.random.uniform([])
+        )
+        with self.assertRaisesRegex(UserError, "is not run: .*RandomUniform .*results differ"):
+            self.load(module)
+
     def test_options_set_the_size_of_a_module_for_any_size(self):
         backbone = self.load(self.any_size, input_height=24, input_width=40)
         self.assert_features(backbone, height=24, width=40)
@@ -120,6 +146,7 @@ class HubModuleTest(parameterized.TestCase):
         module.mkdir()
         (module / "saved_model.pb").write_bytes(b"known content")
         with mock.patch.object(backbone_cache, "load_or_prepare") as load_or_prepare:
+            load_or_prepare.return_value.needs_trust = False
             self.load(module, **options)
         _, name, digest, _ = load_or_prepare.call_args.args
         self.assertEqual((name, digest[:16]), ("known_96", expected))

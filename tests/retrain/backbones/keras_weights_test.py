@@ -89,6 +89,46 @@ class KerasWeightsTest(parameterized.TestCase):
                 self.target, files.write_weights(self.folder / "a.weights.h5", broken)
             )
 
+    def test_weights_that_are_somewhere_else_are_refused(self):
+        import h5py
+
+        other = self.folder / "other.bin"
+        other.write_bytes(bytes(400))
+        for kind in ("external link", "soft link", "external data", "virtual data"):
+            path = self.folder / f"{kind}.h5"
+            with h5py.File(path, "w") as file:
+                if kind == "external link":
+                    file["w"] = h5py.ExternalLink(str(other), "/")
+                elif kind == "soft link":
+                    file["w"] = h5py.SoftLink("/elsewhere")
+                elif kind == "external data":
+                    file.create_dataset("w", (100,), "f4", external=[(str(other), 0, 400)])
+                else:
+                    layout = h5py.VirtualLayout((100,), "f4")
+                    layout[:] = h5py.VirtualSource(str(other), "w", (100,))
+                    file.create_virtual_dataset("w", layout)
+            with self.assertRaisesRegex(keras_weights.WeightsError, "w refers to data somewhere"):
+                keras_weights.count_parameters(path)
+
+    def test_a_file_cannot_state_more_weights_than_it_can_hold(self):
+        import h5py
+
+        path = self.folder / "sparse.h5"
+        with h5py.File(path, "w") as file:
+            file.create_dataset("w", (10**6, 10**6), "f4", chunks=(1000, 1000))
+            file["again"] = file["w"]
+            file["loop"] = file["/"]
+        self.assertLess(path.stat().st_size, 10_000)
+        with self.assertRaisesRegex(keras_weights.WeightsError, "state more than 50,000,000 bytes"):
+            keras_weights.count_parameters(path)
+
+    def test_an_archive_cannot_hold_more_weights_than_its_size_allows(self):
+        path = self.folder / "bomb.keras"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+            file.writestr("model.weights.h5", bytes(60_000_000))
+        with self.assertRaisesRegex(keras_weights.WeightsError, "unpack to more than"):
+            keras_weights.count_parameters(path)
+
     def test_other_files_are_refused(self):
         text, archive, cut = (self.folder / name for name in ("text.h5", "a.keras", "cut.h5"))
         text.write_text("<html>not found</html>")

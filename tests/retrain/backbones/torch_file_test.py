@@ -86,6 +86,13 @@ class TorchFileTest(absltest.TestCase):
         path = self.file({"w": _Tensor(storage, 1, (2, 3), (1, 3))}, [storage])
         np.testing.assert_array_equal(read_tensors(path)["w"], [[1, 4, 7], [2, 5, 8]])
 
+    def test_a_tensor_cannot_repeat_numbers_to_fill_the_memory(self):
+        storage = _Storage("0", np.arange(10, dtype=np.float32))
+        for shape, strides in (((10**12,), (0,)), ((10**6, 10**6), (0, 0)), ((11,), (0,))):
+            path = self.file({"w": _Tensor(storage, 0, shape, strides)}, [storage])
+            with self.assertRaisesRegex(DamagedFileError, "w extends beyond its storage"):
+                read_tensors(path)
+
     def test_integers_and_scalars_are_read(self):
         storage = _Storage("0", np.array([42], np.int64))
         value = read_tensors(self.file({"n": _Tensor(storage, 0, (), ())}, [storage]))["n"]

@@ -1,9 +1,11 @@
 """Tests that bottlenecks come from the cache if possible, and are never stale."""
 
+import contextlib
 import dataclasses
 import hashlib
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 from unittest import mock
 
@@ -13,6 +15,7 @@ from PIL import Image
 
 from retrain.backbones import efficientnet_lite0, engines
 from retrain.bottlenecks.compute import NO_DISTORTIONS, Bottlenecks, compute_bottlenecks
+from retrain.bottlenecks.store import FILE_NAME
 from retrain.config import DistortionOptions, SplitOptions
 from retrain.data import distortions, pixels
 from retrain.data.dataset import scan_dataset
@@ -75,6 +78,18 @@ class BottlenecksTest(absltest.TestCase):
         self.assertEqual((first.computed_count, first.reused_count), (8, 0))
         self.assertEqual((second.computed_count, second.reused_count), (0, 8))
         assert_equal_vectors(first, second)
+
+    def test_damaged_vectors_are_computed_again_and_counted(self):
+        first = self.compute()
+        with contextlib.closing(sqlite3.connect(self.cache / FILE_NAME)) as raw:
+            raw.execute("UPDATE bottlenecks SET vector = randomblob(2560) WHERE rowid < 4")
+            raw.commit()
+        with self.assertLogs(level="WARNING") as logged:
+            second = self.compute()
+        self.assertEqual((second.computed_count, second.reused_count), (3, 5))
+        assert_equal_vectors(first, second)
+        (line,) = [line for line in logged.output if "damaged" in line]
+        self.assertIn(f"3 bottlenecks in {self.cache} were damaged and have been computed", line)
 
     def test_copied_and_renamed_images_are_found_again(self):
         self.compute()

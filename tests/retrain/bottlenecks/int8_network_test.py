@@ -66,6 +66,29 @@ class Int8NetworkTest(absltest.TestCase):
         """Replaces the network in the cache by another one."""
         (path,) = self.network_files()
         path.write_bytes(self.another)
+        self.change_description(sha256=hashlib.sha256(self.another).hexdigest())
+
+    def change_description(self, **changes: str | None) -> None:
+        """Changes values in the description of the network, or removes those that become None."""
+        (path,) = self.cache.glob("*.json")
+        content = json.loads(path.read_text()) | changes
+        path.write_text(json.dumps({key: value for key, value in content.items() if value}))
+
+    def test_a_wrong_byte_leads_to_a_new_network(self):
+        network = self.network(self.create_images(10))
+        (path,) = self.network_files()
+        place = len(network) - 100
+        path.write_bytes(network[:place] + bytes([network[place] ^ 1]) + network[place + 1 :])
+        with self.assertLogs(level="WARNING") as logged:
+            self.assertEqual(self.network(self.scan()), network)
+        self.assertIn(f"{path} is damaged", "\n".join(logged.output))
+        self.assertEqual(path.read_bytes(), network)
+
+    def test_a_network_of_an_earlier_version_is_loaded(self):
+        self.network(self.create_images(10))
+        self.replace_file()
+        self.change_description(sha256=None)
+        self.assertEqual(self.network(self.scan()), self.another)
 
     def test_is_int8_and_stored_with_a_list_of_its_images(self):
         network = self.network(self.create_images(10))

@@ -172,19 +172,29 @@ class ComputeSplitTest(absltest.TestCase):
         ):
             self.compute(strict=True)
 
-    def test_a_cache_that_another_program_empties_is_an_error(self):
+    def change_store_before_the_last_read(self, statement: str) -> np.ndarray:
+        """Returns the vectors if another program changes the cache while they are computed."""
         self.compute()
         self.images.append(self.create_image("new.png", 5))
 
-        def empty_cache(_: int) -> None:
+        def change(_: int) -> None:
             with contextlib.closing(sqlite3.connect(self.cache / FILE_NAME)) as raw:
-                raw.execute("DELETE FROM bottlenecks")
+                raw.execute(statement)
                 raw.commit()
 
-        # The new image is first, so that the cache is empty when the others are read from it.
+        # The new image is first, so that the cache has changed when the others are read from it.
         self.images.reverse()
-        with self.assertRaisesRegex(UserError, "another program emptied the cache"):
-            self.compute(before=empty_cache)
+        return self.compute(before=change).vectors[::-1, 0]
+
+    def test_vectors_that_another_program_deletes_are_computed_again(self):
+        vectors = self.change_store_before_the_last_read("DELETE FROM bottlenecks")
+        np.testing.assert_array_equal(vectors, self.expected())
+
+    def test_vectors_that_are_damaged_are_computed_again(self):
+        vectors = self.change_store_before_the_last_read(
+            "UPDATE bottlenecks SET vector = zeroblob(length(vector))"
+        )
+        np.testing.assert_array_equal(vectors, self.expected())
 
 
 if __name__ == "__main__":

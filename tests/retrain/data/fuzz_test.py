@@ -13,7 +13,8 @@ from PIL import Image
 from pillow_heif import register_heif_opener
 
 from retrain.config import DistortionOptions
-from retrain.data import distortions, pixels
+from retrain.data import distortions, pixels, upright
+from retrain.data.image_limits import ImageLimits
 from tests.support.image_files import encode, exif_block, gif, png, png_chunk, with_jpeg_segments
 
 # Pillow can then write HEIF files, too.
@@ -21,6 +22,8 @@ register_heif_opener()
 
 _MUTATIONS = 2000
 _SEED = 13
+# A damaged header of a small file can state a large size, which takes long to decode.
+_LIMITS = ImageLimits(pixels=1_000_000)
 _INTERESTING = (b"\0", b"\xff", b"\x7f\xff", b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x80", b"\1")
 
 
@@ -106,11 +109,6 @@ def _with_checksums(png_file: bytes) -> bytes:
 
 
 class FuzzTest(parameterized.TestCase):
-    def setUp(self):
-        super().setUp()
-        # A damaged header of a small file can state a large size, which takes long to decode.
-        self.enter_context(mock.patch.object(pixels, "MAX_PIXELS", 1_000_000))
-
     def test_damaged_files_are_decoded_or_refused_in_one_line(self):
         samples = _samples()
         rng = random.Random(_SEED)
@@ -122,10 +120,10 @@ class FuzzTest(parameterized.TestCase):
             data = _mutate(samples[name], rng)
             try:
                 if number % 3:
-                    result = pixels.decode(data, 8, 9)
+                    result = pixels.decode(data, 8, 9, limits=_LIMITS)
                 else:
                     variants = distortions.decode_variants(
-                        data, [1], options, digest=b"", height=8, width=9
+                        data, [1], options, digest=b"", height=8, width=9, limits=_LIMITS
                     )
                     (result,) = variants
                 self.assertEqual((result.shape, result.dtype), ((8, 9, 3), np.uint8))
@@ -159,12 +157,12 @@ class FuzzTest(parameterized.TestCase):
         with warnings.catch_warnings(record=True) as caught:
             # As in a program that nobody configured.
             warnings.resetwarnings()
-            pixels.ignore_library_warnings()
+            upright.ignore_library_warnings()
             rng = random.Random(_SEED)
             for data in _samples().values():
                 for _ in range(10):
                     with contextlib.suppress(pixels.UnreadableImageError):
-                        pixels.decode(_mutate(data, rng), 4, 4)
+                        pixels.decode(_mutate(data, rng), 4, 4, limits=_LIMITS)
             self.assertEqual([str(warning.message) for warning in caught], [])
 
 

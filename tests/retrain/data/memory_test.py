@@ -2,60 +2,32 @@
 
 import struct
 import sys
-import tempfile
 import unittest
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 from absl.testing import absltest, parameterized
 from PIL import Image
 from pillow_heif import register_heif_opener
 
-from retrain.data import pixels
-from tests.support.image_files import encode, gif, png
-from tests.support.python_code import run_python
+from retrain.data import image_header
+from retrain.data.image_limits import DEFAULT_LIMITS
+from tests.support import decoding_cost
+from tests.support.image_files import (
+    encode,
+    exif_block,
+    gif,
+    png,
+    png_chunk,
+    with_jpeg_segments,
+)
 
 # Pillow can then write HEIF files, too.
 register_heif_opener()
 
-# Prints what became of a file, and by how many bytes the peak memory grew.
-_DECODE = """
-import resource, sys
-from pathlib import Path
-from PIL import Image
-from retrain.config import DistortionOptions
-from retrain.data import distortions, pixels
-
-MIB = 1 << 20
-path, height, width, megabytes = Path(sys.argv[1]), *map(int, sys.argv[2:5])
-
-def memory(field):
-    (line,) = [l for l in Path("/proc/self/status").read_text().splitlines() if l.startswith(field)]
-    return int(line.split()[1]) << 10
-
-# All modules are loaded before the measurement.
-import io, pillow_heif
-pillow_heif.register_heif_opener()
-for name in "PNG", "JPEG", "GIF", "WEBP", "BMP", "AVIF", "HEIF":
-    file = io.BytesIO()
-    Image.new("RGB", (64, 64)).save(file, name)
-    pixels.decode(file.getvalue(), 64, 64)
-data = path.read_bytes()
-before = memory("VmHWM")
-if megabytes:
-    limit = memory("VmSize") + megabytes * MIB
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-try:
-    if len(sys.argv) > 5:
-        options = DistortionOptions(random_crop=10, random_scale=10)
-        size = {"height": height, "width": width}
-        list(distortions.decode_variants(data, [0, 1], options, digest=b"", **size))
-    else:
-        pixels.decode(data, height, width)
-    print("decoded")
-except pixels.UnreadableImageError as error:
-    print(error)
-print((memory("VmHWM") - before) // MIB)
-"""
+_MIB = 1 << 20
+# Of the images whose memory is compared with the formula.
+_WIDTH, _HEIGHT = 4000, 3000
 
 
 def _lies_about_its_size(file_format: str, width: int, height: int) -> bytes:
@@ -85,27 +57,49 @@ def _lies_about_its_size(file_format: str, width: int, height: int) -> bytes:
     return bytes(data)
 
 
+def _file(file_format: str, mode: str = "RGB", **options: Any) -> Callable[[], bytes]:
+    return lambda: encode(Image.new(mode, (_WIDTH, _HEIGHT)), file_format, **options)
+
+
+def _png(bits: int, colour_type: int, pixel: bytes, before: bytes = b"") -> Callable[[], bytes]:
+    return lambda: png(_WIDTH, _HEIGHT, bits, colour_type, pixel, before=before)
+
+
+def _turned_jpeg() -> bytes:
+    return with_jpeg_segments(_file("JPEG")(), (0xE1, b"Exif\0\0" + exif_block(6)))
+
+
+# The variants of each format that take the most memory. The first ones take what the formula says.
+_LARGEST: dict[str, Callable[[], bytes]] = {
+    "JPEG, turned": _turned_jpeg,
+    "JPEG, CMYK": _file("JPEG", "CMYK"),
+    "JPEG, progressive CMYK": _file("JPEG", "CMYK", progressive=True, subsampling=0),
+    "PNG, RGB and alpha": _file("PNG", "RGBA"),
+    "PNG, 16 bits of grey": _png(16, 0, b"\x12\x34", png_chunk(b"tRNS", b"\x12\x34")),
+    "BMP, alpha": _file("BMP", "RGBA"),
+    "GIF, part of the screen": lambda: gif(
+        (_WIDTH, _HEIGHT), (0, 0, _WIDTH - 9, _HEIGHT - 9), transparency=0
+    ),
+    "WebP, alpha": _file("WEBP", "RGBA", lossless=True, quality=0),
+    "AVIF, alpha": _file("AVIF", "RGBA", subsampling="4:4:4", speed=10),
+    "HEIC, alpha": _file("HEIF", "RGBA", chroma=444),
+}
+_SMALLER: dict[str, Callable[[], bytes]] = {
+    "JPEG, progressive": _file("JPEG", progressive=True),
+    "PNG, 16 bits of RGB": _png(16, 2, b"\x12\x34" * 3, png_chunk(b"tRNS", b"\x12\x34" * 3)),
+    "PNG, palette": _png(8, 3, b"\1", png_chunk(b"PLTE", bytes(9)) + png_chunk(b"tRNS", b"\x11")),
+    "WebP": _file("WEBP", method=0),
+    "AVIF": _file("AVIF", speed=10),
+    "HEIC": _file("HEIF"),
+}
+
+
 @unittest.skipUnless(sys.platform == "linux", "only Linux limits and reports memory like this")
 class MemoryTest(parameterized.TestCase):
-    def decode(
-        self, data: bytes, size: tuple[int, int] = (224, 224), *, limit: int = 0, distorted=False
-    ) -> tuple[str, int]:
-        """Returns the outcome, and the growth of the peak memory in MiB.
-
-        Args:
-            data: Content of the file.
-            size: Height and width of the result in pixels.
-            limit: Memory in MiB that the process can use for it; 0 for any.
-            distorted: Whether distorted variants are decoded as well.
-        """
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "image")
-            path.write_bytes(data)
-            process = run_python(_DECODE, path, *size, limit, *(["distorted"] if distorted else []))
-        self.assertEqual(process.returncode, 0, process.stderr)
-        self.assertEmpty(process.stderr)
-        outcome, growth = process.stdout.splitlines()
-        return outcome, int(growth)
+    def decode(self, data: bytes, **options: Any) -> tuple[str, float]:
+        """Returns the outcome, and the growth of the peak memory in MiB."""
+        cost = decoding_cost.measure(data, **options)
+        return cost.outcome, cost.memory / _MIB
 
     @parameterized.parameters(
         ("BMP", 30_000, 30_000),
@@ -156,20 +150,26 @@ class MemoryTest(parameterized.TestCase):
             # Pillow takes 4 bytes for each pixel, and 16 for each pixel of the side that shrinks.
             self.assertLess(growth, 100)
 
-    @parameterized.parameters(
-        {}, {"save_all": True, "append_images": [Image.new("RGB", (900, 700))]}
-    )
-    def test_av1_frames_larger_than_the_boxes_state_are_refused_before_decoding(self, **options):
-        data = encode(Image.new("RGB", (900, 700)), "AVIF", speed=10, duration=50, **options)
-        stated, less = (struct.pack(">II", *size) for size in ((900, 700), (64, 64)))
-        self.assertIn(stated, data)
-        with self.assertRaisesRegex(pixels.UnreadableImageError, "it has 900 x 700 pixels"):
-            pixels.open_image(data.replace(stated, less), max_pixels=100_000)
-
     def test_a_side_that_is_too_long_is_refused(self):
         outcome, growth = self.decode(_lies_about_its_size("BMP", 1, 20_000_000))
         self.assertRegex(outcome, "1 x 20000000 pixels, and its longer side .* 12,500,000")
         self.assertLess(growth, 8)
+
+    @parameterized.named_parameters(
+        (name, name in _LARGEST, write) for name, write in (_LARGEST | _SMALLER).items()
+    )
+    def test_decoding_takes_the_memory_that_the_formula_says(self, is_largest, write):
+        data = write()
+        # Files that are not BMP files hardly count.
+        header = image_header.parse(data, DEFAULT_LIMITS)
+        expected = header.cost.memory((_WIDTH, _HEIGHT), file_bytes=len(header.data))
+        # A JPEG file is not reduced to less than this.
+        outcome, growth = self.decode(data, height=_HEIGHT // 2 + 1, width=_HEIGHT // 2 + 1)
+        self.assertEqual(outcome, "decoded")
+        slack = 20
+        self.assertLess(growth, expected / _MIB + slack)
+        if is_largest:
+            self.assertGreater(growth, 0.7 * (expected - 2 * len(data)) / _MIB)
 
     def test_transparent_images_take_memory_for_two_copies(self):
         outcome, growth = self.decode(png(4000, 4000, 8, 6, b"\x55\x55\x55\x7f"))
@@ -179,11 +179,12 @@ class MemoryTest(parameterized.TestCase):
     @parameterized.parameters(False, True)
     def test_lack_of_memory_is_a_refusal_of_the_image(self, distorted):
         data = png(8000, 8000, 8, 2, b"\x55\x55\x55")
-        outcome, _ = self.decode(data, limit=100, distorted=distorted)
+        outcome, _ = self.decode(data, available_bytes=100 * _MIB, distorted=distorted)
         self.assertEqual(outcome, "it needs more memory than is available")
 
     def test_lack_of_memory_for_the_result_is_a_refusal_of_the_image(self):
-        outcome, _ = self.decode(png(8, 8, 8, 2, b"\x55\x55\x55"), (8000, 8000), limit=100)
+        data = png(8, 8, 8, 2, b"\x55\x55\x55")
+        outcome, _ = self.decode(data, height=8000, width=8000, available_bytes=100 * _MIB)
         self.assertEqual(outcome, "it needs more memory than is available")
 
 

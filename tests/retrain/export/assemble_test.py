@@ -25,6 +25,7 @@ class AssembleTest(absltest.TestCase):
         self.backbone, self.head = sample.backbone, sample.head
         self.config = TrainingConfig(
             image_dir=Path("images"),
+            bottleneck_dir=Path("/cache"),
             split=SplitOptions(split_by="path"),
             output=OutputOptions(final_tensor_name="scores"),
         )

@@ -1,6 +1,8 @@
 """Files are written together or not at all, and only if they agree with the tested classifier."""
 
 import dataclasses
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -172,7 +174,8 @@ class StageClassifiersTest(OutputsTestCase):
 
 class CheckTest(OutputsTestCase):
     def check(self, options: OutputOptions, backbone=None, **changes: Any) -> None:
-        config = TrainingConfig(Path("/images"), output=options, **changes)
+        folders = {"bottleneck_dir": Path("/cache"), **changes}
+        config = TrainingConfig(Path("/images"), output=options, **folders)
         outputs.check(config, backbone or efficientnet_lite0.load())
 
     def assert_refused(self, message: str, **changes: Any) -> None:
@@ -221,6 +224,34 @@ class CheckTest(OutputsTestCase):
         self.assert_refused(
             "--output_labels and --metrics_json", metrics_json=self.folder / "l.txt"
         )
+
+    def test_two_paths_that_lead_to_the_same_file_are_refused(self):
+        (self.folder / "link").symlink_to(self.folder)
+        path = self.folder / "link" / "g.pb"
+        self.assert_refused(f"--output_graph and --tflite_file are both {path}", tflite_file=path)
+
+    def test_a_disk_without_enough_space_for_all_files_is_found_before_the_run(self):
+        usage = shutil.disk_usage(self.folder)
+        self.enter_context(
+            mock.patch("shutil.disk_usage", return_value=usage._replace(free=20_000_000))
+        )
+        self.check(self.options())
+        saved = self.folder / "1"
+        self.assert_refused(
+            f"--output_graph={self.folder}/g.pb and 1 other outputs cannot be written: about "
+            "2[0-9.]* MB are needed, but only 20.0 MB are free; free some space",
+            saved_model_dir=saved,
+        )
+
+    def test_names_that_libraries_cannot_write_are_refused(self):
+        folder = self.folder / os.fsdecode(b"caf\xe9")
+        for changes in (
+            {"saved_model_dir": folder / "1"},
+            {"coreml_file": folder / "C.mlpackage"},
+            {"coreml_file": folder / "C.mlmodel"},
+        ):
+            self.assert_refused("^--.*/caf.* its name is not in UTF-8; choose another", **changes)
+        self.check(self.options(keras_file=folder / "k.keras", tflite_file=folder / "t.tflite"))
 
     def test_a_path_inside_a_folder_that_is_replaced_is_refused(self):
         saved, package = self.folder / "saved", self.folder / "c.mlpackage"

@@ -1,6 +1,9 @@
 """Checkpoints restore what was saved, also by earlier versions, and damaged ones are refused."""
 
+import contextlib
 import json
+import os
+import random
 import shutil
 import tempfile
 from pathlib import Path
@@ -109,6 +112,66 @@ class CheckpointTest(absltest.TestCase):
             except UserError:
                 refused += 1
         self.assertGreater(refused, len(content) / 2)
+
+    def test_every_kind_of_damage_is_noticed_or_changes_nothing(self):
+        checkpoint.save(self.path, _variables(), _HISTORY)
+        content = self.path.read_bytes()
+        rng = random.Random(14)
+        for case in range(1200):
+            damaged = bytearray(content)
+            start, length = rng.randrange(len(content)), rng.choice((1, 3, 40, 600))
+            length = min(length, len(content) - start)
+            new = (
+                b"",
+                bytes(length),
+                rng.randbytes(length),
+                rng.randbytes(length + 7),
+                bytes(byte ^ 1 << rng.randrange(8) for byte in content[start : start + length]),
+            )[case % 5]
+            damaged[start : start + length] = new
+            self.path.write_bytes(damaged)
+            with self.subTest(case=case), contextlib.suppress(UserError):
+                self.assert_restored()
+
+    def save_arrays(self, *changed: object, history: object = _HISTORY) -> None:
+        """Saves arrays that replace the first ones, with right checksums."""
+        values = [*changed, *(variable.numpy() for variable in _variables()[len(changed) :])]
+        arrays = {f"{row:06}": np.asarray(value) for row, value in enumerate(values)}
+        self.path.parent.mkdir(exist_ok=True)
+        np.savez(self.path, progress=np.array(json.dumps({"history": history})), **arrays)
+
+    def test_values_of_another_type_or_without_meaning_are_refused(self):
+        first = _variables()[0].numpy()
+        self.save_arrays(first)
+        self.assert_restored()
+        for wrong in (first.astype(np.float64), first.astype(np.int32), first.astype(str)):
+            self.save_arrays(wrong)
+            self.assert_refused("it belongs to another network")
+        for number in (np.nan, np.inf):
+            self.save_arrays(np.full_like(first, number))
+            self.assert_refused("a weight is not a finite number")
+
+    def test_metrics_that_are_missing_or_not_finite_are_refused(self):
+        for change in ({"loss": np.nan}, {"val_loss": np.inf}, {"accuracy": "1e999"}):
+            self.save_arrays(history=[_HISTORY[0] | change])
+            self.assert_refused("a metric is not a finite number")
+        for name in _HISTORY[0]:
+            self.save_arrays(history=[{k: v for k, v in _HISTORY[0].items() if k != name}])
+            self.assert_refused(name)
+
+    def test_deeply_nested_progress_is_refused(self):
+        self.path.parent.mkdir()
+        np.savez(self.path, progress=np.array("[" * 200_000))
+        self.assert_refused()
+
+    def test_a_pipe_or_a_link_is_refused(self):
+        self.path.parent.mkdir()
+        os.mkfifo(self.path)
+        self.assert_refused("it is not a regular file")
+        self.path.unlink()
+        self.path.symlink_to("elsewhere")
+        Path(self.path.parent, "elsewhere").touch()
+        self.assert_refused("it is a symbolic link")
 
     def test_variables_of_another_network_are_refused(self):
         checkpoint.save(self.path, _variables(), _HISTORY)

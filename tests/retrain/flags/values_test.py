@@ -1,5 +1,6 @@
 """Values of flags are converted, and refused with the name of the flag if they are invalid."""
 
+import os
 from pathlib import Path
 from unittest import mock
 
@@ -25,6 +26,17 @@ class ValuesTest(parameterized.TestCase):
         self.assertIsNone(values.optional_path(_flag(None)))
         self.assertIsNone(values.optional_path(_flag("")))
         self.assertEqual(values.optional_path(_flag("/a/../b")), Path("/b"))
+
+    def test_a_cache_is_the_users_own_or_the_one_that_the_user_names(self):
+        folder = Path(self.create_tempdir().full_path)
+        (folder / "own" / "retrain").mkdir(parents=True)
+        with mock.patch.dict(os.environ, {"XDG_CACHE_HOME": f"{folder}/own"}):
+            for value in (None, ""):
+                self.assertEqual(values.cache_folder(_flag(value)), folder / "own" / "retrain")
+        self.assertEqual(values.cache_folder(_flag(str(folder))), folder)
+        folder.chmod(0o777)
+        with self.assertRaisesRegex(UserError, "^--some_flag=.* is not safe as a cache"):
+            values.cache_folder(_flag(str(folder)))
 
     def test_fractions_are_from_0_to_1(self):
         for value in (0.0, 0.5, 1.0):

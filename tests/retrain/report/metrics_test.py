@@ -74,7 +74,7 @@ class MetricsTest(absltest.TestCase):
 
     def collect(self) -> dict:
         metrics = collect_metrics(
-            TrainingConfig(Path("/p")),
+            TrainingConfig(Path("/p"), bottleneck_dir=Path("/cache")),
             _results(),
             _fine_tuning(),
             parity_checks=[_parity_check()],
@@ -120,7 +120,9 @@ class MetricsTest(absltest.TestCase):
     def test_the_file_is_written_when_the_run_succeeds(self):
         path = Path(self.create_tempdir().full_path) / "metrics.json"
         for file in (path, None):
-            config = TrainingConfig(Path("/p"), output=OutputOptions(metrics_json=file))
+            config = TrainingConfig(
+                Path("/p"), bottleneck_dir=Path("/cache"), output=OutputOptions(metrics_json=file)
+            )
             with Staging() as staging:
                 written = stage_metrics(
                     staging, config, _results(), None, parity_checks=[], timer=self.timer
@@ -133,7 +135,9 @@ class MetricsTest(absltest.TestCase):
 
     def test_numbers_that_json_does_not_have_become_null(self):
         path = Path(self.create_tempdir().full_path) / "metrics.json"
-        config = TrainingConfig(Path("/p"), output=OutputOptions(metrics_json=path))
+        config = TrainingConfig(
+            Path("/p"), bottleneck_dir=Path("/cache"), output=OutputOptions(metrics_json=path)
+        )
         # A single validation image has no standard error.
         fine_tuning = _fine_tuning()._replace(standard_error=float("inf"))
         with Staging() as staging:

@@ -84,7 +84,10 @@ class StagePlotsTest(absltest.TestCase):
     def config(self, plots: bool = True, **distorted) -> TrainingConfig:
         output = OutputOptions(plots_dir=self.folder / "plots" if plots else None)
         return TrainingConfig(
-            self.folder / "pictures", output=output, distortions=DistortionOptions(**distorted)
+            self.folder / "pictures",
+            bottleneck_dir=Path("/cache"),
+            output=output,
+            distortions=DistortionOptions(**distorted),
         )
 
     def drawn(self, name: str = "pictures") -> np.ndarray:

@@ -13,6 +13,7 @@ from retrain.errors import UserError
 from retrain.export import frozen_graph, keras_file, saved_model, tflite
 from retrain.runtimes import classifier_file
 from retrain.runtimes.function_runtime import FunctionRuntime
+from retrain.runtimes.graph_def import parse_graph
 from retrain.runtimes.graph_session import SessionRuntime
 from retrain.runtimes.known_graph import KnownGraphRuntime
 from retrain.runtimes.litert import LiteRTRuntime
@@ -98,6 +99,18 @@ class ClassifierFileTest(parameterized.TestCase):
         path.write_bytes(content)
         with self.assertRaisesRegex(UserError, rf"\A--graph={path} is not a classifier .*\Z"):
             classifier_file.load(path, registry.find_bundled)
+
+    def test_a_graph_that_can_write_files_is_not_run_unless_it_is_trusted(self):
+        graph = parse_graph(self.graph.read_bytes())
+        graph.node.add(op="WriteFile", name="w", input=["DecodeJpeg/contents"] * 2)
+        path = self.folder / "evil.pb"
+        path.write_bytes(graph.SerializeToString())
+        reason = rf"^--graph={path} is not run: .*WriteFile \(w\).*--trust_model"
+        with self.assertRaisesRegex(UserError, reason):
+            classifier_file.load(path, registry.find_bundled)
+        for find_backbone in (registry.find_bundled, lambda name: None):
+            trusted = NetworkOverrides(trust_model=True)
+            classifier_file.load(path, find_backbone, overrides=trusted).close()
 
     def test_damaged_metadata_are_a_users_error(self):
         content = self.graph.read_bytes().replace(

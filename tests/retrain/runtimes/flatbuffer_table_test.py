@@ -49,6 +49,19 @@ class FlatbufferTableTest(absltest.TestCase):
     def test_missing_fields_have_default_values(self):
         self.assertEqual(_read(_content(complete=False)), (0, "", [], []))
 
+    def test_a_list_has_a_maximum_length(self):
+        content = bytearray(_content() + bytes(500_000))
+        start = content.index((2).to_bytes(4, "little"), 8)
+        while True:
+            changed = content.copy()
+            changed[start : start + 4] = (100_001).to_bytes(4, "little")
+            try:
+                _read(bytes(changed))
+            except FlatbufferError as error:
+                if "100,001 tables" in str(error):
+                    break
+            start = content.index((2).to_bytes(4, "little"), start + 1)
+
     def test_damage_is_one_kind_of_error(self):
         content = _content()
         # The text comes last, before a zero and padding, which are not read.

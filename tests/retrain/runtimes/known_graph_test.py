@@ -142,6 +142,21 @@ class KnownGraphTest(parameterized.TestCase):
         decode.attr["channels"].i = 1
         self.assertIsNotNone(self.load())
 
+    @parameterized.parameters((2, 1280), (1280, 2), (640, 3), (3840,), (-1280, -3), (10**12, 3))
+    def test_a_head_of_another_shape_is_not_known(self, *shape: int):
+        tensor = self.graph.node[-5].attr["value"].tensor
+        self.assertLen(tensor.tensor_shape.dim, 2)
+        del tensor.tensor_shape.dim[:]
+        for size in shape:
+            tensor.tensor_shape.dim.add(size=size)
+        if 0 < np.prod(shape, dtype=np.int64) < 10**6:
+            tensor.tensor_content = bytes(4 * int(np.prod(shape)))
+        self.assertIsNone(self.load())
+
+    def test_a_head_with_a_part_of_a_number_is_not_known(self):
+        self.graph.node[-5].attr["value"].tensor.tensor_content += b"\0"
+        self.assertIsNone(self.load())
+
     def test_another_output_is_not_known(self):
         self.set_metadata(output="bottleneck")
         self.assertIsNone(self.load())

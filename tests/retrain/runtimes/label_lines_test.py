@@ -29,6 +29,9 @@ class LabelLinesTest(parameterized.TestCase):
         self.assertEqual(label_lines.parse(f"{label}\nc\n".encode()), (label, "c"))
 
     @parameterized.parameters(
+        (b"x" * 8_000_001, "^has 8,000,001 bytes, more than the limit of 8,000,000$"),
+        (b"x\n" * 100_001, "^has 100,001 labels of up to 1 characters, more than the limit"),
+        (b"red\n" + b"x" * 1001, "^has 2 labels of up to 1,001 characters"),
         (b"", "^is empty; it needs one label per line$"),
         (b"\xef\xbb\xbf\r\n \n", "^is empty; "),
         (b"a\n\nb\n", "^has an empty label in line 2; "),

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import zipfile
 
+import flatbuffers
 import numpy as np
 from absl.testing import absltest, parameterized
 
@@ -178,6 +179,24 @@ class TFLiteFileTest(parameterized.TestCase):
         with self.assertRaisesRegex(ModelError, message):
             tflite_file.load(tflite_models.identity(shape, dtype))
 
+    @parameterized.parameters(float("nan"), float("inf"), 1e-38, -1.0)
+    def test_a_scale_that_cannot_be_applied_is_refused(self, scale: float):
+        network = tflite_models.identity((1, 2, 2, 3), "uint8", scale=scale)
+        with self.assertRaisesRegex(ModelError, "have the scale .* which cannot be used"):
+            tflite_file.load(network)
+
+    def test_a_network_whose_weights_are_in_another_file_is_refused(self):
+        from ai_edge_litert import schema_py_generated as schema
+
+        model = schema.ModelT.InitFromPackedBuf(tflite_models.identity((1, 2, 2, 3)))
+        group = schema.ExternalBufferGroupT()
+        group.name = "/tmp/other"
+        model.externalBufferGroups = [group]
+        builder = flatbuffers.Builder()
+        builder.Finish(model.Pack(builder), b"TFL3")
+        with self.assertRaisesRegex(ModelError, "its weights are in other files"):
+            tflite_file.load(bytes(builder.Output()))
+
     def test_a_cut_file_is_an_error(self):
         with self.assertRaises(ModelError):
             tflite_file.load(self.networks["float32"][:200])
@@ -246,6 +265,7 @@ class OtherProgramsTest(parameterized.TestCase):
         self.assertIsNone(runtime.description.assumption)
 
     @parameterized.parameters(
+        ([3e38], [1e-38], "a normalisation with .* cannot be used"),
         ([1.0, 2.0], [1.0], "2 values of mean instead of 1 or 3"),
         ([1.0], [], "0 values of std"),
         ([1.0], [0.0], "std of 0"),

@@ -213,11 +213,6 @@ class DownloadTest(parameterized.TestCase):
         self.assertEqual(flushed, [_CONTENT])
         self.assertEqual(self.path.read_bytes(), _CONTENT)
 
-    def test_sha256_is_that_of_the_content(self):
-        path = self.folder / "file"
-        path.write_bytes(_CONTENT)
-        self.assertEqual(download.sha256(path), _SHA256)
-
 
 if __name__ == "__main__":
     absltest.main()

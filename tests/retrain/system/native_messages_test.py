@@ -56,7 +56,7 @@ raise RuntimeError("defect")
         ("return 0", 0, ""),
         ("return 1", 1, ""),
         ("raise UserError('--flag=x is wrong')", 1, "Error: --flag=x is wrong\n"),
-        ("raise KeyboardInterrupt", 1, "Error: interrupted\n"),
+        ("raise KeyboardInterrupt", 130, "Error: interrupted\n"),
     )
     def test_they_are_not_printed_otherwise(self, end, status, shown):
         done = _run(f"""

@@ -5,6 +5,7 @@ after the other, and the parent process looks at what is left.
 """
 
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -16,11 +17,33 @@ from unittest import mock
 
 from absl.testing import absltest, parameterized
 
-from retrain.system import deferred_signals, exchange, replacements, staging, workspace
+from retrain.system import (
+    deferred_signals,
+    exchange,
+    leftovers,
+    locked_outputs,
+    output_journal,
+    replacements,
+    staging,
+    unfinished_outputs,
+    workspace,
+)
 from retrain.system.staging import Staging
 
 _MODULES = {
-    module.__file__ for module in (deferred_signals, exchange, replacements, staging, workspace)
+    module.__file__
+    for module in (
+        *(
+            deferred_signals,
+            exchange,
+            leftovers,
+            locked_outputs,
+            output_journal,
+            replacements,
+            staging,
+        ),
+        *(unfinished_outputs, workspace),
+    )
 }
 _FILE, _FOLDER, _NEW_FILE, _NEW_FOLDER = "labels.txt", "model", "new.txt", "new_model"
 _OLD = {_FILE: "old", _FOLDER: ["old"], _NEW_FILE: None, _NEW_FOLDER: None}
@@ -104,8 +127,7 @@ class InterruptionTest(parameterized.TestCase):
     def use_exchange(self, with_exchange: bool) -> None:
         if not with_exchange:
             error = exchange.ExchangeUnsupportedError
-            for module in (replacements, workspace):
-                self.enter_context(mock.patch.object(module, "exchange", side_effect=error))
+            self.enter_context(mock.patch.object(replacements, "exchange", side_effect=error))
 
     def interrupt_everywhere(self, number: signal.Signals, check: Callable[[int], None]) -> None:
         """Interrupts at each line, from the first to the last, and checks the wait status."""
@@ -124,27 +146,55 @@ class InterruptionTest(parameterized.TestCase):
                 check(status)
 
     @parameterized.parameters(True, False)
-    def test_after_a_kill_each_path_is_old_or_new_at_once_or_when_the_next_run_begins(
-        self, with_exchange
-    ):
+    def test_after_a_kill_whoever_reads_one_path_finds_all_old_or_all_new(self, with_exchange):
         self.use_exchange(with_exchange)
+        found = set()
+        readers = itertools.cycle(_OLD)
 
         def check(_: int) -> None:
-            if with_exchange:
-                self.assert_each_is_old_or_new()
-            with contextlib.suppress(ZeroDivisionError), Staging() as results:
-                results.folder(self.folder / _FOLDER)
-                raise ZeroDivisionError
-            self.assert_each_is_old_or_new()
+            with mock.patch("logging.warning"):
+                unfinished_outputs.settle(self.folder / next(readers))
+            contents = _contents(self.folder)
+            # Either none of the files is in place, or the journal names all of them.
+            self.assertIn(contents, (_OLD, _NEW))
+            found.add(str(contents))
             _write_all(self.folder)
             self.assertEqual(_contents(self.folder), _NEW)
             self.assertCountEqual((path.name for path in self.folder.iterdir()), _NEW)
 
         self.interrupt_everywhere(signal.SIGKILL, check)
+        self.assertLen(found, 2)
 
-    def assert_each_is_old_or_new(self) -> None:
-        for name, content in _contents(self.folder).items():
-            self.assertIn(content, (_OLD[name], _NEW[name]))
+    def test_after_a_second_kill_while_the_first_is_undone_all_are_old_or_all_are_new(self):
+        # The first kill is after the last rename, so that the most has to be undone.
+        def replace_and_die() -> None:
+            with mock.patch.object(
+                locked_outputs,
+                "empty_journals",
+                side_effect=lambda _: os.kill(os.getpid(), signal.SIGKILL),
+            ):
+                _write_all(self.folder)
+
+        def prepare() -> None:
+            _prepare(self.folder)
+            _run_child(replace_and_die, 0, signal.SIGKILL)
+            self.assertEqual(_contents(self.folder), _NEW)
+
+        self.enter_context(mock.patch("logging.warning"))
+        prepare()
+        counter = _Interruption(0, lambda: None)
+        previous = sys.gettrace()
+        sys.settrace(counter.trace)
+        unfinished_outputs.settle(self.folder / _FILE)
+        sys.settrace(previous)
+        self.assertEqual(_contents(self.folder), _OLD)
+        self.assertGreater(counter.lines, 50)
+        for at in range(1, counter.lines + 1):
+            prepare()
+            _run_child(lambda: unfinished_outputs.settle(self.folder / _FILE), at, signal.SIGKILL)
+            with self.subTest(f"killed at line {at}"):
+                unfinished_outputs.settle(self.folder / _FOLDER)
+                self.assertEqual(_contents(self.folder), _OLD)
 
     @parameterized.product(with_exchange=(True, False), number=(signal.SIGINT, signal.SIGTERM))
     def test_after_ctrl_c_or_sigterm_all_paths_are_old_or_all_are_new(self, with_exchange, number):

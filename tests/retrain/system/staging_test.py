@@ -1,5 +1,6 @@
 """Files and folders are put in place all together or not at all."""
 
+import errno
 import os
 import stat
 import threading
@@ -9,7 +10,8 @@ from unittest import mock
 from absl.testing import absltest, parameterized
 
 from retrain.errors import UserError
-from retrain.system import exchange, staging
+from retrain.system import exchange, locked_outputs, replacements, staging
+from retrain.system.replacements import Replacement
 from retrain.system.staging import Staging
 from tests.support.python_code import run_python
 
@@ -52,13 +54,11 @@ class StagingTestCase(parameterized.TestCase):
         self.assertEqual(self.file.read_text(), "new")
 
     def pretend_that_folders_cannot_be_exchanged(self) -> None:
-        for module in ("replacements", "workspace"):
-            self.enter_context(
-                mock.patch(
-                    f"retrain.system.{module}.exchange",
-                    side_effect=exchange.ExchangeUnsupportedError,
-                )
+        self.enter_context(
+            mock.patch.object(
+                replacements, "exchange", side_effect=exchange.ExchangeUnsupportedError
             )
+        )
 
 
 class StagingTest(StagingTestCase):
@@ -90,16 +90,19 @@ class StagingTest(StagingTestCase):
     def test_all_stay_if_one_cannot_be_put_in_place(self, with_exchange, failing):
         if not with_exchange:
             self.pretend_that_folders_cannot_be_exchanged()
-        with self.assertRaises(OSError), Staging() as results:
+        place = Replacement.place
+
+        def place_all_but_one(replacement: Replacement) -> None:
+            if replacement.name == failing:
+                raise OSError(errno.EBUSY, "Device or resource busy")
+            place(replacement)
+
+        with (
+            mock.patch.object(Replacement, "place", place_all_but_one),
+            self.assertRaisesRegex(UserError, f"{failing} cannot be written: Device or resource"),
+            Staging() as results,
+        ):
             self.write_all(results)
-            (item,) = (item for item in results._items if item.path.name == failing)
-            if item.is_folder:
-                item.temporary.joinpath("new").unlink()
-                item.temporary.rmdir()
-            else:
-                item.temporary.unlink()
-            # The last checks before files are put in place would find that it is missing.
-            self.enter_context(mock.patch.object(staging, "_set_permissions_and_flush"))
         self.assert_old()
 
     def test_permissions_that_forbid_a_rename_are_a_user_error_and_all_stay(self):
@@ -107,6 +110,7 @@ class StagingTest(StagingTestCase):
             """
 import pathlib, sys
 from retrain.errors import UserError
+from retrain.system.replacements import Replacement
 from retrain.system.staging import Staging
 from tests.support import privileges
 folder = pathlib.Path(sys.argv[1])
@@ -122,9 +126,7 @@ except UserError as error:
             self._with_another_folder(),
         )
         (self.folder / "read_only").chmod(0o755)
-        self.assertRegex(
-            done.stdout, "metrics.json cannot be written: Permission denied", done.stderr
-        )
+        self.assertRegex(done.stdout, "read_only cannot be written: Permission denied", done.stderr)
         self.assertEqual(self.file.read_text(), "old")
         self.assertFalse((self.folder / "read_only" / "metrics.json").exists())
 
@@ -142,23 +144,25 @@ except UserError as error:
         flushed = []
 
         def record(path: Path) -> None:
-            self.assertEqual(self.file.read_text() == "new", path == self.folder)
-            flushed.append(path.name)
+            flushed.append((path.name, self.file.read_text()))
 
         with (
             mock.patch.object(staging, "flush_file", record),
             mock.patch.object(staging, "flush_folder", record),
+            mock.patch.object(locked_outputs, "flush_folder", record),
             Staging() as results,
         ):
             self.write_all(results)
+        *contents, before, after = flushed
         self.assertCountEqual(
-            flushed,
+            contents,
             [
-                *("labels.txt", "new.txt", "model.mlpackage", "new", "new_model", "new"),
-                self.folder.name,
+                (name, "old")
+                for name in ("labels.txt", "new.txt", "model.mlpackage", "new", "new_model", "new")
             ],
         )
-        self.assertEqual(flushed[-1], self.folder.name)
+        # The names of the new files and of the journal, and then the results of the renames.
+        self.assertEqual([before, after], [(self.folder.name, "old"), (self.folder.name, "new")])
 
     def test_a_thread_can_put_files_in_place(self):
         def write() -> None:

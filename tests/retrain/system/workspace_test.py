@@ -1,6 +1,7 @@
 """Workspaces of killed runs are removed, and those of live ones are not."""
 
 import errno
+import os
 import shutil
 import signal
 import threading
@@ -10,6 +11,7 @@ from unittest import mock
 from absl.testing import absltest, parameterized
 
 from retrain.system import workspace
+from retrain.system.leftovers import make_workspace, remove_leftovers, temporary_folder
 from retrain.system.workspace import Workspace
 from tests.support.python_code import run_python
 
@@ -54,7 +56,7 @@ class WorkspaceTest(parameterized.TestCase):
     def test_the_workspace_of_a_killed_run_is_removed_by_the_next(self):
         left = self.leave_behind()
         self.assertNotEmpty(list(left.rglob("half")))
-        Workspace(self.folder).remove()
+        make_workspace(self.folder).remove()
         self.assertEqual(self.count(), 0)
 
     def test_the_workspace_of_a_live_run_stays(self):
@@ -63,22 +65,22 @@ class WorkspaceTest(parameterized.TestCase):
         live.new_path("half").touch()
         done = run_python(
             "import pathlib, sys\n"
-            "from retrain.system.workspace import Workspace\n"
-            "Workspace(pathlib.Path(sys.argv[1])).remove()",
+            "from retrain.system.leftovers import make_workspace\n"
+            "make_workspace(pathlib.Path(sys.argv[1])).remove()",
             self.folder,
         )
         self.assertEqual(done.returncode, 0, done.stderr)
-        Workspace(self.folder).remove()
+        make_workspace(self.folder).remove()
         self.assertNotEmpty(list(self.folder.rglob("half")))
 
     def test_a_removal_that_was_interrupted_is_finished(self):
         shutil.rmtree(self.leave_behind() / "1")
-        Workspace(self.folder).remove()
+        make_workspace(self.folder).remove()
         self.assertEqual(self.count(), 0)
 
     def test_an_empty_workspace_without_a_lock_is_removed(self):
         (self.folder / f"{workspace._PREFIX}empty").mkdir()
-        Workspace(self.folder).remove()
+        make_workspace(self.folder).remove()
         self.assertEqual(self.count(), 0)
 
     def test_a_folder_that_is_no_workspace_stays(self):
@@ -86,7 +88,7 @@ class WorkspaceTest(parameterized.TestCase):
         foreign.mkdir()
         (foreign / "thesis.txt").touch()
         (self.folder / ".hidden").mkdir()
-        Workspace(self.folder).remove()
+        make_workspace(self.folder).remove()
         self.assertTrue((foreign / "thesis.txt").exists())
         self.assertTrue((self.folder / ".hidden").exists())
 
@@ -94,14 +96,37 @@ class WorkspaceTest(parameterized.TestCase):
     def test_nothing_is_removed_on_a_file_system_without_locks(self, error):
         self.leave_behind()
         with mock.patch("filelock.lock_descriptor", side_effect=OSError(error, "no locks")):
-            Workspace(self.folder).remove()
+            make_workspace(self.folder).remove()
         self.assertEqual(self.count(), 1)
 
     def test_a_folder_that_cannot_be_listed_can_be_written(self):
         with mock.patch("os.scandir", side_effect=PermissionError):
-            space = Workspace(self.folder)
+            space = make_workspace(self.folder)
         self.addCleanup(space.remove)
         space.new_path("file").write_text("content")
+
+    def test_the_temporary_folder_of_a_killed_run_is_removed_by_the_next(self):
+        self.leave_behind()
+        with (
+            mock.patch("tempfile.gettempdir", return_value=str(self.folder)),
+            temporary_folder() as folder,
+        ):
+            self.assertEmpty(list(folder.iterdir()))
+            self.assertEqual(self.count(), 1)
+        self.assertEqual(self.count(), 0)
+
+    def test_a_workspace_of_another_user_and_links_stay(self):
+        self.folder.chmod(0o777)
+        elsewhere = Path(self.create_tempdir().full_path)
+        (elsewhere / "lock").touch()
+        (elsewhere / "thesis.txt").touch()
+        (self.folder / f"{workspace._PREFIX}link").symlink_to(elsewhere)
+        remove_leftovers(self.folder)
+        self.assertTrue((elsewhere / "thesis.txt").exists())
+        with mock.patch.object(workspace, "current_user", return_value=os.geteuid() + 1):
+            left = self.leave_behind()
+            remove_leftovers(self.folder)
+        self.assertTrue(left.exists())
 
     def test_many_at_a_time_do_not_disturb_each_other(self):
         problems = []
@@ -109,7 +134,7 @@ class WorkspaceTest(parameterized.TestCase):
         def work() -> None:
             try:
                 for _ in range(20):
-                    space = Workspace(self.folder)
+                    space = make_workspace(self.folder)
                     path = space.new_path("name")
                     path.touch()
                     path.rename(space.new_path("other"))

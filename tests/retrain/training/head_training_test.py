@@ -51,7 +51,9 @@ class TrainHeadTest(parameterized.TestCase):
 
     def config(self, **head) -> TrainingConfig:
         output = OutputOptions(summaries_dir=None)
-        return TrainingConfig(Path("/"), head=HeadOptions(**head), output=output)
+        return TrainingConfig(
+            Path("/"), bottleneck_dir=Path("/cache"), head=HeadOptions(**head), output=output
+        )
 
     def accuracy(self, head) -> float:
         test = _features(30).split(TEST)

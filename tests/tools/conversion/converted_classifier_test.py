@@ -179,18 +179,29 @@ class ResolveLabelsTest(parameterized.TestCase):
     def setUp(self):
         super().setUp()
         self.file = Path(self.create_tempdir().full_path) / "labels.txt"
+        self.graph = Path("graph.pb")
 
     def test_labels_in_a_file(self):
         self.file.write_text("grün\nblue sky\n", "utf-8")
-        self.assertEqual(resolve_labels(None, self.file, ()), ("grün", "blue sky"))
+        self.assertEqual(resolve_labels(self.graph, None, self.file, ()), ("grün", "blue sky"))
 
     def test_labels_in_a_flag(self):
-        self.assertEqual(resolve_labels(None, None, ("a", "b")), ("a", "b"))
+        self.assertEqual(resolve_labels(self.graph, None, None, ("a", "b")), ("a", "b"))
 
     def test_labels_in_the_metadata_come_last(self):
         metadata = sample_classifier.classifier().metadata
-        self.assertEqual(resolve_labels(metadata, None, ()), sample_classifier.LABELS)
-        self.assertEqual(resolve_labels(metadata, None, ("a",)), ("a",))
+        self.assertEqual(resolve_labels(self.graph, metadata, None, ()), sample_classifier.LABELS)
+
+    def test_labels_of_another_classifier_are_refused(self):
+        metadata = sample_classifier.classifier().metadata
+        translated = tuple(f"le {label}" for label in metadata.labels)
+        self.assertEqual(resolve_labels(self.graph, metadata, None, translated), translated)
+        wrong = metadata.labels[::-1]
+        with self.assertRaisesRegex(UserError, "^--class_labels=.* belongs to another classifier"):
+            resolve_labels(self.graph, metadata, None, wrong)
+        self.file.write_text("\n".join(wrong))
+        with self.assertRaisesRegex(UserError, "^--labels=.* belongs to another classifier"):
+            resolve_labels(self.graph, metadata, self.file, ())
 
     @parameterized.parameters(
         (None, "cannot be read: No such file"), (b"", "is empty"), (b"caf\xe9", "UTF-8")
@@ -199,13 +210,13 @@ class ResolveLabelsTest(parameterized.TestCase):
         if content is not None:
             self.file.write_bytes(content)
         with self.assertRaisesRegex(UserError, f"--labels=.*{expected}"):
-            resolve_labels(None, self.file, ())
+            resolve_labels(self.graph, None, self.file, ())
 
     def test_missing_and_repeated_labels_are_refused(self):
         with self.assertRaisesRegex(UserError, "--labels is needed"):
-            resolve_labels(None, None, ())
+            resolve_labels(self.graph, None, None, ())
         with self.assertRaisesRegex(UserError, "only one of the two"):
-            resolve_labels(None, self.file, ("a",))
+            resolve_labels(self.graph, None, self.file, ("a",))
 
 
 if __name__ == "__main__":

@@ -37,6 +37,28 @@ class LoadKerasTest(parameterized.TestCase):
         self.model.save(path)
         self.assert_loaded(load_keras.load(path, None))
 
+    def test_damaged_weights_are_refused(self):
+        path, weights = small_keras.write_keras_2(self.folder, self.model)
+        whole = weights.read_bytes()
+        refused = 0
+        for position in range(0, len(whole), len(whole) // 60):
+            weights.write_bytes(whole[:position] + b"\xff" * 8 + whole[position + 8 :])
+            # Some damage changes only numbers.
+            try:
+                load_keras.load(path, weights)
+            except UserError as error:
+                self.assertNotIn("\n", str(error))
+                refused += 1
+        self.assertGreater(refused, 3)
+
+    def test_weights_in_another_file_are_refused(self):
+        import h5py
+
+        path, weights = small_keras.write_keras_2(self.folder, self.model)
+        with h5py.File(weights, "a") as file:
+            file["link"] = h5py.ExternalLink(str(self.folder / "other.h5"), "/")
+        self.refused("link refers to data somewhere else", path, weights)
+
     def test_two_files_of_keras_2_are_loaded(self):
         self.assert_loaded(load_keras.load(*small_keras.write_keras_2(self.folder, self.model)))
 

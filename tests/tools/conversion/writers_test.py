@@ -12,6 +12,7 @@ from retrain.config import CoreMLOptions
 from retrain.errors import UserError
 from retrain.export import coreml
 from retrain.export.coreml_reference import model as reference
+from retrain.system.staging import Staging
 from tests.support import sample_classifier, small_keras, tflite_models
 from tools.conversion import writers
 from tools.conversion.converted_classifier import ConvertedClassifier
@@ -64,6 +65,11 @@ class WritersTestCase(parameterized.TestCase):
         rng = np.random.default_rng(0)
         self.image = rng.integers(0, 256, (16, 16, 3), np.uint8)
 
+    def write(self, write, path, *arguments):
+        with Staging() as staging:
+            message = write(staging, path, *arguments)
+        self.assertStartsWith(message, f"Wrote {path}")
+
 
 class FormatsTest(WritersTestCase):
     @parameterized.product(order=tuple(_INPUT_FORMATS), name=("x.mlpackage", "x.mlmodel"))
@@ -71,7 +77,7 @@ class FormatsTest(WritersTestCase):
         classifier = _classifier(order)
         path = self.folder / name
         options = CoreMLOptions(precision="float32", author="Ada", description="Three colours.")
-        writers.write_coreml(path, classifier, options)
+        self.write(writers.write_coreml, path, classifier, options)
         self.assertEqual([p.name for p in self.folder.iterdir()], [name])
         (scores,) = coreml.load(path).run(self.image[np.newaxis])
         np.testing.assert_allclose(scores, _expected(classifier, self.image), atol=1e-5)
@@ -84,7 +90,7 @@ class FormatsTest(WritersTestCase):
     def test_label_image_reads_tflite_files(self, order, quantization):
         classifier = _classifier(order)
         path = self.folder / "x.tflite"
-        writers.write_tflite(path, classifier, quantization)
+        self.write(writers.write_tflite, path, classifier, quantization)
         metadata = tflite_models.read_metadata(path.read_bytes())
         self.assertEqual(metadata.labels, small_keras.LABELS)
         file = sample_classifier.save(self.folder, self.image, "image.png", size=(16, 16))
@@ -97,7 +103,7 @@ class FormatsTest(WritersTestCase):
     def test_tflite_for_grey_images(self, quantization):
         classifier = _classifier("GRAYSCALE")
         path = self.folder / "x.tflite"
-        writers.write_tflite(path, classifier, quantization)
+        self.write(writers.write_tflite, path, classifier, quantization)
         from retrain.runtimes.litert import LiteRTModel
 
         model = LiteRTModel(path.read_bytes())
@@ -112,7 +118,7 @@ class FormatsTest(WritersTestCase):
 
         classifier = _classifier(order)
         path = self.folder / "saved"
-        writers.write_saved_model(path, classifier)
+        self.write(writers.write_saved_model, path, classifier)
         run = tf.saved_model.load(str(path)).signatures["serving_default"]
         images = classifier.as_input(np.stack([self.image] * 3))
         scores = run(image=tf.constant(images))["probabilities"]
@@ -125,7 +131,7 @@ class FormatsTest(WritersTestCase):
 
         classifier = _classifier()
         path = self.folder / "x.keras"
-        writers.write_keras(path, classifier)
+        self.write(writers.write_keras, path, classifier)
         pixels = np.random.default_rng(0).uniform(-1, 1, (2, 16, 16, 3)).astype(np.float32)
         loaded = keras.models.load_model(path)
         expected = classifier.source.keras_model(pixels)
@@ -134,7 +140,7 @@ class FormatsTest(WritersTestCase):
     def test_a_softmax_can_be_added(self):
         classifier = _classifier(add_softmax=True)
         path = self.folder / "x.mlmodel"
-        writers.write_coreml(path, classifier, CoreMLOptions(precision="float32"))
+        self.write(writers.write_coreml, path, classifier, CoreMLOptions(precision="float32"))
         logits = _expected(classifier, self.image)
         expected = np.exp(logits) / np.exp(logits).sum()
         (scores,) = coreml.load(path).run(self.image[np.newaxis])
@@ -142,19 +148,19 @@ class FormatsTest(WritersTestCase):
 
 
 class RefusedTest(WritersTestCase):
-    def write(self, name, classifier):
+    def write_named(self, name, classifier):
         """Writes a file or folder of the format that the name ends in."""
         path = self.folder / name
         if path.suffix == ".tflite":
-            writers.write_tflite(path, classifier, "none")
+            self.write(writers.write_tflite, path, classifier, "none")
         elif path.suffix in (".mlmodel", ".mlpackage"):
-            writers.write_coreml(path, classifier, CoreMLOptions())
+            self.write(writers.write_coreml, path, classifier, CoreMLOptions())
         else:
-            writers.write_saved_model(path, classifier)
+            self.write(writers.write_saved_model, path, classifier)
 
     def test_a_graph_has_no_layers_for_keras(self):
         with self.assertRaisesRegex(UserError, "--keras_file=.*no layers.*--saved_model_dir"):
-            writers.write_keras(self.folder / "x.keras", _classifier(keras_model=None))
+            self.write(writers.write_keras, self.folder / "x.keras", _classifier(keras_model=None))
         self.assertEmpty(list(self.folder.iterdir()))
 
     def test_a_model_that_cannot_be_checked_is_written_with_a_warning(self):
@@ -164,7 +170,7 @@ class RefusedTest(WritersTestCase):
             scores=lambda pixels: tf.nn.softmax(tf.math.erf(tf.reduce_mean(pixels, [1, 2])))
         )
         with self.assertLogs(level="WARNING") as logged:
-            self.write("x.mlmodel", classifier)
+            self.write_named("x.mlmodel", classifier)
         self.assertIn("without checking its scores", logged.output[0])
         self.assertIn("erf", logged.output[0])
         self.assertTrue((self.folder / "x.mlmodel").is_file())
@@ -179,7 +185,7 @@ class RefusedTest(WritersTestCase):
             )
         )
         with self.assertRaisesRegex(UserError, "Ndtri") as caught:
-            self.write(name, classifier)
+            self.write_named(name, classifier)
         self.assertNotIn("\n", str(caught.exception))
         self.assertEmpty(list(self.folder.iterdir()))
 
@@ -190,7 +196,7 @@ class RefusedTest(WritersTestCase):
             mock.patch.object(ConvertedClassifier, "expected_scores", wrong),
             self.assertRaisesRegex(writers.ScoreMismatchError, f"{name} would differ by 0.1"),
         ):
-            self.write(name, _classifier())
+            self.write_named(name, _classifier())
         self.assertEmpty(list(self.folder.iterdir()))
 
 

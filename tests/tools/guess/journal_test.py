@@ -11,6 +11,7 @@ from retrain.errors import UserError
 from tools.guess.journal import NAME, Journal, Plan, is_journal
 
 _NAMES = ["a.jpg", "b\n.jpg", "\udcff.jpg", "d.jpg", "e.jpg"]
+_SETTINGS = {"source": "/s", "target": "/t", "how": "copy", "dry_run": False}
 _PLANS = [
     Plan("a.jpg", "x.jpg", "x", 0.5, None, [0.5, 0.25]),
     Plan("b\n.jpg", error="it is damaged", scores=[]),
@@ -40,7 +41,7 @@ class JournalTest(absltest.TestCase):
 
     def write(self) -> None:
         with Journal(self.path) as journal:
-            journal.start({"how": "copy"}, ["x", "y"], iter(_NAMES))
+            journal.start(_SETTINGS, ["x", "y"], iter(_NAMES))
             journal.write_plans(_PLANS[:2])
             journal.write_done({0: "it no longer exists"})
             journal.write_plans(_PLANS[2:])
@@ -48,7 +49,7 @@ class JournalTest(absltest.TestCase):
     def test_the_state_is_read_as_it_was_written(self):
         self.write()
         with Journal(self.path) as journal:
-            self.assertEqual((journal.settings, journal.labels), ({"how": "copy"}, ("x", "y")))
+            self.assertEqual((journal.settings, journal.labels), (_SETTINGS, ("x", "y")))
             self.assertEqual((journal.total, journal.num_done), (5, 2))
             self.assertEqual(list(journal.remaining_images()), _NAMES[2:])
             self.assertEqual(journal.pending, _PLANS[2:])
@@ -80,16 +81,16 @@ class JournalTest(absltest.TestCase):
             file.write(b'{"done": {')
         with Journal(self.path) as journal:
             journal.write_done({})
-            journal.write_plans([Plan("d.jpg", "d")])
+            journal.write_plans([Plan("d.jpg", "d.jpg")])
             journal.write_done({})
             self.assertLen(list(journal.outcomes()), 4)
 
     def test_starting_a_new_run_resets_the_state(self):
         self.write()
         with Journal(self.path) as journal:
-            journal.start({}, [], ["one"])
+            journal.start(_SETTINGS, [], ["one.jpg"])
             self.assertEqual((journal.total, journal.num_done, journal.pending), (1, 0, []))
-            self.assertEqual(list(journal.remaining_images()), ["one"])
+            self.assertEqual(list(journal.remaining_images()), ["one.jpg"])
 
     def test_a_journal_is_locked_while_it_is_open(self):
         with (

@@ -14,8 +14,13 @@ from tools.guess.journal import Plan
 from tools.guess.results_file import Result
 
 _LABELS = ("a", 'b, "c"\n', "語")
+_DIGEST = "0123456789abcdef" * 4
 _RESULTS = (
-    Result("/s/1.jpg", "/t/a.jpg", "moved", "a", 0.5, None, dict.fromkeys(_LABELS, 1 / 3)),
+    Result(
+        *("/s/1.jpg", "/t/a.jpg", "moved", "a", 0.5, None),
+        dict.fromkeys(_LABELS, 1 / 3),
+        _DIGEST,
+    ),
     Result('/s/new\nline, "2".jpg', "/t/語.jpg", "moved", "語", 1.0, None, {"a": 0.0}),
     Result("/s/\udcff.jpg", "/t/\udcff.jpg", "copied", "a", 0.25),
     Result("/s/bad.jpg", error="it is damaged"),
@@ -37,10 +42,18 @@ class ResultsFileTest(parameterized.TestCase):
     def test_paths_and_actions_are_read_as_they_were_written(self, format_: str):
         read = list(results_file.read(self.write(format_)))
         self.assertEqual(
-            [(r.image, r.target, r.action) for r in read],
-            [(r.image, r.target, r.action) for r in _RESULTS],
+            [(r.image, r.target, r.action, r.sha256) for r in read],
+            [(r.image, r.target, r.action, r.sha256) for r in _RESULTS],
         )
         self.assertEmpty(list(results_file.read(self.write(format_, results=()))))
+
+    def test_a_file_that_changed_is_refused(self):
+        path = self.write(".json")
+        digest = results_file.digest(path)
+        self.assertLen(list(results_file.read(path, sha256=digest)), 4)
+        path.write_text(path.read_text(errors="replace").replace("/t/a.jpg", "/t/b.jpg"))
+        with self.assertRaisesRegex(UserError, "cannot be read: it is being changed"):
+            list(results_file.read(path, sha256=digest))
 
     def test_json_contains_the_scores_of_all_labels(self):
         by_json = json.loads(self.write(".json").read_text(encoding="utf-8"))
@@ -57,8 +70,9 @@ class ResultsFileTest(parameterized.TestCase):
         with self.write(".csv").open(encoding="utf-8", errors="replace", newline="") as file:
             header, first, *_, last = csv.reader(file)
         self.assertEqual(header[:6], ["picture", "filed", "action", "label", "score", "error"])
-        self.assertEqual(header[6:], [f"score of {label}" for label in _LABELS])
-        self.assertEqual([float(score) for score in first[6:]], [1 / 3] * 3)
+        self.assertEqual(header[6:-1], [f"score of {label}" for label in _LABELS])
+        self.assertEqual([float(score) for score in first[6:-1]], [1 / 3] * 3)
+        self.assertEqual((header[-1], first[-1], last[-1]), ("sha256", _DIGEST, ""))
         self.assertEqual(last[:6], ["/s/bad.jpg", "", "", "", "", "it is damaged"])
 
     @parameterized.parameters(

@@ -5,6 +5,7 @@ A mock that raises stands in for the kill.
 
 import shutil
 import tempfile
+import zipfile
 from pathlib import Path
 
 from absl.testing import absltest
@@ -55,6 +56,19 @@ class BestCheckpointTest(absltest.TestCase):
 
     def files(self) -> list[str]:
         return sorted(path.name for path in self.folder.iterdir())
+
+    def test_any_damage_of_a_network_is_noticed(self):
+        path = self.folder / "network.keras"
+        self.assertFalse(best_checkpoint.is_intact(path))
+        self.model().save(path)
+        self.assertTrue(best_checkpoint.is_intact(path))
+        content = path.read_bytes()
+        with zipfile.ZipFile(path) as archive:
+            start = archive.getinfo("model.weights.h5").header_offset + 100
+        changed = content[:start] + bytes([content[start] ^ 1]) + content[start + 1 :]
+        for damaged in (b"", content[:-1], content[:500], changed):
+            path.write_bytes(damaged)
+            self.assertFalse(best_checkpoint.is_intact(path))
 
     def test_only_the_best_network_stays(self):
         callback = self.callback(TrainingState())

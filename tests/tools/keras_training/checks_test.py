@@ -27,6 +27,7 @@ class ChecksTest(parameterized.TestCase):
             val_dir=cls.folder / "val",
             architecture="cnn_malireddi",
             output_dir=cls.folder / "output",
+            bottleneck_dir=cls.folder / "cache",
         )
 
     def assert_refused(self, changes: dict[str, object], *parts: str) -> None:

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,39 @@ class NpzFileTest(parameterized.TestCase):
                 "x_train[2] = x_test[0].",
             ],
         )
+
+    def replace_entry(self, name: str, content: bytes) -> None:
+        """Replaces the content of an array in the file."""
+        with zipfile.ZipFile(self.file) as source:
+            entries = {entry: source.read(entry) for entry in source.namelist()}
+        with zipfile.ZipFile(self.file, "w", zipfile.ZIP_DEFLATED) as target:
+            for entry, old in entries.items():
+                target.writestr(entry, content if entry == name else old)
+
+    @parameterized.parameters(
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (1000000000000,)}",
+        "{'descr': '|u1', 'fortran_order': True, 'shape': (1000000, 1000000, 3)}",
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (-1,)}",
+        "{'descr': '|O', 'fortran_order': False, 'shape': (10,)}",
+        "{'descr': [('a', '<i8', (1000000, 1000000))], 'fortran_order': False, 'shape': (1,)}",
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (10, True)}",
+        "(" * 500,
+    )
+    def test_a_head_that_does_not_state_what_follows_is_refused(self, head: str):
+        size = len(head).to_bytes(2, "little")
+        content = b"\x93NUMPY\x01\x00" + size + head.encode() + bytes(1000)
+        self.replace_entry("x_train.npy", content)
+        self.assert_refused("is not a file of arrays")
+
+    def test_a_head_of_many_bytes_is_refused(self):
+        self.replace_entry("x_train.npy", b"\x93NUMPY\x02\x00\xff\xff\xff\xff" + bytes(1000))
+        self.assert_refused("is not a file of arrays")
+
+    def test_an_array_cannot_unpack_to_many_times_the_size_of_the_file(self):
+        self.change(x_train=np.zeros((8_000, 90, 90), np.uint8), y_train=np.arange(8_000) % 2)
+        with np.load(self.file) as file:
+            np.savez_compressed(self.file, **file)
+        self.assert_refused("unpack to more than the 50,000,000 bytes")
 
     def test_images_with_three_channels_are_not_grey(self):
         with np.load(self.file) as file:

@@ -14,7 +14,9 @@ class OptimizersTest(parameterized.TestCase):
         from tensorflow import keras
 
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation="softmax")])
-        options = Options(Path("train"), "cnn_chollet", Path("output"), **changes)
+        options = Options(
+            Path("train"), "cnn_chollet", Path("output"), bottleneck_dir=Path("/cache"), **changes
+        )
         optimizers.compile_model(model, options, steps)
         return model
 

@@ -35,7 +35,13 @@ class OutputsTest(absltest.TestCase):
         super().setUpClass()
         cls.folder = Path(tempfile.mkdtemp())
         cls.addClassCleanup(shutil.rmtree, cls.folder)
-        cls.options = Options(Path("/train"), "cnn_malireddi", cls.folder, val_dir=Path("/val"))
+        cls.options = Options(
+            Path("/train"),
+            "cnn_malireddi",
+            cls.folder,
+            val_dir=Path("/val"),
+            bottleneck_dir=Path("/cache"),
+        )
         images = np.random.default_rng(0).integers(0, 256, (6, *_SHAPE), np.uint8)
         examples = Examples(images, np.array([0, 1, 0, 1, 0, 1]))
         data = TrainingData(_LABELS, _FOLDERS, examples, examples.sample(4), examples)
@@ -98,7 +104,13 @@ class OutputsTest(absltest.TestCase):
         self.assertEqual({"pictures", "curves"}, set(events.Tags()["images"]))
 
         augmentation = Augmentation(random_shift=40)
-        options = Options(Path("/train"), "cnn_malireddi", self.folder, augmentation=augmentation)
+        options = Options(
+            Path("/train"),
+            "cnn_malireddi",
+            self.folder,
+            augmentation=augmentation,
+            bottleneck_dir=Path("/cache"),
+        )
         augmented = plots.plot_images(self.task.data, options, logs)
         self.assertEqual(augmented.name, "pictures.png")
         self.assertNotEqual(augmented.read_bytes(), plain)

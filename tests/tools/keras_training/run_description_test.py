@@ -28,7 +28,7 @@ class RunDescriptionTest(absltest.TestCase):
         self.assertStartsWith(str(raised.exception), message)
 
     def test_keys_are_those_of_earlier_versions(self):
-        options = Options(Path("/t.npz"), "cnn_chollet", Path("/o"))
+        options = Options(Path("/t.npz"), "cnn_chollet", Path("/o"), bottleneck_dir=Path("/cache"))
         description = run_description.describe_inputs(options, None)
         expected = {
             *("train_dir", "architecture", "greyscale", "height", "width", "dropout", "optimizer"),
@@ -40,7 +40,14 @@ class RunDescriptionTest(absltest.TestCase):
         self.assertEqual(set(description["augmentation"]), {*names, "flip_left_right"})
 
     def test_number_of_epochs_matters_only_for_a_cosine_schedule(self):
-        options = Options(Path("/t.npz"), "cnn_chollet", Path("/o"), schedule=COSINE, epochs=7)
+        options = Options(
+            Path("/t.npz"),
+            "cnn_chollet",
+            Path("/o"),
+            bottleneck_dir=Path("/cache"),
+            schedule=COSINE,
+            epochs=7,
+        )
         self.assertEqual(run_description.describe_inputs(options, None)["epochs"], 7)
 
     def test_description_is_written_once(self):
@@ -51,9 +58,10 @@ class RunDescriptionTest(absltest.TestCase):
             run_description.write(self.folder, {"seed": 1})
 
     def test_damaged_description_is_refused(self):
-        (self.folder / "run.json").write_text("[1")
-        with self.assertRaisesRegex(UserError, "run.json is not the description of a run"):
-            run_description.write(self.folder, {"seed": 0})
+        for damaged in (b"", b"[1", b"[1]", b"7", b"\xff", b"[" * 200_000):
+            (self.folder / "run.json").write_bytes(damaged)
+            with self.assertRaisesRegex(UserError, "run.json is not the description of a run"):
+                run_description.write(self.folder, {"seed": 0})
 
     def test_folder_without_a_run_is_accepted(self):
         run_description.check(self.folder / "new", {"seed": 0})

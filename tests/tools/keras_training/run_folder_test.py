@@ -7,6 +7,8 @@ from pathlib import Path
 from absl.testing import absltest
 
 from retrain.errors import UserError
+from retrain.system.output_journal import journal_file
+from retrain.system.staging import Staging
 from tools.keras_training import run_folder
 
 
@@ -27,6 +29,15 @@ class RunFolderTest(absltest.TestCase):
         self.folder.mkdir()
         for resume in (False, True):
             run_folder.check_available(self.folder, resume=resume)
+
+    def test_folder_of_a_run_that_was_killed_before_it_wrote_anything_is_available(self):
+        self.folder.mkdir()
+        with self.assertRaises(ZeroDivisionError), Staging() as staging:
+            staging.file(self.folder / "run.json").touch()
+            journal_file(self.folder, 7).touch()
+            for resume in (False, True):
+                run_folder.check_available(self.folder, resume=resume)
+            raise ZeroDivisionError
 
     def test_folder_with_a_run_is_available_only_with_resume(self):
         self.folder.mkdir()

@@ -14,7 +14,8 @@ from tools.keras_training.training_state import TrainingState
 
 
 def _state(*losses: float) -> TrainingState:
-    return TrainingState([{"loss": 1.0, "val_loss": loss} for loss in losses])
+    others = {"accuracy": 0.5, "loss": 1.0, "val_accuracy": 0.25}
+    return TrainingState([{**others, "val_loss": loss} for loss in losses])
 
 
 class TrainingStateTest(absltest.TestCase):
@@ -74,7 +75,7 @@ class FileTest(absltest.TestCase):
         first, second = self.trained_model(), self.model()
         arrays = {f"{row:06}": array.numpy() for row, array in enumerate(self.variables(first))}
         progress = {
-            "history": [{"loss": 1.0, "val_loss": 1.5}],
+            "history": _state(1.5).history,
             **{"best_epoch": 0, "best_loss": 1.5, "checkpoint": "best_model.01-1.50.keras"},
         }
         arrays["progress"] = np.array(json.dumps(progress))

@@ -1,0 +1,214 @@
+"""Creates and checks folders for caches, which no other user can fill with files of their own."""
+
+import contextlib
+import errno
+import logging
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from retrain.errors import UserError
+from retrain.system.path_owners import find_intruder, is_trusted
+
+_NAME = "retrain"
+# The default of earlier versions. It is used as long as only this user can write to it.
+_OLD_CACHE = Path("/tmp/bottleneck")
+
+
+def default_cache_folder() -> Path:
+    """Returns the folder for caches if the user does not choose one. Does not create it."""
+    folder = user_folder("XDG_CACHE_HOME", ".cache")
+    if not folder.exists() and _is_private(_OLD_CACHE) and os.access(_OLD_CACHE, os.W_OK):
+        logging.info(
+            "Using the cache of earlier versions, %s; to keep it, move it to %s.",
+            _OLD_CACHE,
+            folder,
+        )
+        return _OLD_CACHE
+    return folder
+
+
+def user_folder(variable: str, subfolder: str) -> Path:
+    """Returns this program's folder in one of the user's folders. Does not create it.
+
+    See https://specifications.freedesktop.org/basedir-spec/latest. A user without a home folder,
+    or with one that cannot be written, gets a folder next to temporary files.
+
+    Args:
+        variable: Environment variable with the user's folder.
+        subfolder: Path of the user's folder in the home folder, if the variable is not set.
+    """
+    parent = os.environ.get(variable, "")
+    # According to the specification, relative paths are invalid and must be ignored.
+    if Path(parent).is_absolute():
+        return Path(os.path.normpath(parent), _NAME)
+    home = os.path.expanduser("~")  # noqa: PTH111 (Path's raises if there is no home folder)
+    if Path(home).is_absolute() and Path(home).is_dir() and _can_create(Path(home, subfolder)):
+        return Path(os.path.normpath(home), subfolder, _NAME)
+    folder = Path(tempfile.gettempdir(), f"{_NAME}-{os.geteuid()}", subfolder, _NAME)
+    logging.info("Using %s, because there is no home folder that only you can write to.", folder)
+    return folder
+
+
+def check_cache_folder(folder: Path, setting: str, *, is_default: bool = False) -> None:
+    """Checks that no other user can put files into a cache. Leaves nothing behind.
+
+    A folder that the user names can be shared with a group. The members can then change what the
+    others' runs read.
+
+    Args:
+        folder: Path of the folder. It does not have to exist.
+        setting: Flag or environment variable that names the folder.
+        is_default: Whether the user did not set it.
+
+    Raises:
+        UserError: If others can write to the folder, or if it belongs to another user.
+    """
+    reason = find_intruder(folder)
+    if reason is None and folder.is_dir():
+        if name := _open_to_everyone(folder):
+            reason = f"everyone can write to {name}"
+        elif is_default and not _is_private(folder):
+            reason = "another user or a group can write to it"
+    if reason is not None:
+        raise UserError(
+            f"{setting}={folder} is not safe as a cache: {reason}; choose a folder in your home "
+            "folder"
+        )
+
+
+def create_private_folders(folder: Path) -> None:
+    """Creates a folder and its parents, which only this user can use, if they do not exist.
+
+    In a folder that a group can write to, new folders are for this group, as the umask allows.
+
+    Raises:
+        OSError: If a folder cannot be created, or if a link is in place of the last one.
+    """
+    try:
+        folder.mkdir(_new_mode(folder.parent))
+    except FileNotFoundError:
+        create_private_folders(folder.parent)
+        folder.mkdir(_new_mode(folder.parent), exist_ok=True)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
+        if folder.is_symlink() and find_intruder(folder):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(folder)) from None
+
+
+def open_private(path: str | os.PathLike[str], flags: int) -> int:
+    """Opens a file in a cache. Can be the `opener` of Python's `open`.
+
+    Does not follow a link in place of the file, does not wait for the other end of a pipe, and
+    does not write to a file that has another name elsewhere. New files are for this user only.
+
+    Args:
+        path: Path of the file.
+        flags: Flags of `os.open`.
+
+    Returns:
+        The file descriptor.
+
+    Raises:
+        OSError: If the file cannot be opened, or if another user can have put it there.
+    """
+    # The content must not be removed before the file is checked.
+    safe_flags = flags & ~os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, safe_flags, 0o600)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "it is a symbolic link", str(path)) from error
+        raise
+    try:
+        reason = _reason_to_refuse(Path(path), os.fstat(descriptor), flags)
+        if reason:
+            raise PermissionError(errno.EPERM, reason, str(path))
+        if flags & os.O_TRUNC:
+            os.ftruncate(descriptor, 0)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def check_private(path: Path) -> None:
+    """Checks a file that a library will open for writing, without opening it.
+
+    Raises:
+        OSError: If it does not exist, or if `open_private` would refuse it.
+    """
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        raise OSError(errno.ELOOP, "it is a symbolic link", str(path))
+    if reason := _reason_to_refuse(path, status, os.O_RDWR):
+        raise PermissionError(errno.EPERM, reason, str(path))
+
+
+def _reason_to_refuse(path: Path, status: os.stat_result, flags: int) -> str | None:
+    if not stat.S_ISREG(status.st_mode):
+        return "it is not a regular file"
+    if flags & (os.O_WRONLY | os.O_RDWR) and status.st_nlink > 1:
+        return "it is a hard link to a file that has another name"
+    if path.parent.stat().st_mode & stat.S_IWOTH and not is_trusted(status.st_uid):
+        return "it belongs to another user"
+    return None
+
+
+def _open_to_everyone(folder: Path) -> str | None:
+    """Returns "it" or the name of something in a folder, if everyone can write to that."""
+    if folder.stat().st_mode & stat.S_IWOTH:
+        return "it"
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            status = entry.stat(follow_symlinks=False)
+            if status.st_mode & stat.S_IWOTH and not stat.S_ISLNK(status.st_mode):
+                return f"{entry.name} in it"
+    return None
+
+
+def _is_private(folder: Path) -> bool:
+    """Returns whether a folder exists, and no other user can write to it or replace it."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return False
+    return (
+        stat.S_ISDIR(status.st_mode)
+        and is_trusted(status.st_uid)
+        and not status.st_mode & stat.S_IWOTH
+        and not (status.st_mode & stat.S_IWGRP and not _is_own_group(status.st_gid))
+        and find_intruder(folder) is None
+    )
+
+
+def _is_own_group(group: int) -> bool:
+    """Returns whether this user is the only member of a group, which then has the user's name."""
+    import grp
+    import pwd
+
+    user = os.geteuid()
+    try:
+        name, entry = pwd.getpwuid(user).pw_name, grp.getgrgid(group)
+    except KeyError:  # Containers can run as users that have no name.
+        return group == user
+    return entry.gr_name == name and set(entry.gr_mem) <= {name}
+
+
+def _new_mode(parent: Path) -> int:
+    status = parent.stat()
+    is_shared = (
+        status.st_mode & stat.S_IWGRP
+        and not status.st_mode & stat.S_IWOTH
+        and not _is_own_group(status.st_gid)
+    )
+    return 0o770 if is_shared else 0o700
+
+
+def _can_create(folder: Path) -> bool:
+    """Returns whether this user can create files in a folder, or the folder with its parents."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return _is_private(folder) and os.access(folder, os.W_OK | os.X_OK)

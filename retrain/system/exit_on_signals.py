@@ -1,0 +1,25 @@
+"""Makes Ctrl-C, SIGTERM and SIGHUP end a program that has not started its work.
+
+Main modules import this before anything else. `command_line.run` then starts the work, after which
+signals also clean up.
+"""
+
+import sys
+from types import TracebackType
+
+_show = sys.excepthook
+
+
+def _show_unless_interrupted(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    if not issubclass(kind, KeyboardInterrupt):
+        _show(kind, error, traceback)
+
+
+# For the milliseconds that the next import takes.
+sys.excepthook = _show_unless_interrupted
+
+from retrain.system import interruption  # noqa: E402
+
+interruption.exit_at_once()

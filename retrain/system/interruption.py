@@ -1,0 +1,94 @@
+"""Ends programs cleanly on Ctrl-C, SIGTERM and SIGHUP.
+
+While a program loads its modules, a signal ends it at once and silently: an exception there would
+print a traceback, or be turned into an ImportError. While it works, the first signal raises an
+exception in the main thread, so that everything is cleaned up. Signals that the user ignores, for
+example with `nohup`, stay ignored.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+# SIGHUP does not exist on Windows.
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+
+# `timeout` and terminals can send several signals at once. One that comes later is impatience.
+_SECONDS_OF_PATIENCE = 1.0
+_SECONDS_TO_REPEAT = 0.1
+
+_received: signal.Signals | None = None
+_received_at = 0.0
+_before_exit: list[Callable[[], object]] = []
+
+
+class Interruption(KeyboardInterrupt):
+    """The process got a signal that ends it. The message, if any, is for the user."""
+
+
+def exit_at_once() -> None:
+    """Makes signals end the process at once, with status 128 plus the number of the signal."""
+    _set_handler(_exit)
+
+
+def raise_exceptions() -> None:
+    """Makes the first signal raise Interruption in the main thread.
+
+    Further signals are ignored for a second. After that, they end the process at once.
+    """
+    _set_handler(_raise)
+    sys.unraisablehook = _repeat_lost_interruption
+
+
+def call_before_exit(function: Callable[[], object]) -> None:
+    """Registers a function to call when a signal ends the process at once."""
+    _before_exit.append(function)
+
+
+def exit_status(error: BaseException) -> int | None:
+    """Returns 128 plus the number of the signal that led to an exception, or None if none did.
+
+    Libraries can turn Interruption into another exception.
+    """
+    if _received is not None:
+        return 128 + _received
+    return 128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else None
+
+
+def _set_handler(handler: Callable[[int, FrameType | None], None]) -> None:
+    if threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                signal.signal(number, handler)
+
+
+def _exit(number: int, _: FrameType | None) -> None:
+    for function in _before_exit:
+        function()
+    os._exit(128 + number)
+
+
+def _raise(number: int, frame: FrameType | None) -> None:
+    global _received, _received_at
+    if _received is None:
+        _received, _received_at = signal.Signals(number), time.monotonic()
+        raise Interruption
+    if time.monotonic() - _received_at > _SECONDS_OF_PATIENCE:
+        _exit(number, frame)
+
+
+def _repeat_lost_interruption(unraisable: Any) -> None:
+    """Repeats a signal whose exception Python ignores, since it was raised in a destructor."""
+    global _received
+    if _received is None or not isinstance(unraisable.exc_value, Interruption):
+        sys.__unraisablehook__(unraisable)
+        return
+    repeated, _received = _received, None
+    threading.Timer(_SECONDS_TO_REPEAT, signal.raise_signal, [repeated]).start()

@@ -1,0 +1,62 @@
+"""Removes what killed runs left behind in a folder."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from retrain.system.locked_outputs import locked_outputs
+from retrain.system.output_journal import is_journal_name
+from retrain.system.unfinished_outputs import settle_folder
+from retrain.system.workspace import (
+    Workspace,
+    find_workspaces,
+    is_workspace_name,
+    remove_if_abandoned,
+)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes the workspaces of this user's killed runs in a folder, if it can be written.
+
+    Raises:
+        UserError: If a run was killed while it replaced files, and they cannot be restored.
+    """
+    settle_folder(folder)
+    abandoned = find_workspaces(folder)
+    if not abandoned:
+        return
+    with contextlib.suppress(OSError), locked_outputs([folder]):
+        # A run that is killed now, before its files are restored, would need its workspace.
+        for workspace in abandoned:
+            remove_if_abandoned(workspace)
+
+
+def is_leftover_name(name: str) -> bool:
+    """Returns whether a file or folder with this name is one that a killed run leaves behind."""
+    return is_workspace_name(name) or is_journal_name(name)
+
+
+def make_workspace(parent: Path) -> Workspace:
+    """Creates a workspace, and removes those of killed runs.
+
+    Raises:
+        OSError: If the parent folder cannot be written.
+        UserError: As for `remove_leftovers`.
+    """
+    remove_leftovers(parent)
+    return Workspace(parent)
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Yields an empty folder that is removed at the end of the block, or by the next run.
+
+    Raises:
+        OSError: If the system's folder for temporary files cannot be written.
+    """
+    workspace = make_workspace(Path(tempfile.gettempdir()))
+    try:
+        yield workspace.new_path("files").parent
+    finally:
+        workspace.remove()

@@ -1,0 +1,176 @@
+"""Archives that were made to fill the memory or the disk, or to write elsewhere, are refused."""
+
+import gzip
+import io
+import os
+import stat
+import tarfile
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from unittest import mock
+
+from absl.testing import absltest, parameterized
+
+from retrain.model_limits import ModelLimits
+from retrain.system import archives
+from retrain.system.archives import ArchiveError
+
+_Member = tuple[tarfile.TarInfo, bytes]
+_SMALL = ModelLimits(entries=5, small_bytes=200_000, unpacked_ratio=3)
+
+
+def _member(name: str, content: bytes = b"", **attributes: object) -> _Member:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    for attribute, value in attributes.items():
+        setattr(member, attribute, value)
+    return member, content
+
+
+def _tar(members: Iterable[_Member], *, compressed: bool = True) -> bytes:
+    file = io.BytesIO()
+    mode = "w:gz" if compressed else "w"
+    with tarfile.open(fileobj=file, mode=mode, format=tarfile.PAX_FORMAT) as archive:
+        for member, content in members:
+            archive.addfile(member, io.BytesIO(content))
+    return file.getvalue()
+
+
+def _sparse() -> _Member:
+    """Returns a member of some bytes that states to unpack to 30 GB."""
+    headers = {
+        "GNU.sparse.major": "1",
+        "GNU.sparse.minor": "0",
+        "GNU.sparse.name": "sparse",
+        "GNU.sparse.realsize": str(30 * 10**9),
+    }
+    return _member("sparse", b"0\n".ljust(512, b"\0"), pax_headers=headers)
+
+
+class UnpackTarTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = Path(self.create_tempdir().full_path)
+        self.enter_context(mock.patch.object(archives, "LIMITS", _SMALL))
+
+    def unpack(self, data: bytes) -> dict[str, bytes]:
+        archives.unpack_tar(io.BytesIO(data), self.folder)
+        files = (file for file in self.folder.rglob("*") if file.is_file())
+        return {str(file.relative_to(self.folder)): file.read_bytes() for file in files}
+
+    def assert_refused(self, data: bytes, reason: str) -> None:
+        with self.assertRaisesRegex(ArchiveError, reason) as caught:
+            self.unpack(data)
+        self.assertNotIn("\n", str(caught.exception))
+
+    @parameterized.parameters(True, False)
+    def test_files_and_folders_are_unpacked(self, compressed: bool):
+        members = [
+            _member("./", type=tarfile.DIRTYPE),
+            _member("./empty"),
+            _member("./a/b/c", b"text" * 128),
+            _member("d", b"x" * 1000),
+        ]
+        self.assertEqual(
+            self.unpack(_tar(members, compressed=compressed)),
+            {"empty": b"", "a/b/c": b"text" * 128, "d": b"x" * 1000},
+        )
+
+    def test_permissions_and_owners_in_the_archive_are_ignored(self):
+        self.unpack(_tar([_member("a", b"text", mode=0o6777, uid=0, uname="root")]))
+        status = (self.folder / "a").stat()
+        self.assertEqual(status.st_mode & (stat.S_ISUID | stat.S_ISGID | 0o111), 0)
+        self.assertEqual(status.st_uid, os.geteuid())
+
+    @parameterized.parameters(
+        [_member("../evil", b"x")],
+        [_member("a/../../evil", b"x")],
+        [_member("/tmp/evil", b"x")],
+        [_member("link", type=tarfile.SYMTYPE, linkname="/etc")],
+        [_member("link", type=tarfile.LNKTYPE, linkname="/etc/passwd")],
+        [_member("device", type=tarfile.CHRTYPE)],
+        [_member("pipe", type=tarfile.FIFOTYPE)],
+        [_sparse()],
+        [_member("sparse", bytes(512), type=tarfile.GNUTYPE_SPARSE)],
+    )
+    def test_other_members_are_refused(self, member: _Member):
+        self.assert_refused(_tar([member]), "is not a file inside the archive")
+        self.assertEmpty(list(self.folder.iterdir()))
+
+    def test_two_files_cannot_have_one_name(self):
+        for second in ("a", "a/b"):
+            self.assert_refused(_tar([_member("a", b"x"), _member(second, b"y")]), "a.* twice")
+            (self.folder / "a").unlink()
+
+    def test_many_files_are_refused(self):
+        self.assert_refused(_tar(_member(f"{i}") for i in range(6)), "more than 5 files")
+
+    @parameterized.parameters(
+        gzip.compress(_tar([_member("zeros", bytes(1_500_000))], compressed=False)),
+        _tar([_member("zeros", bytes(1_500_000))], compressed=False)[:2000],
+        gzip.compress(bytes(1_500_000)),
+    )
+    def test_an_archive_cannot_state_or_unpack_to_many_times_its_size(self, data: bytes):
+        self.assert_refused(data, "unpack to more than the 200,000 bytes|unexpected end")
+
+    def test_a_header_of_many_bytes_is_refused(self):
+        member, _ = _member("header", type=tarfile.XHDTYPE)
+        member.size = 4 * 10**9
+        self.assert_refused(member.tobuf(tarfile.USTAR_FORMAT), "a header without end")
+
+    def test_a_damaged_archive_is_refused(self):
+        data = _tar([_member("a", os.urandom(2000))])
+        for damaged in (b"", b"text", data[:-4], data[:1000], data[:-8] + bytes(8)):
+            folder = self.folder / str(len(damaged))
+            folder.mkdir()
+            with self.assertRaises(ArchiveError):
+                archives.unpack_tar(io.BytesIO(damaged), folder)
+
+
+class ZipTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.enter_context(mock.patch.object(archives, "LIMITS", _SMALL))
+
+    def zip(self, files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> io.BytesIO:
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", method) as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+        return file
+
+    def assert_refused(self, file: io.BytesIO, reason: str, *, max_bytes: int = 100) -> None:
+        with (
+            self.assertRaisesRegex(ArchiveError, reason),
+            archives.open_zip(file) as archive,
+        ):
+            archives.read_zip_entry(archive, "a", max_bytes)
+
+    def test_a_file_is_read(self):
+        with archives.open_zip(self.zip({"a": b"text", "b": b""})) as archive:
+            self.assertEqual(archives.read_zip_entry(archive, "a", 4), b"text")
+
+    def test_limits(self):
+        self.assert_refused(self.zip({"a": b"x" * 101}), "its a has 101 bytes.*limit of 100")
+        self.assert_refused(self.zip({"b": bytes(200_001)}), "unpack to more than the 200,000")
+        self.assert_refused(self.zip({f"{i}": b"" for i in range(6)}), "more than 5 files")
+
+    @parameterized.parameters(zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+    def test_unusual_compression_is_refused(self, method: int):
+        self.assert_refused(self.zip({"a": b"text"}, method), "not compressed by deflate")
+
+    def test_a_file_that_is_larger_than_stated_is_refused(self):
+        file = self.zip({"a": bytes(50)})
+        data = file.getvalue()
+        small = data.replace((50).to_bytes(4, "little"), (5).to_bytes(4, "little"))
+        self.assert_refused(io.BytesIO(small), "damaged ZIP archive")
+
+    def test_damaged_archives_are_refused(self):
+        data = self.zip({"a": os.urandom(50)}).getvalue()
+        for damaged in (b"", b"text", data[:-5], data[20:], data.replace(b"PK\1\2", b"PK\1\3")):
+            self.assert_refused(io.BytesIO(damaged), "damaged ZIP archive")
+
+
+if __name__ == "__main__":
+    absltest.main()

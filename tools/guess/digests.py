@@ -1,0 +1,61 @@
+"""Computes the digests by which an undo recognizes images."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from retrain.system.regular_files import open_regular_file
+from tools.guess.folder_tree import Place
+
+_CHUNK_BYTES = 1 << 20
+
+
+def of_image(path: Path, *, moves: bool) -> str | None:
+    """Returns the SHA-256 of what a run puts into the target folder, in hexadecimal.
+
+    Args:
+        path: Path of the image.
+        moves: Whether images are moved. A moved link stays a link, and its target is the content.
+
+    Returns:
+        The digest, or None if the image cannot be read.
+    """
+    try:
+        if moves and path.is_symlink():
+            return _of_bytes(os.fsencode(os.path.realpath(path)))
+        with open_regular_file(path) as file:
+            return of_file(file.fileno())
+    except OSError:
+        return None
+
+
+def of_link(place: Place) -> str:
+    """Returns the SHA-256 of the target of a symbolic link."""
+    return _of_bytes(os.fsencode(os.readlink(place.name, dir_fd=place.folder)))
+
+
+def of_file(descriptor: int) -> str:
+    """Returns the SHA-256 of the content of an open file."""
+    digest = hashlib.sha256()
+    for chunk in _chunks(descriptor):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def copy_file(source: int, target: int) -> None:
+    """Copies the content of an open file to another one."""
+    for chunk in _chunks(source):
+        while chunk:
+            chunk = chunk[os.write(target, chunk) :]
+
+
+def _of_bytes(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _chunks(descriptor: int) -> Iterator[bytes]:
+    position = 0
+    while chunk := os.pread(descriptor, _CHUNK_BYTES, position):
+        yield chunk
+        position += len(chunk)
