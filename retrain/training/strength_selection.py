@@ -123,9 +123,10 @@ def fit_with_selected_strength(
         class_ids = np.concatenate([fold.held_out_class_ids for fold in selected.folds])
         best = _select(selected.candidates, len(class_ids))
         *_, (_, head) = fit_path(selected.training, [s for s in STRENGTHS if s <= best.strength])
-        head = head.pad(training.features.shape[1])
         if subset is not training:
-            head = refine(training, head, best.strength, max_iterations=_MAX_LAST_ITERATIONS)
+            complete = training if selected.training.stage_widths else training.without_stages()
+            head = refine(complete, head, best.strength, max_iterations=_MAX_LAST_ITERATIONS)
+        head = head.pad(training.features.shape[1])
     if len(class_ids):
         logging.info(
             "%s: %d of %d images get the right label (C = %g%s).",
@@ -184,12 +185,12 @@ def _fit_fold(training: TrainingSet, held_out: np.ndarray, validation: Examples)
         held_out: Mask of the held-out images, bool [images].
         validation: Further held-out images.
     """
-    features = np.concatenate([training.undistorted_features[held_out], validation[0]])
+    features = (training.undistorted_features[held_out], validation[0])
     class_ids = np.concatenate([training.image_class_ids[held_out], validation[1]])
     fitted_to = training.select_images(~held_out)
     result = _FoldResult([], class_ids, [], [], len(fitted_to.image_class_ids))
     for _, head in fit_path(fitted_to):
-        result.held_out_logits.append(head.logits(features))
+        result.held_out_logits.append(np.concatenate([head.logits(part) for part in features]))
         train_logits = head.logits(fitted_to.undistorted_features)
         result.train_correct.append(
             int((train_logits.argmax(axis=1) == fitted_to.image_class_ids).sum())

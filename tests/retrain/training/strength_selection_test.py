@@ -1,10 +1,12 @@
 """The selected strength fits the data, and no image is judged by a head fitted to it."""
 
 import warnings
+from unittest import mock
 
 import numpy as np
 from absl.testing import absltest
 
+from retrain.training import strength_selection
 from retrain.training.logistic_regression import TrainingSet, fit_path
 from retrain.training.losses import cross_entropies_of_logits
 from retrain.training.strength_selection import SelectedHead, fit_with_selected_strength
@@ -93,6 +95,16 @@ class StrengthSelectionTest(absltest.TestCase):
             self.assertEqual(selected.head.weights.shape, (joined.shape[1], 3))
             self.assertEqual(selected.head.weights[-3:].any(), is_used)
             self.assertEqual(selected.held_out_logits.shape, (300, 3))
+
+    def test_features_that_are_not_selected_stay_unused_in_large_data_sets(self):
+        features, class_ids = _examples(0, 600, spread=3)
+        noise = np.random.default_rng(3).normal(0, 1, (600, 40)).astype(np.float32)
+        joined = np.hstack([features, noise])
+        with mock.patch.object(strength_selection, "_MAX_ROWS_TO_SELECT_BY", 300):
+            selected = _fit((joined, class_ids), (joined[:0], class_ids[:0]), stage_widths=(40,))
+        self.assertEqual(selected.head.weights.shape, (60, 3))
+        self.assertTrue(selected.head.weights[:20].any())
+        self.assertFalse(selected.head.weights[20:].any())
 
     def test_small_classes_count_as_much_as_large_ones(self):
         features, class_ids = _examples(0, 2000, spread=3)
