@@ -109,19 +109,19 @@ def to_graph(
 
 def last_layer(model: Any) -> Any:
     """Returns a Keras model that ends at the bottleneck, without features of earlier stages."""
-    if not has_stages(model):
+    if not _has_stages(model):
         return model
     return _with_outputs(model, model.get_layer(GRAPH_FEATURES).input[0])
 
 
-def has_stages(model: Any) -> bool:
+def _has_stages(model: Any) -> bool:
     """Returns whether a Keras model has features of earlier stages, after the bottleneck."""
     return any(layer.name == GRAPH_FEATURES for layer in model.layers)
 
 
 def _with_bottleneck(model: Any) -> Any:
     """Returns a model with two outputs, if it has stages: the bottleneck and all features."""
-    if not has_stages(model):
+    if not _has_stages(model):
         return model
     return _with_outputs(model, [model.get_layer(GRAPH_FEATURES).input[0], model.output])
 
