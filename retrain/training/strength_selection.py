@@ -29,8 +29,9 @@ from retrain.training.step_metrics import Examples
 _FOLDS = 4
 # The strength when no image can be held out, as with one image of each class.
 _DEFAULT_STRENGTH = 1e-1
-# More rows do not change the selected strength; they only make the selection slower.
-_MAX_ROWS_TO_SELECT_BY = 20_000
+# More rows do not change the selection; they only make it slower.
+_MAX_ROWS_TO_SELECT_FEATURES_BY = 5_000
+_MAX_ROWS_TO_SELECT_STRENGTH_BY = 20_000
 # Iterations of the last fit, to all rows. It starts near its optimum.
 _MAX_LAST_ITERATIONS = 10
 
@@ -111,15 +112,12 @@ def fit_with_selected_strength(
     # SciPy loads its own BLAS, whose threads can only be limited once it is loaded.
     import scipy.optimize  # noqa: F401
 
-    subset = _subset_to_select_by(training, seed)
+    subset = _select_rows(training, seed, _MAX_ROWS_TO_SELECT_STRENGTH_BY)
     # Converted once. Each fit of each fold would otherwise convert its part.
     converted = dataclasses.replace(subset, features=subset.features.astype(np.float32))
     # One product on several threads would mostly wait; the folds keep all processors busy.
     with threadpool_limits(1, "blas"):
-        feature_sets = _fit_feature_sets(
-            converted, validation, seed, validation_only=validation_only
-        )
-        selected = min(feature_sets, key=lambda s: min(c.loss for c in s.candidates))
+        selected = _select_features(converted, validation, seed, validation_only=validation_only)
         class_ids = np.concatenate([fold.held_out_class_ids for fold in selected.folds])
         best = _select(selected.candidates, len(class_ids))
         *_, (_, head) = fit_path(selected.training, [s for s in STRENGTHS if s <= best.strength])
@@ -142,14 +140,33 @@ def fit_with_selected_strength(
     return SelectedHead(head, best.strength, best.held_out_logits, class_ids, history)
 
 
-def _fit_feature_sets(
+def _select_features(
     training: TrainingSet, validation: Examples, seed: int, *, validation_only: bool
-) -> list[_FeatureSet]:
-    """Fits the folds to the features of the last layer and, if there are more, to all features."""
+) -> _FeatureSet:
+    """Fits the folds to the features that suit held-out images best."""
     sets = [training]
     if training.stage_widths:
-        sets.insert(0, training.without_stages())
-    held_out = _held_out_masks(training, seed, validation_only=validation_only)
+        few = _select_rows(training, seed, _MAX_ROWS_TO_SELECT_FEATURES_BY)
+        step = 1 + len(validation[1]) // _MAX_ROWS_TO_SELECT_FEATURES_BY
+        both = _fit_folds(
+            [few.without_stages(), few],
+            (validation[0][::step], validation[1][::step]),
+            seed,
+            validation_only=validation_only,
+        )
+        best = min(both, key=lambda one: min(c.loss for c in one.candidates))
+        if few is training and step == 1:
+            return best
+        sets = [training if best.training.stage_widths else training.without_stages()]
+    (result,) = _fit_folds(sets, validation, seed, validation_only=validation_only)
+    return result
+
+
+def _fit_folds(
+    sets: Sequence[TrainingSet], validation: Examples, seed: int, *, validation_only: bool
+) -> list[_FeatureSet]:
+    """Fits the folds to each of several sets of features of the same images."""
+    held_out = _held_out_masks(sets[0], seed, validation_only=validation_only)
 
     def fit(number: int) -> _FoldResult:
         selected, fold = sets[number // len(held_out)], number % len(held_out)
@@ -252,9 +269,9 @@ def _history(
     )
 
 
-def _subset_to_select_by(training: TrainingSet, seed: int) -> TrainingSet:
+def _select_rows(training: TrainingSet, seed: int, most_rows: int) -> TrainingSet:
     """Returns the training set, or a subset of its images with images of every class."""
-    most = max(1, _MAX_ROWS_TO_SELECT_BY // training.variants)
+    most = max(1, most_rows // training.variants)
     if len(training.image_class_ids) <= most:
         return training
     ranks = _rank_within_class(training.image_class_ids, seed)

@@ -96,15 +96,22 @@ class StrengthSelectionTest(absltest.TestCase):
             self.assertEqual(selected.head.weights[-3:].any(), is_used)
             self.assertEqual(selected.held_out_logits.shape, (300, 3))
 
-    def test_features_that_are_not_selected_stay_unused_in_large_data_sets(self):
+    def test_large_data_sets_use_features_of_earlier_stages_only_if_they_help(self):
         features, class_ids = _examples(0, 600, spread=3)
         noise = np.random.default_rng(3).normal(0, 1, (600, 40)).astype(np.float32)
-        joined = np.hstack([features, noise])
-        with mock.patch.object(strength_selection, "_MAX_ROWS_TO_SELECT_BY", 300):
-            selected = _fit((joined, class_ids), (joined[:0], class_ids[:0]), stage_widths=(40,))
-        self.assertEqual(selected.head.weights.shape, (60, 3))
-        self.assertTrue(selected.head.weights[:20].any())
-        self.assertFalse(selected.head.weights[20:].any())
+        helpful = noise + 3 * np.eye(40, dtype=np.float32)[class_ids]
+        for stage, is_used in ((noise, False), (helpful, True)):
+            joined = np.hstack([features, stage])
+            with (
+                mock.patch.object(strength_selection, "_MAX_ROWS_TO_SELECT_FEATURES_BY", 200),
+                mock.patch.object(strength_selection, "_MAX_ROWS_TO_SELECT_STRENGTH_BY", 300),
+            ):
+                validation = joined[:250], class_ids[:250]
+                selected = _fit((joined, class_ids), validation, stage_widths=(40,))
+            self.assertEqual(selected.head.weights.shape, (60, 3))
+            self.assertTrue(selected.head.weights[:20].any())
+            self.assertEqual(selected.head.weights[20:].any(), is_used)
+            self.assertLen(selected.held_out_class_ids, 300 + 250)
 
     def test_small_classes_count_as_much_as_large_ones(self):
         features, class_ids = _examples(0, 2000, spread=3)
