@@ -18,6 +18,7 @@ from label_image.formatting import as_json, as_text
 from retrain.errors import UserError
 from retrain.system import command_line, trust_flag
 from retrain.system.files import user_path
+from retrain.system.graph_flag import graph_path
 from retrain.system.text import one_line
 
 _GRAPH = flags.DEFINE_string(
@@ -84,7 +85,7 @@ def main(arguments: list[str]) -> int:
         raise UserError("no image was given; name one or more, or use --image=FILE")
     if _INPUT_STD.value == 0:
         raise UserError("--input_std=0 would divide by zero; give the number to divide pixels by")
-    classifier = Classifier(user_path(_GRAPH.value), overrides=_overrides())
+    classifier = Classifier(graph_path(_GRAPH), overrides=_overrides())
     results = zip(names, classifier.classify(map(user_path, names)), strict=True)
     if _JSON.value:
         return _print_json(results)

@@ -25,7 +25,8 @@ from retrain.flags.values import optional_path
 from retrain.runtimes import tflite_file
 from retrain.system import command_line, trust_flag
 from retrain.system.console import quiet_native_libraries
-from retrain.system.files import check_writable, user_path
+from retrain.system.files import check_writable
+from retrain.system.graph_flag import graph_path
 from retrain.system.staging import Staging
 from retrain.system.unfinished_outputs import settle
 from tools.conversion.preprocessing import PreprocessingOptions
@@ -134,7 +135,7 @@ def main(arguments: list[str]) -> None:
         )
     _check_outputs()
     preprocessing_options = _preprocessing_options()
-    path = user_path(_GRAPH.value)
+    path = graph_path(_GRAPH)
     settle(path)
     if not path.exists():
         raise UserError(f"--graph={path} does not exist; name the file or folder to convert")
@@ -240,6 +241,8 @@ def _load(path: Path) -> SourceClassifier:
         trust_model=trust_flag.TRUST_MODEL.value,
     )
     weights = optional_path(_WEIGHTS)
+    if weights:
+        settle(weights)
     if path.suffix in (".keras", ".h5", ".hdf5", ".json"):
         return load_keras.load(path, weights)
     if weights:

@@ -19,6 +19,7 @@ from absl import flags
 from retrain.errors import UserError
 from retrain.system import command_line, trust_flag
 from retrain.system.files import user_path
+from retrain.system.graph_flag import graph_path
 from tools.guess import transfer
 from tools.guess.errors import UnwritableError
 from tools.guess.options import Options, check
@@ -69,8 +70,8 @@ _UNDO = flags.DEFINE_string(
     "undo",
     None,
     "File that records a run to undo: its --results, or the .guess_dir.journal that an interrupted "
-    "run leaves in DEST. Restores the images and does nothing else. SRC and DEST are required only "
-    "if the file is not from this user, this computer and this version.",
+    "run leaves in DEST. Restores the images and does nothing else. SRC and DEST are required if "
+    "an earlier version or another user wrote the file.",
 )
 flags.adopt_module_key_flags(trust_flag)
 
@@ -85,7 +86,7 @@ def main(arguments: list[str]) -> int:
     from label_image.classifier import Classifier, Overrides
     from tools.guess.sort_images import sort_images
 
-    graph = user_path(_GRAPH.value)
+    graph = graph_path(_GRAPH)
     overrides = Overrides(
         labels_file=user_path(_LABELS.value) if _LABELS.value else None,
         trust_model=trust_flag.TRUST_MODEL.value,

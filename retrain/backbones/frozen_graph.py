@@ -109,11 +109,13 @@ def _prepare(
 ) -> BackboneInfo:
     try:
         graph = parse_graph(content)
-        needs_trust = _needs_trust(graph, options, file)
+        needs_trust = _needs_trust(graph, options, file, allow_random=True)
         # The session comes first, so that an unusable graph is reported as such.
-        with quiet_libraries(), GraphSession(graph, trust_model=needs_trust) as session:
+        with quiet_libraries(), GraphSession(graph, trust_model=True) as session:
             layout = graph_layout.find_layout(graph, options, file)
             network = _cut_network(graph, layout, file)
+            # Random operations in other parts, such as initial values of weights, do not matter.
+            needs_trust |= _needs_trust(network.graph_slice.graph, options, file)
             info = BackboneInfo(
                 name=file.stem,
                 fingerprint=fingerprint,
@@ -134,14 +136,16 @@ def _prepare(
     return info
 
 
-def _needs_trust(graph: Any, options: BackboneOptions, file: Path) -> bool:
+def _needs_trust(
+    graph: Any, options: BackboneOptions, file: Path, *, allow_random: bool = False
+) -> bool:
     """Returns whether a graph does more than compute.
 
     Raises:
         UserError: If it does, and the user does not trust it.
     """
     try:
-        check_graph(graph)
+        check_graph(graph, allow_random=allow_random)
     except UntrustedModelError as error:
         if not options.trust_model:
             raise UserError(f"--model_dir={file} is not run: {error}") from error

@@ -49,8 +49,8 @@ def find_folder(handle: str, cache_dir: Path) -> Path:
         UserError: If the module cannot be found, or is not a SavedModel.
     """
     modules = cache_dir / _CACHE_FOLDER
-    if chosen := os.environ.get(_CACHE_VARIABLE):
-        modules = user_path(chosen)
+    if shared_folder := os.environ.get(_CACHE_VARIABLE):
+        modules = user_path(shared_folder)
         check_cache_folder(modules, _CACHE_VARIABLE)
     path = None if _is_address(handle) else user_path(handle)
     try:

@@ -21,6 +21,23 @@ from retrain.data.unreadable_image import UnreadableImageError, refuse_without_m
 _LENGTH = struct.Struct(">I")
 
 
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """How to decode an image file.
+
+    Attributes:
+        height: Height in pixels of the result, if it is resized.
+        width: Width in pixels of the result, if it is resized.
+        preprocessing_version: See `pixels.decode`.
+        resized: Whether the result has the given size, and not that of the file.
+    """
+
+    height: int
+    width: int
+    preprocessing_version: int
+    resized: bool
+
+
 def write_message(file: IO[bytes], fields: dict[str, Any], content: bytes | memoryview) -> None:
     """Writes a message."""
     head = json.dumps({**fields, "bytes": len(content)}).encode()
@@ -47,11 +64,6 @@ def _read(file: IO[bytes], count: int) -> bytes:
     return data
 
 
-def request_fields(limits: ImageLimits, **fields: Any) -> dict[str, Any]:
-    """Returns the fields of a request."""
-    return {**fields, "limits": dataclasses.asdict(limits)}
-
-
 def main() -> None:
     """Decodes images until the end of standard input."""
     _end_on_alarm()
@@ -62,11 +74,12 @@ def main() -> None:
             fields, data = read_message(sys.stdin.buffer)
         except EOFError:
             return
+        request = Request(**fields["request"])
         limits = ImageLimits(**fields["limits"])
         _limit_process(limits)
         try:
             with refuse_without_memory():
-                response, content = _decode(fields, data, limits)
+                response, content = _decode(data, request, limits)
         except UnreadableImageError as error:
             response, content = {"reason": str(error)}, b""
         _limit_process(None)
@@ -74,19 +87,17 @@ def main() -> None:
         del data, content
 
 
-def _decode(
-    fields: dict[str, Any], data: bytes, limits: ImageLimits
-) -> tuple[dict[str, Any], bytes]:
-    height, width = fields["height"], fields["width"]
+def _decode(data: bytes, request: Request, limits: ImageLimits) -> tuple[dict[str, Any], bytes]:
+    height, width = request.height, request.width
     rgb = upright.decode_parsed(
         image_header.parse(data, limits),
         height,
         width,
-        preprocessing_version=fields["preprocessing_version"],
+        preprocessing_version=request.preprocessing_version,
         limits=limits,
         warn=lambda _: None,
     )
-    if fields["resized"]:
+    if request.resized:
         return {"size": (width, height)}, resizing.resize(rgb, height, width).tobytes()
     return {"size": rgb.size}, rgb.tobytes()
 

@@ -5,6 +5,7 @@ the same time. They end when this process ends, in whatever way, because their i
 """
 
 import contextlib
+import dataclasses
 import os
 import signal
 import subprocess
@@ -13,10 +14,10 @@ import threading
 from typing import Any
 
 from retrain.data import decoder_process
+from retrain.data.decoder_process import Request
 from retrain.data.image_limits import ImageLimits
 from retrain.data.unreadable_image import UnreadableImageError
 
-_MODULE = "retrain.data.decoder_process"
 # A pixel array of the usual size fits, so that the processes wait for each other only once.
 _PIPE_BYTES = 1 << 20
 _SECONDS_TO_EXIT = 5
@@ -28,7 +29,8 @@ class _Decoder:
     def __init__(self) -> None:
         # Fresh Python, because a fork of a process with threads can wait for their locks forever.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", _MODULE],
+            # With -m, modules in the current folder could take the place of others.
+            [sys.executable, decoder_process.__file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -36,16 +38,17 @@ class _Decoder:
             env={
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                "PYTHONSAFEPATH": "1",
                 # Each further arena would reserve memory that counts but is not used.
                 "MALLOC_ARENA_MAX": "1",
                 # Memory is not returned to the system and fetched again for each image.
                 "MALLOC_TOP_PAD_": "8000000",
             },
             # Ctrl-C is for the main process.
-            process_group=0,
+            start_new_session=True,
         )
 
-    def decode(self, request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+    def decode(self, fields: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
         """Returns the response.
 
         Raises:
@@ -54,7 +57,7 @@ class _Decoder:
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        decoder_process.write_message(self._process.stdin, request, data)
+        decoder_process.write_message(self._process.stdin, fields, data)
         return decoder_process.read_message(self._process.stdout)
 
     def exit_status(self) -> int:
@@ -78,13 +81,13 @@ _idle: list[_Decoder] = []
 _lock = threading.Lock()
 
 
-def decode(data: bytes, *, limits: ImageLimits, **fields: Any) -> tuple[tuple[int, int], bytes]:
+def decode(data: bytes, request: Request, limits: ImageLimits) -> tuple[tuple[int, int], bytes]:
     """Decodes an image file to upright RGB pixels.
 
     Args:
         data: Content of an image file.
+        request: How to decode it.
         limits: Budget of the image. The process that exceeds it is ended.
-        **fields: Arguments of `decoder_process`.
 
     Returns:
         Width and height in pixels, and the pixels.
@@ -92,16 +95,16 @@ def decode(data: bytes, *, limits: ImageLimits, **fields: Any) -> tuple[tuple[in
     Raises:
         UnreadableImageError: If the image cannot be decoded within the limits.
     """
-    request = decoder_process.request_fields(limits, **fields)
+    fields = {"request": dataclasses.asdict(request), "limits": dataclasses.asdict(limits)}
     decoder = _take()
     try:
         try:
-            response, pixels = decoder.decode(request, data)
+            response, pixels = decoder.decode(fields, data)
         except BrokenPipeError:
             # It was ended while it was idle, for example because the system lacked memory.
             decoder.end()
             decoder = _start()
-            response, pixels = decoder.decode(request, data)
+            response, pixels = decoder.decode(fields, data)
     except (EOFError, BrokenPipeError) as error:
         raise UnreadableImageError(_explain(decoder.exit_status(), limits)) from error
     except BaseException:

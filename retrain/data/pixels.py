@@ -48,6 +48,7 @@ from PIL import Image, ImageFile
 
 from retrain.data import image_header, isolated_decoding, upright
 from retrain.data.colours import Warn
+from retrain.data.decoder_process import Request
 from retrain.data.image_limits import DEFAULT_LIMITS, ImageLimits
 from retrain.data.resizing import resize
 from retrain.data.unreadable_image import UnreadableImageError, refuse_without_memory
@@ -104,14 +105,8 @@ def decode(
     """
     header = image_header.parse(data, limits)
     if header.needs_isolation:
-        _, pixels = isolated_decoding.decode(
-            data,
-            limits=limits,
-            height=height,
-            width=width,
-            preprocessing_version=preprocessing_version,
-            resized=True,
-        )
+        request = Request(height, width, preprocessing_version, resized=True)
+        _, pixels = isolated_decoding.decode(data, request, limits)
         return np.frombuffer(pixels, np.uint8).reshape(height, width, 3)
     rgb = upright.decode_parsed(
         header,
@@ -152,14 +147,8 @@ def decode_upright(
     """
     header = image_header.parse(data, limits)
     if header.needs_isolation:
-        size, pixels = isolated_decoding.decode(
-            data,
-            limits=limits,
-            height=min_height,
-            width=min_width,
-            preprocessing_version=preprocessing_version,
-            resized=False,
-        )
+        request = Request(min_height, min_width, preprocessing_version, resized=False)
+        size, pixels = isolated_decoding.decode(data, request, limits)
         with refuse_without_memory():
             return Image.frombytes("RGB", size, pixels)
     return upright.decode_parsed(

@@ -17,7 +17,7 @@ from retrain.errors import UserError
 from retrain.export.formats import WrittenFile
 from retrain.fine_tuning.result import FineTuningResult
 from retrain.report import plots
-from retrain.system.files import check_folder_writable
+from retrain.system.files import check_folder_writable, check_writable
 from retrain.system.processors import processor_count
 from retrain.system.staging import Staging
 from retrain.system.threads import parallel_map
@@ -32,6 +32,9 @@ _CELLS_PER_IMAGE = 4
 
 # Name of the TensorBoard run that shows the plots.
 _TENSORBOARD_RUN = "drawings"
+
+# Beginnings of the names of all plots.
+_NAMES = ("pictures", "curves", "confusion", "fine_tuning")
 
 
 class _Plot(NamedTuple):
@@ -61,6 +64,9 @@ def check(config: TrainingConfig) -> None:
                 "for other files; choose a folder outside it"
             )
     check_folder_writable(folder, "plots_dir")
+    for path in sorted(folder.glob("*.png")):
+        if path.name.startswith(_NAMES):
+            check_writable(path, "plots_dir")
 
 
 def stage_plots(

@@ -18,7 +18,7 @@ class UntrustedModelError(ModelError):
     """A network does more than compute. The message names the operations and what to do."""
 
 
-def check_graph(graph: Any) -> None:
+def check_graph(graph: Any, *, allow_random: bool = False) -> None:
     """Checks that all operations of a GraphDef only compute, those of its functions included.
 
     The functions that a graph calls, such as the branches of a condition, are in its library. All
@@ -26,6 +26,7 @@ def check_graph(graph: Any) -> None:
 
     Args:
         graph: A GraphDef.
+        allow_random: Whether to accept random operations, in a part of the graph that is not run.
 
     Raises:
         UntrustedModelError: If an operation is on no list of `operations`, or is random, or if a
@@ -33,7 +34,8 @@ def check_graph(graph: Any) -> None:
     """
     library = graph.library.function
     nodes = chain(graph.node, *(function.node_def for function in library))
-    _check_nodes(nodes, operations.PURE, {function.signature.name for function in library})
+    functions = {function.signature.name for function in library}
+    _check_nodes(nodes, _allowed(allow_random=allow_random), functions)
 
 
 def check_saved_model(saved_model: Any, *, allow_random: bool = False) -> None:
@@ -61,16 +63,16 @@ def check_saved_model(saved_model: Any, *, allow_random: bool = False) -> None:
     functions = {
         function.signature.name: function for function in meta_graph.graph_def.library.function
     }
-    saving = {
-        name
-        for name in _saving_functions(meta_graph, functions)
-        if not _is_variant(functions[name])
-    }
-    allowed = operations.PURE | operations.RANDOM if allow_random else operations.PURE
+    saving = _saving_functions(meta_graph, functions)
+    allowed = _allowed(allow_random=allow_random)
     for name, function in functions.items():
         extra = operations.SAVING if name in saving else frozenset()
         _check_nodes(function.node_def, allowed | extra, functions)
     _check_nodes(meta_graph.graph_def.node, allowed, functions)
+
+
+def _allowed(*, allow_random: bool) -> frozenset[str]:
+    return operations.PURE | operations.RANDOM if allow_random else operations.PURE
 
 
 def _check_nodes(nodes: Iterable[Any], allowed: Container[str], functions: Container[str]) -> None:

@@ -10,10 +10,12 @@ import re
 from collections.abc import Mapping
 
 _ARITHMETIC = """
-    Abs AccumulateNV2 Add AddN AddV2 Atan Atan2 Ceil ClipByValue Cos Cosh Cross Cumprod Cumsum Div
-    DivNoNan Erf Erfc Exp Expm1 Floor FloorDiv FloorMod Inv InvertPermutation IsFinite IsInf IsNan
-    Log Log1p Maximum Minimum Mod Mul MulNoNan Neg NextAfter Pow RealDiv Reciprocal Rint Round Rsqrt
-    Sign Sin Sinh Sqrt Square SquaredDifference Sub Tan TruncateDiv TruncateMod Xdivy Xlog1py Xlogy
+    Abs AccumulateNV2 Acos Acosh Add AddN AddV2 Angle Asin Asinh Atan Atan2 Atanh Betainc Ceil
+    ClipByValue Complex ComplexAbs Conj Cos Cosh Cross Cumprod Cumsum Digamma Div DivNoNan Erf Erfc
+    Erfinv Exp Expm1 FFT FFT2D Floor FloorDiv FloorMod IFFT IFFT2D IRFFT IRFFT2D Igamma Igammac Imag
+    Inv InvertPermutation IsFinite IsInf IsNan Lgamma Log Log1p Maximum Minimum Mod Mul MulNoNan
+    Ndtri Neg NextAfter Polygamma Pow RFFT RFFT2D Real RealDiv Reciprocal Rint Round Rsqrt Sign Sin
+    Sinh Sqrt Square SquaredDifference Sub Tan TruncateDiv TruncateMod Xdivy Xlog1py Xlogy Zeta
     ApproximateEqual Equal Greater GreaterEqual Less LessEqual NotEqual
     LogicalAnd LogicalNot LogicalOr
     BitwiseAnd BitwiseOr BitwiseXor Invert LeftShift PopulationCount RightShift

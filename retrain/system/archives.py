@@ -55,7 +55,9 @@ def open_zip(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
                     raise ArchiveError(f"{_shown(entry.filename)} is not compressed by deflate")
             yield archive
     except (*_DAMAGED, OSError) as error:
-        raise ArchiveError(f"it is a damaged ZIP archive ({first_line(error)[:_MAX_REASON]})") from error
+        raise ArchiveError(
+            f"it is a damaged ZIP archive ({first_line(error)[:_MAX_REASON]})"
+        ) from error
 
 
 def read_zip_entry(archive: zipfile.ZipFile, name: str, max_bytes: int) -> bytes:
@@ -135,7 +137,7 @@ class _ForwardReader(io.RawIOBase):
     lead back.
     """
 
-    def __init__(self, file: IO[bytes], limit: int, packed: int) -> None:
+    def __init__(self, file: IO[bytes] | gzip.GzipFile, limit: int, packed: int) -> None:
         super().__init__()
         self._file = file
         self._limit = limit

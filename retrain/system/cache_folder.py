@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from retrain.errors import UserError
-from retrain.system.path_owners import find_intruder, is_trusted
+from retrain.system.path_owners import find_intruder, is_trusted, user_name
 
 _NAME = "retrain"
 # The default of earlier versions. It is used as long as only this user can write to it.
@@ -19,7 +19,7 @@ _OLD_CACHE = Path("/tmp/bottleneck")
 def default_cache_folder() -> Path:
     """Returns the folder for caches if the user does not choose one. Does not create it."""
     folder = user_folder("XDG_CACHE_HOME", ".cache")
-    if not folder.exists() and _is_private(_OLD_CACHE) and os.access(_OLD_CACHE, os.W_OK):
+    if not folder.exists() and _is_old_cache_usable():
         logging.info(
             "Using the cache of earlier versions, %s; to keep it, move it to %s.",
             _OLD_CACHE,
@@ -54,8 +54,8 @@ def user_folder(variable: str, subfolder: str) -> Path:
 def check_cache_folder(folder: Path, setting: str, *, is_default: bool = False) -> None:
     """Checks that no other user can put files into a cache. Leaves nothing behind.
 
-    A folder that the user names can be shared with a group. The members can then change what the
-    others' runs read.
+    A folder that the user names can belong to another member of a group, and can be written by the
+    group. The members can then change what the others' runs read.
 
     Args:
         folder: Path of the folder. It does not have to exist.
@@ -67,8 +67,11 @@ def check_cache_folder(folder: Path, setting: str, *, is_default: bool = False) 
     """
     reason = find_intruder(folder)
     if reason is None and folder.is_dir():
+        owner = folder.stat().st_uid
         if name := _open_to_everyone(folder):
             reason = f"everyone can write to {name}"
+        elif not is_trusted(owner) and not _is_shared_with_this_user(folder):
+            reason = f"it belongs to {user_name(owner)}"
         elif is_default and not _is_private(folder):
             reason = "another user or a group can write to it"
     if reason is not None:
@@ -157,6 +160,14 @@ def _reason_to_refuse(path: Path, status: os.stat_result, flags: int) -> str | N
     return None
 
 
+def _is_old_cache_usable() -> bool:
+    return (
+        _is_private(_OLD_CACHE)
+        and _open_to_everyone(_OLD_CACHE) is None
+        and os.access(_OLD_CACHE, os.W_OK)
+    )
+
+
 def _open_to_everyone(folder: Path) -> str | None:
     """Returns "it" or the name of something in a folder, if everyone can write to that."""
     if folder.stat().st_mode & stat.S_IWOTH:
@@ -182,6 +193,13 @@ def _is_private(folder: Path) -> bool:
         and not (status.st_mode & stat.S_IWGRP and not _is_own_group(status.st_gid))
         and find_intruder(folder) is None
     )
+
+
+def _is_shared_with_this_user(folder: Path) -> bool:
+    """Returns whether a folder can be written by a group that this user is a member of."""
+    status = folder.stat()
+    is_member = status.st_gid in (os.getegid(), *os.getgroups())
+    return bool(status.st_mode & stat.S_IWGRP) and is_member
 
 
 def _is_own_group(group: int) -> bool:

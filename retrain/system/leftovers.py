@@ -1,12 +1,13 @@
 """Removes what killed runs left behind in a folder."""
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from retrain.system.locked_outputs import locked_outputs
-from retrain.system.output_journal import is_journal_name
+from retrain.system.output_journal import is_journal_name, open_own_journal
 from retrain.system.unfinished_outputs import settle_folder
 from retrain.system.workspace import (
     Workspace,
@@ -20,8 +21,12 @@ def remove_leftovers(folder: Path) -> None:
     """Removes the workspaces of this user's killed runs in a folder, if it can be written.
 
     Raises:
-        UserError: If a run was killed while it replaced files, and they cannot be restored.
+        UserError: If a run was killed while it replaced files, and they cannot be restored, or if
+            somebody else's file has the name of the journal.
     """
+    with contextlib.suppress(OSError):
+        # What others have put there is found before a run.
+        os.close(open_own_journal(folder, os.O_RDWR))
     settle_folder(folder)
     abandoned = find_workspaces(folder)
     if not abandoned:

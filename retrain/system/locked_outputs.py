@@ -8,14 +8,13 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from retrain.errors import UserError
 from retrain.system.flush import flush_folder
 from retrain.system.locks import try_lock
 from retrain.system.output_journal import (
-    Journal,
+    OutputJournal,
     empty_journals,
     journal_file,
-    open_journal,
+    open_own_journal,
     read_journal,
     write_journals,
 )
@@ -36,7 +35,11 @@ class LockedOutputs:
     """
 
     def __init__(self, descriptors: dict[Path, int]) -> None:
-        """Args: descriptors: Descriptor of the locked journal in each folder."""
+        """Changes nothing yet.
+
+        Args:
+            descriptors: Descriptor of the locked journal in each folder.
+        """
         self.is_unfinished = False
         self._journals = list(descriptors.values())
         self._folders = tuple((folder, folder.stat().st_ino) for folder in descriptors)
@@ -52,8 +55,11 @@ class LockedOutputs:
             for replacement in replacements:
                 with as_user_error(replacement.path):
                     replacement.keep_old()
+            for workspace in {r.folder / r.workspace for r in replacements}:
+                with as_user_error(workspace.parent):
+                    flush_folder(workspace)
             self.is_unfinished = True
-            journal = Journal(self._folders, tuple(map(self._canonical, replacements)))
+            journal = OutputJournal(self._folders, tuple(map(self._canonical, replacements)))
             try:
                 with as_user_error(replacements[0].path):
                     write_journals(self._journals, journal.to_bytes())
@@ -61,7 +67,8 @@ class LockedOutputs:
                 self._place_all(replacements)
             except BaseException:
                 for replacement in reversed(replacements):
-                    replacement.undo()
+                    with as_user_error(replacement.path):
+                        replacement.undo()
                 self._finish()
                 raise
         else:
@@ -133,20 +140,12 @@ def _lock_all(folders: Sequence[Path], cleanup: contextlib.ExitStack) -> dict[Pa
 
 def _lock(folder: Path, stack: contextlib.ExitStack) -> int:
     """Locks the outputs in a folder, and returns the descriptor of the empty journal."""
-    user = current_user()
-    path = journal_file(folder, user)
-    try:
-        descriptor = open_journal(folder, user, os.O_RDWR | os.O_CREAT)
-    except OSError as error:
-        if not os.path.lexists(path):
-            raise UserError(f"{folder} cannot be written: {error.strerror}") from error
-        raise UserError(
-            f"{path}, which this program needs to replace files, cannot be opened: "
-            f"{error.strerror}; remove it, or choose another folder"
-        ) from error
+    with as_user_error(folder):
+        descriptor = open_own_journal(folder, os.O_RDWR | os.O_CREAT)
     stack.callback(os.close, descriptor)
     if not try_lock(descriptor):
         raise LockedError
+    path = journal_file(folder, current_user())
     try:
         if not os.path.samestat(os.fstat(descriptor), path.lstat()):
             raise LockedError  # The other process has just removed it.

@@ -18,15 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from retrain.errors import UserError
 from retrain.system.replacements import Replacement
-from retrain.system.workspace import is_workspace_name
+from retrain.system.workspace import current_user, is_workspace_name
 
 _PREFIX = ".retrain-outputs-"
 _MAX_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
-class Journal:
+class OutputJournal:
     """Replacements that are all made, or none of them.
 
     Attributes:
@@ -90,7 +91,26 @@ def open_journal(folder: Path, user: int, access: int) -> int:
     raise PermissionError(errno.EPERM, "it is not a file that this program wrote", str(path))
 
 
-def read_journal(descriptor: int, folder: Path) -> Journal | None:
+def open_own_journal(folder: Path, access: int) -> int:
+    """Opens the journal of the current user in a folder, as `open_journal` does.
+
+    Raises:
+        FileNotFoundError: If it does not exist.
+        UserError: If it cannot be opened. Another user can have put anything there.
+    """
+    path = journal_file(folder, current_user())
+    try:
+        return open_journal(folder, current_user(), access)
+    except OSError as error:
+        if not os.path.lexists(path):
+            raise
+        raise UserError(
+            f"{path}, which this program needs to replace files, cannot be opened: "
+            f"{error.strerror}; remove it, or choose another folder"
+        ) from error
+
+
+def read_journal(descriptor: int, folder: Path) -> OutputJournal | None:
     """Returns the journal in an open file, or None if it is empty, damaged or of another folder.
 
     Args:
@@ -98,13 +118,14 @@ def read_journal(descriptor: int, folder: Path) -> Journal | None:
         folder: The folder that contains the file.
     """
     try:
-        data = os.pread(descriptor, _MAX_BYTES, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        data = os.read(descriptor, _MAX_BYTES)
         return _parse(json.loads(data), folder) if data else None
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
         return None
 
 
-def _parse(fields: Any, here: Path) -> Journal | None:
+def _parse(fields: Any, here: Path) -> OutputJournal | None:
     inode_here = here.stat().st_ino
     # This folder can have been moved, or have another path in this container.
     folders = [
@@ -125,7 +146,7 @@ def _parse(fields: Any, here: Path) -> Journal | None:
     is_valid = any(inode == inode_here for _, inode in folders) and all(
         is_workspace_name(r.workspace) and r.slot.isdigit() for r in replacements
     )
-    return Journal(tuple(folders), tuple(replacements)) if is_valid else None
+    return OutputJournal(tuple(folders), tuple(replacements)) if is_valid else None
 
 
 def _name(value: Any) -> str:
@@ -154,7 +175,9 @@ def write_journals(descriptors: Sequence[int], content: bytes) -> None:
     """
     for descriptor in reversed(descriptors):
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, content, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        with os.fdopen(os.dup(descriptor), "wb") as file:
+            file.write(content)
         os.fsync(descriptor)
 
 

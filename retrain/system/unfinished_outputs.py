@@ -5,6 +5,7 @@ All programs call `settle` before they read a file that a run can have written.
 
 import contextlib
 import dataclasses
+import errno
 import logging
 import os
 import random
@@ -17,7 +18,7 @@ from retrain.errors import UserError
 from retrain.system.flush import flush_folder
 from retrain.system.locks import try_lock
 from retrain.system.output_journal import (
-    Journal,
+    OutputJournal,
     empty_journals,
     journal_file,
     open_journal,
@@ -29,7 +30,7 @@ from retrain.system.workspace import current_user
 
 # Seconds that a reader and a writer wait for the end of a run's replacements, which take a fraction
 # of a second on most disks.
-_READER_PATIENCE, _WRITER_PATIENCE = 10.0, 600.0
+_READER_PATIENCE, _WRITER_PATIENCE = 10.0, 60.0
 _MAX_PAUSE = 0.05
 
 
@@ -105,11 +106,11 @@ def _settle(folder: Path, user: int, path: Path | None, patience: float) -> None
             raise UserError(
                 f"{path or folder} was left unfinished by a run that was killed, and the outputs "
                 f"of the run before cannot be restored: {error.filename}: {error.strerror}; "
-                "correct this, or choose other files"
+                f"correct this, or delete {journal_file(folder, user)} to keep what is there"
             ) from error
 
 
-def _of_another_user(journal: Journal, path: Path, user: int) -> str:
+def _of_another_user(journal: OutputJournal, path: Path, user: int) -> str:
     others = len(journal.replacements) - 1
     return (
         f"{path} and {others} other outputs belong to different runs, because a run of "
@@ -118,7 +119,7 @@ def _of_another_user(journal: Journal, path: Path, user: int) -> str:
     )
 
 
-def _peek(folder: Path, user: int) -> Journal | None:
+def _peek(folder: Path, user: int) -> OutputJournal | None:
     """Returns the journal in a folder; None if there is none that this program can have written."""
     try:
         descriptor = open_journal(folder, user, os.O_RDONLY)
@@ -133,15 +134,16 @@ def _peek(folder: Path, user: int) -> Journal | None:
 
 
 @contextlib.contextmanager
-def _locked(journal: Journal, user: int, *, is_writer: bool) -> Iterator[dict[Path, int]]:
+def _locked(journal: OutputJournal, user: int, *, is_writer: bool) -> Iterator[dict[Path, int]]:
     """Locks the files of a journal that exist, and yields those with just this journal."""
     access = os.O_RDWR if user == current_user() else os.O_RDONLY
     with contextlib.ExitStack() as stack:
         descriptors = {}
         for folder, inode in journal.folders:
+            # What is in a folder that is not mounted here can only be restored with the rest.
+            if folder.stat().st_ino != inode:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
             try:
-                if folder.stat().st_ino != inode:
-                    continue
                 descriptor = open_journal(folder, user, access)
             except FileNotFoundError:
                 continue
@@ -154,15 +156,16 @@ def _locked(journal: Journal, user: int, *, is_writer: bool) -> Iterator[dict[Pa
         yield descriptors
 
 
-def _is_same(journal: Journal | None, other: Journal) -> bool:
+def _is_same(journal: OutputJournal | None, other: OutputJournal) -> bool:
     """Returns whether two files have the same journal, wherever their folders are mounted."""
     return journal is not None and [
         dataclasses.replace(r, folder=Path()) for r in journal.replacements
     ] == [dataclasses.replace(r, folder=Path()) for r in other.replacements]
 
 
-def _undo(journal: Journal, descriptors: dict[Path, int]) -> None:
+def _undo(journal: OutputJournal, descriptors: dict[Path, int]) -> None:
     """Undoes the replacements in the folders that have the journal, and removes the journals."""
+    # If the first journal is empty, all replacements had been made, or none.
     if journal.folders[0][0] in descriptors:
         for replacement in reversed(journal.replacements):
             if replacement.folder in descriptors and _has_workspace(replacement):

@@ -16,6 +16,7 @@ from retrain import metadata
 from retrain.backbones import efficientnet_lite0, engines
 from retrain.config import TFLiteOptions
 from retrain.data import pixels
+from retrain.data.image_limits import ImageLimits
 from retrain.errors import UserError
 from retrain.export import assemble, frozen_graph, tflite
 from retrain.runtimes.graph_def import parse_graph
@@ -193,6 +194,20 @@ class ClassifierTest(parameterized.TestCase):
         for one, other in zip(ours[:5], theirs[:5], strict=True):
             self.assertEqual([x[0] for x in one.ranked], [x[0] for x in other.ranked])
         self.assertIsInstance(theirs[5], UnreadableImage)
+
+    @parameterized.parameters("", "DecodeJpeg/contents")
+    def test_images_that_exceed_the_budget_are_unreadable(self, input_layer):
+        data = self.images[0].read_bytes()
+        for limits, reason in (
+            (ImageLimits(pixels=10), "pixels, more than the maximum of 10"),
+            (ImageLimits(file_bytes=len(data) - 1), f"it has {len(data):,} bytes, more than"),
+        ):
+            overrides = Overrides(input_layer=input_layer or None)
+            classifier = Classifier(self.graph, overrides=overrides, limits=limits)
+            for source in (self.images[0], data):
+                answer = classifier.classify_one(source)
+                self.assertIsInstance(answer, UnreadableImage)
+                self.assertIn(reason, answer.reason)
 
     def test_a_labels_file_overrides_the_labels_of_the_graph(self):
         labels = self.folder / "labels.txt"

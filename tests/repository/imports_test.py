@@ -20,10 +20,8 @@ _ROWS = (
     ("retrain.backbones",),
     ("retrain.data", "retrain.runtimes"),
     ("retrain.system",),
-    (
-        *("retrain.errors", "retrain.config", "retrain.metadata", "retrain.model_limits"),
-        "retrain.version",
-    ),
+    ("retrain.errors", "retrain.config", "retrain.metadata", "retrain.version"),
+    ("retrain.model_limits",),
 )
 # What label_image can import from retrain.
 _FOR_USERS_OF_A_CLASSIFIER = {

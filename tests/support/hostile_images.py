@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 from pillow_heif import register_heif_opener
 
+from tests.support.hostile_heic import heic_grid
 from tests.support.hostile_webp import lossless_webp_with_many_codes
 from tests.support.image_files import encode, exif_block, gif, png, png_chunk, with_jpeg_segments
 
@@ -170,6 +171,9 @@ def with_exif_loop(file_format: str) -> bytes:
     return encode(_SMALL, file_format, exif=b"Exif\0\0" + block)
 
 
+_DAMAGED_OR_DECODED = "decoded|damaged|memory"
+
+
 class Attack(NamedTuple):
     """A hostile file.
 
@@ -209,7 +213,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack(
         "JPEG, 2 kB that claim to be 49 megapixels",
         lambda: _restate_jpeg(jpeg_with_many_scans(10), (7_000, 7_000)),
-        "decoded|damaged|memory",
+        _DAMAGED_OR_DECODED,
         stays_small=False,
     ),
     Attack("JPEG, 2 MB of padding", lambda: _jpeg()[:2] + b"\xff" * 2**21 + _jpeg()[2:], "decoded"),
@@ -246,13 +250,21 @@ ATTACKS: tuple[Attack, ...] = (
     Attack(
         "AVIF, 64 megapixels that claim to be 64 x 64",
         lambda: boxed_with_lie("AVIF", (8000, 8000), speed=10),
-        "decoded|damaged|memory",
+        _DAMAGED_OR_DECODED,
         stays_small=False,
     ),
     Attack(
         "HEIC, 4 megapixels that claim to be 64 x 64",
         lambda: boxed_with_lie("HEIF", (2000, 2000)),
-        "decoded|damaged|memory",
+        _DAMAGED_OR_DECODED,
+        stays_small=False,
+    ),
+    Attack("HEIC, grid of itself", lambda: heic_grid(16, 16, source=2), _DAMAGED_OR_DECODED),
+    Attack("HEIC, grid of 10,000", lambda: heic_grid(100, 100, source=1), _DAMAGED_OR_DECODED),
+    Attack(
+        "HEIC, grid of 1 megapixel that claims to be 64 x 64",
+        lambda: heic_grid(16, 16, source=1, stated_side=64),
+        _DAMAGED_OR_DECODED,
         stays_small=False,
     ),
     Attack("AVIF, 150,000 boxes", lambda: boxed_with_many_boxes(150_000), "boxes"),

@@ -55,6 +55,10 @@ _HEADERS = (
     "Content-Length: 99999999999999999999",
     "Transfer-Encoding: gzip",
     "Transfer-Encoding: chunked\r\nContent-Length: 3",
+    "Transfer-Encoding: chunked, chunked",
+    "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+    "Transfer-Encoding: \tchunked\x0b",
+    "Content_Length: 3",
     "Expect: 200-ok",
     "Accept: " + "text/html;q=0.5, " * 500,
     "Accept: ;;;q=x, */",
@@ -66,6 +70,38 @@ _HEADERS = (
     "X: " + "x" * 40_000,
     "\r\n".join(f"X{i}: y" for i in range(2_500)),
 )
+
+
+def _odd(head: str, body: str = "") -> bytes:
+    return f"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n{head}\r\n\r\n{body}".encode()
+
+
+# Requests that a proxy and the server could read differently.
+AMBIGUOUS = {
+    "length_and_chunks": _odd("Content-Length: 6\r\nTransfer-Encoding: chunked", "0\r\n\r\nG"),
+    "chunks_and_length": _odd("Transfer-Encoding: chunked\r\nContent-Length: 6", "0\r\n\r\nG"),
+    "chunked_twice": _odd("Transfer-Encoding: chunked, chunked", "0\r\n\r\n"),
+    "two_encodings": _odd("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity", "0\r\n\r\n"),
+    "other_encoding": _odd("Transfer-Encoding: xchunked", "0\r\n\r\n"),
+    "underscore": _odd("Content_Length: 3", "abc"),
+    "two_lengths": _odd("Content-Length: 3\r\nContent-Length: 4", "abcd"),
+    "same_length_twice": _odd("Content-Length: 3\r\nContent-Length: 3", "abc"),
+    "list_of_lengths": _odd("Content-Length: 3, 3", "abc"),
+    "sign_in_length": _odd("Content-Length: +3", "abc"),
+    "underscore_in_length": _odd("Content-Length: 1_0", "0123456789"),
+    "continued_line": _odd("X: a\r\n Content-Length: 3", "abc"),
+    "bare_lf": _odd("X: a\nContent-Length: 3", "abc"),
+    "bare_cr": _odd("X: a\rContent-Length: 3", "abc"),
+    "space_before_colon": _odd("Content-Length : 3", "abc"),
+    "no_colon": _odd("Content-Length 3", "abc"),
+    "no_host": b"GET / HTTP/1.1\r\n\r\n",
+    "two_hosts": b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    "chunks_in_http_1_0": b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunk_size_with_sign": _odd("Transfer-Encoding: chunked", "+1\r\na\r\n0\r\n\r\n"),
+    "chunk_size_with_prefix": _odd("Transfer-Encoding: chunked", "0x1\r\na\r\n0\r\n\r\n"),
+    "chunk_size_with_underscore": _odd("Transfer-Encoding: chunked", "1_0\r\na\r\n"),
+    "chunk_without_line_end": _odd("Transfer-Encoding: chunked", "1\r\nab\r\n0\r\n\r\n"),
+}
 
 
 def requests(seed: int) -> Iterator[bytes]:

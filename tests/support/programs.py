@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,9 @@ def command(program: str, *arguments: object) -> list[str]:
 
 def environment(**changes: str) -> dict[str, str]:
     """Returns the environment variables with which a program finds its modules, and `changes`."""
-    return {**os.environ, "PYTHONPATH": str(Path.cwd()), **changes}
+    # Tests must not leave records of runs in the folder of the user.
+    defaults = {"XDG_STATE_HOME": f"{tempfile.gettempdir()}/retrain-tests-{os.geteuid()}"}
+    return {**defaults, **os.environ, "PYTHONPATH": str(Path.cwd()), **changes}
 
 
 def run(program: str, *arguments: object, **options) -> subprocess.CompletedProcess:

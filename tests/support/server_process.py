@@ -30,6 +30,7 @@ class ServerProcess:
     Attributes:
         process: The running process.
         port: Port on which the server listens.
+        admin_port: Port for metrics and the state of the server.
     """
 
     def __init__(self, graph: Path, *flags: object) -> None:
@@ -44,6 +45,7 @@ class ServerProcess:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self.port = int(self.wait_for_line(r"Serving .*:(\d+)/$")[1])
+        self.admin_port = int(self.wait_for_line(r"Metrics are at .*:(\d+)/metrics$")[1])
 
     def __enter__(self) -> "ServerProcess":
         return self
@@ -80,22 +82,23 @@ class ServerProcess:
         self._reader.join()
         return status, self.log
 
-    def connect(self) -> http.client.HTTPConnection:
-        """Returns a new connection to the server."""
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+    def connect(self, *, source: str = "127.0.0.1") -> http.client.HTTPConnection:
+        """Returns a new connection to the server, from this address of this machine."""
+        return http.client.HTTPConnection(
+            "127.0.0.1", self.port, timeout=60, source_address=(source, 0)
+        )
 
     def request(
         self, method: str, path: str, *, body: bytes | None = None, **headers: str
     ) -> Response:
         """Returns the response to a request. Names of headers have _ instead of -."""
-        connection = self.connect()
-        try:
-            names = {name.replace("_", "-"): value for name, value in headers.items()}
-            connection.request(method, path, body, names)
-            response = connection.getresponse()
-            return Response(response.status, response.headers, response.read())
-        finally:
-            connection.close()
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        return _exchange(self.connect(), method, path, body, names)
+
+    def admin_request(self, path: str) -> Response:
+        """Returns the response to a request of metrics or of the state of the server."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=60)
+        return _exchange(connection, "GET", path, None, {})
 
     def resident_megabytes(self) -> float:
         """Returns the resident memory of the process in megabytes."""
@@ -112,6 +115,21 @@ class ServerProcess:
                 self._log_changed.notify_all()
         with self._log_changed:
             self._log_changed.notify_all()
+
+
+def _exchange(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    body: bytes | None,
+    headers: dict[str, str],
+) -> Response:
+    try:
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
+        return Response(response.status, response.headers, response.read())
+    finally:
+        connection.close()
 
 
 def train_colours(folder: Path) -> tuple[Path, Path]:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import traceback
 from collections import Counter
 from pathlib import Path
 
@@ -85,6 +86,8 @@ class CrashTest(parameterized.TestCase):
                     status = sort_images(options, self.graph, _SizeClassifier()).num_failed
             except UserError as error:
                 print(error, file=sys.stderr)
+            except Exception:
+                traceback.print_exc()
             finally:
                 os._exit(status)
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -1,4 +1,4 @@
-"""Opens what is in a folder without following links, even if others change the folder meanwhile."""
+"""Opens what is in a folder without following links, even if others change it at the same time."""
 
 import contextlib
 import errno

@@ -132,7 +132,7 @@ class Restorer:
     def _place_for_image(self, sorted_image: SortedImage) -> Iterator[Place]:
         with self._source.place(sorted_image.image, create=True) as image:
             if image is None:
-                raise TransferError(f"the folder of {sorted_image.image} was removed meanwhile")
+                raise TransferError(f"the folder of {sorted_image.image} was removed during the undo")
             yield image
 
     def _check_restored(self, sorted_image: SortedImage) -> None:

@@ -1,4 +1,4 @@
-"""Builds the web application: the page, the JSON interface, health checks and metrics."""
+"""Builds the web application for clients: the page, the JSON interface and health checks."""
 
 import dataclasses
 import logging
@@ -12,16 +12,19 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest, HTTPException
 
 from label_image.classifier import Classifier, UnreadableImage
+from retrain.data.image_limits import DEFAULT_LIMITS, ImageLimits
 from retrain.data.pixels import UnreadableImageError
-from tools.server import http_errors, request_images
+from tools.server import health, http_errors, request_images
+from tools.server.clients import client_key
 from tools.server.image_result import image_result
-from tools.server.metrics import CONTENT_TYPE, ServerMetrics
-from tools.server.request_images import Upload
+from tools.server.metrics import ServerMetrics
+from tools.server.request_images import ImageRequest, Upload
 from tools.server.served_model import ServedModel
 from tools.server.work_queue import Ticket, WorkQueue
 
 _FILES = Path(__file__).with_name("files")
 _HEADERS = {
+    "Cache-Control": "no-store",
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
         "img-src 'self' blob: data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -37,23 +40,28 @@ class Limits:
 
     Attributes:
         max_body_bytes: Maximum size of a request body in bytes.
-        max_pixels: Maximum number of pixels of an image before it is resized.
+        images: Budget for reading one image.
         top: Number of labels that the page shows for an image.
+        allowed_hosts: Host names that requests can be for. Empty allows all.
     """
 
     max_body_bytes: int = 20_000_000
-    max_pixels: int = 50_000_000
+    images: ImageLimits = DEFAULT_LIMITS
     top: int = 5
+    allowed_hosts: tuple[str, ...] = ()
 
 
-def create_app(model: ServedModel, queue: WorkQueue, limits: Limits) -> Flask:
+def create_app(
+    model: ServedModel, queue: WorkQueue, limits: Limits, metrics: ServerMetrics
+) -> Flask:
     """Returns the application. It is thread-safe."""
     app = Flask(__name__, template_folder=_FILES / "templates", static_folder=_FILES / "static")
+    app.request_class = ImageRequest
     app.config["MAX_CONTENT_LENGTH"] = limits.max_body_bytes
     app.config["MAX_FORM_PARTS"] = request_images.MAX_FORM_PARTS
+    app.config["TRUSTED_HOSTS"] = list(limits.allowed_hosts) or None
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.merge_slashes = False
-    metrics = ServerMetrics(model, queue)
     _Routes(model, queue, limits, metrics).add_to(app)
     _watch_requests(app, metrics)
     return app
@@ -71,9 +79,8 @@ class _Routes:
         app.add_url_rule("/", "page", self._page)
         app.add_url_rule("/", "label", self._label, methods=["POST"])
         app.add_url_rule("/labels", "labels", self._labels)
-        app.add_url_rule("/healthz", "healthz", self._healthz)
-        app.add_url_rule("/readyz", "readyz", self._readyz)
-        app.add_url_rule("/metrics", "metrics", self._metrics_text)
+        app.add_url_rule("/healthz", "healthz", lambda: health.respond(self._queue, "ok"))
+        app.add_url_rule("/readyz", "readyz", lambda: health.respond(self._queue, "ready"))
         app.add_url_rule("/openapi.json", "openapi", self._openapi)
         app.add_url_rule("/favicon.ico", "icon", lambda: app.send_static_file("icon.svg"))
 
@@ -82,7 +89,7 @@ class _Routes:
 
     def _label(self) -> ResponseReturnValue:
         top = _parse_top()
-        with self._queue.admit() as ticket:
+        with self._queue.admit(client_key(request.remote_addr or "")) as ticket:
             uploads = request_images.read_uploads(request)
             if http_errors.prefers_html():
                 return self._label_on_page(uploads, ticket)
@@ -97,7 +104,7 @@ class _Routes:
     def _label_on_page(self, uploads: list[Upload], ticket: Ticket) -> ResponseReturnValue:
         results = self._classify_all(uploads, ticket, self._limits.top)
         cards = [
-            {**result, "thumbnail": _thumbnail(upload, ticket) if "labels" in result else None}
+            {**result, "thumbnail": self._thumbnail(upload, ticket) if "labels" in result else None}
             for upload, result in zip(uploads, results, strict=True)
         ]
         any_labelled = any("labels" in result for result in results)
@@ -116,17 +123,20 @@ class _Routes:
     ) -> dict[str, Any]:
         with ticket.worker():
             started = time.perf_counter()
-            refusal = request_images.reason_to_refuse(upload.data, self._limits.max_pixels)
-            result = (
-                UnreadableImage(upload.data, refusal)
-                if refusal
-                else classifier.classify_one(upload.data)
-            )
+            result = classifier.classify_one(upload.data)
             milliseconds = 1000 * (time.perf_counter() - started)
         is_readable = not isinstance(result, UnreadableImage)
         self._metrics.count_image("labelled" if is_readable else "unreadable")
         g.images = g.get("images", 0) + 1
         return image_result(upload.name, result, milliseconds=milliseconds, top=top)
+
+    def _thumbnail(self, upload: Upload, ticket: Ticket) -> str | None:
+        """Returns a thumbnail, or None for an image that only the decoder in a graph can read."""
+        with ticket.worker():
+            try:
+                return request_images.thumbnail(upload.data, self._limits.images)
+            except UnreadableImageError:
+                return None
 
     def _error_page(self, error: HTTPException) -> str:
         return self._render(error=error)
@@ -142,22 +152,6 @@ class _Routes:
 
     def _labels(self) -> ResponseReturnValue:
         return jsonify(labels=self._model.labels)
-
-    def _healthz(self) -> ResponseReturnValue:
-        return jsonify(status="ok")
-
-    def _readyz(self) -> ResponseReturnValue:
-        """Reports the state. The server is always ready, because it starts with a classifier."""
-        return jsonify(
-            status="ready",
-            graph=str(self._model.graph),
-            loaded_at=self._model.loaded_at.isoformat(timespec="seconds"),
-            reload_error=self._model.reload_error,
-            waiting_requests=self._queue.waiting,
-        )
-
-    def _metrics_text(self) -> ResponseReturnValue:
-        return Response(self._metrics.text(), content_type=CONTENT_TYPE)
 
     def _openapi(self) -> ResponseReturnValue:
         return jsonify(self._description)
@@ -178,15 +172,6 @@ def _summarize_errors(results: list[dict[str, Any]]) -> str:
     return f"none of the {len(results)} images can be labelled; each has its own error"
 
 
-def _thumbnail(upload: Upload, ticket: Ticket) -> str | None:
-    """Returns a thumbnail, or None for an image that only the decoder in a graph can read."""
-    with ticket.worker():
-        try:
-            return request_images.thumbnail(upload.data)
-        except UnreadableImageError:
-            return None
-
-
 def _watch_requests(app: Flask, metrics: ServerMetrics) -> None:
     """Adds the common headers to every response, and counts and logs every request."""
 
@@ -196,7 +181,8 @@ def _watch_requests(app: Flask, metrics: ServerMetrics) -> None:
 
     @app.after_request
     def finish(response: Response) -> Response:
-        response.headers.update(_HEADERS)
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
         response.vary.add("Accept")
         seconds = time.perf_counter() - g.started
         route = request.url_rule.rule if request.url_rule else "none"

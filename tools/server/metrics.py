@@ -6,6 +6,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from tools.server.connections import Connections
+from tools.server.held_bytes import HeldBytes
 from tools.server.served_model import ServedModel
 from tools.server.work_queue import WorkQueue
 
@@ -67,6 +69,18 @@ class ServerMetrics:
         """Counts an image with the result `labelled` or `unreadable`."""
         self._images.labels(result).inc()
 
+    def watch_connections(self, connections: Connections, held: HeldBytes) -> None:
+        """Adds metrics of a listener."""
+        opened = Gauge("serve_open_connections", "Open connections.", registry=self._registry)
+        opened.set_function(lambda: len(connections))
+        bytes_ = Gauge(
+            "serve_held_bytes",
+            "Bytes of request bodies and responses in memory.",
+            registry=self._registry,
+        )
+        bytes_.set_function(lambda: held.total)
+        self._registry.register(_ConnectionsCollector(connections))
+
     def text(self) -> bytes:
         """Returns all metrics in the Prometheus text format."""
         return generate_latest(self._registry)
@@ -88,3 +102,18 @@ class _ModelCollector(Collector):
             value=self._model.failed_reloads,
         )
         return [loaded, failed]
+
+
+class _ConnectionsCollector(Collector):
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    def collect(self) -> list[Metric]:
+        closed = CounterMetricFamily(
+            "serve_connections_closed_early",
+            "Connections that the server closed before the client.",
+            labels=["reason"],
+        )
+        for reason, count in dict(self._connections.closed_early).items():
+            closed.add_metric([reason], count)
+        return [closed]

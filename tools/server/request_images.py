@@ -1,14 +1,14 @@
-"""Reads the images of a request and refuses dangerous ones before decoding them."""
+"""Reads the images of a request and makes thumbnails of them."""
 
 import base64
 import io
-import re
-from typing import NamedTuple
+from typing import IO, Any, NamedTuple
 
 from flask import Request
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
 from retrain.data import pixels
+from retrain.data.image_limits import ImageLimits
 
 # Name of the form field with the files.
 FIELD = "image"
@@ -17,14 +17,6 @@ MAX_IMAGES = 100
 MAX_FORM_PARTS = 120
 
 _THUMBNAIL_SIZE = 320
-
-# A progressive JPEG file usually has about ten scans. Decoding each of them takes time for the
-# whole image, but a scan can consist of a few bytes only. With enough of them, a small file takes
-# hours to decode.
-_MAX_SCANS = 100
-# Marker, length, and number of colour components that fits the length (ITU-T T.81, B.2.3). A
-# shorter pattern would match by chance in the video that some phones append to a photo.
-_START_OF_SCAN = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
 
 
 class Upload(NamedTuple):
@@ -37,6 +29,13 @@ class Upload(NamedTuple):
 
     name: str
     data: bytes
+
+
+class ImageRequest(Request):
+    """A request whose files stay in memory, where the server has already received them."""
+
+    def _get_file_stream(self, *_: Any, **__: Any) -> IO[bytes]:
+        return io.BytesIO()
 
 
 def read_uploads(request: Request) -> list[Upload]:
@@ -74,30 +73,14 @@ def _read_form(request: Request) -> list[Upload]:
     return [Upload(file.filename or "", file.read()) for file in files]
 
 
-def reason_to_refuse(data: bytes, max_pixels: int) -> str | None:
-    """Returns why an image must not be decoded, or None if it can be decoded.
-
-    Only the header of the file is decoded, so a small file that would unpack to gigabytes costs
-    nothing.
-    """
-    try:
-        with pixels.open_image(data, max_pixels=max_pixels) as image:
-            format_ = image.format
-    except pixels.UnreadableImageError as error:
-        return str(error)
-    if format_ == "JPEG" and len(_START_OF_SCAN.findall(data)) > _MAX_SCANS:
-        return f"it has more than {_MAX_SCANS} scans"
-    return None
-
-
-def thumbnail(data: bytes) -> str:
+def thumbnail(data: bytes, limits: ImageLimits) -> str:
     """Returns a small upright version of the image as a `data:` URL.
 
     Raises:
         UnreadableImageError: If the image is damaged, or there is not enough memory.
     """
     file = io.BytesIO()
-    upright = pixels.decode_upright(data, _THUMBNAIL_SIZE, _THUMBNAIL_SIZE)
+    upright = pixels.decode_upright(data, _THUMBNAIL_SIZE, _THUMBNAIL_SIZE, limits=limits)
     with pixels.refuse_without_memory():
         upright.thumbnail((_THUMBNAIL_SIZE, _THUMBNAIL_SIZE))
         upright.save(file, "JPEG")

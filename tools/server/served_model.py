@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from label_image.classifier import Classifier, Overrides
+from retrain.data.image_limits import DEFAULT_LIMITS, ImageLimits
 from retrain.errors import UserError
 from retrain.runtimes import classifier_file
 
@@ -27,8 +28,21 @@ class ServedModel:
         failed_reloads: Number of new files that could not be used.
     """
 
-    def __init__(self, graph: Path, *, labels_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        graph: Path,
+        *,
+        labels_file: Path | None = None,
+        trust_model: bool = False,
+        limits: ImageLimits = DEFAULT_LIMITS,
+    ) -> None:
         """Loads the classifier and labels one image, so that the first request is quick.
+
+        Args:
+            graph: Path of the classifier.
+            labels_file: File with one label per line; None for the labels in the graph.
+            trust_model: Whether to run a graph that does more than compute.
+            limits: Budget of each image.
 
         Raises:
             UserError: If the classifier or its labels cannot be used.
@@ -36,7 +50,8 @@ class ServedModel:
         self.graph = graph
         self.reload_error = ""
         self.failed_reloads = 0
-        self._overrides = Overrides(labels_file=labels_file)
+        self._limits = limits
+        self._overrides = Overrides(labels_file=labels_file, trust_model=trust_model)
         self._paths = [graph, *([labels_file] if labels_file else [])]
         self._stopped = threading.Event()
         self._watcher: threading.Thread | None = None
@@ -97,7 +112,7 @@ class ServedModel:
 
     def _load(self) -> Classifier:
         try:
-            classifier = Classifier(self.graph, overrides=self._overrides)
+            classifier = Classifier(self.graph, overrides=self._overrides, limits=self._limits)
         except (ImportError, AttributeError) as error:
             if importlib.util.find_spec("tensorflow"):
                 raise

@@ -303,6 +303,17 @@ class BadGraphTest(parameterized.TestCase):
             input_std=(1.0,) * 3,
         )
 
+    def test_random_features_are_refused(self):
+        import tensorflow as tf
+
+        with tf.Graph().as_default() as graph:
+            pixels = tf.compat.v1.placeholder(tf.float32, (None, 8, 8, 3), "input")
+            tf.add(tf.reduce_mean(pixels, [1, 2]), tf.random.uniform([3]), name="out")
+        path = old_graphs.write(self.folder / "random.pb", graph.as_graph_def())
+        layers = {"bottleneck_layer": "out", "input_layer": "input"}
+        normalisation = {"input_mean": (0.0,) * 3, "input_std": (1.0,) * 3}
+        self.refused("RandomUniform .*results differ", path, **layers, **normalisation)
+
     @parameterized.parameters({}, {"bottleneck_layer": "misspelt"}, {"bottleneck_layer": "pool_3"})
     def test_an_unknown_operation_is_refused(self, **options):
         graph = self.copy_graph()

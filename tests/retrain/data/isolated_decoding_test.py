@@ -141,6 +141,22 @@ except pixels.UnreadableImageError as error:
         pixels.decode(_webp(), 8, 8)
         self.assertNotEqual(os.getpgid(_process().pid), os.getpgid(0))
 
+    def test_modules_in_the_current_folder_are_not_run(self):
+        code = """
+import os, sys, tempfile
+from pathlib import Path
+from retrain.data import pixels
+with tempfile.TemporaryDirectory() as folder:
+    os.chdir(folder)
+    Path("retrain").mkdir()
+    Path("json.py").write_text("open('run', 'w')")
+    print(pixels.decode(bytes.fromhex(sys.argv[1]), 8, 8).shape, *sorted(os.listdir()))
+"""
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        environment.pop("PYTHONSAFEPATH", None)
+        process = run_python(code, _webp().hex(), env=environment)
+        self.assertEqual(process.stdout, "(8, 8, 3) json.py retrain\n", process.stderr)
+
     def test_the_process_does_not_load_tensorflow(self):
         code = "import sys, retrain.data.decoder_process; print('tensorflow' in sys.modules)"
         self.assertEqual(run_python(code).stdout, "False\n")

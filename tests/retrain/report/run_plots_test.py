@@ -263,6 +263,7 @@ class RunPlotsMainTest(parameterized.TestCase):
         ("{f}/validation/plots", "is inside --validation_dir={f}/validation"),
         ("{f}/saved", "is inside --saved_model_dir={f}/saved"),
         ("{f}/locked/plots", "Permission denied"),
+        ("{f}/old", "curves.png is a folder"),
     )
     def test_an_unusable_folder_is_refused_before_training(self, where: str, expected: str):
         out = self.new_folder()
@@ -270,6 +271,7 @@ class RunPlotsMainTest(parameterized.TestCase):
         (out / "file").write_text("mine")
         shutil.copytree(self.images, out / "validation")
         out.joinpath("locked").mkdir(mode=0o500)
+        out.joinpath("old", "curves.png").mkdir(parents=True)
         out.chmod(0o777)
         done = self.train(
             out,
@@ -280,7 +282,7 @@ class RunPlotsMainTest(parameterized.TestCase):
         )
         self.assertEqual(done.returncode, 1, done.stderr)
         (line,) = done.stderr.splitlines()
-        self.assertStartsWith(line, f"Error: --plots_dir={where.format(**names)} ")
+        self.assertStartsWith(line, f"Error: --plots_dir={where.format(**names)}")
         self.assertIn(expected.format(**names), line)
         self.assertEqual((out / "file").read_text(), "mine")
         self.assertFalse((out / "graph.pb").exists())

@@ -30,11 +30,10 @@ def _member(name: str, content: bytes = b"", **attributes: object) -> _Member:
 
 def _tar(members: Iterable[_Member], *, compressed: bool = True) -> bytes:
     file = io.BytesIO()
-    mode = "w:gz" if compressed else "w"
-    with tarfile.open(fileobj=file, mode=mode, format=tarfile.PAX_FORMAT) as archive:
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for member, content in members:
             archive.addfile(member, io.BytesIO(content))
-    return file.getvalue()
+    return gzip.compress(file.getvalue()) if compressed else file.getvalue()
 
 
 def _sparse() -> _Member:

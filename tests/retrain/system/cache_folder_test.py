@@ -51,11 +51,11 @@ class CacheFolderTest(parameterized.TestCase):
         else:
             self.home.chmod(0o777)
         with self.assertLogs(level="INFO") as logged:
-            chosen = default_cache_folder()
-        self.assertEqual(chosen, self.folder / f"retrain-{os.geteuid()}" / ".cache/retrain")
+            default = default_cache_folder()
+        self.assertEqual(default, self.folder / f"retrain-{os.geteuid()}" / ".cache/retrain")
         self.assertIn("there is no home folder that only you can write to", logged.output[0])
-        create_private_folders(chosen)
-        self.assertEqual(stat.S_IMODE(chosen.parent.parent.stat().st_mode), 0o700)
+        create_private_folders(default)
+        self.assertEqual(stat.S_IMODE(default.parent.parent.stat().st_mode), 0o700)
 
     def test_an_old_cache_is_used_if_it_is_private_until_there_is_a_new_one(self):
         self.old.mkdir(0o755)
@@ -65,6 +65,11 @@ class CacheFolderTest(parameterized.TestCase):
         self.old.chmod(0o777)
         self.assertEqual(default_cache_folder(), self.home / ".cache/retrain")
         self.old.chmod(0o755)
+        (self.old / "backbones").mkdir()
+        (self.old / "backbones").chmod(0o777)
+        self.assertEqual(default_cache_folder(), self.home / ".cache/retrain")
+        (self.old / "backbones").chmod(0o755)
+        self.assertEqual(default_cache_folder(), self.old)
         create_private_folders(self.home / ".cache/retrain")
         self.assertEqual(default_cache_folder(), self.home / ".cache/retrain")
 
@@ -106,6 +111,21 @@ class CacheFolderTest(parameterized.TestCase):
         create_private_folders(self.home / "backbones")
         self.assertEqual((self.home / "backbones").stat().st_gid, self.home.stat().st_gid)
         self.assertTrue((self.home / "backbones").stat().st_mode & stat.S_IRGRP)
+
+    def test_a_folder_of_another_user_is_refused_unless_a_group_shares_it(self):
+        self.folder.chmod(0o777)
+        other_users.make_folder(self, self.folder / "shared")
+        self.folder.chmod(0o755)
+        cache = self.folder / "shared"
+        with self.assertRaisesRegex(
+            UserError, f"^--x={cache} is not safe as a cache: it belongs to the user with number"
+        ):
+            check_cache_folder(cache, "--x")
+        cache.chmod(0o2775)
+        with self.assertRaisesRegex(UserError, "it belongs to the user"):
+            check_cache_folder(cache, "--x")
+        os.chown(cache, -1, os.getegid())
+        check_cache_folder(cache, "--x")
 
     @parameterized.parameters("folder", "link", "above")
     def test_what_another_user_put_into_a_folder_for_everyone_is_refused(self, kind: str):

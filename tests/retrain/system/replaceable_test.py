@@ -11,7 +11,9 @@ from absl.testing import absltest, parameterized
 
 from retrain.errors import UserError
 from retrain.system import files, replaceable
+from retrain.system.output_journal import journal_file
 from retrain.system.staging import Staging
+from retrain.system.workspace import current_user
 from tests.support import other_users
 
 
@@ -108,6 +110,13 @@ class ReplaceableTest(parameterized.TestCase):
         for name in ("broken", "labels.txt"):
             self.assert_refused(self.folder / name / "x.pb", f"{name}: it is not a folder; choose")
             self.assert_refused(self.folder / name / "a" / "x", f"{name}: it is not a folder; ")
+
+    def test_what_others_put_in_place_of_the_journal(self):
+        journal = journal_file(self.folder, current_user())
+        journal.symlink_to(self.file)
+        for path in (self.file, self.model):
+            with self.assertRaisesRegex(UserError, f"^{journal}, which .* cannot be opened: "):
+                self.check(path)
 
     def test_names_that_are_too_long(self):
         for path in (self.folder / ("x" * 256), self.folder / ("x" * 256) / "a" / "b"):

@@ -146,7 +146,7 @@ class InterruptionTest(parameterized.TestCase):
                 check(status)
 
     @parameterized.parameters(True, False)
-    def test_after_a_kill_whoever_reads_one_path_finds_all_old_or_all_new(self, with_exchange):
+    def test_after_a_kill_a_reader_of_one_path_finds_all_old_or_all_new(self, with_exchange):
         self.use_exchange(with_exchange)
         found = set()
         readers = itertools.cycle(_OLD)

@@ -153,7 +153,7 @@ except UserError as error:
             Staging() as results,
         ):
             self.write_all(results)
-        *contents, before, after = flushed
+        *contents, workspace, before, after = flushed
         self.assertCountEqual(
             contents,
             [
@@ -161,6 +161,7 @@ except UserError as error:
                 for name in ("labels.txt", "new.txt", "model.mlpackage", "new", "new_model", "new")
             ],
         )
+        self.assertStartsWith(workspace[0], ".retrain-unfinished-")
         # The names of the new files and of the journal, and then the results of the renames.
         self.assertEqual([before, after], [(self.folder.name, "old"), (self.folder.name, "new")])
 

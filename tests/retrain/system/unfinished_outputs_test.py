@@ -1,4 +1,4 @@
-"""Programs see the outputs of one run, whoever was killed, and nothing else is ever moved."""
+"""Programs see the outputs of one run, even after a kill, and nothing else is ever moved."""
 
 import json
 import os
@@ -87,7 +87,7 @@ class UnfinishedTestCase(parameterized.TestCase):
 
 class SettleTest(UnfinishedTestCase):
     @parameterized.parameters(0, 1, 2, 3)
-    def test_whoever_reads_one_output_finds_all_old_ones_in_all_folders(self, index):
+    def test_a_reader_of_one_output_finds_all_old_ones_in_all_folders(self, index):
         self.kill_a_run()
         with self.assertLogs(level="WARNING") as logged:
             settle(self.outputs[index])
@@ -96,7 +96,7 @@ class SettleTest(UnfinishedTestCase):
         with self.assertNoLogs():
             settle(self.outputs[index])
 
-    def test_whoever_writes_any_output_into_one_of_the_folders_restores_them_first(self):
+    def test_a_writer_of_any_output_in_one_of_the_folders_restores_them_first(self):
         self.kill_a_run()
         with self.assertLogs(level="WARNING"), self.assertRaises(ZeroDivisionError), Staging() as s:
             s.file(self.second / "other.txt")
@@ -104,7 +104,7 @@ class SettleTest(UnfinishedTestCase):
         self.assert_old()
         self.assertCountEqual(self.second.iterdir(), [self.labels, self.model])
 
-    def test_whoever_reads_through_a_link_restores_them(self):
+    def test_a_reader_through_a_link_restores_them(self):
         self.kill_a_run()
         link = self.folder / "current.pb"
         link.symlink_to(self.graph)
@@ -124,6 +124,28 @@ class SettleTest(UnfinishedTestCase):
         with self.assertLogs(level="WARNING"):
             settle(self.folder / "moved" / "graph.pb")
         self.assertEqual((self.folder / "moved" / "graph.pb").read_text(), "old")
+
+    @parameterized.parameters("a", "b")
+    def test_outputs_are_not_restored_while_some_of_them_are_not_mounted(self, absent):
+        self.kill_a_run()
+        (self.folder / absent).rename(self.folder / "unmounted")
+        present = self.labels if absent == "a" else self.graph
+        with self.assertRaisesRegex(
+            UserError, f"/{absent}: No such file or directory; correct this, or delete .*/.retrain-"
+        ):
+            settle(present)
+        self.assertEqual(present.read_text(), "new")
+        (self.folder / "unmounted").rename(self.folder / absent)
+        with self.assertLogs(level="WARNING"):
+            settle(present)
+        self.assert_old()
+
+    def test_a_user_can_decide_to_keep_unfinished_outputs(self):
+        self.kill_a_run()
+        shutil.rmtree(self.second)
+        journal_file(self.first, current_user()).unlink()
+        settle(self.graph)
+        self.assertEqual(self.graph.read_text(), "new")
 
     def test_outputs_that_cannot_be_restored_are_one_line_until_they_can_be(self):
         self.kill_a_run()

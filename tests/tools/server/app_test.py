@@ -1,24 +1,31 @@
 """Every request gets the result and the status that /openapi.json documents."""
 
+import dataclasses
 import io
 import shutil
 import tempfile
+import time
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from absl.testing import absltest, parameterized
 from PIL import Image
 from pillow_heif import register_heif_opener
 
+from retrain.data.image_limits import ImageLimits
 from retrain.data.pixels import UnreadableImageError
 from tests.support import server_process
 from tools.server import app, request_images
+from tools.server.admin_app import create_admin_app
+from tools.server.metrics import ServerMetrics
 from tools.server.served_model import ServedModel
 from tools.server.work_queue import WorkQueue
 
 register_heif_opener()
 
 _BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+_IMAGE_LIMITS = dataclasses.replace(ImageLimits(), pixels=1_000_000)
 
 
 def _image(colour: str = "red", size: tuple[int, int] = (40, 30), kind: str = "PNG") -> bytes:
@@ -50,13 +57,18 @@ class AppTest(parameterized.TestCase):
         folder = Path(tempfile.mkdtemp())
         cls.addClassCleanup(shutil.rmtree, folder)
         graph, _ = server_process.train_colours(folder)
-        cls.model = ServedModel(graph)
+        cls.model = ServedModel(graph, limits=_IMAGE_LIMITS)
 
     def setUp(self):
         super().setUp()
-        self.queue = WorkQueue(workers=1, max_waiting=1, timeout=5)
-        limits = app.Limits(max_body_bytes=100_000, max_pixels=1_000_000, top=2)
-        self.client = app.create_app(self.model, self.queue, limits).test_client()
+        self.queue = WorkQueue(workers=2, max_waiting=0, timeout=5, job_seconds=0.05)
+        self.metrics = ServerMetrics(self.model, self.queue)
+        self.client = self.create_client()
+        self.admin = create_admin_app(self.model, self.queue, self.metrics).test_client()
+
+    def create_client(self, **limits: Any):
+        all_limits = app.Limits(max_body_bytes=100_000, images=_IMAGE_LIMITS, top=2, **limits)
+        return app.create_app(self.model, self.queue, all_limits, self.metrics).test_client()
 
     def send(self, *files: tuple[str, bytes], path: str = "/", field: str = "image", **options):
         data = {field: [(io.BytesIO(content), name) for name, content in files]}
@@ -153,12 +165,12 @@ class AppTest(parameterized.TestCase):
         self.assertIn("POST", self.client.delete("/").headers["Allow"])
 
     def test_a_full_queue_refuses_images_but_reports_its_state(self):
-        with self.queue.admit(), self.queue.admit():
+        with self.queue.admit("a"), self.queue.admit("b"):
             response = self.send(("a.png", _image()))
             self.assert_error(response, 503, "busy")
             self.assertGreaterEqual(int(response.headers["Retry-After"]), 1)
             self.assertEqual(self.client.get("/healthz").json, {"status": "ok"})
-            self.assertIn("serve_waiting_requests 2.0", self.client.get("/metrics").text)
+            self.assertIn("serve_waiting_requests 2.0", self.admin.get("/metrics").text)
         self.assertEqual(self.send(("a.png", _image())).status_code, 200)
 
     def test_a_browser_without_javascript_gets_a_page(self):
@@ -197,16 +209,45 @@ class AppTest(parameterized.TestCase):
 
     def test_labels_readiness_and_metrics_are_reported(self):
         self.assertEqual(self.client.get("/labels").json, {"labels": ["blue", "green", "red"]})
-        ready = self.client.get("/readyz").json
+        ready = self.admin.get("/readyz").json
         self.assertEqual((ready["status"], ready["reload_error"]), ("ready", ""))
+        self.assertEqual(ready["graph"], str(self.model.graph))
         self.send(("a.png", _image()), ("b.png", b"x"))
         self.client.get("/no/such/place")
-        metrics = self.client.get("/metrics").text
+        metrics = self.admin.get("/metrics").text
         self.assertIn('serve_pictures_total{result="labelled"} 1.0', metrics)
         self.assertIn('serve_pictures_total{result="unreadable"} 1.0', metrics)
         self.assertIn('serve_requests_total{method="POST",route="/",status="200"} 1.0', metrics)
         self.assertIn('route="none",status="404"', metrics)
         self.assertIn("serve_model_loaded_timestamp_seconds", metrics)
+
+    def test_clients_do_not_get_metrics_or_details_of_the_state(self):
+        self.assert_error(self.client.get("/metrics"), 404, "not found")
+        self.assertEqual(self.client.get("/readyz").json, {"status": "ready"})
+
+    def test_health_checks_fail_while_a_worker_is_stuck(self):
+        with self.queue.admit("a") as ticket, ticket.worker():
+            time.sleep(0.06)
+            for client in (self.client, self.admin):
+                for path in ("/healthz", "/readyz"):
+                    self.assert_error(client.get(path), 503, "takes too long")
+            self.assertIn("reload_error", self.admin.get("/readyz").json)
+        self.assertEqual(self.client.get("/healthz").json, {"status": "ok"})
+
+    def test_no_answer_is_stored_except_files_that_never_change(self):
+        for path in ("/", "/labels", "/healthz", "/nothing", "/openapi.json"):
+            self.assertEqual(self.client.get(path).headers["Cache-Control"], "no-store", path)
+        self.assertEqual(self.send(("a.png", _image())).headers["Cache-Control"], "no-store")
+        self.assertEqual(self.admin.get("/metrics").headers["Cache-Control"], "no-store")
+
+    def test_requests_for_hosts_that_are_not_allowed_are_refused(self):
+        client = self.create_client(allowed_hosts=("photos.example.org", ".local"))
+        for host in ("photos.example.org", "photos.example.org:5000", "a.local"):
+            self.assertEqual(client.get("/labels", headers={"Host": host}).status_code, 200, host)
+        for host in ("other.example.org", "127.0.0.1"):
+            for path in ("/labels", "/", "/nothing"):
+                response = client.get(path, headers={"Host": host})
+                self.assert_error(response, 400, "is not trusted")
 
     def test_the_description_lists_every_path(self):
         described = self.client.get("/openapi.json").json["paths"]

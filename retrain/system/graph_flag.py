@@ -1,0 +1,26 @@
+"""Resolves the flag that names a classifier."""
+
+from pathlib import Path
+
+from absl import flags
+
+from retrain.errors import UserError
+from retrain.system.files import user_path
+from retrain.system.path_owners import find_intruder
+
+
+def graph_path(flag: flags.FlagHolder[str]) -> Path:
+    """Returns the path of the classifier to use.
+
+    The default is in /tmp, where every user can put a file. A path that the user names can be that
+    of a classifier of another user.
+
+    Raises:
+        UserError: If the user did not set the flag, and another user put the default file there.
+    """
+    path = user_path(flag.value)
+    if not flag.present and (reason := find_intruder(path)):
+        raise UserError(
+            f"--{flag.name}={path}, the default, is not safe: {reason}; name the classifier to use"
+        )
+    return path
