@@ -102,8 +102,8 @@ _STAGES = (
 
 
 # Indices of the stages whose outputs are features, too. With them, a classifier is more accurate on
-# images that differ much from those of ImageNet (tests/benchmarks/README.md). The first of them is
-# the last that the network computes.
+# images that differ much from those of ImageNet (docs/performance.md). The first of them is the last
+# that the network computes.
 _FEATURE_STAGES = (5, 4)
 # Their outputs vary about eight times as much as those of the last layer. In int8, all features
 # have the same step.

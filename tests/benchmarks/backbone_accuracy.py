@@ -2,7 +2,8 @@
 
     bazel run //tests/benchmarks:backbone_accuracy -- --image_dir=DIR --image_dir=ANOTHER
 
-Prints the mean test accuracy over several random splits, the milliseconds that LiteRT takes for an
+Prints the mean test accuracy over several random splits, with the features of the last layer alone
+and with those of earlier stages if cross-validation selects them. Also prints the milliseconds that LiteRT takes for an
 image on one processor, and the size of the network as a TFLite file. Weights that are not part of
 retrain are downloaded.
 """
@@ -49,7 +50,7 @@ def main(_: list[str]) -> None:
         options = BackboneOptions(name, input_size=int(input_size) if input_size else None)
         backbone = registry.resolve(options, cache)
         accuracies = [
-            f"{Path(folder).name} {100 * _accuracy(user_path(folder), backbone, cache):.2f} %"
+            f"{Path(folder).name} {_accuracies(user_path(folder), backbone, cache)}"
             for folder in _IMAGE_DIR.value
         ]
         size_mb = len(backbone.read_tflite()) / 1e6
@@ -66,15 +67,15 @@ def main(_: list[str]) -> None:
         )
 
 
-def _accuracy(folder: Path, backbone: Backbone, cache: Path) -> float:
-    """Returns the mean test accuracy over the random splits."""
+def _accuracies(folder: Path, backbone: Backbone, cache: Path) -> str:
+    """Returns the mean test accuracies over the random splits, without and with earlier stages."""
     dataset = scan_dataset(folder, SplitOptions())
     bottlenecks = compute_bottlenecks(dataset, backbone, engines.AUTO, cache)
     splits = bottlenecks.splits.values()
     features = np.concatenate([split.vectors for split in splits])
     class_ids = np.concatenate([split.class_ids for split in splits])
     class_count = int(class_ids.max()) + 1
-    accuracies = []
+    accuracies: dict[bool, list[float]] = {False: [], True: []}
     for seed in range(_SEEDS.value):
         test, validation, training = random_splits.split(len(class_ids), seed)
         training_set = TrainingSet(
@@ -83,11 +84,15 @@ def _accuracy(folder: Path, backbone: Backbone, cache: Path) -> float:
             class_count,
             stage_widths=backbone.stage_widths,
         )
-        held_out = features[validation], class_ids[validation]
-        head = fit_with_selected_strength(training_set, held_out, seed=seed).head
-        labels = head.logits(features[test]).argmax(axis=1)
-        accuracies.append(float((labels == class_ids[test]).mean()))
-    return statistics.mean(accuracies)
+        for with_stages, results in accuracies.items():
+            fitted = training_set if with_stages else training_set.without_stages()
+            visible = features[:, : fitted.features.shape[1]]
+            held_out = visible[validation], class_ids[validation]
+            head = fit_with_selected_strength(fitted, held_out, seed=seed).head
+            labels = head.logits(visible[test]).argmax(axis=1)
+            results.append(float((labels == class_ids[test]).mean()))
+    last_layer, selected = (100 * statistics.mean(results) for results in accuracies.values())
+    return f"{last_layer:.2f} % -> {selected:.2f} %"
 
 
 def _milliseconds(backbone: Backbone) -> float:
