@@ -101,9 +101,8 @@ _STAGES = (
 )
 
 
-# Indices of the stages whose outputs are features, too. With them, a classifier is more accurate on
-# images that differ much from those of ImageNet (docs/performance.md). The first of them is the last
-# that the network computes.
+# Indices of the stages whose outputs are features, too, from the last. They make a classifier more
+# accurate on images that differ much from those of ImageNet (docs/performance.md).
 _FEATURE_STAGES = (5, 4)
 # Their outputs vary about eight times as much as those of the last layer. In int8, all features
 # have the same step.

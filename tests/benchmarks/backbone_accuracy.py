@@ -3,9 +3,9 @@
     bazel run //tests/benchmarks:backbone_accuracy -- --image_dir=DIR --image_dir=ANOTHER
 
 Prints the mean test accuracy over several random splits, with the features of the last layer alone
-and with those of earlier stages if cross-validation selects them. Also prints the milliseconds that LiteRT takes for an
-image on one processor, and the size of the network as a TFLite file. Weights that are not part of
-retrain are downloaded.
+and with those of earlier stages if cross-validation selects them. Also prints the milliseconds that
+LiteRT takes for an image on one processor, and the size of the network as a TFLite file. Weights
+that are not part of retrain are downloaded.
 """
 
 import statistics
