@@ -43,8 +43,8 @@ _TIMED_RUNS = 50
 
 def main(_: list[str]) -> None:
     """Prints a row for each network."""
-    chosen = _BOTTLENECK_DIR.value
-    cache = user_path(chosen) if chosen else default_cache_folder()
+    value = _BOTTLENECK_DIR.value
+    cache = user_path(value) if value else default_cache_folder()
     for network in _NETWORKS.value:
         name, _colon, input_size = network.partition(":")
         options = BackboneOptions(name, input_size=int(input_size) if input_size else None)
