@@ -147,7 +147,9 @@ class BackboneOptions:
 
     Attributes:
         architecture: Name of the architecture.
-        weights: File with Keras weights, in place of the published ones.
+        weights: File with the weights, in place of a download.
+        input_size: Height and width of the input in pixels; None for the size that the
+            architecture was trained with.
         tfhub_module: Address, handle or path of a TensorFlow Hub module, in place of a name.
         model_dir: Frozen graph, or a folder that contains one, in place of a name.
         input_layer: Name of the tensor that takes normalised pixels.
@@ -161,6 +163,7 @@ class BackboneOptions:
 
     architecture: str = "efficientnet_lite0"
     weights: Path | None = None
+    input_size: int | None = None
     tfhub_module: str | None = None
     model_dir: Path | None = None
     input_layer: str | None = None

@@ -20,6 +20,8 @@ GRAPH_FILE_INPUT = "DecodeJpeg/contents"
 GRAPH_PIXELS_INPUT = "input"
 GRAPH_PIXELS_INPUTS = ("Mul", GRAPH_PIXELS_INPUT, "Placeholder")
 GRAPH_BOTTLENECK = "bottleneck"
+# The bottleneck and the outputs of earlier stages, in the graph of a backbone that offers these.
+GRAPH_FEATURES = "all_features"
 GRAPH_OUTPUT = "final_result"
 # The files in a SavedModel's assets, and in the ZIP archives of a Keras or TFLite file.
 LABELS_FILE = "labels.txt"

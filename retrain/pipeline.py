@@ -27,6 +27,9 @@ def run(config: TrainingConfig) -> None:
     timer = PhaseTimer()
     plan = plan_engines(config.engine, int8_export=formats.needs_int8(config.output))
     backbone = registry.resolve(config.backbone, config.bottleneck_dir)
+    if config.head.solver == "sgd":
+        # As in TensorFlow's script, whose features gradient descent without scaling suits.
+        backbone = backbone.without_stages()
     engines.check(config.engine, backbone)
     outputs.check(config, backbone)
     run_plots.check(config)

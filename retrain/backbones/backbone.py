@@ -4,11 +4,15 @@ import dataclasses
 from pathlib import Path
 
 from retrain.errors import UserError
+from retrain.metadata import GRAPH_BOTTLENECK, GRAPH_FEATURES
 
 
 @dataclasses.dataclass(frozen=True)
 class Backbone:
-    """A pretrained network that turns images into bottlenecks, which are feature vectors.
+    """A pretrained network that turns images into feature vectors.
+
+    The features are the bottleneck, which is the output of the last layer, and after it the pooled
+    outputs of earlier stages, if the backbone offers any.
 
     The files contain the same network with the same weights. Every TensorFlow session can run the
     graph, which is also the base of the exported graph. LiteRT runs the TFLite file, twice as fast.
@@ -16,13 +20,14 @@ class Backbone:
 
     Attributes:
         name: Name of the network, such as a value of `--architecture`.
-        fingerprint: Hash that changes with everything that changes the features.
+        fingerprint: Hash that changes with everything that changes the features. Backbones that
+            differ only in the stages that they offer have the same fingerprint.
         height: Height of the input images in pixels.
         width: Width of the input images in pixels.
         mean: Mean to subtract from each input channel, in units of 0 to 255.
         std: Standard deviation to divide each channel by after that, in units of 0 to 255.
         channel_order: Order of the input channels, "RGB" or "BGR".
-        feature_width: Number of values in a bottleneck.
+        feature_width: Number of features.
         graph_file: GraphDef with the tensors that `freeze.to_graph` lists.
         tflite_file: TFLite file from float32 [1, height, width, 3], normalised, to float32
             [1, feature_width]; None if TFLite does not support all operations of the network.
@@ -30,6 +35,8 @@ class Backbone:
             [N, feature_width], made of Keras layers; None if the network is not available as such.
         fine_tuned: Whether the network has been trained on the user's images. Its features of
             those images say nothing about its features of new images.
+        stage_widths: Number of features of each earlier stage, in the order of the features.
+        complete: The backbone with all features, if this one has only the bottleneck.
         needs_trust: Whether its file does more than compute, so that only --trust_model runs it.
     """
 
@@ -45,7 +52,34 @@ class Backbone:
     tflite_file: Path | None
     keras_file: Path | None = None
     fine_tuned: bool = False
+    stage_widths: tuple[int, ...] = ()
+    complete: "Backbone | None" = None
     needs_trust: bool = False
+
+    @property
+    def bottleneck_width(self) -> int:
+        """Number of values in a bottleneck."""
+        return self.feature_width - sum(self.stage_widths)
+
+    @property
+    def features_tensor(self) -> str:
+        """Name of the graph's tensor with the features."""
+        return features_tensor(self.stage_widths)
+
+    def without_stages(self) -> "Backbone":
+        """Returns the same backbone with the bottleneck as its only features.
+
+        Its files still compute all features, of which the first ones are used.
+        """
+        if not self.stage_widths:
+            return self
+        return dataclasses.replace(
+            self, feature_width=self.bottleneck_width, stage_widths=(), complete=self
+        )
+
+    def with_stages(self) -> "Backbone":
+        """Returns the backbone with all features that its files compute."""
+        return self.complete or self
 
     def read_tflite(self) -> bytes:
         """Returns the content of the TFLite file.
@@ -59,3 +93,12 @@ class Backbone:
                 "run it; choose another network for int8 and for TFLite files"
             )
         return self.tflite_file.read_bytes()
+
+
+def features_tensor(stage_widths: tuple[int, ...]) -> str:
+    """Returns the name of the tensor with the features in the graph of a backbone.
+
+    Args:
+        stage_widths: See `Backbone`.
+    """
+    return GRAPH_FEATURES if stage_widths else GRAPH_BOTTLENECK

@@ -39,6 +39,7 @@ class BackboneInfo:
     channel_order: str
     feature_width: int
     fine_tuned: bool = False
+    stage_widths: tuple[int, ...] = ()
     needs_trust: bool = False
 
 
@@ -106,9 +107,10 @@ def _prepare(
 def _write_info(info: BackboneInfo, source_digest: str, folder: Path) -> None:
     sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
     content = {"files": sizes, "made_from": source_digest, **dataclasses.asdict(info)}
-    if not info.needs_trust:
-        # Earlier versions refuse keys that they do not have.
-        del content["needs_trust"]
+    for key in ("needs_trust", "stage_widths"):
+        if not content[key]:
+            # Earlier versions refuse keys that they do not have.
+            del content[key]
     (folder / _INFO_FILE).write_text(json.dumps(content, indent=2) + "\n")
 
 
@@ -146,4 +148,15 @@ def _typed(fields: dict[str, Any]) -> dict[str, Any]:
         fields[name] = (red, green, blue)
         if not all(map(math.isfinite, fields[name])):
             raise ValueError(name)
+    fields["stage_widths"] = _stage_widths(fields)
     return fields
+
+
+def _stage_widths(fields: dict[str, Any]) -> tuple[int, ...]:
+    """Returns the widths of the earlier stages, which leave a part of the features to the last layer."""
+    widths = tuple(fields.get("stage_widths", ()))
+    if any(type(width) is not int or width < 1 for width in widths):
+        raise ValueError("stage_widths")
+    if sum(widths) >= fields["feature_width"]:
+        raise ValueError("stage_widths")
+    return widths

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from retrain.backbones import backbone_cache, feature_parity, freeze, tflite_conversion
+from retrain.backbones.backbone import features_tensor
 from retrain.backbones.backbone_cache import BackboneInfo
 
 
@@ -82,7 +83,14 @@ def _write(
 ) -> None:
     serialised = graph.SerializeToString(deterministic=True)
     size = (info.height, info.width)
-    feature_parity.check(features, size, graph=serialised, tflite=tflite, name=name)
+    feature_parity.check(
+        features,
+        size,
+        graph=serialised,
+        tflite=tflite,
+        name=name,
+        tensor=features_tensor(info.stage_widths),
+    )
     (folder / backbone_cache.GRAPH_FILE).write_bytes(serialised)
     if tflite is not None:
         (folder / backbone_cache.TFLITE_FILE).write_bytes(tflite)

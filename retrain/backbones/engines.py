@@ -8,7 +8,7 @@ from pathlib import Path
 from retrain.backbones import graph_surgery
 from retrain.backbones.backbone import Backbone
 from retrain.errors import UserError
-from retrain.metadata import GRAPH_BOTTLENECK, GRAPH_PIXELS_INPUT
+from retrain.metadata import GRAPH_PIXELS_INPUT
 from retrain.runtimes.graph_check import UntrustedModelError
 from retrain.runtimes.graph_def import parse_graph
 from retrain.runtimes.graph_session import GraphSession, SessionRuntime
@@ -128,21 +128,25 @@ def create(name: str, backbone: Backbone, *, int8_network: bytes | None = None) 
         int8_network: Result of `quantise.to_int8`, for INT8.
     """
     recipe = {"backbone": backbone.fingerprint, "precision": name}
+    if backbone.stage_widths:
+        recipe["stages"] = ",".join(map(str, backbone.stage_widths))
     preprocessing = Preprocessing.of(backbone)
+
+    def load_litert(network: bytes) -> Runtime:
+        return LiteRTRuntime(LiteRTModel(network), preprocessing, width=backbone.feature_width)
+
     if name == INT8:
         assert int8_network is not None
         recipe["network"] = hashlib.sha256(int8_network).hexdigest()
-        return Engine(name, recipe, lambda: LiteRTRuntime(LiteRTModel(int8_network), preprocessing))
+        return Engine(name, recipe, lambda: load_litert(int8_network))
     if name == FLOAT32 and backbone.tflite_file:
-        return Engine(
-            name, recipe, lambda: LiteRTRuntime(LiteRTModel(backbone.read_tflite()), preprocessing)
-        )
+        return Engine(name, recipe, lambda: load_litert(backbone.read_tflite()))
 
     def load_tensorflow() -> Runtime:
         # Without the nodes that decode files, which take longer to load than the network.
         graph = parse_graph(backbone.graph_file.read_bytes())
         graph = graph_surgery.with_placeholder(graph, GRAPH_PIXELS_INPUT)
-        network = graph_surgery.extract_up_to(graph, GRAPH_BOTTLENECK)
+        network = graph_surgery.extract_up_to(graph, backbone.features_tensor)
         try:
             session = GraphSession(
                 network, bfloat16=name == BFLOAT16, trust_model=backbone.needs_trust
@@ -153,7 +157,7 @@ def create(name: str, backbone: Backbone, *, int8_network: bytes | None = None) 
             ) from error
         return SessionRuntime(
             session,
-            GRAPH_BOTTLENECK,
+            backbone.features_tensor,
             preprocessing=preprocessing,
             batch_size=_TENSORFLOW_BATCH_SIZE,
             pixels_input=GRAPH_PIXELS_INPUT,

@@ -32,6 +32,7 @@ def check(
     graph: bytes,
     tflite: bytes | None,
     name: str = "the network",
+    tensor: str = GRAPH_BOTTLENECK,
 ) -> None:
     """Compares files with the original network on images of noise.
 
@@ -42,6 +43,7 @@ def check(
         graph: GraphDef with the tensors that `freeze.to_graph` lists.
         tflite: TFLite file for one image, or None if there is no such file.
         name: Name of the network for error messages.
+        tensor: Name of the tensor with the features in the graph.
 
     Raises:
         ConversionError: If a file computes different features.
@@ -69,7 +71,7 @@ def check(
 
     # The graph was made from a network that has been checked already.
     with GraphSession(graph, trust_model=True) as session:
-        compare(session.run(GRAPH_BOTTLENECK, {GRAPH_PIXELS_INPUT: pixels}), "graph")
+        compare(session.run(tensor, {GRAPH_PIXELS_INPUT: pixels}), "graph")
     if tflite is not None:
         model = LiteRTModel(tflite)
         compare(np.concatenate([model.run(image[np.newaxis]) for image in pixels]), "TFLite file")

@@ -4,7 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from retrain.backbones import graph_preprocessing, graph_surgery
-from retrain.metadata import GRAPH_BOTTLENECK, GRAPH_FILE_INPUT, GRAPH_PIXELS_INPUTS
+from retrain.metadata import (
+    GRAPH_BOTTLENECK,
+    GRAPH_FEATURES,
+    GRAPH_FILE_INPUT,
+    GRAPH_PIXELS_INPUTS,
+)
 
 # Names of nodes and scopes of the preprocessing that are not in `retrain.metadata`.
 _DECODED = "DecodeJpeg"
@@ -45,9 +50,11 @@ class GraphSlice(NamedTuple):
     Attributes:
         graph: GraphDef that contains the network.
         start: Name of the input tensor, float32 [N, height, width, 3].
-        end: Name of the output tensor, float32 [N, feature_width].
+        end: Name of the output tensor with the bottleneck, float32 [N, bottleneck_width].
         scope: Prefix for the names of its nodes in another graph, without a slash at the end.
         extra_input: Additional name under which pixels can be fed, besides GRAPH_PIXELS_INPUTS.
+        features: Name of another output tensor, float32 [N, feature_width], with the features of
+            earlier stages after those at `end`.
     """
 
     graph: Any
@@ -55,13 +62,20 @@ class GraphSlice(NamedTuple):
     end: str
     scope: str = "backbone"
     extra_input: str | None = None
+    features: str | None = None
 
     @classmethod
     def from_function(cls, function: Any) -> "GraphSlice":
-        """Returns the network in a concrete function without variables."""
+        """Returns the network in a concrete function without variables.
+
+        Args:
+            function: Function that returns the bottleneck and, if there are features of earlier
+                stages, all features.
+        """
         graph = function.graph.as_graph_def()
         graph_surgery.make_portable(graph)
-        return cls(graph, function.inputs[0].name, function.outputs[0].name)
+        end, *features = (output.name for output in function.outputs)
+        return cls(graph, function.inputs[0].name, end, features=next(iter(features), None))
 
 
 def to_graph(
@@ -76,7 +90,8 @@ def to_graph(
     - `Mul:0`, `input:0` and `Placeholder:0`, float32 [N, height, width, 3]: Resized and normalised
       images in the channel order of the network.
 
-    The output is `bottleneck:0`, float32 [N, feature_width].
+    The output is `bottleneck:0`, float32 [N, bottleneck_width]. If the model also has features of
+    earlier stages, `all_features:0`, float32 [N, feature_width], has all of them.
 
     Args:
         model: Keras model from float32 [N, height, width, 3] to float32 [N, feature_width].
@@ -85,11 +100,36 @@ def to_graph(
         channel_order: Order of the input channels, "RGB" or "BGR".
     """
     _, height, width, _ = model.input_shape
-    network = GraphSlice.from_function(freeze_keras(model, batch_size=None))
+    network = GraphSlice.from_function(freeze_keras(_with_bottleneck(model), batch_size=None))
     input_spec = InputSpec(
         height=height, width=width, mean=mean, std=std, channel_order=channel_order
     )
     return add_preprocessing(network, input_spec)
+
+
+def last_layer(model: Any) -> Any:
+    """Returns a Keras model that ends at the bottleneck, without features of earlier stages."""
+    if not _has_stages(model):
+        return model
+    return _with_outputs(model, model.get_layer(GRAPH_FEATURES).input[0])
+
+
+def _has_stages(model: Any) -> bool:
+    """Returns whether a Keras model has features of earlier stages, after the bottleneck."""
+    return any(layer.name == GRAPH_FEATURES for layer in model.layers)
+
+
+def _with_bottleneck(model: Any) -> Any:
+    """Returns a model with two outputs, if it has stages: the bottleneck and all features."""
+    if not _has_stages(model):
+        return model
+    return _with_outputs(model, [model.get_layer(GRAPH_FEATURES).input[0], model.output])
+
+
+def _with_outputs(model: Any, outputs: Any) -> Any:
+    from tensorflow import keras
+
+    return keras.Model(model.input, outputs, name=model.name)
 
 
 def freeze_keras(model: Any, *, batch_size: int | None) -> Any:
@@ -125,14 +165,16 @@ def add_preprocessing(network: GraphSlice, input_spec: InputSpec) -> Any:
     from tensorflow.python.framework import meta_graph
 
     with tf.Graph().as_default() as graph:
-        (output,) = tf.import_graph_def(
+        output, features = tf.import_graph_def(
             network.graph,
             input_map={network.start: _preprocess(input_spec, network.extra_input)},
-            return_elements=[network.end],
+            return_elements=[network.end, network.features or network.end],
             name=network.scope,
         )
         if output.name != f"{GRAPH_BOTTLENECK}:0":
             tf.identity(output, f"{GRAPH_BOTTLENECK}/")
+        if network.features is not None:
+            tf.identity(features, f"{GRAPH_FEATURES}/")
         exported = tf.compat.v1.train.export_meta_graph(graph=graph, clear_devices=True)
     # An older TensorFlow rejects attributes that it does not know, even with default values.
     meta_graph.strip_graph_default_valued_attrs(exported)

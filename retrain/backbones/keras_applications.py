@@ -14,6 +14,7 @@ from retrain.errors import UserError
 from retrain.system import checksums, download
 from retrain.system.console import quiet_libraries
 from retrain.system.files import user_path
+from retrain.system.text import first_line
 
 # Increase this number when the same weights result in different features.
 _VERSION = 1
@@ -26,7 +27,9 @@ def is_known(name: str) -> bool:
     return _without_quantised(name) in ARCHITECTURES
 
 
-def load(name: str, weights: Path | None, cache_dir: Path) -> Backbone:
+def load(
+    name: str, *, weights: Path | None = None, input_size: int | None = None, cache_dir: Path
+) -> Backbone:
     """Returns a network with its weights, after preparing it if it is not in the cache.
 
     Args:
@@ -34,11 +37,13 @@ def load(name: str, weights: Path | None, cache_dir: Path) -> Backbone:
         weights: File with the weights, written by Keras, with or without the layers for
             ImageNet's classes. If None, the published weights are used, and downloaded if Keras
             has not done so before.
+        input_size: Height and width of the input images in pixels; None for those of the images
+            that the network was trained on.
         cache_dir: Folder of the cache.
 
     Raises:
-        UserError: If the weights cannot be downloaded or read, or if they belong to another
-            network, or if the cache cannot be written.
+        UserError: If the weights cannot be downloaded or read, if they belong to another
+            network, if the network does not support the size, or if the cache cannot be written.
     """
     name = _without_quantised(name)
     architecture = ARCHITECTURES[name]
@@ -50,12 +55,13 @@ def load(name: str, weights: Path | None, cache_dir: Path) -> Backbone:
             f"--weights={file} cannot be read: {error.strerror}; name a file of weights that "
             "Keras wrote"
         ) from error
-    key = [_VERSION, name, architecture.image_size, architecture.normalisation, digest]
+    size = input_size or architecture.image_size
+    key = [_VERSION, name, size, architecture.normalisation, digest]
     info = BackboneInfo(
         name=name,
         fingerprint=hashlib.sha256(json.dumps(key).encode()).hexdigest(),
-        height=architecture.image_size,
-        width=architecture.image_size,
+        height=size,
+        width=size,
         mean=architecture.normalisation.mean,
         std=architecture.normalisation.std,
         channel_order=architecture.normalisation.channel_order,
@@ -64,25 +70,32 @@ def load(name: str, weights: Path | None, cache_dir: Path) -> Backbone:
 
     def prepare(folder: Path) -> BackboneInfo:
         with quiet_libraries():
-            backbone_files.write_keras(load_model(name, file), info, folder)
+            backbone_files.write_keras(load_model(name, file, size), info, folder)
         return info
 
     return backbone_cache.load_or_prepare(cache_dir, name, info.fingerprint, prepare)
 
 
-def load_model(name: str, weights: Path) -> Any:
+def load_model(name: str, weights: Path, size: int) -> Any:
     """Returns a Keras model from float32 [N, size, size, 3], normalised, to [N, feature_width].
 
     Args:
         name: Key of ARCHITECTURES.
         weights: File with the weights, written by Keras.
+        size: Height and width of the input images in pixels.
 
     Raises:
-        UserError: If the file does not contain the weights of this network.
+        UserError: If the file does not contain the weights of this network, or if the network does
+            not support the size.
     """
     architecture = ARCHITECTURES[name]
     has_top = _has_top(name, weights)
-    model = build_model(architecture)
+    try:
+        model = build_model(architecture, size)
+    except ValueError as error:
+        raise UserError(
+            f"--input_size={size} does not fit --architecture={name}: {first_line(error)}"
+        ) from error
     try:
         if has_top:
             model_with_top = build_model(architecture, include_top=True)
@@ -99,15 +112,24 @@ def load_model(name: str, weights: Path) -> Any:
     return _with_depthwise_layers(model)
 
 
-def build_model(architecture: Architecture, *, include_top: bool = False) -> Any:
-    """Returns a Keras model with random weights."""
+def build_model(
+    architecture: Architecture, size: int | None = None, *, include_top: bool = False
+) -> Any:
+    """Returns a Keras model with random weights.
+
+    Args:
+        architecture: The network.
+        size: Height and width of the input images in pixels, if not those of the architecture.
+        include_top: Whether to add the layers for ImageNet's classes.
+    """
     from tensorflow import keras
 
+    size = size or architecture.image_size
     pooling = {} if include_top else {"pooling": "avg"}
     return getattr(keras.applications, architecture.builder)(
         weights=None,
         include_top=include_top,
-        input_shape=(architecture.image_size, architecture.image_size, 3),
+        input_shape=(size, size, 3),
         **pooling,
         **architecture.arguments,
     )

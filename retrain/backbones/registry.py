@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from retrain.backbones import (
+    efficientnet_lite,
     efficientnet_lite0,
     frozen_graph,
     hub_module,
@@ -25,17 +26,22 @@ _GRAPH_OPTIONS = ("input_layer", "bottleneck_layer")
 _INPUT_OPTIONS = ("input_height", "input_width", "input_mean", "input_std")
 
 
-def bundled_names() -> tuple[str, ...]:
-    """Returns the names of the backbones that are bundled with the program, the default first."""
-    return tuple(_BUNDLED)
-
-
 def architecture_names() -> tuple[str, ...]:
     """Returns the values of `--architecture`, the default first.
 
     The last one is a pattern that stands for all MobileNets of version 1.
     """
-    return (*_BUNDLED, *keras_architectures.NAMES, keras_architectures.MOBILENET_PATTERN)
+    return (
+        *_BUNDLED,
+        *efficientnet_lite.DOWNLOADED_NAMES,
+        *keras_architectures.NAMES,
+        keras_architectures.MOBILENET_PATTERN,
+    )
+
+
+def is_architecture(name: str) -> bool:
+    """Returns whether `--architecture` can name a network of this name."""
+    return efficientnet_lite.is_known(name) or keras_applications.is_known(name)
 
 
 def load(name: str) -> Backbone:
@@ -81,16 +87,15 @@ def _load(options: BackboneOptions, cache_dir: Path) -> Backbone:
     if options.model_dir:
         return frozen_graph.load(options, cache_dir)
     name = options.architecture
-    if name in _BUNDLED:
-        if options.weights:
-            raise UserError(
-                f"--weights={options.weights} is for Keras networks, but --architecture={name} has "
-                "its own weights; use only one of the two flags"
-            )
-        return load(name)
-    if not keras_applications.is_known(name):
+    if efficientnet_lite.is_known(name):
+        load_named = efficientnet_lite.load
+    elif keras_applications.is_known(name):
+        load_named = keras_applications.load
+    else:
         raise _unknown(name)
-    return keras_applications.load(name, options.weights, cache_dir)
+    return load_named(
+        name, weights=options.weights, input_size=options.input_size, cache_dir=cache_dir
+    )
 
 
 def _check(options: BackboneOptions) -> None:
@@ -113,6 +118,12 @@ def _check(options: BackboneOptions) -> None:
             f"--model_dir={options.model_dir} is for frozen graphs, which do not exist for "
             f"--architecture={name}; use only one of the two flags"
         )
+    if options.input_size and (options.model_dir or options.tfhub_module):
+        other = "--model_dir" if options.model_dir else "--tfhub_module"
+        raise UserError(
+            f"--input_size={options.input_size} is for networks that --architecture names; use "
+            f"--input_height and --input_width with {other}"
+        )
     for flag in _GRAPH_OPTIONS:
         if getattr(options, flag) is not None and not options.model_dir:
             raise UserError(
@@ -123,7 +134,7 @@ def _check(options: BackboneOptions) -> None:
         if getattr(options, flag) is not None and not (options.model_dir or options.tfhub_module):
             raise UserError(
                 f"--{flag} needs --model_dir or --tfhub_module, since --architecture={name} "
-                f"defines its own input; leave out --{flag}"
+                f"defines its own input; leave out --{flag}, or set --input_size"
             )
 
 

@@ -35,6 +35,8 @@ _MIN_COMMON = 0.5
 
 # Key of the SHA-256 of the images in the JSON file, as in the files of earlier versions.
 _IMAGES_KEY = "pictures"
+# Key of `Backbone.stage_widths`, which is missing if there are none.
+_STAGES_KEY = "stages"
 _DIGEST_KEY = "sha256"
 
 
@@ -55,6 +57,8 @@ def load_or_quantise(dataset: Dataset, backbone: Backbone, cache_dir: Path) -> b
         UserError: If too few images can be read, the network cannot be quantised, or the folder
             cannot be read or written.
     """
+    # The exported file contains the network with all features.
+    backbone = backbone.with_stages()
     contents = [_read(image) for image in _sample(dataset)]
     digests = sorted({hashlib.sha256(data).hexdigest() for data in contents})
     for path, digest in _fitting_networks(cache_dir, backbone, digests):
@@ -91,9 +95,11 @@ def _describe(backbone: Backbone, digests: Collection[str]) -> dict[str, Any]:
         backbone: Backbone that is quantised.
         digests: SHA-256 of the images that value ranges are measured on.
     """
+    stages = {_STAGES_KEY: list(backbone.stage_widths)} if backbone.stage_widths else {}
     return {
         "backbone": backbone.fingerprint,
         "preprocessing": pixels.PREPROCESSING_VERSION,
+        **stages,
         _IMAGES_KEY: list(digests),
     }
 
@@ -128,8 +134,9 @@ def _described_networks(
         # A network without a valid description is ignored.
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
             content = json.loads(_read_private(path))
-            source = content["backbone"], content["preprocessing"]
-            if source == (backbone.fingerprint, pixels.PREPROCESSING_VERSION):
+            source = content["backbone"], content["preprocessing"], content.get(_STAGES_KEY, [])
+            stages = list(backbone.stage_widths)
+            if source == (backbone.fingerprint, pixels.PREPROCESSING_VERSION, stages):
                 images = set(content[_IMAGES_KEY])
                 yield path.with_suffix(".tflite"), images, content.get(_DIGEST_KEY)
 

@@ -54,8 +54,12 @@ def assemble(
         head: Trained head.
         test_accuracy: Accuracy on the test split, 0 to 1; None if the split is empty.
     """
+    # The files of a backbone compute all of its features.
+    backbone = backbone.with_stages()
+    complete_head = head.pad(backbone.feature_width)
     dataset = features.dataset
     training = {"engine": features.engine, **config.provenance()}
+    training["stages"] = bool(complete_head.weights[backbone.bottleneck_width :].any())
     if backbone.fine_tuned:
         # In this run, or in the earlier run whose graph is the backbone.
         training["fine_tuned"] = True
@@ -79,10 +83,10 @@ def assemble(
         versions=current_versions(),
     )
     if features.int8_network is None:
-        return TrainedClassifier(backbone, head, metadata)
+        return TrainedClassifier(backbone, complete_head, metadata)
     logits = head.logits(features.split(TRAINING).vectors)
     largest = float(np.abs(logits).max(initial=0.0))
-    return TrainedClassifier(backbone, head, metadata, features.int8_network, largest)
+    return TrainedClassifier(backbone, complete_head, metadata, features.int8_network, largest)
 
 
 def current_versions() -> dict[str, Any]:

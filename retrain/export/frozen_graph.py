@@ -9,7 +9,7 @@ import numpy as np
 from retrain.backbones import freeze
 from retrain.errors import UserError
 from retrain.export.assemble import TrainedClassifier
-from retrain.metadata import GRAPH_BOTTLENECK, GRAPH_NODE
+from retrain.metadata import GRAPH_FEATURES, GRAPH_NODE
 from retrain.runtimes.graph_def import parse_graph
 from retrain.runtimes.tensorflow_import import import_session_modules
 
@@ -20,7 +20,7 @@ _PRODUCT = "final_training_ops/Wx_plus_b/MatMul"
 _LOGITS = "final_training_ops/Wx_plus_b/add"
 
 # Nodes and scopes that the output cannot be named after.
-_RESERVED = {*freeze.RESERVED_NAMES, "backbone", _WEIGHTS.split("/")[0], GRAPH_NODE}
+_RESERVED = {*freeze.RESERVED_NAMES, "backbone", GRAPH_FEATURES, _WEIGHTS.split("/")[0], GRAPH_NODE}
 
 _VALID_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
 
@@ -58,7 +58,7 @@ def to_bytes(classifier: TrainedClassifier) -> bytes:
     _add_constant(graph, GRAPH_NODE, np.array(metadata.to_json().encode(), object))
     _add_constant(graph, _WEIGHTS, classifier.head.weights)
     _add_constant(graph, _BIASES, classifier.head.bias)
-    _add(graph, "MatMul", _PRODUCT, [GRAPH_BOTTLENECK, _WEIGHTS])
+    _add(graph, "MatMul", _PRODUCT, [classifier.backbone.features_tensor, _WEIGHTS])
     _add(graph, "BiasAdd", _LOGITS, [_PRODUCT, _BIASES])
     _add(graph, "Softmax", metadata.output, [_LOGITS])
     return graph.SerializeToString(deterministic=True)

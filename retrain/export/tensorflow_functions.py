@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from retrain.backbones import graph_surgery
 from retrain.export.assemble import TrainedClassifier
-from retrain.metadata import GRAPH_BOTTLENECK, GRAPH_FILE_INPUT, GRAPH_PIXELS_INPUTS
+from retrain.metadata import GRAPH_FILE_INPUT, GRAPH_PIXELS_INPUTS
 from retrain.runtimes.graph_def import parse_graph
 from retrain.system.console import quiet_native_libraries
 
@@ -32,13 +32,13 @@ def build(classifier: TrainedClassifier) -> ClassifierFunctions:
     # The network reads the last of these inputs. The others only pass their value on.
     pixels = GRAPH_PIXELS_INPUTS[-1]
     decode = _import_between(graph, GRAPH_FILE_INPUT, pixels)
-    bottleneck = _import_between(
-        graph_surgery.with_placeholder(graph, pixels), pixels, GRAPH_BOTTLENECK
+    features = _import_between(
+        graph_surgery.with_placeholder(graph, pixels), pixels, classifier.backbone.features_tensor
     )
     head = classifier.head
 
     def classify(value: Any) -> Any:
-        return tf.nn.softmax(tf.matmul(bottleneck(value), head.weights) + head.bias)
+        return tf.nn.softmax(tf.matmul(features(value), head.weights) + head.bias)
 
     return ClassifierFunctions(decode, classify)
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from retrain.backbones import freeze
 from retrain.backbones.backbone import Backbone
 from retrain.config import ALL_LAYERS
 from retrain.errors import UserError
@@ -27,9 +28,21 @@ def load_trainable(backbone: Backbone, count: int, *, seed: int = 0) -> Any:
 
     # Dropout layers take their seeds when they are created.
     keras.utils.set_random_seed(seed)
-    network = keras.models.load_model(backbone.keras_file, compile=False)
+    network = load_network(backbone)
     unfreeze(network, backbone.name, count)
     return network
+
+
+def load_network(backbone: Backbone) -> Any:
+    """Returns a backbone as a Keras model from normalised pixels to features.
+
+    Args:
+        backbone: A backbone with a Keras file.
+    """
+    from tensorflow import keras
+
+    network = keras.models.load_model(backbone.keras_file, compile=False)
+    return network if backbone.stage_widths else freeze.last_layer(network)
 
 
 def check(backbone: Backbone, count: int) -> None:

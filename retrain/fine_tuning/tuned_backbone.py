@@ -66,6 +66,7 @@ def fine_tune_backbone(
         backbone.channel_order,
         backbone.feature_width,
         fine_tuned=True,
+        stage_widths=backbone.stage_widths,
     )
     # Only one process at a time prepares this backbone, so no other one uses the checkpoint.
     checkpoint_file = config.bottleneck_dir / _CHECKPOINT_FOLDER / f"{digest}.npz"

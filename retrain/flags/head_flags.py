@@ -15,8 +15,8 @@ _SOLVER = flags.DEFINE_enum(
     "solver",
     "auto",
     ["auto", "logistic_regression", "sgd"],
-    "Method to train the last layer: logistic regression, whose regularisation strength "
-    "cross-validation selects, or stochastic gradient descent, as in TensorFlow's "
+    "Method to train the last layer: logistic regression, whose features and regularisation "
+    "strength cross-validation selects, or stochastic gradient descent, as in TensorFlow's "
     "image_retraining. auto selects sgd if a flag of gradient descent is set: "
     "--how_many_training_steps, --learning_rate, --train_batch_size, --validation_batch_size, "
     "--eval_step_interval, --intermediate_store_frequency, or --distortions_per_image=0.",

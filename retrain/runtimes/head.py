@@ -19,6 +19,11 @@ class Head:
     weights: np.ndarray
     bias: np.ndarray
 
+    def pad(self, width: int) -> "Head":
+        """Returns a head for `width` features, of which the ones after its own have no effect."""
+        rows = width - len(self.weights)
+        return Head(np.pad(self.weights, ((0, rows), (0, 0))), self.bias) if rows else self
+
     def logits(self, features: np.ndarray) -> np.ndarray:
         """Returns the logits, float32 [N, classes].
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from retrain.metadata import GRAPH_BOTTLENECK, GRAPH_NODE, GRAPH_PIXELS_INPUT
+from retrain.metadata import GRAPH_BOTTLENECK, GRAPH_FEATURES, GRAPH_NODE, GRAPH_PIXELS_INPUT
 from retrain.runtimes.graph_def import find_metadata, parse_graph, read_constant
 from retrain.runtimes.head import Head
 from retrain.runtimes.litert import LiteRTModel, LiteRTRuntime
@@ -41,6 +41,14 @@ class KnownBackbone(Protocol):
     @property
     def graph_file(self) -> Path:
         """File with the GraphDef that exported graphs begin with."""
+
+    @property
+    def feature_width(self) -> int:
+        """Number of values that the TFLite file computes."""
+
+    @property
+    def bottleneck_width(self) -> int:
+        """Number of the first of these values that are the bottleneck."""
 
     def read_tflite(self) -> bytes:
         """Returns the content of the TFLite file."""
@@ -99,22 +107,38 @@ def load(
     if metadata is None or backbone is None:
         return None
     original = parse_graph(backbone.graph_file.read_bytes())
-    head = _read_head(graph.node[-len(_APPENDED) :], metadata.output)
-    if head is None or not _is_same_network(graph, original):
+    # Graphs of versions without features of earlier stages have a head for the bottleneck.
+    if _has_node(graph, GRAPH_FEATURES):
+        features, width = GRAPH_FEATURES, backbone.feature_width
+    else:
+        features, width = GRAPH_BOTTLENECK, backbone.bottleneck_width
+    head = _read_head(graph.node[-len(_APPENDED) :], features, metadata.output)
+    if head is None or not _is_same_network(graph, original, features):
         return None
     preprocessing = Preprocessing.of(metadata).override(overrides.mean, overrides.std)
     model = LiteRTModel(backbone.read_tflite())
-    if model.output.shape[-1] != len(head.weights):
+    if len(head.weights) != width:
         return None
-    return KnownGraphRuntime(LiteRTRuntime(model, preprocessing), head, describe(metadata))
+    network = LiteRTRuntime(model, preprocessing, width=width)
+    return KnownGraphRuntime(network, head, describe(metadata))
 
 
-def _is_same_network(graph: Any, original: Any) -> bool:
-    """Returns whether two graphs compute the same features from the same pixels."""
+def _has_node(graph: Any, name: str) -> bool:
+    return any(node.name == name for node in graph.node)
+
+
+def _is_same_network(graph: Any, original: Any, features: str) -> bool:
+    """Returns whether two graphs compute the same features from the same pixels.
+
+    Args:
+        graph: A GraphDef.
+        original: Another one.
+        features: Name of the node with the features.
+    """
     nodes, others = ({node.name: node for node in g.node} for g in (graph, original))
     if len(nodes) != len(graph.node):
         return False
-    pending, visited = [GRAPH_BOTTLENECK], set()
+    pending, visited = [features], set()
     while pending:
         name = pending.pop()
         if name in visited:
@@ -149,14 +173,20 @@ def _is_default(name: str, value: Any) -> bool:
     return name in _DEFAULTS and _DEFAULTS[name](value)
 
 
-def _read_head(nodes: Any, output: str) -> Head | None:
-    """Returns the softmax layer that the nodes compute, or None if they compute anything else."""
+def _read_head(nodes: Any, features: str, output: str) -> Head | None:
+    """Returns the softmax layer that the nodes compute, or None if they compute anything else.
+
+    Args:
+        nodes: Nodes of a graph.
+        features: Name of the node that the layer must get its input from.
+        output: Name that the output must have.
+    """
     if [node.op for node in nodes] != _APPENDED or nodes[0].name != GRAPH_NODE:
         return None
     _, weights_node, bias_node, product, logits, softmax = nodes
     inputs = [list(node.input) for node in (product, logits, softmax)]
     expected = [
-        [GRAPH_BOTTLENECK, weights_node.name],
+        [features, weights_node.name],
         [product.name, bias_node.name],
         [logits.name],
     ]

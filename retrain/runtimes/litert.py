@@ -122,6 +122,7 @@ class LiteRTRuntime(Runtime):
         preprocessing: Preprocessing,
         *,
         description: Description = NO_DESCRIPTION,
+        width: int | None = None,
     ) -> None:
         """Prepares the network for 8-bit pixels.
 
@@ -129,9 +130,11 @@ class LiteRTRuntime(Runtime):
             model: Network with an input of shape [1, height, width, 3].
             preprocessing: Preprocessing of the network's input, before quantisation.
             description: Properties of the classifier that the file states.
+            width: Number of values to return for an image; None for all.
         """
         self.description = description
         self._model = model
+        self._width = width
         self._preprocessing = preprocessing
         self._levels = model.input.quantise(preprocessing.levels())
 
@@ -145,7 +148,8 @@ class LiteRTRuntime(Runtime):
         del self._model
 
     def _run_one(self, image: np.ndarray) -> np.ndarray:
-        return self._model.output.dequantise(self._model.run(image)).reshape(1, -1)
+        output = self._model.output.dequantise(self._model.run(image))
+        return output.reshape(1, -1)[:, : self._width]
 
 
 def _tensor(details: dict[str, Any]) -> Tensor:

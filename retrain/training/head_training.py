@@ -104,7 +104,12 @@ def train_head(
             )
         else:
             solution = _train_by_regression(
-                config, features, shares, summaries=summaries, validation_only=validation_only
+                config,
+                features,
+                shares,
+                stage_widths=backbone.stage_widths,
+                summaries=summaries,
+                validation_only=validation_only,
             )
     head = solution.head
     if config.head.calibrate:
@@ -130,6 +135,7 @@ def _train_by_regression(
     features: Bottlenecks,
     class_shares: np.ndarray,
     *,
+    stage_widths: tuple[int, ...],
     summaries: RunSummaries | None,
     validation_only: bool,
 ) -> _Solution:
@@ -149,6 +155,7 @@ def _train_by_regression(
             class_count=len(class_shares),
             class_shares=class_shares,
             variants=training.variants.shape[1],
+            stage_widths=stage_widths,
         ),
         validation,
         seed=config.head.seed,

@@ -1,9 +1,11 @@
-"""Fits a logistic regression whose strength cross-validation selects.
+"""Fits a logistic regression whose features and strength cross-validation selects.
 
-The strength with the fewest errors on held-out images is selected. The logits of these images also
-serve to calibrate the head: the folds' heads were not trained on them.
+The features are those of the last layer, or those of earlier stages as well. The choice with the
+smallest cross entropy on held-out images is selected. The logits of these images also serve to
+calibrate the head: the folds' heads were not trained on them.
 """
 
+import dataclasses
 import logging
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -27,8 +29,9 @@ from retrain.training.step_metrics import Examples
 _FOLDS = 4
 # The strength when no image can be held out, as with one image of each class.
 _DEFAULT_STRENGTH = 1e-1
-# More rows do not change the selected strength; they only make the selection slower.
-_MAX_ROWS_TO_SELECT_BY = 20_000
+# More rows do not change the selection; they only make it slower.
+_MAX_ROWS_TO_SELECT_FEATURES_BY = 5_000
+_MAX_ROWS_TO_SELECT_STRENGTH_BY = 20_000
 # Iterations of the last fit, to all rows. It starts near its optimum.
 _MAX_LAST_ITERATIONS = 10
 
@@ -37,7 +40,8 @@ class SelectedHead(NamedTuple):
     """A head with the selected strength, and the held-out predictions at that strength.
 
     Attributes:
-        head: The head, fitted to all training images.
+        head: The head, fitted to all training images. Its weights for the features of earlier
+            stages are 0 if they were not selected.
         strength: The selected inverse regularisation strength.
         held_out_logits: Logits of images by heads not fitted to them, float32 [M, classes].
         held_out_class_ids: True classes of these images, int [M].
@@ -78,17 +82,29 @@ class _Candidate(NamedTuple):
     held_out_logits: np.ndarray
 
 
+class _FeatureSet(NamedTuple):
+    """The training images with some of their features, and the folds that were fitted to them.
+
+    Attributes:
+        training: The images to fit to.
+        folds: Heads of all strengths.
+        candidates: Results of all strengths.
+    """
+
+    training: TrainingSet
+    folds: list[_FoldResult]
+    candidates: list[_Candidate]
+
+
 def fit_with_selected_strength(
     training: TrainingSet, validation: Examples, *, seed: int = 0, validation_only: bool = False
 ) -> SelectedHead:
-    """Fits a head with the strength that makes the fewest errors on held-out images.
-
-    Among strengths with equally few errors, the one with the smallest cross entropy is selected.
+    """Fits a head with the features and the strength that suit held-out images best.
 
     Args:
         training: Training images. Each is held out of one fold, unless it is the only image of its
             class.
-        validation: Further held-out images; may be empty.
+        validation: Further held-out images, with the same features; may be empty.
         seed: Random seed of the folds.
         validation_only: Whether to hold out only the validation images, which must not be empty
             then. This is for backbones that were fine-tuned on the training images.
@@ -96,36 +112,86 @@ def fit_with_selected_strength(
     # SciPy loads its own BLAS, whose threads can only be limited once it is loaded.
     import scipy.optimize  # noqa: F401
 
-    subset = _subset_to_select_by(training, seed)
+    subset = _select_rows(training, seed, _MAX_ROWS_TO_SELECT_STRENGTH_BY)
+    # Converted once. Each fit of each fold would otherwise convert its part.
+    converted = dataclasses.replace(subset, features=subset.features.astype(np.float32))
     # One product on several threads would mostly wait; the folds keep all processors busy.
     with threadpool_limits(1, "blas"):
-        folds = _fit_folds(subset, validation, seed, validation_only=validation_only)
-        class_ids = np.concatenate([fold.held_out_class_ids for fold in folds])
-        candidates = _evaluate_strengths(folds, class_ids)
-        best = _select(candidates, len(class_ids), validation_only=validation_only)
-        *_, (_, head) = fit_path(subset, [s for s in STRENGTHS if s <= best.strength])
+        selected = _select_features(converted, validation, seed, validation_only=validation_only)
+        class_ids = np.concatenate([fold.held_out_class_ids for fold in selected.folds])
+        best = _select(selected.candidates, len(class_ids))
+        *_, (_, head) = fit_path(selected.training, [s for s in STRENGTHS if s <= best.strength])
         if subset is not training:
-            head = refine(training, head, best.strength, max_iterations=_MAX_LAST_ITERATIONS)
-    history = _history(folds, candidates, best.strength, validation_only=validation_only)
+            complete = training if selected.training.stage_widths else training.without_stages()
+            head = refine(complete, head, best.strength, max_iterations=_MAX_LAST_ITERATIONS)
+        head = head.pad(training.features.shape[1])
+    if len(class_ids):
+        logging.info(
+            "%s: %d of %d images get the right label (C = %g%s).",
+            "Validation" if validation_only else "Cross-validation",
+            len(class_ids) - best.errors,
+            len(class_ids),
+            best.strength,
+            ", with features of earlier stages" if selected.training.stage_widths else "",
+        )
+    history = _history(
+        selected.folds, selected.candidates, best.strength, validation_only=validation_only
+    )
     return SelectedHead(head, best.strength, best.held_out_logits, class_ids, history)
 
 
-def _fit_folds(
+def _select_features(
     training: TrainingSet, validation: Examples, seed: int, *, validation_only: bool
-) -> list[_FoldResult]:
+) -> _FeatureSet:
+    """Fits the folds to the features that suit held-out images best."""
+    sets = [training]
+    if training.stage_widths:
+        few = _select_rows(training, seed, _MAX_ROWS_TO_SELECT_FEATURES_BY)
+        step = 1 + len(validation[1]) // _MAX_ROWS_TO_SELECT_FEATURES_BY
+        both = _fit_folds(
+            [few.without_stages(), few],
+            (validation[0][::step], validation[1][::step]),
+            seed,
+            validation_only=validation_only,
+        )
+        best = min(both, key=lambda one: min(c.loss for c in one.candidates))
+        if few is training and step == 1:
+            return best
+        sets = [training if best.training.stage_widths else training.without_stages()]
+    (result,) = _fit_folds(sets, validation, seed, validation_only=validation_only)
+    return result
+
+
+def _fit_folds(
+    sets: Sequence[TrainingSet], validation: Examples, seed: int, *, validation_only: bool
+) -> list[_FeatureSet]:
+    """Fits the folds to each of several sets of features of the same images."""
+    held_out = _held_out_masks(sets[0], seed, validation_only=validation_only)
+
+    def fit(number: int) -> _FoldResult:
+        selected, fold = sets[number // len(held_out)], number % len(held_out)
+        features, class_ids = (array[fold :: len(held_out)] for array in validation)
+        features = features[:, : selected.features.shape[1]]
+        return _fit_fold(selected, held_out[fold], (features, class_ids))
+
+    count = len(sets) * len(held_out)
+    folds = list(parallel_map(fit, range(count), min(processor_count(), count)))
+    result = []
+    for selected in sets:
+        own_folds, folds = folds[: len(held_out)], folds[len(held_out) :]
+        result.append(_FeatureSet(selected, own_folds, _evaluate_strengths(own_folds)))
+    return result
+
+
+def _held_out_masks(training: TrainingSet, seed: int, *, validation_only: bool) -> list[np.ndarray]:
+    """Returns which training images each fold holds out, bool [images] each."""
     if validation_only:
-        return [_fit_fold(training, np.zeros(len(training.image_class_ids), bool), validation)]
+        return [np.zeros(len(training.image_class_ids), bool)]
     ranks = _rank_within_class(training.image_class_ids, seed)
     counts = np.bincount(training.class_ids, minlength=training.class_count)
     # The only image of a class stays in every fold's training images.
     single = counts[training.image_class_ids] == training.variants
-
-    def fit(fold: int) -> _FoldResult:
-        held_out = (ranks % _FOLDS == fold) & ~single
-        features, class_ids = (array[fold::_FOLDS] for array in validation)
-        return _fit_fold(training, held_out, (features, class_ids))
-
-    return list(parallel_map(fit, range(_FOLDS), min(processor_count(), _FOLDS)))
+    return [(ranks % _FOLDS == fold) & ~single for fold in range(_FOLDS)]
 
 
 def _fit_fold(training: TrainingSet, held_out: np.ndarray, validation: Examples) -> _FoldResult:
@@ -136,12 +202,12 @@ def _fit_fold(training: TrainingSet, held_out: np.ndarray, validation: Examples)
         held_out: Mask of the held-out images, bool [images].
         validation: Further held-out images.
     """
-    features = np.concatenate([training.undistorted_features[held_out], validation[0]])
+    features = (training.undistorted_features[held_out], validation[0])
     class_ids = np.concatenate([training.image_class_ids[held_out], validation[1]])
     fitted_to = training.select_images(~held_out)
     result = _FoldResult([], class_ids, [], [], len(fitted_to.image_class_ids))
     for _, head in fit_path(fitted_to):
-        result.held_out_logits.append(head.logits(features))
+        result.held_out_logits.append(np.concatenate([head.logits(part) for part in features]))
         train_logits = head.logits(fitted_to.undistorted_features)
         result.train_correct.append(
             int((train_logits.argmax(axis=1) == fitted_to.image_class_ids).sum())
@@ -152,7 +218,8 @@ def _fit_fold(training: TrainingSet, held_out: np.ndarray, validation: Examples)
     return result
 
 
-def _evaluate_strengths(folds: Sequence[_FoldResult], class_ids: np.ndarray) -> list[_Candidate]:
+def _evaluate_strengths(folds: Sequence[_FoldResult]) -> list[_Candidate]:
+    class_ids = np.concatenate([fold.held_out_class_ids for fold in folds])
     candidates = []
     for number, strength in enumerate(STRENGTHS):
         logits = np.concatenate([fold.held_out_logits[number] for fold in folds])
@@ -162,7 +229,7 @@ def _evaluate_strengths(folds: Sequence[_FoldResult], class_ids: np.ndarray) -> 
     return candidates
 
 
-def _select(candidates: Sequence[_Candidate], count: int, *, validation_only: bool) -> _Candidate:
+def _select(candidates: Sequence[_Candidate], count: int) -> _Candidate:
     if not count:
         logging.warning(
             "No image could be held out to select the regularisation strength: each class has a "
@@ -170,15 +237,7 @@ def _select(candidates: Sequence[_Candidate], count: int, *, validation_only: bo
             _DEFAULT_STRENGTH,
         )
         return next(c for c in candidates if c.strength == _DEFAULT_STRENGTH)
-    best = min(candidates, key=lambda candidate: (candidate.errors, candidate.loss))
-    logging.info(
-        "%s: %d of %d images get the right label (C = %g).",
-        "Validation" if validation_only else "Cross-validation",
-        count - best.errors,
-        count,
-        best.strength,
-    )
-    return best
+    return min(candidates, key=lambda candidate: candidate.loss)
 
 
 def _history(
@@ -210,9 +269,9 @@ def _history(
     )
 
 
-def _subset_to_select_by(training: TrainingSet, seed: int) -> TrainingSet:
+def _select_rows(training: TrainingSet, seed: int, most_rows: int) -> TrainingSet:
     """Returns the training set, or a subset of its images with images of every class."""
-    most = max(1, _MAX_ROWS_TO_SELECT_BY // training.variants)
+    most = max(1, most_rows // training.variants)
     if len(training.image_class_ids) <= most:
         return training
     ranks = _rank_within_class(training.image_class_ids, seed)

@@ -68,7 +68,12 @@ def _accuracy(features: SplitFeatures, variants: int, seed: int) -> float:
     )
     training = dataclasses.replace(training, variants=training.variants[:, : variants + 1])
     class_count = int(features.class_ids.max()) + 1
-    training_set = TrainingSet(*training.examples(), class_count, variants=variants + 1)
+    training_set = TrainingSet(
+        *training.examples(),
+        class_count,
+        variants=variants + 1,
+        stage_widths=registry.load(registry.DEFAULT).stage_widths,
+    )
     head = fit_with_selected_strength(training_set, (validation.vectors, validation.class_ids)).head
     return float((head.logits(test.vectors).argmax(axis=1) == test.class_ids).mean())
 

@@ -65,7 +65,12 @@ def _accuracy(trained_on: SplitFeatures, tested_on: SplitFeatures, seed: int) ->
     test = tested_on.take(rows.test)
     class_count = int(trained_on.class_ids.max()) + 1
     head = fit_with_selected_strength(
-        TrainingSet(training.vectors, training.class_ids, class_count),
+        TrainingSet(
+            training.vectors,
+            training.class_ids,
+            class_count,
+            stage_widths=registry.load(registry.DEFAULT).stage_widths,
+        ),
         (validation.vectors, validation.class_ids),
         seed=seed,
     ).head

@@ -23,7 +23,8 @@ _COUNT = flags.DEFINE_integer(
     "bottlenecks", 1_000_000, "Number of bottlenecks.", lower_bound=20_000
 )
 
-_WIDTH = 1280
+_STAGE_WIDTHS = (192, 112)
+_WIDTH = 1280 + sum(_STAGE_WIDTHS)
 _CLASSES = 10
 _BATCH_SIZE = 10_000
 _RECIPE = "synthetic"
@@ -46,7 +47,12 @@ def main(_: list[str]) -> None:
     held_out = count // 100
     start = time.monotonic()
     head = fit_with_selected_strength(
-        TrainingSet(features[2 * held_out :], class_ids[2 * held_out :], _CLASSES),
+        TrainingSet(
+            features[2 * held_out :],
+            class_ids[2 * held_out :],
+            _CLASSES,
+            stage_widths=_STAGE_WIDTHS,
+        ),
         (features[:held_out], class_ids[:held_out]),
     ).head
     _print_seconds("train", start)

@@ -63,9 +63,13 @@ def _accuracies(examples: _Examples, seed: int) -> dict[str, float]:
     options = HeadOptions(seed=seed)
     mean, stddev = training[0].mean(axis=0), training[0].std(axis=0) + 1e-6
     standardised = [((f - mean) / stddev, c) for f, c in (training, validation, test)]
-    training_set = TrainingSet(*training, class_count)
+    stage_widths = registry.load(registry.DEFAULT).stage_widths
+    training_set = TrainingSet(*training, class_count, stage_widths=stage_widths)
+    last_layer = [(f[:, : -sum(stage_widths)], c) for f, c in (training, validation, test)]
     return {
-        "sgd": _accuracy(sgd.train(training, validation, class_count, options), test),
+        "sgd": _accuracy(
+            sgd.train(last_layer[0], last_layer[1], class_count, options), last_layer[2]
+        ),
         "sgd on standardised features": _accuracy(
             sgd.train(standardised[0], standardised[1], class_count, options), standardised[2]
         ),

@@ -57,7 +57,7 @@ class ClassifierTest(parameterized.TestCase):
         cls.addClassCleanup(shutil.rmtree, cls.folder)
         backbone = efficientnet_lite0.load()
         rng = np.random.default_rng(0)
-        cls.head = Head(rng.normal(0, 0.3, (1280, 3)).astype(np.float32), np.zeros(3, np.float32))
+        cls.head = Head(rng.normal(0, 0.3, (1584, 3)).astype(np.float32), np.zeros(3, np.float32))
         described = metadata.Metadata(
             **dict(labels=("a", "b", "c"), folders=("a", "b", "c"), height=224, width=224),
             **dict(mean=backbone.mean, std=backbone.std, channel_order="RGB"),

@@ -18,7 +18,8 @@ class FileServer:
     """The files and the behaviour of a server, and the requests that it got.
 
     Attributes:
-        files: Content of each file by its path, which begins with a slash.
+        files: Content of each file by its path, which begins with a slash. Paths that end in a
+            slash are HTML pages.
         url: Address of the server, without a slash at the end.
         break_off_after: Number of bytes of a response after which the connection breaks; None for
             whole responses.
@@ -69,6 +70,8 @@ def serving(files: Mapping[str, bytes]) -> Iterator[FileServer]:
             self.send_header("Content-Length", str(len(content) - start))
             for name, value in version.items():
                 self.send_header(name, value)
+            if self.path.endswith("/"):
+                self.send_header("Content-Type", "text/html")
             self.end_headers()
             # The client can close the connection early.
             with contextlib.suppress(ConnectionError):

@@ -65,7 +65,7 @@ class ServeImageTest(absltest.TestCase):
         graph = self.folder / "classifier.tflite"
         shutil.copy("retrain/backbones/efficientnet_lite0.tflite", graph)
         with zipfile.ZipFile(graph, "a") as archive:
-            archive.writestr("labels.txt", "".join(f"feature {i}\n" for i in range(1280)))
+            archive.writestr("labels.txt", "".join(f"feature {i}\n" for i in range(1584)))
         server = self.start(graph)
         self.assertIn("does not state how pixels are normalised", server.stderr.readline())
         # The server labels an image before it logs this line.

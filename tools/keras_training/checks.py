@@ -1,6 +1,6 @@
 """Checks the options of a training before anything takes time."""
 
-from retrain.backbones import engines, keras_applications, registry
+from retrain.backbones import engines, registry
 from retrain.errors import UserError
 from tools.keras_training import npz_file, small_networks
 from tools.keras_training.image_folders import TRAIN_FLAG, VAL_FLAG
@@ -55,8 +55,7 @@ def input_size(options: Options) -> tuple[int, int]:
 
 def _check_architecture(options: Options) -> None:
     name = options.architecture
-    known = (*SMALL_NETWORKS, *registry.bundled_names())
-    if name not in known and not keras_applications.is_known(name):
+    if name not in SMALL_NETWORKS and not registry.is_architecture(name):
         problem = f"={name} is not known" if name else " is required"
         names = ", ".join((*SMALL_NETWORKS, *registry.architecture_names()))
         raise UserError(f"--architecture{problem}; choose one of: {names}")

@@ -48,7 +48,7 @@ def build(
         raise UserError(
             f"--architecture={backbone.name} is not made of Keras layers; choose another one"
         )
-    network = keras.models.load_model(backbone.keras_file, compile=False)
+    network = layers.load_network(backbone)
     layers.unfreeze(network, backbone.name, fine_tune_layers)
     rate = _DEFAULT_DROPOUT if dropout is None else dropout
     drop = keras.layers.Dropout(rate, name="dropout")

@@ -71,7 +71,7 @@ def load(options: Options, folders: ImageFolders | None) -> Task:
     backbone = registry.resolve(
         BackboneOptions(architecture=options.architecture, weights=options.weights),
         options.bottleneck_dir,
-    )
+    ).without_stages()
     for side in ("height", "width"):
         value, expected = getattr(options, side), getattr(backbone, side)
         if value not in (None, expected):

@@ -35,6 +35,14 @@ toolchain(
 [py_library(name = name) for name in {packages}]
 """
 
+_WHEELS_BUILD = """\
+filegroup(
+    name = "wheels",
+    srcs = glob(["wheels/*.whl"]),
+    visibility = ["//visibility:public"],
+)
+"""
+
 # Every Python 3 must be able to print the first line.
 _PROBE = """
 import sys
@@ -95,28 +103,36 @@ def _run(ctx, description, command):
         fail("\n\n%s failed:\n  %s\n" % (description, "\n  ".join(lines[-15:])))
     return done.stdout.strip()
 
-def _python_venv_impl(ctx):
-    base_python, version = _find_python(ctx)
-    lock = ctx.path(ctx.attr.requirements)
-    digest = _run(ctx, "Reading " + lock.basename, [base_python, "-I", "-c", _DIGEST, lock])
-    venv = ctx.path("venv-%s-%s" % (version, digest))
-    python = str(venv) + "/bin/python3"
+def _create_venv(ctx, base_python, name):
+    """Creates a virtual environment, and returns the path of its Python."""
+    venv = ctx.path(name)
     _run(ctx, "Creating a virtual environment", [base_python, "-I", "-m", "venv", venv])
-    _run(ctx, "Installing %s (downloads 400 MB the first time)" % lock.basename, [
+    return str(venv) + "/bin/python3"
+
+def _run_pip(ctx, description, python, command, arguments):
+    """Runs a command of pip on the packages of a lock file."""
+    _run(ctx, description, [
         python,
         "-I",
         "-m",
         "pip",
-        "install",
+        command,
         "--disable-pip-version-check",
         "--no-input",
-        "--no-user",
         "--only-binary=:all:",
         "--progress-bar=off",
         "--require-hashes",
         "--requirement",
-        lock,
-    ])
+        ctx.path(ctx.attr.requirements),
+    ] + arguments)
+
+def _python_venv_impl(ctx):
+    base_python, version = _find_python(ctx)
+    lock = ctx.path(ctx.attr.requirements)
+    digest = _run(ctx, "Reading " + lock.basename, [base_python, "-I", "-c", _DIGEST, lock])
+    python = _create_venv(ctx, base_python, "venv-%s-%s" % (version, digest))
+    description = "Installing %s (downloads 400 MB the first time)" % lock.basename
+    _run_pip(ctx, description, python, "install", ["--no-user"])
     packages = {}
     for line in ctx.read(lock).splitlines():
         name, pinned, _ = line.partition("==")
@@ -128,5 +144,20 @@ python_venv = repository_rule(
     implementation = _python_venv_impl,
     attrs = {"requirements": attr.label(mandatory = True, allow_single_file = True)},
     # PATH is not listed: it differs between terminals, and each change would install the packages again.
+    environ = ["RETRAIN_PYTHON"],
+)
+
+def _python_wheels_impl(ctx):
+    base_python, _ = _find_python(ctx)
+    python = _create_venv(ctx, base_python, "venv")
+    folder = ctx.path("wheels")
+    _run_pip(ctx, "Downloading wheels", python, "download", ["--no-deps", "--dest", folder])
+    ctx.delete("venv")
+    ctx.file("BUILD", _WHEELS_BUILD)
+
+python_wheels = repository_rule(
+    doc = "The wheels of a hash-locked requirements file, which are not installed.",
+    implementation = _python_wheels_impl,
+    attrs = {"requirements": attr.label(mandatory = True, allow_single_file = True)},
     environ = ["RETRAIN_PYTHON"],
 )

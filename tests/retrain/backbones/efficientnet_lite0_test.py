@@ -11,8 +11,8 @@ import numpy as np
 from absl.testing import absltest
 from PIL import Image, ImageDraw
 
-from retrain.backbones import efficientnet_lite0, engines
-from retrain.backbones import efficientnet_lite0_network as network
+from retrain.backbones import efficientnet_lite0, engines, freeze, tflite_conversion
+from retrain.backbones import efficientnet_lite_network as network
 from retrain.runtimes.graph_session import GraphSession
 
 _CLASSIFIER = Path("retrain/backbones/imagenet_classifier.npz")
@@ -66,7 +66,8 @@ class EfficientnetLite0Test(absltest.TestCase):
 
     def imagenet_scores(self, image: Image.Image) -> np.ndarray:
         pixels = np.asarray(image.convert("RGB").resize((224, 224), Image.Resampling.BILINEAR))
-        logits = self.litert.run(pixels[np.newaxis])[0] @ self.weights + self.bias
+        bottleneck = self.litert.run(pixels[np.newaxis])[0, :1280]
+        logits = bottleneck @ self.weights + self.bias
         scores = np.exp(logits - logits.max())
         return scores / scores.sum()
 
@@ -92,9 +93,28 @@ class EfficientnetLite0Test(absltest.TestCase):
         tensorflow = engines.create(engines.TENSORFLOW, self.backbone).load()
         np.testing.assert_allclose(self.litert.run(images), tensorflow.run(images), atol=1e-4)
 
-    def test_the_fingerprint_is_the_hash_of_the_tflite_file(self):
-        content = self.backbone.tflite_file.read_bytes()
+    def test_the_fingerprint_is_that_of_versions_without_features_of_earlier_stages(self):
+        from tensorflow import keras
+
+        model = freeze.last_layer(keras.models.load_model(self.backbone.keras_file))
+        content = tflite_conversion.convert_keras(model)
         self.assertEqual(self.backbone.fingerprint, hashlib.sha256(content).hexdigest())
+
+    def test_features_are_the_pooled_outputs_of_the_last_layer_and_two_stages(self):
+        from tensorflow import keras
+
+        self.assertEqual(self.backbone.feature_width, 1280 + 192 + 112)
+        model = keras.models.load_model(self.backbone.keras_file)
+        images = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), np.uint8)
+        found = self.litert.run(images)
+        # The last outputs with so many channels.
+        sums = [layer.output for layer in model.layers if isinstance(layer, keras.layers.Add)]
+        for width, start in ((192, 1280), (112, 1472)):
+            *_, output = (output for output in sums if output.shape[-1] == width)
+            expected = keras.Model(model.input, output)((images.astype(np.float32) - 127) / 128)
+            np.testing.assert_allclose(
+                found[:, start : start + width], expected.numpy().mean((1, 2)) / 8, atol=1e-4
+            )
 
     def test_the_graph_has_the_documented_tensors(self):
         with GraphSession(self.backbone.graph_file.read_bytes()) as session:
@@ -104,12 +124,19 @@ class EfficientnetLite0Test(absltest.TestCase):
             self.assertEqual(session.shape_and_dtype("DecodeJpeg/contents:0"), ((), "string"))
             shape, dtype = session.shape_and_dtype("bottleneck:0")
             self.assertEqual((shape[-1], dtype), (1280, "float32"))
+            shape, dtype = session.shape_and_dtype("all_features:0")
+            self.assertEqual((shape[-1], dtype), (1584, "float32"))
+            pixels = np.random.default_rng(0).normal(size=(2, 224, 224, 3)).astype(np.float32)
+            bottleneck, features = (
+                session.run(name, {"input": pixels}) for name in ("bottleneck", "all_features")
+            )
+            np.testing.assert_array_equal(bottleneck, features[:, :1280])
 
 
 class WrongWeightsTest(absltest.TestCase):
     def refused(self, tensors: dict[str, np.ndarray], reason: str) -> None:
         with self.assertRaisesRegex(network.WrongWeightsError, reason):
-            network.build(tensors)
+            network.build(network.LITE0, tensors)
 
     def test_weights_that_are_missing_or_not_finite_or_have_another_shape_are_refused(self):
         self.refused({}, "lack _conv_stem.weight")

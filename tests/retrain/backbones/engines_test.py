@@ -141,8 +141,20 @@ class FeaturesTest(parameterized.TestCase):
     def test_exact_engines_agree(self, name):
         with engines.create(name, self.backbone) as engine:
             found = engine.load().run(self.images)
-        self.assertEqual((found.shape, found.dtype), ((5, 1280), np.float32))
+        self.assertEqual((found.shape, found.dtype), ((5, 1584), np.float32))
         np.testing.assert_allclose(found, self.exact, atol=1e-3)
+
+    @parameterized.parameters(FLOAT32, TENSORFLOW)
+    def test_without_stages_the_features_are_those_of_the_last_layer(self, name):
+        with engines.create(name, self.backbone.without_stages()) as engine:
+            found = engine.load().run(self.images)
+        np.testing.assert_allclose(found, self.exact[:, :1280], atol=1e-3)
+
+    def test_without_stages_recipes_are_those_of_earlier_versions(self):
+        engine = engines.create(FLOAT32, self.backbone.without_stages())
+        expected = {"backbone": self.backbone.fingerprint, "precision": FLOAT32}
+        self.assertEqual(engine.recipe, expected)
+        self.assertNotEqual(engines.create(FLOAT32, self.backbone).recipe, expected)
 
     def test_bfloat16_features_are_close(self):
         try:

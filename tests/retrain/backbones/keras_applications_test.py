@@ -152,6 +152,18 @@ class CacheTest(parameterized.TestCase):
         self.assertNotEqual(self.load().fingerprint, larger.fingerprint)
         self.assertEqual((larger.height, larger.width), (160, 160))
 
+    def test_weights_fit_images_of_another_size(self):
+        options = BackboneOptions(_NAME, self.weights, input_size=160)
+        larger = registry.resolve(options, self.cache)
+        self.assertNotEqual(self.load().fingerprint, larger.fingerprint)
+        same = self.load(name="mobilenet_0.25_160")
+        images = np.random.default_rng(0).integers(0, 256, (2, 160, 160, 3), np.uint8)
+        first, second = (
+            engines.create(engines.FLOAT32, backbone).load().run(images)
+            for backbone in (larger, same)
+        )
+        np.testing.assert_allclose(first, second, atol=1e-5)
+
     @parameterized.parameters("graph_file", "tflite_file", "keras_file")
     def test_a_damaged_file_is_prepared_again(self, attribute):
         backbone = self.load()
@@ -237,8 +249,8 @@ class BadInputTest(parameterized.TestCase):
         super().setUp()
         self.folder = Path(self.create_tempdir().full_path)
 
-    def refused(self, reason, name, weights=None):
-        options = BackboneOptions(name, weights)
+    def refused(self, reason, name, weights=None, input_size=None):
+        options = BackboneOptions(name, weights, input_size)
         with self.assertRaisesRegex(UserError, reason) as caught:
             registry.resolve(options, self.folder / "cache")
         self.assertNotIn("\n", str(caught.exception))
@@ -252,6 +264,15 @@ class BadInputTest(parameterized.TestCase):
             "has the weights of mobilenet_v3_small, not those of --architecture=mobilenet_v2",
             "mobilenet_v2",
             path,
+        )
+
+    def test_a_size_that_the_network_does_not_support_is_refused(self):
+        path = files.write_legacy_weights(self.folder / "w.h5", files.build_model("xception"))
+        self.refused(
+            "--input_size=40 does not fit --architecture=xception.*at least 71",
+            "xception",
+            path,
+            input_size=40,
         )
 
     def test_weights_of_an_unknown_network_are_refused(self):

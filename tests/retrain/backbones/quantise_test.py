@@ -113,7 +113,7 @@ class DefaultBackboneTest(absltest.TestCase):
         images = _scenes(5, 224, seed=1)
         exact = engines.create(engines.FLOAT32, backbone).load().run(images)
         fast = engines.create(engines.INT8, backbone, int8_network=quantised).load().run(images)
-        self.assertEqual((fast.shape, fast.dtype), ((5, 1280), np.float32))
+        self.assertEqual((fast.shape, fast.dtype), ((5, 1584), np.float32))
         self.assertGreater(_cosines(fast, exact).min(), 0.9)
         # The features of each image are most similar to the exact features of the same image.
         correlation = np.corrcoef(fast, exact)[:5, 5:]

@@ -13,7 +13,6 @@ _NO_CACHE = Path("/none")
 
 class NamesTest(absltest.TestCase):
     def test_the_default_comes_first(self):
-        self.assertEqual(registry.bundled_names()[0], registry.DEFAULT)
         self.assertEqual(registry.architecture_names()[0], registry.DEFAULT)
 
     def test_keras_architectures_and_the_mobilenet_pattern_are_listed(self):
@@ -48,7 +47,7 @@ class ResolveTest(parameterized.TestCase):
 
     def test_the_bundled_network_has_its_own_weights(self):
         self.refused(
-            "--weights=/w.h5 is for Keras networks, but --architecture=efficientnet_lite0",
+            "--weights=/w.h5 is for networks whose weights.*--architecture=efficientnet_lite0",
             weights=Path("/w.h5"),
         )
 
@@ -58,6 +57,15 @@ class ResolveTest(parameterized.TestCase):
         self.refused(
             f"--weights=/w.h5 is for Keras networks.*only one of --weights and --{flag}",
             weights=Path("/w.h5"),
+            **{flag: value},
+        )
+
+    @parameterized.parameters("model_dir", "tfhub_module")
+    def test_an_input_size_is_for_architectures_only(self, flag):
+        value = Path("/g") if flag == "model_dir" else "/m"
+        self.refused(
+            f"--input_size=300 is for networks.*--input_height and --input_width with --{flag}",
+            input_size=300,
             **{flag: value},
         )
 

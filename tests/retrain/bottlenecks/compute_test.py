@@ -82,7 +82,7 @@ class BottlenecksTest(absltest.TestCase):
     def test_damaged_vectors_are_computed_again_and_counted(self):
         first = self.compute()
         with contextlib.closing(sqlite3.connect(self.cache / FILE_NAME)) as raw:
-            raw.execute("UPDATE bottlenecks SET vector = randomblob(2560) WHERE rowid < 4")
+            raw.execute("UPDATE bottlenecks SET vector = randomblob(length(vector)) WHERE rowid < 4")
             raw.commit()
         with self.assertLogs(level="WARNING") as logged:
             second = self.compute()
@@ -115,6 +115,20 @@ class BottlenecksTest(absltest.TestCase):
         self.assertEqual((first.computed_count, second.computed_count), (8, 8))
         for name, features in first.splits.items():
             np.testing.assert_allclose(features.vectors, second.split(name).vectors, atol=2e-3)
+
+    def test_features_with_and_without_stages_are_kept_side_by_side(self):
+        complete = self.compute()
+        self.backbone = self.backbone.without_stages()
+        bottlenecks = self.compute()
+        self.assertEqual(bottlenecks.computed_count, 8)
+        self.assertEqual(self.compute().computed_count, 0)
+        for name, features in bottlenecks.splits.items():
+            self.assertEqual(features.vectors.shape[1], 1280)
+            np.testing.assert_array_equal(features.vectors, complete.split(name).vectors[:, :1280])
+        self.backbone = efficientnet_lite0.load()
+        again = self.compute()
+        self.assertEqual(again.computed_count, 0)
+        assert_equal_vectors(again, complete)
 
     def test_an_unreadable_image_is_left_out_and_named(self):
         bad = self.images / "b/2.png"
@@ -163,7 +177,7 @@ class BottlenecksTest(absltest.TestCase):
         training = result.split(TRAINING)
         self.assertEqual(training.images, result.dataset.split(TRAINING))
         self.assertEqual(training.class_ids.tolist(), [p.class_id for p in training.images])
-        self.assertEqual(training.vectors.shape, (len(training.images), 1280))
+        self.assertEqual(training.vectors.shape, (len(training.images), 1584))
         some = result.split(TEST).sample(1, seed=3)
         self.assertLen(some.images, 1)
         self.assertEqual(some.images, result.split(TEST).sample(1, seed=3).images)
@@ -174,7 +188,7 @@ class BottlenecksTest(absltest.TestCase):
         training = distorted.split(TRAINING)
         count = len(training.images)
         self.assertEqual(distorted.computed_count, 2 * count)
-        self.assertEqual(training.variants.shape, (count, 3, 1280))
+        self.assertEqual(training.variants.shape, (count, 3, 1584))
         np.testing.assert_array_equal(training.vectors, plain.split(TRAINING).vectors)
         first, second = training.variants[:, 1], training.variants[:, 2]
         self.assertTrue((first != training.vectors).any(axis=1).all())
@@ -232,13 +246,13 @@ class BottlenecksTest(absltest.TestCase):
             def run(self, pixels: np.ndarray) -> np.ndarray:
                 batch_sizes.append(len(pixels))
                 means = pixels.mean(axis=(1, 2, 3), dtype=np.float32)
-                return np.repeat(means[:, np.newaxis], 1280, axis=1)
+                return np.repeat(means[:, np.newaxis], 1584, axis=1)
 
             def close(self) -> None:
                 batch_sizes.append(-1)
 
         options = dataclasses.replace(_DISTORTIONS, per_image=21)
-        with mock.patch.object(engines, "LiteRTRuntime", lambda *_: CountingNetwork()):
+        with mock.patch.object(engines, "LiteRTRuntime", lambda *_, **__: CountingNetwork()):
             result = self.compute(distortions=options)
         self.assertEqual(batch_sizes.pop(), -1)  # Closed.
         self.assertLessEqual(max(batch_sizes), 4)
@@ -258,12 +272,12 @@ class BottlenecksTest(absltest.TestCase):
             workers = batch_size = 1
 
             def run(self, pixels: np.ndarray) -> np.ndarray:
-                return np.full((len(pixels), 1280), 1e6, np.float32)
+                return np.full((len(pixels), 1584), 1e6, np.float32)
 
             def close(self) -> None: ...
 
         with (
-            mock.patch.object(engines, "LiteRTRuntime", lambda *_: TooLargeNetwork()),
+            mock.patch.object(engines, "LiteRTRuntime", lambda *_, **__: TooLargeNetwork()),
             self.assertRaisesRegex(
                 UserError, "^efficientnet_lite0 .* too large for float16"
             ) as caught,

@@ -55,7 +55,7 @@ class FreshFeaturesTest(parameterized.TestCase):
         # More than one batch of each engine.
         rows = np.array([2, 0, 0, 1] * 5)
         features = self.fresh(engine).compute(rows)
-        self.assertEqual((features.shape, features.dtype), ((20, 1280), np.float32))
+        self.assertEqual((features.shape, features.dtype), ((20, 1584), np.float32))
         images = np.stack([self.distort(row, n) for n, row in enumerate(rows, 1)])
         expected = engines.create(engines.FLOAT32, self.backbone).load().run(images)
         np.testing.assert_allclose(features, expected, atol=1e-3)

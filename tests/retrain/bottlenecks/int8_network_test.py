@@ -199,6 +199,16 @@ class Int8NetworkTest(absltest.TestCase):
         self.network(dataset, fingerprint="of another")
         self.assertLen(self.network_files(), 2)
 
+    def test_other_stages_have_another_network(self):
+        dataset = self.create_images(10)
+        self.network(dataset)
+        made = self.network(dataset, stage_widths=(1,))
+        self.assertLen(self.network_files(), 2)
+        # Without its stages, a backbone uses the network with all of them, which is exported.
+        backbone = dataclasses.replace(self.backbone, stage_widths=(1,)).without_stages()
+        self.assertEqual(int8_network.load_or_quantise(dataset, backbone, self.cache), made)
+        self.assertLen(self.network_files(), 2)
+
     def test_channels_are_in_the_order_of_the_backbone(self):
         made = self.network(self.create_images(10))
         for path in self.images.glob("*/*.png"):

@@ -11,10 +11,10 @@ from retrain.config import OutputOptions, SplitOptions, TrainingConfig
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION, SplitPercentages
 from retrain.export.assemble import assemble
+from retrain.runtimes.head import Head
 from retrain.version import VERSION
 from tests.support import sample_classifier
 
-_WIDTH = 1280
 _COUNTS = {TRAINING: 4, VALIDATION: 2, TEST: 1}
 
 
@@ -36,7 +36,7 @@ class AssembleTest(absltest.TestCase):
         splits = {}
         for split, count in _COUNTS.items():
             new = tuple(ImageFile(Path(split, f"{n}.jpg"), 0, split, None) for n in range(count))
-            vectors = rng.normal(0, 1, (count, 1, _WIDTH)).astype(np.float16)
+            vectors = rng.normal(0, 1, (count, 1, self.backbone.feature_width)).astype(np.float16)
             splits[split] = SplitFeatures(new, vectors, np.zeros(count, np.int64))
             images += new
         folders = ("Red", "Grün", "Blue_Sky")
@@ -83,6 +83,16 @@ class AssembleTest(absltest.TestCase):
         self.assertEqual(classifier.int8_network, b"network")
         logits = self.head.logits(features.split(TRAINING).vectors)
         self.assertAlmostEqual(classifier.largest_logit, np.abs(logits).max(), places=4)
+
+    def test_a_head_for_the_last_layer_ignores_the_other_features_of_the_backbone(self):
+        backbone = self.backbone.without_stages()
+        head = Head(self.head.weights[: backbone.feature_width], self.head.bias)
+        classifier = assemble(self.config, backbone, self.features(), head, test_accuracy=None)
+        self.assertEqual(classifier.backbone, self.backbone)
+        np.testing.assert_array_equal(classifier.head.weights[:1280], head.weights)
+        self.assertEqual(classifier.head.weights.shape, self.head.weights.shape)
+        self.assertFalse(classifier.head.weights[1280:].any())
+        self.assertFalse(classifier.metadata.training["stages"])
 
     def test_other_classifiers_have_neither(self):
         classifier = assemble(

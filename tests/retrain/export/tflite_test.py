@@ -177,7 +177,7 @@ class Int8Test(parameterized.TestCase):
         self.assertTrue(((found == found.max(1, keepdims=True)).sum(1) == 1).all())
 
     def test_zero_weights_make_all_classes_equally_likely(self):
-        head = Head(np.zeros((1280, 4), np.float32), np.zeros(4, np.float32))
+        head = Head(np.zeros((1584, 4), np.float32), np.zeros(4, np.float32))
         np.testing.assert_allclose(self.probabilities(head), np.full((8, 4), 0.25), atol=2e-2)
 
     def test_unknown_range_of_logits_covers_all_logits(self):
@@ -190,7 +190,7 @@ class Int8Test(parameterized.TestCase):
     @parameterized.parameters(2, 300)
     def test_two_and_many_classes(self, count: int):
         rng = np.random.default_rng(2)
-        weights = rng.normal(0, 0.2, (1280, count)).astype(np.float32)
+        weights = rng.normal(0, 0.2, (1584, count)).astype(np.float32)
         head = Head(weights, np.zeros(count, np.float32))
         expected = softmax(head.logits(self.features))
         np.testing.assert_allclose(self.probabilities(head), expected, atol=2e-2)

@@ -9,6 +9,7 @@ from retrain.export import frozen_graph
 from retrain.metadata import Metadata, MetadataError
 from retrain.runtimes import graph_file, known_graph
 from retrain.runtimes.graph_def import parse_graph
+from retrain.runtimes.head import Head
 from retrain.runtimes.runtime import NO_OVERRIDES, Description, NetworkOverrides
 from tests.support import sample_classifier
 
@@ -61,6 +62,19 @@ class KnownGraphTest(parameterized.TestCase):
         expected = self.classifier.head.probabilities(features)
         np.testing.assert_allclose(runtime.run(self.images), expected, atol=1e-5)
         self.assert_runs_as_a_session()
+
+    def test_graphs_of_earlier_versions_have_a_head_for_the_bottleneck(self):
+        for node in [node for node in self.graph.node if node.name == "all_features"]:
+            self.graph.node.remove(node)
+        self.node("Wx_plus_b/MatMul").input[0] = "bottleneck"
+        weights = self.classifier.head.weights[:1280]
+        tensor = self.node("final_weights").attr["value"].tensor
+        tensor.tensor_content = weights.tobytes()
+        tensor.tensor_shape.dim[0].size = 1280
+        found = self.assert_runs_as_a_session()
+        features = sample_classifier.features(self.images)[:, :1280]
+        expected = Head(weights, self.classifier.head.bias).probabilities(features)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
 
     def test_preprocessing_is_that_of_the_metadata(self):
         plain = self.load().run(self.images)

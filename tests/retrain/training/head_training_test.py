@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from absl.testing import absltest, parameterized
 
+from retrain.backbones import efficientnet_lite0
 from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures
 from retrain.config import HeadOptions, OutputOptions, SplitOptions, TrainingConfig
 from retrain.data.dataset import Dataset, ImageFile
@@ -43,7 +44,10 @@ class TrainHeadTest(parameterized.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.backbone = None  # The features are computed already.
+        # The features are computed already. Only their number matters.
+        cls.backbone = dataclasses.replace(
+            efficientnet_lite0.load().without_stages(), feature_width=6
+        )
 
     def config(self, **head) -> TrainingConfig:
         output = OutputOptions(summaries_dir=None)

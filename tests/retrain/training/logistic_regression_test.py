@@ -1,5 +1,7 @@
 """The fit minimises the penalised cross entropy, and folds the standardisation into the weights."""
 
+import dataclasses
+
 import numpy as np
 from absl.testing import absltest
 
@@ -72,6 +74,20 @@ class FitPathTest(absltest.TestCase):
         np.testing.assert_allclose(
             head.logits(training.features), half_head.logits(training.features), atol=2e-2
         )
+
+    def test_each_stage_has_a_limit_of_its_own_for_small_standard_deviations(self):
+        training = _training_set()
+        small = training.features / 1000
+        joined = dataclasses.replace(
+            training, features=np.hstack([training.features, small]), stage_widths=(8,)
+        )
+        (_, head), (_, unlimited) = (
+            next(fit_path(data, [0.1]))
+            for data in (joined, dataclasses.replace(joined, stage_widths=()))
+        )
+        # The features of both stages are the same after standardisation.
+        np.testing.assert_allclose(head.weights[8:] / 1000, head.weights[:8], rtol=1e-2, atol=1e-3)
+        self.assertLess(np.abs(unlimited.weights[8:] / 1000).max(), np.abs(head.weights[:8]).max())
 
 
 class TrainingSetTest(absltest.TestCase):

@@ -1,11 +1,14 @@
 """The selected strength fits the data, and no image is judged by a head fitted to it."""
 
 import warnings
+from unittest import mock
 
 import numpy as np
 from absl.testing import absltest
 
+from retrain.training import strength_selection
 from retrain.training.logistic_regression import TrainingSet, fit_path
+from retrain.training.losses import cross_entropies_of_logits
 from retrain.training.strength_selection import SelectedHead, fit_with_selected_strength
 
 
@@ -21,9 +24,11 @@ def _examples(seed: int, count: int, width: int = 20, spread: float = 1.5):
     return features.astype(np.float32), class_ids
 
 
-def _fit(training, validation, *, class_shares=None, variants=1, **options) -> SelectedHead:
+def _fit(
+    training, validation, *, class_shares=None, variants=1, stage_widths=(), **options
+) -> SelectedHead:
     features, class_ids = training
-    data = TrainingSet(features, class_ids, 3, class_shares=class_shares, variants=variants)
+    data = TrainingSet(features, class_ids, 3, class_shares, variants, stage_widths)
     return fit_with_selected_strength(data, validation, **options)
 
 
@@ -70,13 +75,43 @@ class StrengthSelectionTest(absltest.TestCase):
         selected = _fit((seen, training[1]), validation, validation_only=True)
         np.testing.assert_array_equal(selected.held_out_class_ids, validation[1])
         self.assertEqual(selected.held_out_logits.shape, (400, 3))
-        errors = (selected.held_out_logits.argmax(axis=1) != validation[1]).sum()
+        loss = cross_entropies_of_logits(selected.held_out_logits, validation[1]).mean()
         for _, head in fit_path(TrainingSet(seen, training[1], 3)):
-            other_errors = (head.logits(validation[0]).argmax(axis=1) != validation[1]).sum()
-            self.assertLessEqual(errors, other_errors)
+            logits = head.logits(validation[0])
+            other_loss = cross_entropies_of_logits(logits, validation[1]).mean()
+            self.assertLessEqual(loss, other_loss + 1e-6)
         np.testing.assert_allclose(
             selected.head.logits(validation[0]), selected.held_out_logits, atol=1e-3
         )
+
+    def test_features_of_earlier_stages_are_used_if_they_help(self):
+        features, class_ids = _examples(0, 300, spread=3)
+        more = np.eye(3, dtype=np.float32)[class_ids] / 100
+        for stage, is_used in ((more, True), (np.zeros_like(more), False)):
+            noise = np.random.default_rng(3).normal(0, 0.003, stage.shape).astype(np.float32)
+            joined = np.hstack([features, stage + noise])
+            empty = joined[:0], class_ids[:0]
+            selected = _fit((joined, class_ids), empty, stage_widths=(3,))
+            self.assertEqual(selected.head.weights.shape, (joined.shape[1], 3))
+            self.assertEqual(selected.head.weights[-3:].any(), is_used)
+            self.assertEqual(selected.held_out_logits.shape, (300, 3))
+
+    def test_large_data_sets_use_features_of_earlier_stages_only_if_they_help(self):
+        features, class_ids = _examples(0, 600, spread=3)
+        noise = np.random.default_rng(3).normal(0, 1, (600, 40)).astype(np.float32)
+        helpful = noise + 3 * np.eye(40, dtype=np.float32)[class_ids]
+        for stage, is_used in ((noise, False), (helpful, True)):
+            joined = np.hstack([features, stage])
+            with (
+                mock.patch.object(strength_selection, "_MAX_ROWS_TO_SELECT_FEATURES_BY", 200),
+                mock.patch.object(strength_selection, "_MAX_ROWS_TO_SELECT_STRENGTH_BY", 300),
+            ):
+                validation = joined[:250], class_ids[:250]
+                selected = _fit((joined, class_ids), validation, stage_widths=(40,))
+            self.assertEqual(selected.head.weights.shape, (60, 3))
+            self.assertTrue(selected.head.weights[:20].any())
+            self.assertEqual(selected.head.weights[20:].any(), is_used)
+            self.assertLen(selected.held_out_class_ids, 300 + 250)
 
     def test_small_classes_count_as_much_as_large_ones(self):
         features, class_ids = _examples(0, 2000, spread=3)
