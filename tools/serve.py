@@ -32,7 +32,7 @@ from tools.server.http_server import Server
 from tools.server.listener import Listener
 from tools.server.memory import limit_malloc_caches
 from tools.server.open_files import reserve_connections
-from tools.server.site import ServerLimits, Site
+from tools.server.web_site import ServerLimits, Site
 
 _GRAPH = flags.DEFINE_string(
     "graph",

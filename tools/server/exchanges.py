@@ -14,7 +14,7 @@ from tools.server.connections import Connection, State
 from tools.server.held_bytes import Holding
 from tools.server.requests import RefusedRequestError, RequestReader
 from tools.server.responses import Response
-from tools.server.site import Site
+from tools.server.web_site import Site
 
 _PIECE_BYTES = 65_536
 

@@ -8,7 +8,7 @@ from tools.server.clients import client_key
 from tools.server.connections import Connection
 from tools.server.exchanges import Exchanges
 from tools.server.requests import MAX_HEAD_BYTES
-from tools.server.site import Site
+from tools.server.web_site import Site
 
 # Connections that the server accepts before it looks after the others again, and that wait for it.
 _ACCEPTED_AT_ONCE = 100
