@@ -153,7 +153,7 @@ def _typed(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _stage_widths(fields: dict[str, Any]) -> tuple[int, ...]:
-    """Returns the widths of the earlier stages, which leave a part of the features to the last layer."""
+    """Returns the widths of the earlier stages, which are not all of the features."""
     widths = tuple(fields.get("stage_widths", ()))
     if any(type(width) is not int or width < 1 for width in widths):
         raise ValueError("stage_widths")

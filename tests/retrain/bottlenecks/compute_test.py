@@ -82,7 +82,9 @@ class BottlenecksTest(absltest.TestCase):
     def test_damaged_vectors_are_computed_again_and_counted(self):
         first = self.compute()
         with contextlib.closing(sqlite3.connect(self.cache / FILE_NAME)) as raw:
-            raw.execute("UPDATE bottlenecks SET vector = randomblob(length(vector)) WHERE rowid < 4")
+            raw.execute(
+                "UPDATE bottlenecks SET vector = randomblob(length(vector)) WHERE rowid < 4"
+            )
             raw.commit()
         with self.assertLogs(level="WARNING") as logged:
             second = self.compute()
