@@ -26,6 +26,7 @@ from retrain.flags import (
     output_flags,
 )
 from retrain.system import command_line
+from retrain.system.leftovers import temporary_files_of_libraries
 
 # --help lists the flags in this order.
 for _module in (
@@ -51,7 +52,8 @@ def main(arguments: list[str]) -> None:
     # Imported late, so that --help and flag errors need not wait for it.
     from retrain import pipeline
 
-    pipeline.run(config)
+    with temporary_files_of_libraries():
+        pipeline.run(config)
 
 
 def _config() -> TrainingConfig:

@@ -27,6 +27,7 @@ from retrain.system import command_line, trust_flag
 from retrain.system.console import quiet_native_libraries
 from retrain.system.files import check_writable
 from retrain.system.graph_flag import graph_path
+from retrain.system.leftovers import temporary_files_of_libraries
 from retrain.system.staging import Staging
 from retrain.system.unfinished_outputs import settle
 from tools.conversion.preprocessing import PreprocessingOptions
@@ -141,7 +142,7 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"--graph={path} does not exist; name the file or folder to convert")
     _check_format(path)
     # Errors are reported by exceptions, so the messages on standard error are not needed.
-    with quiet_native_libraries():
+    with quiet_native_libraries(), temporary_files_of_libraries():
         _convert(path, preprocessing_options)
 
 

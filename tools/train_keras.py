@@ -22,6 +22,7 @@ from retrain.errors import UserError
 from retrain.flags import values
 from retrain.system import command_line
 from retrain.system.files import user_path
+from retrain.system.leftovers import temporary_files_of_libraries
 from retrain.training import class_weights
 from tools.keras_training.options import ADAM, CONSTANT, COSINE, SGD, Augmentation, Options
 from tools.keras_training.small_networks import SMALL_NETWORKS
@@ -198,7 +199,8 @@ def main(arguments: list[str]) -> None:
     # Imported here, so that --help and flag errors do not wait for slow imports.
     from tools.keras_training import training
 
-    training.run(options)
+    with temporary_files_of_libraries():
+        training.run(options)
 
 
 def _parse_options() -> Options:

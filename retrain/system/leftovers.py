@@ -70,3 +70,17 @@ def temporary_folder() -> Iterator[Path]:
         yield workspace.new_path("files").parent
     finally:
         workspace.remove()
+
+
+@contextlib.contextmanager
+def temporary_files_of_libraries() -> Iterator[None]:
+    """Lets libraries create temporary files in a folder that the next run removes.
+
+    Without a place for it, they create them where they want.
+    """
+    with contextlib.ExitStack() as cleanup:
+        with contextlib.suppress(OSError, UserError):
+            folder = cleanup.enter_context(temporary_folder())
+            cleanup.callback(setattr, tempfile, "tempdir", tempfile.tempdir)
+            tempfile.tempdir = str(folder)
+        yield
