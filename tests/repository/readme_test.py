@@ -204,7 +204,10 @@ class CommandsTest(parameterized.TestCase):
         parser.add_argument("-H", dest="header")
         parser.add_argument("--data-binary")
         given = parser.parse_args(shlex.split(command)[1:])
-        path = _matched(r"http://127\.0\.0\.1:5000(/.*)", given.url)[1]
+        port, path = _matched(r"http://127\.0\.0\.1:(5000|5001)(/.*)", given.url).groups()
+        if port == "5001":
+            self.assertEqual(self.server.admin_request(path).status, 200, command)
+            return
         headers = {"Accept": "application/json"}
         body, name = None, ""
         if given.form:
