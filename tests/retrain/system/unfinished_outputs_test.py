@@ -326,7 +326,12 @@ class UntrustedJournalTest(UnfinishedTestCase):
                 os.setgroups([])
                 os.setgid(other_users.USER)
                 os.setuid(other_users.USER)
-                locked_outputs.empty_journals = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+                kill = mock.patch.object(
+                    locked_outputs,
+                    "empty_journals",
+                    side_effect=lambda _: os.kill(os.getpid(), signal.SIGKILL),
+                )
+                kill.start()
                 with Staging() as staging:
                     staging.file(self.graph).write_text("new")
                     staging.file(self.labels).write_text("new")
