@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from label_image import labels_file
-from retrain.backbones import registry
+from retrain.backbones import efficientnet_lite0
 from retrain.data import image_reader, pixels
 from retrain.data.image_limits import DEFAULT_LIMITS, ImageLimits
 from retrain.errors import UserError
@@ -91,7 +91,7 @@ class Classifier:
         Raises:
             UserError: If the file or the overrides cannot be used.
         """
-        self._runtime = classifier_file.load(graph, registry.find_bundled, overrides=overrides)
+        self._runtime = classifier_file.load(graph, efficientnet_lite0.find, overrides=overrides)
         self._limits = limits
         description = self._runtime.description
         self.labels = labels_file.resolve(graph, overrides.labels_file, description.labels)

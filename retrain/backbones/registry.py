@@ -1,6 +1,5 @@
 """Selects the backbone that `--architecture`, `--tfhub_module` or `--model_dir` names."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from retrain.backbones import (
@@ -17,22 +16,17 @@ from retrain.errors import UserError
 
 DEFAULT = efficientnet_lite0.NAME
 
-# The help lists the names in this order.
-_BUNDLED: dict[str, Callable[[], Backbone]] = {
-    efficientnet_lite0.NAME: efficientnet_lite0.load,
-}
-
 _GRAPH_OPTIONS = ("input_layer", "bottleneck_layer")
 _INPUT_OPTIONS = ("input_height", "input_width", "input_mean", "input_std")
 
 
 def architecture_names() -> tuple[str, ...]:
-    """Returns the values of `--architecture`, the default first.
+    """Returns the values of `--architecture` in the order of the help, the default first.
 
     The last one is a pattern that stands for all MobileNets of version 1.
     """
     return (
-        *_BUNDLED,
+        DEFAULT,
         *efficientnet_lite.DOWNLOADED_NAMES,
         *keras_architectures.NAMES,
         keras_architectures.MOBILENET_PATTERN,
@@ -42,23 +36,6 @@ def architecture_names() -> tuple[str, ...]:
 def is_architecture(name: str) -> bool:
     """Returns whether `--architecture` can name a network of this name."""
     return efficientnet_lite.is_known(name) or keras_applications.is_known(name)
-
-
-def load(name: str) -> Backbone:
-    """Returns a bundled backbone.
-
-    Raises:
-        UserError: If there is no bundled backbone of that name.
-    """
-    backbone = find_bundled(name)
-    if backbone is None:
-        raise _unknown(name)
-    return backbone
-
-
-def find_bundled(name: str) -> Backbone | None:
-    """Returns a bundled backbone, or None if no bundled backbone has that name."""
-    return _BUNDLED[name]() if name in _BUNDLED else None
 
 
 def resolve(options: BackboneOptions, cache_dir: Path) -> Backbone:

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from retrain.backbones import registry
+from retrain.backbones import efficientnet_lite0
 from retrain.backbones.backbone import Backbone
 from retrain.config import OutputOptions
 from retrain.errors import UserError
@@ -165,7 +165,7 @@ def _load_as_label_image(path: Path) -> Sequence[Runtime]:
     """
     # This run made the file from a backbone that was checked when it was loaded.
     trusted = NetworkOverrides(trust_model=True)
-    fastest_first = classifier_file.load_all(path, registry.find_bundled, overrides=trusted)
+    fastest_first = classifier_file.load_all(path, efficientnet_lite0.find, overrides=trusted)
     return list(fastest_first)[::-1]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from retrain.backbones import registry
+from retrain.backbones import efficientnet_lite0
 from retrain.bottlenecks.compute import SplitFeatures, compute_bottlenecks
 from retrain.config import DistortionOptions
 from retrain.data.splits import TRAINING
@@ -49,7 +49,7 @@ def _features(folder: Path, variants: int) -> SplitFeatures:
     with tempfile.TemporaryDirectory() as cache:
         return compute_bottlenecks(
             random_splits.scan_unsplit(folder),
-            registry.load(registry.DEFAULT),
+            efficientnet_lite0.load(),
             "auto",
             Path(cache),
             distortions=DistortionOptions(
@@ -72,7 +72,7 @@ def _accuracy(features: SplitFeatures, variants: int, seed: int) -> float:
         *training.examples(),
         class_count,
         variants=variants + 1,
-        stage_widths=registry.load(registry.DEFAULT).stage_widths,
+        stage_widths=efficientnet_lite0.load().stage_widths,
     )
     head = fit_with_selected_strength(training_set, (validation.vectors, validation.class_ids)).head
     return float((head.logits(test.vectors).argmax(axis=1) == test.class_ids).mean())

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from retrain.backbones import engines, registry
+from retrain.backbones import efficientnet_lite0, engines
 from retrain.bottlenecks.compute import SplitFeatures, compute_bottlenecks
 from retrain.data.splits import TRAINING
 from retrain.system import command_line
@@ -52,7 +52,7 @@ def _features(folder: Path) -> dict[str, SplitFeatures]:
     """Returns the features of all images, keyed by the engine that computed them."""
     dataset = random_splits.scan_unsplit(folder)
     with tempfile.TemporaryDirectory() as cache:
-        backbone = registry.load(registry.DEFAULT)
+        backbone = efficientnet_lite0.load()
         return {
             name: compute_bottlenecks(dataset, backbone, name, Path(cache)).split(TRAINING)
             for name in (engines.FLOAT32, engines.BFLOAT16, engines.INT8)
@@ -69,7 +69,7 @@ def _accuracy(trained_on: SplitFeatures, tested_on: SplitFeatures, seed: int) ->
             training.vectors,
             training.class_ids,
             class_count,
-            stage_widths=registry.load(registry.DEFAULT).stage_widths,
+            stage_widths=efficientnet_lite0.load().stage_widths,
         ),
         (validation.vectors, validation.class_ids),
         seed=seed,

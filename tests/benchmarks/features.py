@@ -22,9 +22,9 @@ from PIL import Image
 
 from retrain.backbones import (
     convert_efficientnet_lite0,
+    efficientnet_lite0,
     efficientnet_lite_network,
     engines,
-    registry,
     torch_file,
 )
 from retrain.bottlenecks.compute import compute_bottlenecks
@@ -128,7 +128,7 @@ def _with_batch_norm(network: Any) -> Any:
 
 def _run_retrain(dataset: Dataset, engine: str) -> None:
     with tempfile.TemporaryDirectory() as cache:
-        compute_bottlenecks(dataset, registry.load(registry.DEFAULT), engine, Path(cache))
+        compute_bottlenecks(dataset, efficientnet_lite0.load(), engine, Path(cache))
 
 
 def _run_keras(dataset: Dataset, network: Any) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from absl import flags
 
 from label_image.classifier import Classifier
-from retrain.backbones import engines, registry
+from retrain.backbones import efficientnet_lite0, engines
 from retrain.data import pixels
 from retrain.system import command_line
 from retrain.system.files import user_path
@@ -84,7 +84,7 @@ def _create_links(source: Path) -> int:
 
 
 def _compute_features(images: Sequence[Path]) -> None:
-    backbone = registry.load(registry.DEFAULT)
+    backbone = efficientnet_lite0.load()
     runtime = engines.create(engines.FLOAT32, backbone).load()
 
     def features(image: Path) -> np.ndarray:

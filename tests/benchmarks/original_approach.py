@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import flags
 
-from retrain.backbones import registry
+from retrain.backbones import efficientnet_lite0
 from retrain.backbones.backbone import Backbone
 from retrain.system import command_line
 from retrain.system.files import user_path
@@ -67,7 +67,7 @@ def main(_: list[str]) -> None:
     v1 = tf.compat.v1
     v1.disable_eager_execution()
     folders = sorted(path for path in user_path(_IMAGE_DIR.value).iterdir() if path.is_dir())
-    backbone = registry.load(registry.DEFAULT)
+    backbone = efficientnet_lite0.load()
     bottleneck, contents, pixels = tf.import_graph_def(
         v1.GraphDef.FromString(backbone.graph_file.read_bytes()),
         return_elements=["bottleneck:0", "DecodeJpeg/contents:0", "input:0"],

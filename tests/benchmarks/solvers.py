@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from retrain.backbones import registry
+from retrain.backbones import efficientnet_lite0
 from retrain.bottlenecks.compute import compute_bottlenecks
 from retrain.config import HeadOptions, SplitOptions
 from retrain.data.dataset import scan_dataset
@@ -47,7 +47,7 @@ def main(_: list[str]) -> None:
 def _features(folder: Path) -> _Examples:
     dataset = scan_dataset(folder, SplitOptions())
     with tempfile.TemporaryDirectory() as cache:
-        backbone = registry.load(registry.DEFAULT)
+        backbone = efficientnet_lite0.load()
         bottlenecks = compute_bottlenecks(dataset, backbone, "float32", Path(cache))
     splits = bottlenecks.splits.values()
     features = np.concatenate([split.vectors for split in splits]).astype(np.float32)
@@ -63,7 +63,7 @@ def _accuracies(examples: _Examples, seed: int) -> dict[str, float]:
     options = HeadOptions(seed=seed)
     mean, stddev = training[0].mean(axis=0), training[0].std(axis=0) + 1e-6
     standardised = [((f - mean) / stddev, c) for f, c in (training, validation, test)]
-    stage_widths = registry.load(registry.DEFAULT).stage_widths
+    stage_widths = efficientnet_lite0.load().stage_widths
     training_set = TrainingSet(*training, class_count, stage_widths=stage_widths)
     last_layer = [(f[:, : -sum(stage_widths)], c) for f, c in (training, validation, test)]
     return {

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from retrain.backbones import registry
+from retrain.backbones import efficientnet_lite0
 from retrain.errors import UserError
 from retrain.system import command_line
 from retrain.system.console import quiet_native_libraries
@@ -70,7 +70,10 @@ def main(_: list[str]) -> None:
                 _compare(name, _small_network_epochs(name))
         if _TRAIN_DIR.value:
             with tempfile.TemporaryDirectory() as cache:
-                _compare(f"{registry.DEFAULT}, new output layer", _output_layer_epochs(Path(cache)))
+                _compare(
+                    f"{efficientnet_lite0.NAME}, new output layer",
+                    _output_layer_epochs(Path(cache)),
+                )
 
 
 def _small_network_epochs(name: str) -> dict[str, _Epoch]:
@@ -137,10 +140,10 @@ def _output_layer_epochs(cache: Path) -> dict[str, _Epoch]:
     import tensorflow as tf
     from tensorflow import keras
 
-    backbone = registry.load(registry.DEFAULT)
+    backbone = efficientnet_lite0.load()
     train_dir, val_dir = (user_path(flag.value or "") for flag in (_TRAIN_DIR, _VAL_DIR))
     options = Options(
-        train_dir, registry.DEFAULT, _NO_FOLDER, val_dir=val_dir, bottleneck_dir=cache
+        train_dir, efficientnet_lite0.NAME, _NO_FOLDER, val_dir=val_dir, bottleneck_dir=cache
     )
     task = tasks.load(options, tasks.scan_folders(options))
     classes = len(task.data.labels)

@@ -25,7 +25,7 @@ _ROWS = (
 )
 # What label_image can import from retrain.
 _FOR_USERS_OF_A_CLASSIFIER = {
-    "retrain.backbones.registry",
+    "retrain.backbones.efficientnet_lite0",
     "retrain.data.image_limits",
     "retrain.data.image_reader",
     "retrain.data.pixels",

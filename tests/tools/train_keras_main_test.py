@@ -360,10 +360,10 @@ class PretrainedTest(absltest.TestCase):
 
         from tensorflow import keras
 
-        from retrain.backbones import registry
+        from retrain.backbones import efficientnet_lite0
 
         (best,) = (folder / "out").glob("best_model.*.keras")
-        before = keras.models.load_model(registry.load("efficientnet_lite0").keras_file)
+        before = keras.models.load_model(efficientnet_lite0.load().keras_file)
         (after,) = [
             layer
             for layer in keras.models.load_model(best).layers

@@ -71,6 +71,10 @@ class EfficientnetLite0Test(absltest.TestCase):
         scores = np.exp(logits - logits.max())
         return scores / scores.sum()
 
+    def test_it_is_found_by_its_name_only(self):
+        self.assertEqual(efficientnet_lite0.find("efficientnet_lite0"), efficientnet_lite0.load())
+        self.assertIsNone(efficientnet_lite0.find("vgg16"))
+
     def test_drawn_images_get_the_labels_of_imagenet(self):
         # Random weights would be right for one image in a thousand.
         images = {_CROSSWORD: _crossword(), _SPIDER_WEB: _spider_web(), _CLOCK: _clock()}

@@ -36,15 +36,6 @@ class ResolveTest(parameterized.TestCase):
             f"--architecture={name} is not known.*inception_v3.*mobilenet_<1.0", architecture=name
         )
 
-    def test_a_bundled_backbone_is_loaded_by_name(self):
-        self.assertEqual(registry.load("efficientnet_lite0"), efficientnet_lite0.load())
-        with self.assertRaisesRegex(UserError, "--architecture=vgg16.*efficientnet_lite0"):
-            registry.load("vgg16")
-
-    def test_only_bundled_backbones_are_found(self):
-        self.assertEqual(registry.find_bundled("efficientnet_lite0"), efficientnet_lite0.load())
-        self.assertIsNone(registry.find_bundled("vgg16"))
-
     def test_the_bundled_network_has_its_own_weights(self):
         self.refused(
             "--weights=/w.h5 is for networks whose weights.*--architecture=efficientnet_lite0",

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from retrain.backbones import registry
+from retrain.backbones import efficientnet_lite0
 from retrain.config import TFLiteOptions
 from retrain.errors import UserError
 from retrain.export import frozen_graph, keras_file, saved_model, tflite
@@ -37,10 +37,12 @@ class ClassifierFileTest(parameterized.TestCase):
         frozen_graph.write(self.graph, self.classifier)
 
     def types(self, path: Path, overrides: NetworkOverrides = NO_OVERRIDES) -> list[type]:
-        runtimes = list(classifier_file.load_all(path, registry.find_bundled, overrides=overrides))
+        runtimes = list(
+            classifier_file.load_all(path, efficientnet_lite0.find, overrides=overrides)
+        )
         for runtime in runtimes:
             np.testing.assert_allclose(runtime.run(self.images), self.expected, atol=1e-4)
-        loaded = classifier_file.load(path, registry.find_bundled, overrides=overrides)
+        loaded = classifier_file.load(path, efficientnet_lite0.find, overrides=overrides)
         self.assertIs(type(loaded), type(runtimes[0]))
         return [type(runtime) for runtime in runtimes]
 
@@ -80,25 +82,25 @@ class ClassifierFileTest(parameterized.TestCase):
     def test_a_missing_file_is_a_users_error(self):
         path = self.folder / "none.pb"
         with self.assertRaisesRegex(UserError, f"--graph={path} cannot be read: No such file"):
-            classifier_file.load(path, registry.find_bundled)
+            classifier_file.load(path, efficientnet_lite0.find)
 
     def test_another_folder_is_a_users_error(self):
         with self.assertRaisesRegex(UserError, f"^--graph={self.folder} is not .*a SavedModel; "):
-            classifier_file.load(self.folder, registry.find_bundled)
+            classifier_file.load(self.folder, efficientnet_lite0.find)
 
     def test_pipes_and_devices_are_refused_at_once(self):
         pipe = self.folder / "pipe.pb"
         os.mkfifo(pipe)
         for path, kind in ((pipe, "a pipe"), (Path("/dev/zero"), "a device")):
             with self.assertRaisesRegex(UserError, f"--graph={path} cannot be read: it is {kind}"):
-                classifier_file.load(path, registry.find_bundled)
+                classifier_file.load(path, efficientnet_lite0.find)
 
     @parameterized.parameters(b"", b"text\n", b"\x00\xff" * 500, b"\0\0\0\0TFL3" + bytes(90))
     def test_other_files_are_a_users_error(self, content: bytes):
         path = self.folder / "other"
         path.write_bytes(content)
         with self.assertRaisesRegex(UserError, rf"\A--graph={path} is not a classifier .*\Z"):
-            classifier_file.load(path, registry.find_bundled)
+            classifier_file.load(path, efficientnet_lite0.find)
 
     def test_a_graph_that_can_write_files_is_not_run_unless_it_is_trusted(self):
         graph = parse_graph(self.graph.read_bytes())
@@ -107,8 +109,8 @@ class ClassifierFileTest(parameterized.TestCase):
         path.write_bytes(graph.SerializeToString())
         reason = rf"^--graph={path} is not run: .*WriteFile \(w\).*--trust_model"
         with self.assertRaisesRegex(UserError, reason):
-            classifier_file.load(path, registry.find_bundled)
-        for find_backbone in (registry.find_bundled, lambda name: None):
+            classifier_file.load(path, efficientnet_lite0.find)
+        for find_backbone in (efficientnet_lite0.find, lambda name: None):
             trusted = NetworkOverrides(trust_model=True)
             classifier_file.load(path, find_backbone, overrides=trusted).close()
 
@@ -118,7 +120,7 @@ class ClassifierFileTest(parameterized.TestCase):
         )
         self.graph.write_bytes(content)
         with self.assertRaisesRegex(UserError, "its metadata cannot be read"):
-            classifier_file.load(self.graph, registry.find_bundled)
+            classifier_file.load(self.graph, efficientnet_lite0.find)
 
     def test_a_digest_identifies_the_content(self):
         self.assertEqual(
