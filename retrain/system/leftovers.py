@@ -1,5 +1,6 @@
 """Removes what killed runs left behind in a folder."""
 
+import atexit
 import contextlib
 import os
 import tempfile
@@ -74,13 +75,18 @@ def temporary_folder() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def temporary_files_of_libraries() -> Iterator[None]:
-    """Lets libraries create temporary files in a folder that the next run removes.
+    """Lets libraries create temporary files in a folder that is removed when the program exits.
 
-    Without a place for it, they create them where they want.
+    If the program is killed, the next run removes it. Without a place for the folder, libraries
+    create the files where they want.
     """
     with contextlib.ExitStack() as cleanup:
         with contextlib.suppress(OSError, UserError):
-            folder = cleanup.enter_context(temporary_folder())
+            # Libraries remove their own files when the program exits. Their functions are
+            # registered later, so they are called before this one.
+            at_exit = contextlib.ExitStack()
+            folder = at_exit.enter_context(temporary_folder())
+            atexit.register(at_exit.close)
             cleanup.callback(setattr, tempfile, "tempdir", tempfile.tempdir)
             tempfile.tempdir = str(folder)
         yield
