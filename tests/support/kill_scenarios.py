@@ -1,6 +1,7 @@
 """The programs, with what must be true whenever one of them was killed."""
 
 import abc
+import contextlib
 import hashlib
 import json
 import os
@@ -304,16 +305,13 @@ class Cache(Scenario):
 
 
 def _cached_rows(cache: Path) -> set[tuple[object, ...]]:
+    """Returns the vectors with their keys. The table of files depends on the time of a run."""
     rows: set[tuple[object, ...]] = set()
     for file in cache.glob("*.sqlite"):
-        with sqlite3.connect(file) as database:
-            tables = [
-                name
-                for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type='table'")
-            ]
-            for table in tables:
-                rows |= {(table, *row) for row in database.execute(f'SELECT * FROM "{table}"')}
-        database.close()
+        # A run can have been killed before it created the table.
+        missing_table = contextlib.suppress(sqlite3.OperationalError)
+        with contextlib.closing(sqlite3.connect(file)) as database, missing_table:
+            rows |= set(database.execute("SELECT * FROM bottlenecks"))
     return rows
 
 
