@@ -14,12 +14,12 @@ from tests.support.repeated_kills import PROBLEMS, kill_repeatedly
 
 # tests/benchmarks:kills does the same for longer.
 _KILLS = {
-    "outputs": 16,
-    "backbone": 8,
-    "guess_dir": 8,
-    "retrain": 3,
-    "convert": 2,
-    "train_keras": 3,
+    "outputs": 10,
+    "backbone": 4,
+    "guess_dir": 6,
+    "retrain": 2,
+    "convert": 1,
+    "train_keras": 1,
     "label_image": 1,
     "cache": 2,
 }
