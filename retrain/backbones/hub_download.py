@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 
 from retrain.errors import UserError
 from retrain.system import archives, checksums, download, tar_archive
-from retrain.system.cache_folder import check_cache_folder, create_private_folders
+from retrain.system.cache_folder import check_cache_folder
 from retrain.system.files import atomic_folder, user_path
 from retrain.system.locks import LOCK_PREFIX, exclusive_file
+from retrain.system.private_files import create_private_folders
 
 SAVED_MODEL_FILE = "saved_model.pb"
 

@@ -23,8 +23,8 @@ from retrain.errors import UserError
 from retrain.runtimes.litert import LiteRTModel
 from retrain.runtimes.preprocessing import Preprocessing
 from retrain.runtimes.runtime import ModelError
-from retrain.system.cache_folder import open_private
 from retrain.system.files import write_file
+from retrain.system.private_files import open_private
 
 # More images do not improve the features.
 _SAMPLE_SIZE = 50

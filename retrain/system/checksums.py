@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from retrain.system.cache_folder import open_private
+from retrain.system.private_files import open_private
 from retrain.system.processors import processor_count
 from retrain.system.threads import parallel_map
 

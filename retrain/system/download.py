@@ -19,10 +19,10 @@ from email.message import Message
 from pathlib import Path
 from typing import IO, Any
 
-from retrain.system.cache_folder import create_private_folders, open_private
 from retrain.system.checksums import md5, sha256
 from retrain.system.flush import flush_file
 from retrain.system.locks import exclusive_file
+from retrain.system.private_files import create_private_folders, open_private
 from retrain.system.progress import MEGABYTES, ProgressBar
 
 _TIMEOUT_SECONDS = 30

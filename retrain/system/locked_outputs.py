@@ -18,9 +18,9 @@ from retrain.system.output_journal import (
     read_journal,
     write_journals,
 )
+from retrain.system.path_owners import current_user
 from retrain.system.replacements import Replacement
 from retrain.system.unfinished_outputs import LockedError, pause, remove_journals, settle_folder
-from retrain.system.workspace import current_user
 from retrain.system.write_errors import as_user_error
 
 _SECONDS_BEFORE_MESSAGE = 1.0

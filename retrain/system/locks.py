@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from retrain.system.cache_folder import open_private
+from retrain.system.private_files import open_private
 
 # Of the names of the lock files in the cache.
 LOCK_PREFIX = ".lock-"

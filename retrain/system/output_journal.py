@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from retrain.errors import UserError
+from retrain.system.path_owners import current_user
 from retrain.system.replacements import Replacement
-from retrain.system.workspace import current_user, is_workspace_name
+from retrain.system.workspace import is_workspace_name
 
 _PREFIX = ".retrain-outputs-"
 _MAX_BYTES = 1_000_000
@@ -84,8 +85,7 @@ def open_journal(folder: Path, user: int, access: int) -> int:
     # Others can read it, so that their programs can wait for the end of the replacements.
     descriptor = os.open(path, access, 0o644)
     status = os.fstat(descriptor)
-    is_ours = not hasattr(os, "geteuid") or status.st_uid == user
-    if stat.S_ISREG(status.st_mode) and status.st_nlink <= 1 and is_ours:
+    if stat.S_ISREG(status.st_mode) and status.st_nlink <= 1 and status.st_uid == user:
         return descriptor
     os.close(descriptor)
     raise PermissionError(errno.EPERM, "it is not a file that this program wrote", str(path))
@@ -101,6 +101,8 @@ def open_own_journal(folder: Path, access: int) -> int:
     path = journal_file(folder, current_user())
     try:
         return open_journal(folder, current_user(), access)
+    except FileNotFoundError:
+        raise  # Another process can have created it since.
     except OSError as error:
         if not os.path.lexists(path):
             raise

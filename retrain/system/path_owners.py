@@ -1,4 +1,4 @@
-"""Finds parts of a path that another user could have put there."""
+"""Finds out who owns the parts of a path, and which ones another user could have put there."""
 
 import os
 import stat
@@ -46,10 +46,15 @@ def find_intruder(path: Path) -> str | None:
     return None
 
 
+def current_user() -> int:
+    """Returns the effective user ID; 0 on Windows, where all files have this owner."""
+    return os.geteuid() if hasattr(os, "geteuid") else 0
+
+
 def is_trusted(user: int) -> bool:
     """Returns whether a user ID is that of this process or of the administrator."""
     # In a container, the administrator of the host can have another number than 0.
-    return user in (os.geteuid(), 0, os.lstat("/").st_uid)
+    return user in (current_user(), 0, os.lstat("/").st_uid)
 
 
 def user_name(user: int) -> str:
@@ -60,6 +65,19 @@ def user_name(user: int) -> str:
         return f"the user {pwd.getpwuid(user).pw_name}"
     except KeyError:
         return f"the user with number {user}"
+
+
+def is_own_group(group: int) -> bool:
+    """Returns whether this user is the only member of a group, which then has the user's name."""
+    import grp
+    import pwd
+
+    user = current_user()
+    try:
+        name, entry = pwd.getpwuid(user).pw_name, grp.getgrgid(group)
+    except KeyError:  # Containers can run as users that have no name.
+        return group == user
+    return entry.gr_name == name and set(entry.gr_mem) <= {name}
 
 
 def _entries(path: Path) -> Iterator[_Entry]:

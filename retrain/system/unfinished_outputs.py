@@ -24,9 +24,8 @@ from retrain.system.output_journal import (
     open_journal,
     read_journal,
 )
-from retrain.system.path_owners import user_name
+from retrain.system.path_owners import current_user, user_name
 from retrain.system.replacements import Replacement
-from retrain.system.workspace import current_user
 
 # Seconds that a reader and a writer wait for the end of a run's replacements, which take a fraction
 # of a second on most disks.

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from retrain.system.locks import try_lock
+from retrain.system.path_owners import current_user
 
 _PREFIX = ".retrain-unfinished-"
 _LOCK = "lock"
@@ -62,11 +63,6 @@ class Workspace:
 def is_workspace_name(name: str) -> bool:
     """Returns whether a name is that of a workspace."""
     return name.startswith(_PREFIX)
-
-
-def current_user() -> int:
-    """Returns the effective user ID; 0 on Windows, where all files have this owner."""
-    return os.geteuid() if hasattr(os, "geteuid") else 0
 
 
 def make_private_folder(path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from retrain.errors import UserError
 from retrain.system import locks
-from retrain.system.cache_folder import open_private
+from retrain.system.private_files import open_private
 from tools.guess.errors import UnwritableError
 from tools.guess.new_files import sync_folder
 

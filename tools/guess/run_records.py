@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from retrain.errors import UserError
-from retrain.system.cache_folder import create_private_folders, open_private, user_folder
+from retrain.system.cache_folder import user_folder
 from retrain.system.flush import flush_folder
 from retrain.system.path_owners import find_intruder
+from retrain.system.private_files import create_private_folders, open_private
 from tools.guess import image_names
 
 _FOLDER = "guess_dir"

@@ -1,4 +1,4 @@
-"""Caches are in folders that no other user can fill, and files in them are opened without links."""
+"""Caches are in folders that no other user can fill."""
 
 import os
 import shutil
@@ -10,16 +10,9 @@ from absl.testing import absltest, parameterized
 
 from retrain.errors import UserError
 from retrain.system import cache_folder
-from retrain.system.cache_folder import (
-    check_cache_folder,
-    check_private,
-    create_private_folders,
-    default_cache_folder,
-    open_private,
-)
+from retrain.system.cache_folder import check_cache_folder, default_cache_folder
+from retrain.system.private_files import create_private_folders, open_private
 from tests.support import other_users
-
-_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 
 
 class CacheFolderTest(parameterized.TestCase):
@@ -79,14 +72,6 @@ class CacheFolderTest(parameterized.TestCase):
         other_users.make_folder(self, self.old)
         self.assertEqual(default_cache_folder(), self.home / ".cache/retrain")
 
-    def test_new_folders_are_private(self):
-        previous = os.umask(0)
-        self.addCleanup(os.umask, previous)
-        create_private_folders(self.folder / "a/b/c")
-        create_private_folders(self.folder / "a/b/c")
-        for name in ("a", "a/b", "a/b/c"):
-            self.assertEqual(stat.S_IMODE((self.folder / name).stat().st_mode), 0o700)
-
     def test_folders_that_everyone_can_write_to_are_refused(self):
         self.folder.chmod(0o777)
         for mode in (0o777, 0o1777):
@@ -131,21 +116,6 @@ class CacheFolderTest(parameterized.TestCase):
         os.chown(cache, -1, os.getegid())
         check_cache_folder(cache, "--x")
 
-    def test_files_that_a_library_opens_are_checked_without_opening_them(self):
-        file = self.folder / "database"
-        with self.assertRaises(FileNotFoundError):
-            check_private(file)
-        file.touch()
-        check_private(file)
-        (self.folder / "link").symlink_to(file)
-        with self.assertRaisesRegex(OSError, "it is a symbolic link"):
-            check_private(self.folder / "link")
-        with self.assertRaisesRegex(OSError, "it is not a regular file"):
-            check_private(self.folder)
-        os.link(file, self.folder / "name")
-        with self.assertRaisesRegex(OSError, "it is a hard link"):
-            check_private(file)
-
     @parameterized.parameters("folder", "link", "above")
     def test_what_another_user_put_into_a_folder_for_everyone_is_refused(self, kind: str):
         self.folder.chmod(0o1777)
@@ -172,57 +142,6 @@ class CacheFolderTest(parameterized.TestCase):
         (self.folder / "other").symlink_to("cache/../loop")
         (self.folder / "loop").symlink_to("other")
         check_cache_folder(self.folder / "loop", "--x")
-
-
-class OpenPrivateTest(absltest.TestCase):
-    def setUp(self):
-        super().setUp()
-        self.folder = Path(tempfile.mkdtemp())
-        self.addCleanup(shutil.rmtree, self.folder)
-        self.file = self.folder / "x.part"
-        self.precious = self.folder / "precious"
-        self.precious.write_text("precious")
-
-    def assert_refused(self, reason: str) -> None:
-        for flags in (_APPEND, os.O_WRONLY | os.O_TRUNC):
-            with self.assertRaisesRegex(OSError, reason):
-                open_private(self.file, flags)
-        self.assertEqual(self.precious.read_text(), "precious")
-
-    def test_files_are_created_written_and_emptied(self):
-        for mode, content in (("ab", b"aa"), ("ab", b"aaaa"), ("wb", b"aa")):
-            with open(self.file, mode, opener=open_private) as file:
-                file.write(b"aa")
-            self.assertEqual(self.file.read_bytes(), content)
-        self.assertEqual(stat.S_IMODE(self.file.stat().st_mode), 0o600)
-
-    def test_links_are_not_followed(self):
-        self.file.symlink_to(self.precious)
-        self.assert_refused("it is a symbolic link")
-        self.file.unlink()
-        self.file.symlink_to(self.folder / "new")
-        self.assert_refused("it is a symbolic link")
-        self.assertFalse((self.folder / "new").exists())
-
-    def test_a_second_name_of_a_file_is_not_written(self):
-        self.file.hardlink_to(self.precious)
-        self.assert_refused("it is a hard link")
-        os.close(open_private(self.file, os.O_RDONLY))
-
-    def test_pipes_and_folders_are_refused_at_once(self):
-        os.mkfifo(self.file)
-        with self.assertRaisesRegex(OSError, "it is not a regular file"):
-            open_private(self.file, os.O_RDONLY)
-        with self.assertRaisesRegex(OSError, "it is not a regular file"):
-            open_private(self.folder, os.O_RDONLY)
-
-    def test_a_file_of_another_user_in_a_folder_for_everyone_is_refused(self):
-        self.folder.chmod(0o777)
-        other_users.make_file(self, self.file)
-        with self.assertRaisesRegex(OSError, "it belongs to another user"):
-            open_private(self.file, os.O_RDONLY)
-        self.folder.chmod(0o755)
-        os.close(open_private(self.file, os.O_RDONLY))
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from absl.testing import absltest, parameterized
 from retrain.errors import UserError
 from retrain.system import files, replaceable
 from retrain.system.output_journal import journal_file
+from retrain.system.path_owners import current_user
 from retrain.system.staging import Staging
-from retrain.system.workspace import current_user
 from tests.support import other_users
 
 

@@ -16,9 +16,9 @@ from absl.testing import absltest, parameterized
 from retrain.errors import UserError
 from retrain.system import locked_outputs, unfinished_outputs
 from retrain.system.output_journal import journal_file
+from retrain.system.path_owners import current_user
 from retrain.system.staging import Staging
 from retrain.system.unfinished_outputs import settle
-from retrain.system.workspace import current_user
 from tests.support import other_users
 from tests.support.python_code import run_python
 

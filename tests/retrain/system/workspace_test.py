@@ -13,6 +13,7 @@ from absl.testing import absltest, parameterized
 from retrain.system import workspace
 from retrain.system.leftovers import make_workspace, remove_leftovers, temporary_folder
 from retrain.system.output_journal import journal_file
+from retrain.system.path_owners import current_user
 from retrain.system.workspace import Workspace
 from tests.support.python_code import run_python
 
@@ -117,7 +118,7 @@ class WorkspaceTest(parameterized.TestCase):
         self.assertEqual(self.count(), 0)
 
     def test_others_cannot_prevent_temporary_folders(self):
-        journal_file(self.folder, workspace.current_user()).symlink_to("nowhere")
+        journal_file(self.folder, current_user()).symlink_to("nowhere")
         with (
             mock.patch("tempfile.gettempdir", return_value=str(self.folder)),
             temporary_folder() as folder,
