@@ -194,10 +194,10 @@ def main(arguments: list[str]) -> None:
     is_complete = Server(
         Listener(public, bound), Listener(admin, admin_bound), seconds=_TIMEOUT.value
     ).run(f"Serving {model.graph} at {_url(bound)}", f"Metrics are at {_url(admin_bound)}metrics")
-    model.stop()
     if not is_complete:
         logging.info("Stopped before all requests in progress were answered")
         os._exit(0)  # Otherwise, Python would wait for threads that still label an image.
+    model.stop()
     logging.info("Stopped after answering all requests in progress")
 
 

@@ -8,11 +8,13 @@ import socket
 import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
 from absl.testing import absltest, parameterized
 
 from tests.support import hostile_requests, server_attacks, server_process
 from tests.support.server_process import ServerProcess
+from tools.server.admin_app import create_admin_app
 
 _OTHER_CLIENT = "127.0.0.2"
 
@@ -112,6 +114,30 @@ class ServeLimitsTest(parameterized.TestCase):
         answer = self.read(connection)
         self.assertStartsWith(answer, b"HTTP/1.1 400 ")
         self.assertEqual(answer.count(b"HTTP/1.1 "), 1, answer)
+
+    @parameterized.parameters("Content-Length: 99999999999", "A_b: 1")
+    def test_refused_requests_for_a_head_get_one_without_a_body(self, line: str):
+        connection = self.connect(self.server())
+        connection.sendall(f"HEAD / HTTP/1.1\r\nHost: x\r\n{line}\r\n\r\n".encode())
+        answer = self.read(connection)
+        self.assertRegex(answer, rb"^HTTP/1\.1 4\d\d ")
+        self.assertEndsWith(answer, b"\r\n\r\n")
+
+    def test_headers_with_the_same_name_are_a_list(self):
+        connection = self.connect(self.server())
+        accepts = "Accept: text/html\r\nAccept: application/json;q=0.1"
+        connection.sendall(
+            f"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{accepts}\r\n\r\n".encode()
+        )
+        self.assertIn(b"Content-Type: text/html", self.read(connection))
+
+    def test_a_client_learns_that_a_request_behind_a_chunked_body_is_not_answered(self):
+        connection = self.connect(self.server())
+        first = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        connection.sendall(first + b"GET /labels HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = self.read(connection)
+        self.assertEqual(answer.count(b"HTTP/1.1 "), 1, answer)
+        self.assertIn(b"Connection: close\r\n", answer)
 
     @classmethod
     def server(cls) -> ServerProcess:
@@ -230,6 +256,13 @@ class ServeLimitsTest(parameterized.TestCase):
             answer = server.admin_request(path, Host="rebound.example.org")
             self.assertEqual(answer.status, 400)
             self.assertNotIn(b"serve_", answer.body)
+
+    def test_the_local_admin_port_of_ipv6_is_only_for_local_names(self):
+        app = create_admin_app(mock.Mock(), mock.Mock(), mock.Mock(), host="::1")
+        for host, status in (("[::1]:5001", 404), ("rebound.example.org", 400)):
+            self.assertEqual(
+                app.test_client().get("/x", headers={"Host": host}).status_code, status
+            )
 
     def test_hosts_that_are_not_allowed_are_refused(self):
         server = self.serve("--allowed_hosts=photos.example.org")

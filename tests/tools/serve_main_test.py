@@ -52,6 +52,7 @@ class ServeMainTest(absltest.TestCase):
     def test_an_address_of_another_machine_is_refused(self):
         self.assert_refused("--host=192.0.2.1", f"--graph={self.graph}", "--host=192.0.2.1")
         self.assert_refused("--host=no.such.host.invalid", "--host=no.such.host.invalid")
+        self.assert_refused("--host=" + 70 * "a", "--host=" + 70 * "a")
 
     def test_the_admin_port_is_the_next_one_unless_a_flag_names_another(self):
         with socket.create_server(("127.0.0.1", 0)) as other:

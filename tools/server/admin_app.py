@@ -1,15 +1,20 @@
 """Builds the web application for the people who run the server: metrics and its state."""
 
-from flask import Flask, Response
+import re
+
+from flask import Flask, Response, request
 from flask.typing import ResponseReturnValue
 from markupsafe import escape
+from werkzeug.exceptions import BadRequest
 
 from tools.server import health, http_errors
 from tools.server.metrics import CONTENT_TYPE, ServerMetrics
 from tools.server.served_model import ServedModel
 from tools.server.work_queue import WorkQueue
 
-_LOCAL_NAMES = ("127.0.0.1", "localhost")
+_LOCAL_ADDRESSES = ("127.0.0.1", "::1", "localhost")
+# Flask's TRUSTED_HOSTS cannot contain addresses of IPv6.
+_LOCAL_HOST = re.compile(r"(127\.0\.0\.1|\[::1\]|localhost)(:[0-9]+)?", re.IGNORECASE)
 
 
 def create_admin_app(
@@ -25,8 +30,6 @@ def create_admin_app(
             names are refused, which a web site could send through a browser on this machine.
     """
     app = Flask(__name__, static_folder=None)
-    if host in _LOCAL_NAMES:
-        app.config["TRUSTED_HOSTS"] = list(_LOCAL_NAMES)
     app.json.sort_keys = False  # type: ignore[attr-defined]
 
     def show_state() -> ResponseReturnValue:
@@ -42,6 +45,10 @@ def create_admin_app(
     def show_metrics() -> ResponseReturnValue:
         return Response(metrics.text(), content_type=CONTENT_TYPE)
 
+    def refuse_other_hosts() -> None:
+        if not _LOCAL_HOST.fullmatch(request.host):
+            raise BadRequest("the host in the URL must be localhost or a local address")
+
     def forbid_caching(response: Response) -> Response:
         response.headers["Cache-Control"] = "no-store"
         return response
@@ -51,4 +58,6 @@ def create_admin_app(
     app.add_url_rule("/readyz", "readyz", show_state)
     app.add_url_rule("/metrics", "metrics", show_metrics)
     app.after_request(forbid_caching)
+    if host in _LOCAL_ADDRESSES:
+        app.before_request(refuse_other_hosts)
     return app

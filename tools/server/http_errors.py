@@ -43,12 +43,17 @@ def handle_errors(app: Flask, error_page: ErrorPage) -> None:
         return respond(ServiceUnavailable(f"the server is busy: {error}", retry_after=RETRY_AFTER))
 
     def respond_defect(error: Exception) -> Response:
-        logging.error("a defect of the server: %s", "".join(traceback.format_exception(error)))
+        log_defect(error)
         return respond(InternalServerError("the server has a defect; see its log for details"))
 
     app.register_error_handler(HTTPException, respond)
     app.register_error_handler(BusyError, respond_busy)
     app.register_error_handler(Exception, respond_defect)
+
+
+def log_defect(error: Exception) -> None:
+    """Logs an exception that no request should cause, with its traceback."""
+    logging.error("a defect of the server: %s", "".join(traceback.format_exception(error)))
 
 
 def as_json(status: int, message: str) -> bytes:

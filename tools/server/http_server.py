@@ -37,10 +37,11 @@ def bind(host: str, port: int, *, flags: str = "") -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: names that are too long.
+        reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(
-            f"--{flags}host={host} is not an address of this machine: {error.strerror}; use "
-            "127.0.0.1 for requests from this machine only, or 0.0.0.0 for all"
+            f"--{flags}host={host} is not an address of this machine: {reason}; use 127.0.0.1 for "
+            "requests from this machine only, or 0.0.0.0 for all"
         ) from error
     bound = socket.socket(family, kind, protocol)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -48,8 +49,7 @@ def bind(host: str, port: int, *, flags: str = "") -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _WRITE_BUFFER_BYTES)
     try:
         bound.bind(address)
-        # Without this, two programs could bind to the same port.
-        bound.listen()
+        bound.listen()  # Otherwise, another program could bind to the same port.
     except OSError as error:
         bound.close()
         raise UserError(

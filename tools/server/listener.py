@@ -1,9 +1,9 @@
 """Accepts the connections of a site."""
 
 import asyncio
-import logging
 import socket
 
+from tools.server import http_errors
 from tools.server.clients import client_key
 from tools.server.connections import Connection
 from tools.server.exchanges import Exchanges
@@ -68,8 +68,8 @@ class Listener:
     ) -> None:
         try:
             await Exchanges(self.site, connection, reader, writer).run()
-        except Exception:
-            logging.exception("a defect of the server")
+        except Exception as error:
+            http_errors.log_defect(error)
         finally:
             self.site.connections.remove(connection)
             writer.close()

@@ -17,6 +17,9 @@ _PIECE_BYTES = 65_536
 _HEAD_END = b"\r\n\r\n"
 # A line that ends with a bare LF or contains a bare CR, and one that continues the line before it.
 _ODD_LINE = re.compile(rb"(?<!\r)\n|\r(?!\n)|\n[ \t]")
+_TARGET = re.compile(rb"/|https?://[^/?#]|\*\Z", re.IGNORECASE)
+# The parser accepts spaces behind the size, and all characters in extensions.
+_CHUNK_LINE = re.compile(rb"([0-9a-fA-F]{1,16})(?:;[\t\x20-\x7e]*)?\r\n")
 # Each chunk of a body takes time, even if it has a single byte.
 _FREE_CHUNKS = 1000
 _BYTES_PER_CHUNK = 4096
@@ -35,7 +38,11 @@ class RefusedRequestError(Exception):
 
 
 class RequestReader:
-    """Reads the requests of one connection."""
+    """Reads the requests of one connection.
+
+    Attributes:
+        is_head_request: Whether the method of the latest request is HEAD. Its response has no body.
+    """
 
     def __init__(
         self, http: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -48,6 +55,7 @@ class RequestReader:
             writer: Stream to ask the client for the body of a request.
         """
         self._http, self._reader, self._writer = http, reader, writer
+        self.is_head_request = False
 
     async def read_head(self, max_body_bytes: int) -> h11.Request:
         """Returns the head of the next request.
@@ -56,6 +64,7 @@ class RequestReader:
             RefusedRequestError: If the request must be refused.
             EOFError: If the client has closed the connection.
         """
+        self.is_head_request = False
         try:
             head = await self._reader.readuntil(_HEAD_END)
         except asyncio.LimitOverrunError as error:
@@ -71,7 +80,8 @@ class RequestReader:
         request = self._next_event()
         if not isinstance(request, h11.Request):
             raise _bad_request("the headers are not complete")
-        if not request.http_version.startswith(b"1."):
+        self.is_head_request = request.method == b"HEAD"
+        if request.http_version not in (b"1.0", b"1.1"):
             raise _bad_request("only versions 1.0 and 1.1 of HTTP are supported")
         if ambiguity := _find_ambiguity(head, request):
             raise _bad_request(ambiguity)
@@ -91,25 +101,66 @@ class RequestReader:
             RefusedRequestError: If the request must be refused.
             EOFError: If the client has closed the connection.
         """
+        event = self._receive(b"", hold)
+        if self._http.they_are_waiting_for_100_continue:
+            go_on = h11.InformationalResponse(status_code=100, headers=[], reason="Continue")
+            self._writer.write(self._http.send(go_on) or b"")
+        if values(request, b"transfer-encoding"):
+            event = await self._read_chunks(hold)
+        elif lengths := values(request, b"content-length"):
+            event = await self._read_bytes(int(lengths[0]), hold)
+        if not isinstance(event, h11.EndOfMessage):
+            raise _bad_request("the body is not complete")
+
+    async def _read_chunks(self, hold: Callable[[bytes], None]) -> object:
+        """Reads a body in chunks up to its end, and nothing of the next request."""
         received = chunks = 0
-        lengths = values(request, b"content-length")
-        while not isinstance(event := self._next_event(), h11.EndOfMessage):
-            if isinstance(event, h11.Data):
-                received += len(event.data)
-                chunks += event.chunk_start
-                if chunks > _FREE_CHUNKS + received // _BYTES_PER_CHUNK:
-                    raise _bad_request("the chunks of the body are too small")
-                hold(bytes(event.data))
-                continue
-            if self._http.they_are_waiting_for_100_continue:
-                go_on = h11.InformationalResponse(status_code=100, headers=[], reason="Continue")
-                self._writer.write(self._http.send(go_on) or b"")
-            # Does not read a part of the next request.
-            missing = int(lengths[0]) - received if lengths else _PIECE_BYTES
-            data = await self._reader.read(min(_PIECE_BYTES, missing))
+        while size := _chunk_size(line := await self._read_line()):
+            chunks += 1
+            if chunks > _FREE_CHUNKS + received // _BYTES_PER_CHUNK:
+                raise _bad_request("the chunks of the body are too small")
+            self._receive(line, hold)
+            await self._read_bytes(size, hold)
+            self._receive(await self._reader.readexactly(2), hold)
+            received += size
+        end = line
+        while line != b"\r\n":
+            line = await self._read_line()
+            end += line
+            if len(end) > MAX_HEAD_BYTES:
+                raise _bad_request(f"the end of the body has more than {MAX_HEAD_BYTES:,} bytes")
+        return self._receive(end, hold)
+
+    async def _read_bytes(self, count: int, hold: Callable[[bytes], None]) -> object:
+        """Reads bytes of the body, and returns the event behind them."""
+        event: object = None
+        if not count:
+            return self._receive(b"", hold)
+        while count:
+            data = await self._reader.read(min(_PIECE_BYTES, count))
             if not data:
                 raise EOFError
+            count -= len(data)
+            event = self._receive(data, hold)
+        return event
+
+    async def _read_line(self) -> bytes:
+        try:
+            line = await self._reader.readuntil(b"\r\n")
+        except asyncio.LimitOverrunError as error:
+            raise _bad_request(f"a line has more than {MAX_HEAD_BYTES:,} bytes") from error
+        # The parser also accepts lines that end with LF.
+        if _ODD_LINE.search(line) or line[:1] in (b" ", b"\t"):
+            raise _bad_request("a line between the chunks does not end with CR LF")
+        return line
+
+    def _receive(self, data: bytes, hold: Callable[[bytes], None]) -> object:
+        """Passes data to the parser and `hold`, and returns the event behind it."""
+        if data:
             self._http.receive_data(data)
+        while isinstance(event := self._next_event(), h11.Data):
+            hold(bytes(event.data))
+        return event
 
     def _next_event(self) -> object:
         try:
@@ -130,8 +181,18 @@ def _bad_request(message: str) -> RefusedRequestError:
     return RefusedRequestError(HTTPStatus.BAD_REQUEST, f"bad request: {message}")
 
 
+def _chunk_size(line: bytes) -> int:
+    """Returns the size of a chunk, from the line before it."""
+    match = _CHUNK_LINE.fullmatch(line)
+    if not match:
+        raise _bad_request("the size of a chunk is not a hexadecimal number")
+    return int(match[1], base=16)
+
+
 def _find_ambiguity(head: bytes, request: h11.Request) -> str | None:
     """Returns what the parser accepts, but others could read differently."""
+    if not _TARGET.match(request.target):
+        return "its target is neither a path nor a URL"
     # The parser drops lengths that are repeated.
     lines = [line.lower().split(b":", 1) for line in head.split(b"\r\n")[1:] if line]
     names = [name for name, _ in lines]

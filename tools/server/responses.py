@@ -60,7 +60,9 @@ def of_refusal(error: RefusedRequestError) -> Response:
 
 def _environ(request: h11.Request, body: bytes, *, client: str) -> dict[str, Any]:
     """Returns the description of a request by PEP 3333."""
-    headers = {name.decode(): value.decode("latin1") for name, value in request.headers}
+    headers: dict[str, str] = {}
+    for name, value in ((name.decode(), value.decode("latin1")) for name, value in request.headers):
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
     # For the application, a chunked body is like any other.
     headers.pop("transfer-encoding", None)
     target = request.target

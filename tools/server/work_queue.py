@@ -50,7 +50,8 @@ class WorkQueue:
     @property
     def waiting(self) -> int:
         """Number of requests that wait for a worker."""
-        return max(0, self._admitted.total() - self.working)
+        with self._lock:
+            return max(0, self._admitted.total() - len(self._jobs))
 
     @property
     def working(self) -> int:
