@@ -6,7 +6,7 @@ from retrain.backbones import engines, registry
 from retrain.config import TrainingConfig
 from retrain.data.dataset import scan_dataset
 from retrain.data.splits import TEST
-from retrain.export import formats, outputs
+from retrain.export import formats, output_checks, outputs
 from retrain.fine_tuning import selection
 from retrain.report import metrics, run_plots, text_report
 from retrain.runtimes.tensorflow_import import import_session_modules
@@ -31,13 +31,13 @@ def run(config: TrainingConfig) -> None:
         # As in TensorFlow's script, whose features gradient descent without scaling suits.
         backbone = backbone.without_stages()
     engines.check(config.engine, backbone)
-    outputs.check(config, backbone)
+    output_checks.check(config, backbone)
     run_plots.check(config)
     with timer.phase("scan"):
         dataset = scan_dataset(config.image_dir, config.split)
     logging.info("%s", text_report.dataset_line(dataset))
     class_weights.check_labels(config.head.class_weights, dataset.labels, dataset.folders)
-    outputs.require_test_images(len(dataset.split(TEST)), config.output)
+    output_checks.require_test_images(len(dataset.split(TEST)), config.output)
     selection.check(config.fine_tuning, backbone, dataset)
     # Importing TensorFlow takes a second. The export needs it, and so do bfloat16 features.
     load_in_background(import_session_modules)
@@ -50,7 +50,7 @@ def run(config: TrainingConfig) -> None:
         config, backbone, results, fine_tuning = selection.select_fine_tuned(
             config, backbone, results, plan=plan, timer=timer, observe_steps=observe_steps
         )
-    outputs.require_accuracy(results, config.output)
+    output_checks.require_accuracy(results, config.output)
     with Staging() as staging:
         with timer.phase("export"):
             classifiers = outputs.assemble_classifiers(config, backbone, results)

@@ -12,7 +12,7 @@ from retrain.backbones.engines import INT8
 from retrain.bottlenecks.compute import Bottlenecks
 from retrain.config import OutputOptions, TrainingConfig
 from retrain.errors import UserError
-from retrain.export import formats, free_space, frozen_graph, parity
+from retrain.export import formats, frozen_graph, parity
 from retrain.export.assemble import TrainedClassifier, assemble
 from retrain.export.formats import Export, UnverifiableError, WrittenFile
 from retrain.export.parity import ParityCheck
@@ -20,7 +20,7 @@ from retrain.export.parity_sample import MAX_IMAGES, MIN_IMAGES, Sample, draw_sa
 from retrain.export.parity_table import format_table
 from retrain.metadata import labels_text
 from retrain.runtimes.head import Head
-from retrain.system.files import check_folder_writable, check_writable, write_file
+from retrain.system.files import write_file
 from retrain.system.staging import Staging
 from retrain.training.head_training import OnStep, StepObserver
 from retrain.training.results import HeadResult, Results
@@ -57,92 +57,6 @@ class Exported(NamedTuple):
     files: list[WrittenFile]
     parity_checks: list[ParityCheck]
     parity_table: list[str]
-
-
-def check(config: TrainingConfig, backbone: Backbone) -> None:
-    """Raises UserError if a file could not be written at the end of the run.
-
-    Nothing is created, so that a run that fails later leaves nothing behind.
-    """
-    options = config.output
-    formats.check(options, backbone)
-    check_writable(options.output_labels, "output_labels")
-    if options.metrics_json:
-        check_writable(options.metrics_json, "metrics_json")
-    if options.summaries_dir:
-        check_folder_writable(options.summaries_dir, "summaries_dir")
-    if options.intermediate_store_frequency:
-        check_folder_writable(
-            options.intermediate_output_graphs_dir, "intermediate_output_graphs_dir"
-        )
-    _check_paths_are_apart(options, config.bottleneck_dir)
-    free_space.check(options, backbone)
-
-
-def _check_paths_are_apart(options: OutputOptions, bottleneck_dir: Path) -> None:
-    exports = list(formats.requested_exports(options))
-    paths = [(export.flag, export.path) for export in exports]
-    paths += [("output_labels", options.output_labels)]
-    if options.metrics_json:
-        paths += [("metrics_json", options.metrics_json)]
-    flags: dict[Path, str] = {}
-    for flag, path in paths:
-        # A path can lead to the same folder through links.
-        real = path.parent.resolve() / path.name
-        if real in flags:
-            raise UserError(f"--{flags[real]} and --{flag} are both {path}; choose different paths")
-        flags[real] = flag
-    paths += [("bottleneck_dir", bottleneck_dir)]
-    if options.summaries_dir:
-        paths += [("summaries_dir", options.summaries_dir)]
-    if options.intermediate_store_frequency:
-        paths += [("intermediate_output_graphs_dir", options.intermediate_output_graphs_dir)]
-    for folder in (export for export in exports if export.is_folder):
-        for flag, path in paths:
-            if flag != folder.flag and path.is_relative_to(folder.path):
-                raise UserError(
-                    f"--{flag}={path} is inside --{folder.flag}={folder.path}, a folder that is "
-                    "replaced as a whole; choose a path outside it"
-                )
-
-
-def require_test_images(count: int, options: OutputOptions) -> None:
-    """Raises UserError if a minimum accuracy is set, and there are no test images.
-
-    Args:
-        count: Number of test images.
-        options: The files to write.
-    """
-    minimum = options.assert_accuracy_at_least
-    if minimum is not None and not count:
-        raise UserError(
-            f"--assert_accuracy_at_least={minimum:g} cannot be checked: no images were held out "
-            "for testing; set --testing_percentage or --test_dir"
-        )
-
-
-def require_accuracy(results: Results, options: OutputOptions) -> None:
-    """Raises UserError if a classifier to export is less accurate than the options require.
-
-    Args:
-        results: The trained heads.
-        options: The files to write.
-    """
-    minimum = options.assert_accuracy_at_least
-    if minimum is None:
-        return
-    exported = [results.primary]
-    if results.int8 and formats.needs_int8(options):
-        exported.insert(0, results.int8)
-    for result in exported:
-        test = result.test
-        require_test_images(test.count, options)
-        if test.accuracy is not None and test.accuracy < minimum:
-            in_int8 = " in int8" if result is results.int8 else ""
-            raise UserError(
-                f"the accuracy{in_int8} is {test.accuracy:.4f} on {test.count} test images, less "
-                f"than --assert_accuracy_at_least={minimum:g}; no classifier was written"
-            )
 
 
 def assemble_classifiers(

@@ -1,0 +1,102 @@
+"""Checks before the training that all outputs can be written, and after it that they should be."""
+
+import os
+from pathlib import Path
+
+from retrain.backbones.backbone import Backbone
+from retrain.config import OutputOptions, TrainingConfig
+from retrain.errors import UserError
+from retrain.export import formats, free_space
+from retrain.system.files import check_folder_writable, check_writable
+from retrain.training.results import Results
+
+
+def check(config: TrainingConfig, backbone: Backbone) -> None:
+    """Raises UserError if a file could not be written at the end of the run.
+
+    Nothing is created, so that a run that fails later leaves nothing behind.
+    """
+    options = config.output
+    formats.check(options, backbone)
+    check_writable(options.output_labels, "output_labels")
+    if options.metrics_json:
+        check_writable(options.metrics_json, "metrics_json")
+    if options.summaries_dir:
+        check_folder_writable(options.summaries_dir, "summaries_dir")
+    if options.intermediate_store_frequency:
+        check_folder_writable(
+            options.intermediate_output_graphs_dir, "intermediate_output_graphs_dir"
+        )
+    _check_paths_are_apart(options, config.bottleneck_dir)
+    free_space.check(options, backbone)
+
+
+def _check_paths_are_apart(options: OutputOptions, bottleneck_dir: Path) -> None:
+    exports = list(formats.requested_exports(options))
+    replaced = {export.flag: export.path for export in exports}
+    replaced["output_labels"] = options.output_labels
+    if options.metrics_json:
+        replaced["metrics_json"] = options.metrics_json
+    flags: dict[Path, str] = {}
+    for flag, path in replaced.items():
+        other = flags.setdefault(_real(path), flag)
+        if other != flag:
+            raise UserError(f"--{other} and --{flag} are both {path}; choose different paths")
+    paths = {**replaced, "bottleneck_dir": bottleneck_dir}
+    if options.summaries_dir:
+        paths["summaries_dir"] = options.summaries_dir
+    if options.intermediate_store_frequency:
+        paths["intermediate_output_graphs_dir"] = options.intermediate_output_graphs_dir
+    folders = {export.flag for export in exports if export.is_folder}
+    for outer, outer_path in replaced.items():
+        for flag, path in paths.items():
+            if flag != outer and _real(path).is_relative_to(_real(outer_path)):
+                kind = "a folder that is replaced as a whole" if outer in folders else "a file"
+                raise UserError(
+                    f"--{flag}={path} is inside --{outer}={outer_path}, {kind}; choose a path "
+                    "outside it"
+                )
+
+
+def _real(path: Path) -> Path:
+    """Returns a path without links to folders. Links to outputs themselves are replaced."""
+    return Path(os.path.realpath(path.parent), path.name)
+
+
+def require_test_images(count: int, options: OutputOptions) -> None:
+    """Raises UserError if a minimum accuracy is set, and there are no test images.
+
+    Args:
+        count: Number of test images.
+        options: The files to write.
+    """
+    minimum = options.assert_accuracy_at_least
+    if minimum is not None and not count:
+        raise UserError(
+            f"--assert_accuracy_at_least={minimum:g} cannot be checked: no images were held out "
+            "for testing; set --testing_percentage or --test_dir"
+        )
+
+
+def require_accuracy(results: Results, options: OutputOptions) -> None:
+    """Raises UserError if a classifier to export is less accurate than the options require.
+
+    Args:
+        results: The trained heads.
+        options: The files to write.
+    """
+    minimum = options.assert_accuracy_at_least
+    if minimum is None:
+        return
+    exported = [results.primary]
+    if results.int8 and formats.needs_int8(options):
+        exported.insert(0, results.int8)
+    for result in exported:
+        test = result.test
+        require_test_images(test.count, options)
+        if test.accuracy is not None and test.accuracy < minimum:
+            in_int8 = " in int8" if result is results.int8 else ""
+            raise UserError(
+                f"the accuracy{in_int8} is {test.accuracy:.4f} on {test.count} test images, less "
+                f"than --assert_accuracy_at_least={minimum:g}; no classifier was written"
+            )
