@@ -59,7 +59,9 @@ def find_folder(handle: str, cache_dir: Path) -> Path:
             folder = path
         elif path and path.is_file():
             folder = modules / checksums.sha256(path)[:40]
-            _unpack(handle, path, folder)
+            if not _is_intact(folder):
+                create_private_folders(modules)
+                _unpack(handle, path, folder)
         else:
             digest = hashlib.sha1(os.fsencode(handle), usedforsecurity=False)
             folder = modules / digest.hexdigest()
@@ -133,6 +135,8 @@ def _download(handle: str, folder: Path) -> None:
     # Without the lock, another process could delete the archive before this one unpacks it.
     lock = folder.with_name(f"{LOCK_PREFIX}{folder.name}")
     with exclusive_file(lock, f"Another run is downloading {handle}; waiting for it."):
+        if _is_intact(folder):
+            return
         try:
             _fetch_and_unpack(handle, url, archive, folder=folder)
         except _DamagedArchiveError as error:
@@ -142,8 +146,6 @@ def _download(handle: str, folder: Path) -> None:
 
 
 def _fetch_and_unpack(handle: str, url: str, archive: Path, *, folder: Path) -> None:
-    if _is_intact(folder):
-        return
     try:
         download.fetch(url, archive)
     except download.DownloadError as error:
@@ -158,12 +160,7 @@ def _fetch_and_unpack(handle: str, url: str, archive: Path, *, folder: Path) -> 
 
 
 def _is_intact(folder: Path) -> bool:
-    if not folder.is_dir():
-        return False
-    if checksums.are_right(folder):
-        return True
-    logging.warning("%s is damaged and will be replaced.", folder)
-    return False
+    return folder.is_dir() and checksums.are_right(folder)
 
 
 def _parts(handle: str) -> list[str]:
@@ -186,8 +183,8 @@ def _not_found(handle: str) -> UserError:
 
 
 def _unpack(handle: str, archive: Path, folder: Path) -> None:
-    if _is_intact(folder):
-        return
+    if folder.is_dir():
+        logging.warning("%s is damaged and will be replaced.", folder)
     try:
         with atomic_folder(folder) as new, archive.open("rb") as file:
             tar_archive.unpack(file, new)

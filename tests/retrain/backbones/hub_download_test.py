@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import os
+import stat
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -52,9 +54,11 @@ class FindFolderTest(HubDownloadTestCase):
 
     def test_an_archive_is_unpacked_into_the_cache_once(self):
         archive = self.archive()
+        self.addCleanup(os.umask, os.umask(0))
         folder = self.find(archive)
         self.assert_module(folder)
         self.assertEqual(folder.parent, self.cache / "modules")
+        self.assertEqual(stat.S_IMODE(folder.parent.stat().st_mode), 0o700)
         before = folder.stat().st_ino
         self.assertEqual(self.find(archive), folder)
         self.assertEqual(folder.stat().st_ino, before)
@@ -129,13 +133,18 @@ class FindFolderTest(HubDownloadTestCase):
         with serving({query: self.archive().read_bytes()}) as server:
             folder = self.find(f"{server.url}/m/1")
             (folder / "saved_model.pb").write_bytes(b"damaged")
-            self.assert_module(self.find(f"{server.url}/m/1"))
+            with self.assertLogs(level="WARNING") as logged:
+                self.assert_module(self.find(f"{server.url}/m/1"))
+            self.assertLen(logged.output, 1)
             self.assertLen(server.requests, 2)
 
     def test_a_module_in_an_archive_that_was_damaged_later_is_unpacked_again(self):
         archive = self.archive()
         (self.find(archive) / "saved_model.pb").write_bytes(b"damaged")
-        self.assert_module(self.find(archive))
+        with self.assertLogs(level="WARNING") as logged:
+            self.assert_module(self.find(archive))
+        self.assertLen(logged.output, 1)
+        self.assertEndsWith(logged.output[0], " is damaged and will be replaced.")
 
 
 class RefusedTest(HubDownloadTestCase):
