@@ -75,19 +75,18 @@ def check_count(count: int) -> None:
         raise ArchiveError(f"it contains more than {LIMITS.entries:,} files")
 
 
-def check_size(size: int, packed: int, *, limit: int | None = None) -> None:
+def check_size(size: int, packed: int) -> None:
     """Raises ArchiveError if an archive unpacks to too many bytes.
 
     Args:
         size: Number of bytes that it unpacks to.
         packed: Size of the archive in bytes.
-        limit: Maximum of `size`; None for the usual one.
     """
-    limit = LIMITS.unpacked(packed) if limit is None else limit
+    limit = LIMITS.unpacked(packed)
     if size > limit:
         raise ArchiveError(
-            f"its {packed:,} bytes unpack to more than the {LIMITS.unpacked(packed):,} bytes that "
-            "an archive of this size can hold"
+            f"its {packed:,} bytes unpack to more than the {limit:,} bytes that an archive of this "
+            "size can hold"
         )
 
 

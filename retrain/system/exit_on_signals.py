@@ -17,7 +17,7 @@ def _show_unless_interrupted(
         _show(kind, error, traceback)
 
 
-# For the milliseconds that the next import takes.
+# Until the next import is complete, Ctrl-C raises KeyboardInterrupt.
 sys.excepthook = _show_unless_interrupted
 
 from retrain.system import interruption  # noqa: E402

@@ -10,8 +10,9 @@ from pathlib import Path
 from retrain.errors import UserError
 from retrain.system.leftovers import remove_leftovers
 from retrain.system.path_owners import find_intruder
+from retrain.system.regular_files import is_special
 from retrain.system.replaceable import check_replaceable
-from retrain.system.staging import Staging, is_special
+from retrain.system.staging import Staging
 
 # Of all usual file systems.
 _MAX_NAME_BYTES = 255

@@ -20,7 +20,8 @@ SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
 
-# `timeout` and terminals can send several signals at once. One that comes later is impatience.
+# `timeout` and terminals can send several signals at once. Only a signal that comes later than that
+# means that the user does not want to wait.
 _SECONDS_OF_PATIENCE = 1.0
 _SECONDS_TO_REPEAT = 0.1
 

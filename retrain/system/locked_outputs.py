@@ -1,4 +1,4 @@
-"""Makes all replacements of a run together, or none of them."""
+"""Makes all replacements of a run together, or none of them, while no other run replaces these."""
 
 import contextlib
 import dataclasses
@@ -50,30 +50,33 @@ class LockedOutputs:
         Raises:
             UserError: If a file or folder cannot be replaced.
         """
-        # A single file is replaced in one step.
         if len(replacements) > 1 or any(r.is_folder for r in replacements):
-            for replacement in replacements:
-                with as_user_error(replacement.path):
-                    replacement.keep_old()
-            for workspace in {r.folder / r.workspace for r in replacements}:
-                with as_user_error(workspace.parent):
-                    flush_folder(workspace)
-            self.is_unfinished = True
-            journal = OutputJournal(self._folders, tuple(map(self._canonical, replacements)))
-            try:
-                with as_user_error(replacements[0].path):
-                    write_journals(self._journals, journal.to_bytes())
-                    self._flush()
-                self._place_all(replacements)
-            except BaseException:
-                for replacement in reversed(replacements):
-                    with as_user_error(replacement.path):
-                        replacement.undo()
-                self._finish()
-                raise
+            self._replace_with_journal(replacements)
         else:
+            # A single file is replaced in one step.
             self._place_all(replacements)
         self._finish()
+
+    def _replace_with_journal(self, replacements: Sequence[Replacement]) -> None:
+        for replacement in replacements:
+            with as_user_error(replacement.path):
+                replacement.keep_old()
+        for workspace in {r.folder / r.workspace for r in replacements}:
+            with as_user_error(workspace.parent):
+                flush_folder(workspace)
+        self.is_unfinished = True
+        journal = OutputJournal(self._folders, tuple(map(self._canonical, replacements)))
+        try:
+            with as_user_error(replacements[0].path):
+                write_journals(self._journals, journal.to_bytes())
+                self._flush()
+            self._place_all(replacements)
+        except BaseException:
+            for replacement in reversed(replacements):
+                with as_user_error(replacement.path):
+                    replacement.undo()
+            self._finish()
+            raise
 
     def _place_all(self, replacements: Sequence[Replacement]) -> None:
         for replacement in replacements:

@@ -26,15 +26,18 @@ def exclusive_file(path: Path, waiting_message: str) -> Iterator[IO[bytes]]:
 
     Args:
         path: Path of the file, in an existing folder.
-        waiting_message: Message to log if another process has the file open.
+        waiting_message: Message to log once if another process has the file open.
 
     Raises:
         OSError: If the file cannot be opened or locked.
     """
+    is_waiting = False
     while True:
         with open(path, "ab", opener=open_private) as file:
             if not try_lock(file.fileno()):
-                logging.info("%s", waiting_message)
+                if not is_waiting:
+                    logging.info("%s", waiting_message)
+                is_waiting = True
                 _lock(file.fileno())
             if not _is_at(file, path):
                 continue  # The other process has removed or renamed it.

@@ -22,6 +22,11 @@ def describe_special_file(mode: int) -> str | None:
     return _SPECIAL_FILES.get(stat.S_IFMT(mode))
 
 
+def is_special(path: Path) -> bool:
+    """Returns whether there is a pipe, socket or device at a path."""
+    return path.exists() and describe_special_file(path.stat().st_mode) is not None
+
+
 def read_regular_file(path: Path, max_bytes: int | None = None) -> bytes:
     """Returns the content of a file.
 

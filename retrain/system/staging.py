@@ -1,4 +1,14 @@
-"""Writes files and folders under temporary names, and then puts all of them in place together."""
+"""Writes files and folders under temporary names, and then puts all of them in place together.
+
+`Staging` is the entrance to these modules, each of which builds on those before it:
+
+- `workspace`: a hidden folder for the new files, next to the old ones
+- `replacements`: puts one new file or folder in place, and undoes this
+- `output_journal`: a file that lists the replacements while a run makes them
+- `unfinished_outputs`: undoes those of a run that was killed
+- `locked_outputs`: makes all replacements of a run
+- `leftovers`: removes the workspaces of killed runs
+"""
 
 import errno
 import os
@@ -11,6 +21,7 @@ from retrain.system.deferred_signals import deferred_signals
 from retrain.system.flush import flush_file, flush_folder
 from retrain.system.leftovers import make_workspace
 from retrain.system.locked_outputs import locked_outputs
+from retrain.system.regular_files import is_special
 from retrain.system.replacements import Replacement
 from retrain.system.workspace import Workspace, make_private_folder
 from retrain.system.write_errors import CANNOT_WRITE, as_user_error, disk_error
@@ -181,11 +192,6 @@ def _set_permissions_and_flush(item: _Item) -> None:
         else:
             flush_file(entry)
             entry.chmod(0o666 & ~item.workspace.umask)
-
-
-def is_special(path: Path) -> bool:
-    """Returns whether a path is a device, pipe or socket, which must not be replaced."""
-    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _check_no_file(path: Path) -> None:

@@ -7,7 +7,6 @@ import tarfile
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from retrain.model_limits import LIMITS
 from retrain.system.archives import DAMAGED, ArchiveError, check_count, check_size, shown
 from retrain.system.text import first_line
 
@@ -34,7 +33,7 @@ def unpack(file: IO[bytes], folder: Path) -> None:
     is_compressed = file.read(len(_GZIP_START)) == _GZIP_START
     file.seek(0)
     source = gzip.GzipFile(fileobj=file) if is_compressed else file
-    stream = _ForwardReader(source, LIMITS.unpacked(packed), packed)
+    stream = _ForwardReader(source, packed)
     try:
         with tarfile.open(fileobj=stream, mode="r:") as archive:
             for count, member in enumerate(archive, start=1):
@@ -49,7 +48,8 @@ def unpack(file: IO[bytes], folder: Path) -> None:
 
 def _unpack_member(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
     path = PurePosixPath(member.name)
-    is_inside = not path.is_absolute() and not {"..", "\0", "\\"} & {*path.parts, *member.name}
+    is_inside = not path.is_absolute() and ".." not in path.parts
+    is_inside = is_inside and not set("\0\\") & set(member.name)
     if not is_inside or member.issparse() or not (member.isfile() or member.isdir()):
         raise ArchiveError(f"{shown(member.name)} is not a file inside the archive")
     target = folder / path
@@ -70,16 +70,15 @@ def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> N
 
 
 class _ForwardReader(io.RawIOBase):
-    """A file that is read once from its beginning to its end, in small pieces, up to a limit.
+    """A TAR archive that is read once from its beginning to its end, in small pieces.
 
     `tarfile` reads some headers as a whole, whatever size they state, and follows positions that
     lead back.
     """
 
-    def __init__(self, file: IO[bytes] | gzip.GzipFile, limit: int, packed: int) -> None:
+    def __init__(self, file: IO[bytes] | gzip.GzipFile, packed: int) -> None:
         super().__init__()
         self._file = file
-        self._limit = limit
         self._packed = packed
         self._position = 0
 
@@ -95,7 +94,8 @@ class _ForwardReader(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= _PIECE_BYTES:
             raise ArchiveError("it has a header without end")
-        check_size(self._position + size, self._packed, limit=self._limit + _PIECE_BYTES)
+        # The last piece that is requested can end after the file.
+        check_size(self._position + size - _PIECE_BYTES, self._packed)
         data = self._file.read(size)
         self._position += len(data)
         return data

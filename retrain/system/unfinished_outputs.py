@@ -41,7 +41,7 @@ def settle(path: Path) -> None:
     """Makes sure that a path is not read in the middle of a run's replacements.
 
     If a run is replacing the path at this moment, waits for its end. If the run was killed, undoes
-    all its replacements. If there is neither, takes two calls of the system.
+    all its replacements. Otherwise this takes only a few system calls.
 
     Args:
         path: A file or folder that a run can have written. It does not need to exist.
@@ -64,7 +64,7 @@ def settle(path: Path) -> None:
 
 
 def settle_folder(folder: Path) -> None:
-    """Undoes the replacements of all runs of this user in a folder that were killed.
+    """Undoes the replacements of this user's killed runs in a folder, or waits for a live one.
 
     Raises:
         UserError: If they cannot be undone, or if a run does not finish.

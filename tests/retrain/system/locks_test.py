@@ -61,6 +61,16 @@ class ExclusiveFileTest(LocksTestCase):
             raise ZeroDivisionError
         self.assertFalse(self.path.exists())
 
+    def test_the_message_is_logged_once_if_several_processes_come_first(self):
+        with (
+            mock.patch.object(locks, "try_lock", return_value=False),
+            mock.patch.object(locks, "_is_at", side_effect=[False, False, True]),
+            self.assertLogs(level="INFO") as logged,
+            exclusive_file(self.path, "waiting"),
+        ):
+            self.assertTrue(self.path.exists())
+        self.assertEqual(logged.output, ["INFO:root:waiting"])
+
     def test_a_process_waits_for_another_one_and_says_so(self):
         holder = self.start_holder()
         threading.Timer(0.3, holder.stdin.close).start()

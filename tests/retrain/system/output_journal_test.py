@@ -48,9 +48,7 @@ class OutputJournalTest(absltest.TestCase):
 
     def test_anything_else_in_its_place_is_refused(self):
         self.path.mkdir()
-        with self.assertRaisesRegex(
-            UserError, f"^{self.path}, which .* cannot be opened: Is a d"
-        ):
+        with self.assertRaisesRegex(UserError, f"^{self.path}, which .* cannot be opened: Is a d"):
             open_own_journal(self.folder, os.O_RDWR)
 
 

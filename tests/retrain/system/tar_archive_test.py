@@ -50,8 +50,7 @@ class UnpackTarTest(parameterized.TestCase):
     def setUp(self):
         super().setUp()
         self.folder = Path(self.create_tempdir().full_path)
-        for module in (archives, tar_archive):
-            self.enter_context(mock.patch.object(module, "LIMITS", _SMALL))
+        self.enter_context(mock.patch.object(archives, "LIMITS", _SMALL))
 
     def unpack(self, data: bytes) -> dict[str, bytes]:
         tar_archive.unpack(io.BytesIO(data), self.folder)
