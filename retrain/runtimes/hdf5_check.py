@@ -14,9 +14,10 @@ from retrain.system.text import first_line, one_line
 # The file with the weights in the archive that Keras 3 writes.
 KERAS_WEIGHTS = "model.weights.h5"
 
-# A global heap holds the text in a file: a header, and objects that each have a header.
+# A global heap holds the text in a file: a header, and objects that each have a header. Their sizes
+# are in bytes 8 to 15 of the headers, if numbers have 8 bytes in the file.
 # https://docs.hdfgroup.org/hdf5/latest/_f_m_t3.html#GlobalHeap
-_HEAP = b"GCOL"
+_HEAP = b"GCOL\1"
 _HEADER_BYTES = 16
 _PIECE_BYTES = 1 << 24
 
@@ -37,8 +38,10 @@ def check_hdf5(file: IO[bytes]) -> None:
     import h5py
 
     size = file.seek(0, os.SEEK_END)
-    _check_heaps(file)
+    _check_heaps(file, size)
     with h5py.File(file, "r") as content:
+        if content.id.get_create_plist().get_sizes() != (8, 8):
+            raise ModelError("it stores sizes in an unusual way; save it again with Keras or h5py")
         _check_items(content, size)
     file.seek(0)
 
@@ -60,22 +63,32 @@ def check_keras_archive(archive: zipfile.ZipFile) -> None:
             raise ModelError(f"its weights are damaged ({first_line(error)})") from error
 
 
-def _check_heaps(file: IO[bytes]) -> None:
-    """Raises ModelError for an empty object, at which the HDF5 library would stay forever."""
+def _check_heaps(file: IO[bytes], size: int) -> None:
+    """Raises ModelError for an object without a size, at which the library would stay forever.
+
+    All heaps together are read at most once, so that a file cannot make the check take long.
+    """
+    total = 0
     for position in _find_heaps(file):
         file.seek(position)
-        heap = file.read(_PIECE_BYTES)
-        end = min(len(heap), int.from_bytes(heap[8:16], "little"))
-        start = _HEADER_BYTES
+        heap_bytes = int.from_bytes(file.read(_HEADER_BYTES)[8:], "little")
+        start, end = position + _HEADER_BYTES, position + heap_bytes
+        if end > size:
+            continue  # The library refuses it.
+        total += heap_bytes
+        if total > size:
+            raise ModelError("it is damaged: lists of texts in it overlap")
         while start + _HEADER_BYTES <= end:
-            number = int.from_bytes(heap[start : start + 2], "little")
-            size = int.from_bytes(heap[start + 8 : start + _HEADER_BYTES], "little")
-            if number == 0:
-                # The rest of the heap is free.
-                if size == 0:
-                    raise ModelError("it is damaged: a list of texts in it has no end")
-                break
-            start += _HEADER_BYTES + (size + 7) // 8 * 8
+            file.seek(start)
+            header = file.read(_HEADER_BYTES)
+            number = int.from_bytes(header[:2], "little")
+            length = int.from_bytes(header[8:], "little")
+            if number:
+                start += _HEADER_BYTES + (length + 7) // 8 * 8
+            elif length >= _HEADER_BYTES:
+                start += length  # Free space, whose length includes its header.
+            else:
+                raise ModelError("it is damaged: a list of texts in it has no end")
 
 
 def _find_heaps(file: IO[bytes]) -> Iterator[int]:
