@@ -51,8 +51,7 @@ def load(
         cache_dir: Folder of the cache.
 
     Raises:
-        UserError: If the weights cannot be downloaded or read, or the
-            cache cannot be written.
+        UserError: If the weights cannot be downloaded or read, or the cache cannot be written.
     """
     variant = network.VARIANTS[name]
     size = input_size or variant.image_size

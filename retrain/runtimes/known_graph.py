@@ -113,13 +113,12 @@ def load(
     else:
         features, width = GRAPH_BOTTLENECK, backbone.bottleneck_width
     head = _read_head(graph.node[-len(_APPENDED) :], features, metadata.output)
-    if head is None or not _is_same_network(graph, original, features):
+    if head is None or len(head.weights) != width:
+        return None
+    if not _is_same_network(graph, original, features):
         return None
     preprocessing = Preprocessing.of(metadata).override(overrides.mean, overrides.std)
-    model = LiteRTModel(backbone.read_tflite())
-    if len(head.weights) != width:
-        return None
-    network = LiteRTRuntime(model, preprocessing, width=width)
+    network = LiteRTRuntime(LiteRTModel(backbone.read_tflite()), preprocessing, width=width)
     return KnownGraphRuntime(network, head, describe(metadata))
 
 
