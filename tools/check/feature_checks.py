@@ -1,0 +1,42 @@
+"""Finds images with probably wrong labels, and outliers."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from retrain.data_check import label_errors, outliers
+from tools.check.findings import Finding
+
+
+def find_in_features(
+    features: np.ndarray,
+    rows: Sequence[int],
+    class_ids: np.ndarray,
+    *,
+    labels: Sequence[str],
+) -> Iterator[Finding]:
+    """Yields what the features of images say about their labels.
+
+    Args:
+        features: Features of each row, float16 [rows, width].
+        rows: Index of the image of each row.
+        class_ids: Class of each row, int64 [rows].
+        labels: Labels of the classes.
+    """
+    # Classes without images would get a share of the fit.
+    present, compact = np.unique(class_ids, return_inverse=True)
+    if len(present) >= 2 and len(rows) > len(present):
+        scores = label_errors.score_labels(features, compact, len(present))
+        suspicious = np.flatnonzero(scores.margins < label_errors.PROBABLY_WRONG)
+        for row in suspicious[np.argsort(scores.margins[suspicious], kind="stable")].tolist():
+            better = int(present[scores.predictions[row]])
+            yield Finding(
+                "mislabelled",
+                (rows[row],),
+                f"looks like {labels[better]}",
+                round(float(scores.margins[row]), 4),
+                suggested_class=better,
+            )
+    strange, excess = outliers.find_outliers(features, compact)
+    for row, distance in zip(strange.tolist(), excess.tolist(), strict=True):
+        yield Finding("outlier", (rows[row],), "", -round(distance, 2))
