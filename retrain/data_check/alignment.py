@@ -60,11 +60,14 @@ def _step(moving: np.ndarray, fixed: np.ndarray, warp: np.ndarray, axis: np.ndar
     ).reshape(count, 6, side * side)
     masked = columns * mask.reshape(count, 1, side * side)
     normal = masked @ columns.transpose(0, 2, 1)
-    diagonal = np.arange(6)
+    # Brightness and contrast are not damped: they would then never fit.
+    diagonal = np.arange(4)
     damping = _DAMPING * (1 + normal[:, :4, :4].trace(axis1=1, axis2=2) / 4)
     normal[:, diagonal, diagonal] += damping[:, np.newaxis]
+    normal[:, (4, 5), (4, 5)] += _EPSILON + _EPSILON * normal[:, (4, 5), (4, 5)]
     residual = masked @ warped.reshape(count, side * side, 1)
-    return -np.linalg.solve(normal, residual)[:, :4, 0]
+    # In single precision, images of almost a single colour would make the matrix singular.
+    return -np.linalg.solve(normal.astype(np.float64), residual)[:, :4, 0].astype(np.float32)
 
 
 def _warp(images: np.ndarray, warp: np.ndarray, axis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -19,7 +19,7 @@ from retrain.system.threads import parallel_map
 # The constants were chosen on copies of images of hands, of pets and of rendered shapes.
 _NEIGHBOURS = 3
 # Correlation of thumbnails that are not aligned. Cropping 5 % of each side leaves more.
-_MIN_CORRELATION = 0.7
+_MIN_CORRELATION = 0.6
 # Correlations of aligned thumbnails, reduced and whole. Those of copies are nearly 1.
 _MIN_COARSE = 0.93
 _MIN_ALIGNED = 0.985
@@ -51,6 +51,8 @@ def find(thumbnails: np.ndarray, candidates: np.ndarray | None = None) -> NearDu
         candidates: Pairs of images that have similar features, int64 [M, 2], the smaller index
             first. None if there are no features.
     """
+    if len(thumbnails) < 2:
+        return NearDuplicates(np.empty((0, 2), np.int64), np.empty(0, np.float32))
     # Several threads share the work. Products on several threads each would mostly wait.
     with threadpool_limits(1, "blas"):
         pairs, is_mirrored = _find_candidates(thumbnails, candidates)

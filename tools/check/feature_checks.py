@@ -7,6 +7,9 @@ import numpy as np
 from retrain.data_check import label_errors, outliers
 from tools.check.findings import Finding
 
+# Fewer images of a class say too little about what it looks like.
+_MIN_IMAGES = 5
+
 
 def find_in_features(
     features: np.ndarray,
@@ -23,20 +26,22 @@ def find_in_features(
         class_ids: Class of each row, int64 [rows].
         labels: Labels of the classes.
     """
+    counts = np.bincount(class_ids)
+    judged = np.flatnonzero(counts[class_ids] >= _MIN_IMAGES)
     # Classes without images would get a share of the fit.
-    present, compact = np.unique(class_ids, return_inverse=True)
-    if len(present) >= 2 and len(rows) > len(present):
-        scores = label_errors.score_labels(features, compact, len(present))
+    present, compact = np.unique(class_ids[judged], return_inverse=True)
+    if len(present) >= 2:
+        scores = label_errors.score_labels(features[judged], compact, len(present))
         suspicious = np.flatnonzero(scores.margins < label_errors.PROBABLY_WRONG)
         for row in suspicious[np.argsort(scores.margins[suspicious], kind="stable")].tolist():
             better = int(present[scores.predictions[row]])
             yield Finding(
                 "mislabelled",
-                (rows[row],),
+                (rows[judged[row]],),
                 f"looks like {labels[better]}",
                 round(float(scores.margins[row]), 4),
                 suggested_class=better,
             )
-    strange, excess = outliers.find_outliers(features, compact)
+    strange, excess = outliers.find_outliers(features, class_ids)
     for row, distance in zip(strange.tolist(), excess.tolist(), strict=True):
         yield Finding("outlier", (rows[row],), "", -round(distance, 2))
