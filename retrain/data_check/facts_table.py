@@ -23,11 +23,11 @@ from retrain.system.progress import ProgressBar
 from retrain.system.regular_files import open_regular_file, read_bounded
 from retrain.system.threads import parallel_map
 
-# Facts are cached like bottlenecks, as a vector of the same bytes.
+# Facts are cached like bottlenecks, as a vector with a number for each byte.
 _RECIPE = json.dumps(
     {"image_facts": image_facts.VERSION, "preprocessing": PREPROCESSING_VERSION}, sort_keys=True
 )
-_WIDTH = FACTS.itemsize // np.dtype(np.float16).itemsize
+_WIDTH = FACTS.itemsize
 _VARIANT = 0
 
 _IMAGES_PER_WRITE = 256
@@ -96,7 +96,7 @@ def _read_known(
         vectors = np.empty((len(rows), _WIDTH), np.float16)
         keys = [(digest, _VARIANT) for digest in digests if digest]
         found = store.get_vectors(_RECIPE, keys, vectors)
-        facts[rows[found]] = vectors[found].view(FACTS)[:, 0]
+        facts[rows[found]] = vectors[found].astype(np.uint8).view(FACTS)[:, 0]
         present[rows[found]] = True
     return digests, facts, present
 
@@ -124,7 +124,7 @@ def _write(results: Iterable[_Measured], store: BottleneckStore, start_ns: int) 
     store.put_vectors(
         _RECIPE,
         [
-            (digest, _VARIANT, np.frombuffer(facts.tobytes(), np.float16))
+            (digest, _VARIANT, np.frombuffer(facts.tobytes(), np.uint8).astype(np.float16))
             for _, digest, facts in readable
         ],
     )

@@ -19,7 +19,6 @@ THUMBNAIL_SIDE = 32
 # animated: 1 if the file has more than one frame.
 # darkest, light_level, brightest: Luminance that 0.1 %, 99 % and 99.9 % of the pixels do not
 #     exceed, 0 to 255.
-# unused: Makes the size a multiple of four bytes.
 # sharpness: Steepest change of luminance from one pixel to the next, as a share of the contrast.
 # thumbnail: Luminance of the whole image, squeezed to a square.
 FACTS = np.dtype(
@@ -31,7 +30,6 @@ FACTS = np.dtype(
         ("darkest", "u1"),
         ("light_level", "u1"),
         ("brightest", "u1"),
-        ("unused", "V3"),
         ("sharpness", "<f4"),
         ("thumbnail", "u1", (THUMBNAIL_SIDE, THUMBNAIL_SIDE)),
     ]

@@ -14,7 +14,7 @@ from retrain.config import BackboneOptions, SplitOptions
 from retrain.data import folder_checks, folders
 from retrain.data.dataset import Dataset, build_dataset, split_folders
 from retrain.data.splits import check_options
-from retrain.data_check import facts_table, feature_neighbours, near_duplicates
+from retrain.data_check import facts_table, feature_neighbours, last_check, near_duplicates
 from retrain.errors import UserError
 from tools.check import class_checks, feature_checks, group_checks, image_checks
 from tools.check.dataset_features import DatasetFeatures, load_features
@@ -59,7 +59,7 @@ class CheckResult:
     feature_count: int
 
     def count(self) -> Counter[str]:
-        """Returns the number of findings of each kind."""
+        """Returns the number of findings of each kind, from the most urgent kind on."""
         return Counter(finding.kind for finding in self.findings)
 
     def of_kind(self, kind: str) -> list[Finding]:
@@ -75,7 +75,7 @@ class CheckResult:
 
 
 def check_dataset(options: CheckOptions) -> CheckResult:
-    """Checks a data set. Changes nothing except the cache.
+    """Checks a data set. Changes nothing except the cache, which also keeps the summary.
 
     Raises:
         UserError: If the folder has no images, or an option or the cache cannot be used.
@@ -97,7 +97,9 @@ def check_dataset(options: CheckOptions) -> CheckResult:
     ]
     order = {kind.name: position for position, kind in enumerate(KINDS)}
     findings.sort(key=lambda finding: (order[finding.kind], _rank(finding)))
-    return CheckResult(dataset, tuple(findings), len(readable), len(features.rows))
+    result = CheckResult(dataset, tuple(findings), len(readable), len(features.rows))
+    last_check.keep(options.bottleneck_dir, dataset, result.count())
+    return result
 
 
 def _rank(finding: Finding) -> tuple[bool, float, tuple[int, ...]]:
