@@ -100,6 +100,7 @@ def main(arguments: list[str]) -> int:
             backbone=backbone_flags.parse_options(),
             engine=backbone_flags.engine(),
             compute_features=_COMPUTE_FEATURES.value,
+            strict=data_flags.strict(),
         )
     )
     writers = {

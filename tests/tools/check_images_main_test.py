@@ -105,6 +105,7 @@ class CheckImagesMainTest(absltest.TestCase):
             (["cat"], "unexpected argument cat"),
             ([f"--undo={self.images}/cat/00.png"], "--undo="),
             (["--image_dir=/nowhere"], "cannot be read"),
+            (["--strict"], "half.png cannot be read"),
         ):
             done = self.run_program(*arguments)
             self.assertEqual(done.returncode, 1, arguments)

@@ -32,6 +32,7 @@ class CheckOptions:
         backbone: Pretrained network that computes the features.
         engine: Name of the engine that runs it.
         compute_features: Whether to compute features that are not in the cache.
+        strict: Whether an unreadable image is an error.
     """
 
     image_dir: Path
@@ -40,6 +41,7 @@ class CheckOptions:
     backbone: BackboneOptions
     engine: str
     compute_features: bool = True
+    strict: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,12 +80,19 @@ def check_dataset(options: CheckOptions) -> CheckResult:
     """Checks a data set. Changes nothing except the cache, which also keeps the summary.
 
     Raises:
-        UserError: If the folder has no images, or an option or the cache cannot be used.
+        UserError: If the folder has no images, an option or the cache cannot be used, or an image
+            cannot be read and `strict` is set.
     """
     dataset = _list(options)
     paths = [image.path for image in dataset.images]
     with open_store(options.bottleneck_dir) as store:
         table = facts_table.measure_all(paths, store)
+    if options.strict and table.problems:
+        first = min(table.problems)
+        raise UserError(
+            f"{paths[first]} cannot be read: {table.problems[first]}; repair or remove it, or run "
+            "without --strict"
+        )
     readable = [index for index in range(len(paths)) if index not in table.problems]
     features = _features(dataset, readable, options)
     groups = group_checks.group_by_digest(readable, table.digests)

@@ -34,13 +34,13 @@ def find_in_features(
         scores = label_errors.score_labels(features[judged], compact, len(present))
         suspicious = np.flatnonzero(scores.margins < label_errors.PROBABLY_WRONG)
         for row in suspicious[np.argsort(scores.margins[suspicious], kind="stable")].tolist():
-            better = int(present[scores.predictions[row]])
+            fitting = int(present[scores.predictions[row]])
             yield Finding(
                 "mislabelled",
                 (rows[judged[row]],),
-                f"looks like {labels[better]}",
+                f"looks like {labels[fitting]}",
                 round(float(scores.margins[row]), 4),
-                suggested_class=better,
+                suggested_class=fitting,
             )
     strange, excess = outliers.find_outliers(features, class_ids)
     for row, distance in zip(strange.tolist(), excess.tolist(), strict=True):
