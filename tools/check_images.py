@@ -113,19 +113,19 @@ def main(arguments: list[str]) -> int:
     print(text_report.format_text(result, max_listed=_MAX_LISTED.value))
     for path in outputs.values():
         logging.info("Wrote %s", path)
-    if _FIX.value:
-        undo_file = quarantine.move_images(result, _FIX.value, quarantine_dir)
-        _report_moved(undo_file)
-    return 0
-
-
-def _report_moved(undo_file: Path | None) -> None:
-    if undo_file is None:
+    if not _FIX.value:
+        return 0
+    counts = quarantine.move_images(result, _FIX.value, quarantine_dir)
+    if counts is None:
         logging.info("There are no images to move")
-    else:
-        logging.info(
-            "Moved the images to %s; to restore them: --undo=%s", undo_file.parent, undo_file
-        )
+        return 0
+    logging.info(
+        "Moved %d images to %s; to restore them: --undo=%s",
+        counts.moved,
+        counts.undo_file.parent,
+        counts.undo_file,
+    )
+    return int(counts.failed > 0)
 
 
 def _undo(path: Path) -> int:

@@ -121,15 +121,20 @@ def _write(results: Iterable[_Measured], store: BottleneckStore, start_ns: int) 
         for result in results
         if result.version and result.digest and result.facts is not None
     ]
+    put_facts(store, [(digest, facts) for _, digest, facts in readable])
+    store.put_digests(
+        [(version, digest) for version, digest, _ in readable if version.is_settled(start_ns)]
+    )
+
+
+def put_facts(store: BottleneckStore, rows: Iterable[tuple[bytes, np.ndarray]]) -> None:
+    """Stores the facts of images with these SHA-256."""
     store.put_vectors(
         _RECIPE,
         [
             (digest, _VARIANT, np.frombuffer(facts.tobytes(), np.uint8).astype(np.float16))
-            for _, digest, facts in readable
+            for digest, facts in rows
         ],
-    )
-    store.put_digests(
-        [(version, digest) for version, digest, _ in readable if version.is_settled(start_ns)]
     )
 
 

@@ -11,6 +11,7 @@ copies:
     bazel run //tests/benchmarks:check_images -- --image_dir=DIR --yardsticks=/tmp/yardsticks
 """
 
+import hashlib
 import itertools
 import json
 import os
@@ -27,23 +28,22 @@ import numpy as np
 from absl import flags
 
 from retrain.backbones import engines, registry
+from retrain.bottlenecks.compute import NO_DISTORTIONS
+from retrain.bottlenecks.file_version import FileVersion
+from retrain.bottlenecks.recipes import Recipes
 from retrain.bottlenecks.store import open_store
 from retrain.config import BackboneOptions, SplitOptions
 from retrain.data.dataset import Dataset, scan_dataset
-from retrain.data_check import (
-    facts_table,
-    feature_neighbours,
-    label_errors,
-    near_duplicates,
-    outliers,
-)
+from retrain.data_check import facts_table, image_facts, label_errors, near_duplicates
 from retrain.system import command_line
+from retrain.system.batches import batches
 from retrain.system.files import user_path
 from tests.benchmarks import check_yardsticks, planted_problems
+from tools.check.data_check import CheckOptions, check_dataset
 from tools.check.dataset_features import load_features
 
 _IMAGE_DIR = flags.DEFINE_multi_string(
-    "image_dir", None, "Folder with a sub-folder of images for each class.", required=True
+    "image_dir", [], "Folder with a sub-folder of images for each class."
 )
 _IMAGES = flags.DEFINE_integer("images", 50_000, "Number of cached images; 0 for none.")
 _YARDSTICKS = flags.DEFINE_string("yardsticks", None, "Folder with cleanlab and cleanvision.")
@@ -51,6 +51,7 @@ _SEEDS = flags.DEFINE_integer("seeds", 5, "Number of seeds for the exchanged lab
 
 _SHARE = 0.05
 _COPIES = 100
+_CLASSES = 10
 
 
 def main(_: list[str]) -> None:
@@ -162,28 +163,63 @@ def _run_yardstick(task: str, file: Path) -> dict[str, Any]:
 
 
 def _measure_many(count: int) -> None:
-    """Checks made-up features and thumbnails of many images in ten classes."""
-    rng = np.random.default_rng(0)
-    class_ids = np.arange(count) % 10
-    centres = rng.standard_normal((10, 1280)).astype(np.float32)
-    features = np.empty((count, 1280), np.float16)
-    for start in range(0, count, 5000):
-        rows = slice(start, start + 5000)
-        noise = rng.standard_normal((len(class_ids[rows]), 1280)).astype(np.float32)
-        features[rows] = np.maximum(centres[class_ids[rows]] + noise, 0)
-    coarse = rng.integers(0, 200, (count, 4, 4), dtype=np.uint8)
-    thumbnails = coarse.repeat(8, axis=1).repeat(8, axis=2)
-    thumbnails += rng.integers(0, 50, thumbnails.shape, dtype=np.uint8)
-    start, cpu = time.monotonic(), time.process_time()
-    pairs = feature_neighbours.find_pairs(features)
-    near_duplicates.find(thumbnails, pairs)
-    label_errors.score_labels(features, class_ids, 10)
-    outliers.find_outliers(features, class_ids)
+    """Checks made-up images in ten classes, whose facts and features are in the cache."""
+    with tempfile.TemporaryDirectory() as typed:
+        folder = Path(typed)
+        _make_cached_images(folder, count)
+        options = CheckOptions(
+            image_dir=folder / "images",
+            split=SplitOptions(),
+            bottleneck_dir=folder / "cache",
+            backbone=BackboneOptions(),
+            engine=engines.FLOAT32,
+            compute_features=False,
+        )
+        start, cpu = time.monotonic(), time.process_time()
+        result = check_dataset(options)
+        seconds, cpu_seconds = time.monotonic() - start, time.process_time() - cpu
+    assert result.feature_count == count, "all features are in the cache"
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
     print(
-        f"{count:,} images: {time.monotonic() - start:.1f} s, {time.process_time() - cpu:.1f} s of "
-        f"processor time; peak memory {peak:,} MB"
+        f"{count:,} cached images: {seconds:.1f} s, {cpu_seconds:.1f} s of processor time; peak "
+        f"memory {peak:,} MB"
     )
+
+
+def _make_cached_images(folder: Path, count: int) -> None:
+    """Writes files without pixels, and what the cache would have for images in their place."""
+    rng = np.random.default_rng(0)
+    backbone = registry.resolve(BackboneOptions(), folder / "cache")
+    with engines.create(engines.FLOAT32, backbone) as engine:
+        recipe = Recipes.build(engine.recipe, NO_DISTORTIONS).undistorted
+    centres = rng.standard_normal((_CLASSES, backbone.feature_width))
+    for class_id in range(_CLASSES):
+        (folder / "images" / f"class {class_id}").mkdir(parents=True)
+    with open_store(folder / "cache") as store:
+        for numbers in batches(range(count), 5000):
+            versions, facts, vectors = [], [], []
+            for number in numbers:
+                class_id = number % _CLASSES
+                file = folder / "images" / f"class {class_id}" / f"{number}.jpg"
+                file.write_text(f"image {number}")
+                digest = hashlib.sha256(file.read_bytes()).digest()
+                versions.append((FileVersion.from_stat(file.stat()), digest))
+                facts.append((digest, _make_facts(rng)))
+                noise = rng.standard_normal(backbone.feature_width)
+                vector = np.maximum(centres[class_id] + noise, 0).astype(np.float16)
+                vectors.append((digest, 0, vector))
+            store.put_digests(versions)
+            facts_table.put_facts(store, facts)
+            store.put_vectors(recipe, vectors)
+
+
+def _make_facts(rng: np.random.Generator) -> np.ndarray:
+    facts = np.zeros((), image_facts.FACTS)
+    facts["width"], facts["height"], facts["format"] = 640, 480, 1
+    facts["light_level"], facts["brightest"], facts["sharpness"] = 220, 250, 0.3
+    coarse = rng.integers(0, 200, (4, 4)).repeat(8, axis=0).repeat(8, axis=1)
+    facts["thumbnail"] = coarse + rng.integers(0, 50, coarse.shape)
+    return facts
 
 
 if __name__ == "__main__":

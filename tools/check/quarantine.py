@@ -8,6 +8,7 @@ import logging
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
 from retrain.errors import UserError
 from retrain.system.batches import batches
@@ -59,7 +60,17 @@ def images_to_move(result: CheckResult, kinds: Collection[str]) -> dict[int, str
     }
 
 
-def move_images(result: CheckResult, kinds: Collection[str], quarantine_dir: Path) -> Path | None:
+class MoveCounts(NamedTuple):
+    """Number of images that were moved, number of images that were not, and the undo file."""
+
+    moved: int
+    failed: int
+    undo_file: Path
+
+
+def move_images(
+    result: CheckResult, kinds: Collection[str], quarantine_dir: Path
+) -> MoveCounts | None:
     """Moves the images of all findings of some kinds to a new folder in the quarantine folder.
 
     Args:
@@ -68,7 +79,7 @@ def move_images(result: CheckResult, kinds: Collection[str], quarantine_dir: Pat
         quarantine_dir: Folder that `check_quarantine_folder` has accepted.
 
     Returns:
-        The undo file, or None if there are no such images.
+        None if there are no such images.
 
     Raises:
         UserError: If the folder or the journal cannot be written. Images that were moved by then
@@ -81,13 +92,14 @@ def move_images(result: CheckResult, kinds: Collection[str], quarantine_dir: Pat
     target = _new_folder(quarantine_dir)
     with Journal(target / NAME) as journal:
         try:
-            _move(journal, source, target, {result.name_image(i): k for i, k in moved.items()})
+            kinds_by_name = {result.name_image(index): kind for index, kind in moved.items()}
+            failed = _move(journal, source, target, kinds_by_name)
         except UnwritableError as error:
             raise UserError(
                 f"{error}; {journal.num_done} of {journal.total} images were moved; restore them "
                 f"with --undo={journal.path}"
             ) from error
-        return journal.path
+        return MoveCounts(journal.total - failed, failed, journal.path)
 
 
 def _new_folder(quarantine_dir: Path) -> Path:
@@ -108,8 +120,8 @@ def _new_folder(quarantine_dir: Path) -> Path:
             ) from error
 
 
-def _move(journal: Journal, source: Path, target: Path, kinds: dict[str, str]) -> None:
-    """Moves images; the target of each is a folder named after the kind.
+def _move(journal: Journal, source: Path, target: Path, kinds: dict[str, str]) -> int:
+    """Moves images to folders named after the kinds; returns how many could not be moved.
 
     Args:
         journal: A new journal.
@@ -129,6 +141,7 @@ def _move(journal: Journal, source: Path, target: Path, kinds: dict[str, str]) -
     labels = sorted(set(kinds.values()))
     journal.start(settings, labels, kinds, run_key=key, created_folders=["."])
     known: set[str] = set()
+    failed = 0
     for names in batches(kinds, _BATCH_SIZE):
         plans = [_plan(source, name, kinds[name]) for name in names]
         parents = {
@@ -136,7 +149,10 @@ def _move(journal: Journal, source: Path, target: Path, kinds: dict[str, str]) -
         } - {".", *known}
         known |= parents
         journal.write_plans(plans, sorted(parents))
-        journal.write_done(_transfer(plans, source, target))
+        failures = _transfer(plans, source, target)
+        journal.write_done(failures)
+        failed += len(failures)
+    return failed
 
 
 def _plan(source: Path, name: str, kind: str) -> Plan:

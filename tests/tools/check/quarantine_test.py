@@ -78,7 +78,9 @@ class QuarantineTest(parameterized.TestCase):
             folder = Path(tempfile.mkdtemp(dir=_OTHER_FILE_SYSTEM))
             self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
         before = _contents(self.folder)
-        journal = quarantine.move_images(self.result, ("duplicate", "blank"), folder)
+        done = quarantine.move_images(self.result, ("duplicate", "blank"), folder)
+        self.assertEqual((done.moved, done.failed), (4, 0))
+        journal = done.undo_file
         self.assertEqual(
             sorted(before.keys() - _contents(self.folder)), [f"cat/{n}.jpg" for n in (4, 5, 6, 8)]
         )
@@ -92,8 +94,9 @@ class QuarantineTest(parameterized.TestCase):
 
     def test_an_image_that_vanished_does_not_stop_the_others(self):
         (self.folder / "cat" / "6.jpg").unlink()
-        journal = quarantine.move_images(self.result, ("unreadable", "blank"), self.quarantine)
-        self.assertEqual(list(_contents(journal.parent)), ["unreadable/cat/0.jpg"])
+        done = quarantine.move_images(self.result, ("unreadable", "blank"), self.quarantine)
+        self.assertEqual((done.moved, done.failed), (1, 1))
+        self.assertEqual(list(_contents(done.undo_file.parent)), ["unreadable/cat/0.jpg"])
 
     def test_a_quarantine_in_the_image_folder_is_refused(self):
         with self.assertRaisesRegex(UserError, "is in --image_dir"):
