@@ -17,6 +17,8 @@ _SHRINKAGE = 0.2
 # value among photos of hands, pets and film heroes, most of which are no outliers, is 2.6.
 _FAR_OUT = 2.0
 _MIN_IMAGES = 20
+# The covariance is computed from every second, third ... image if there are more than so many.
+_MAX_IMAGES_OF_COVARIANCE = 10_000
 _MAX_LEVERAGE = 0.999
 _EPSILON = 1e-6
 
@@ -59,12 +61,16 @@ def _distances(features: np.ndarray, class_ids: np.ndarray) -> np.ndarray:
     sizes = np.bincount(class_ids, minlength=class_count)
     means = sums / np.maximum(sizes, 1)[:, np.newaxis]
 
+    step = -(-count // _MAX_IMAGES_OF_COVARIANCE)
+    is_used = np.arange(count) % step == 0
+
     def scatter(rows: slice) -> np.ndarray:
-        centred = normalise(rows) - means[class_ids[rows]]
+        used = is_used[rows]
+        centred = (normalise(rows) - means[class_ids[rows]])[used]
         return centred.T @ centred
 
     covariance = sum(parallel_map(scatter, chunks, processor_count()), np.zeros((width, width)))
-    covariance /= count
+    covariance /= is_used.sum()
     identity = np.eye(width) * max(covariance.trace() / width, _EPSILON)
     precision = np.linalg.inv((1 - _SHRINKAGE) * covariance + _SHRINKAGE * identity)
     precision = precision.astype(np.float32)
@@ -72,7 +78,8 @@ def _distances(features: np.ndarray, class_ids: np.ndarray) -> np.ndarray:
     def measure(rows: slice) -> np.ndarray:
         centred = normalise(rows) - means[class_ids[rows]]
         squares = np.einsum("ij,ij->i", centred @ precision, centred)
-        leverage = np.minimum((1 - _SHRINKAGE) * squares / count, _MAX_LEVERAGE)
+        leverage = np.where(is_used[rows], (1 - _SHRINKAGE) * squares / is_used.sum(), 0)
+        leverage = np.minimum(leverage, _MAX_LEVERAGE)
         return squares / (1 - leverage)
 
     return np.concatenate([*parallel_map(measure, chunks, processor_count())])
