@@ -156,7 +156,7 @@ def _print_copies(
 
 
 def _run_yardstick(task: str, file: Path) -> dict[str, Any]:
-    environment = {**os.environ, "PYTHONPATH": str(user_path(_YARDSTICKS.value))}
+    environment = {**os.environ, "PYTHONPATH": str(user_path(_YARDSTICKS.value or ""))}
     command = [sys.executable, check_yardsticks.__file__, task, str(file)]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout)
