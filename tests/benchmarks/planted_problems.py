@@ -49,7 +49,7 @@ def _change(path: Path, change: str, rng: random.Random) -> bytes:
     if "cropped" in change:
         left, top = rng.random() * _CROP * width, rng.random() * _CROP * height
         right, bottom = left + (1 - _CROP) * width, top + (1 - _CROP) * height
-        image = image.crop(tuple(map(round, (left, top, right, bottom))))
+        image = image.crop((round(left), round(top), round(right), round(bottom)))
     if "resized" in change:
         scale = rng.choice((0.4, 0.5, 0.7, 1.3))
         size = (max(16, round(scale * image.width)), max(16, round(scale * image.height)))
