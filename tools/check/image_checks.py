@@ -17,7 +17,7 @@ _MAX_ASPECT = 3.0
 _BLANK_CONTRAST = 8
 _DARK_LEVEL = 50
 # Change from one pixel to the next as a share of the contrast: an edge that is 9 pixels wide in an
-# image of 224 pixels. The least sharp of 2,500 photos of hands, pets and film heroes has 0.16.
+# image of 224 pixels. The least sharp of 1,100 photos of hands, pets and film heroes has 0.16.
 _BLURRED_SHARPNESS = 0.11
 
 _SUFFIXES = {
