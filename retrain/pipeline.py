@@ -6,6 +6,7 @@ from retrain.backbones import engines, registry
 from retrain.config import TrainingConfig
 from retrain.data.dataset import scan_dataset
 from retrain.data.splits import TEST
+from retrain.data_check import last_check
 from retrain.export import formats, output_checks, outputs
 from retrain.fine_tuning import selection
 from retrain.report import metrics, run_plots, text_report
@@ -36,6 +37,7 @@ def run(config: TrainingConfig) -> None:
     with timer.phase("scan"):
         dataset = scan_dataset(config.image_dir, config.split)
     logging.info("%s", text_report.dataset_line(dataset))
+    last_check.log_summary(config.bottleneck_dir, dataset)
     class_weights.check_labels(config.head.class_weights, dataset.labels, dataset.folders)
     output_checks.require_test_images(len(dataset.split(TEST)), config.output)
     selection.check(config.fine_tuning, backbone, dataset)

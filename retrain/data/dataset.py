@@ -2,13 +2,14 @@
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from retrain.config import SplitOptions
 from retrain.data import folder_checks, folders, splits
 from retrain.data.folder_checks import MIN_IMAGES
+from retrain.data.folders import Listing
 from retrain.data.labels import make_labels
 from retrain.data.splits import TEST, TRAINING, VALIDATION, SplitPercentages
 from retrain.errors import UserError
@@ -106,8 +107,7 @@ def scan_dataset(image_dir: Path, options: SplitOptions) -> Dataset:
             invalid.
     """
     splits.check_options(options)
-    dir_flags = {"validation_dir": options.validation_dir, "test_dir": options.test_dir}
-    split_dirs = {flag: root for flag, root in dir_flags.items() if root}
+    split_dirs = split_folders(options)
     listings = folders.list_images({"image_dir": image_dir, **split_dirs})
     main_listing = listings.pop("image_dir")
     # Before the checks: ignored files can be the reason why there are too few images.
@@ -118,17 +118,40 @@ def scan_dataset(image_dir: Path, options: SplitOptions) -> Dataset:
         folder_checks.check_split_folder(flag, split_dirs[flag], listing, classes=classes)
     folder_checks.warn_of_small_classes(main_listing)
 
+    dataset = build_dataset(image_dir, main_listing, options, listings)
+    _warn_of_missing_classes(
+        _missing_classes(dataset, {_SPLIT_OF_FLAG[flag] for flag in split_dirs})
+    )
+    return dataset
+
+
+def build_dataset(
+    image_dir: Path,
+    listing: Listing,
+    options: SplitOptions,
+    split_listings: Mapping[str, Listing],
+) -> Dataset:
+    """Assigns labels and splits to listed images. Does not check that there are enough of them.
+
+    Args:
+        image_dir: Folder that contains the class folders.
+        listing: Content of `image_dir`.
+        options: How to split the images.
+        split_listings: Content of the folders of "validation_dir" and "test_dir".
+    """
+    classes = tuple(listing.images)
+    split_dirs = split_folders(options)
     images: list[ImageFile] = []
     for class_id, folder in enumerate(classes):
-        for file in main_listing.images[folder]:
+        for file in listing.images[folder]:
             percentage_hash = splits.compute_percentage_hash(options, folder, file)
             path = image_dir / folder / file
             images.append(ImageFile(path, class_id, TRAINING, percentage_hash))
-        for flag, listing in listings.items():
-            for file in listing.images.get(folder, []):
+        for flag, split_listing in split_listings.items():
+            for file in split_listing.images.get(folder, []):
                 path = split_dirs[flag] / folder / file
                 images.append(ImageFile(path, class_id, _SPLIT_OF_FLAG[flag], None))
-    dataset = _assign_splits(
+    return _assign_splits(
         Dataset(
             image_dir=image_dir,
             labels=make_labels(classes),
@@ -137,10 +160,12 @@ def scan_dataset(image_dir: Path, options: SplitOptions) -> Dataset:
             percentages=SplitPercentages.from_options(options),
         )
     )
-    _warn_of_missing_classes(
-        _missing_classes(dataset, {_SPLIT_OF_FLAG[flag] for flag in split_dirs})
-    )
-    return dataset
+
+
+def split_folders(options: SplitOptions) -> dict[str, Path]:
+    """Returns the folders of single splits, by the name of their flag."""
+    folders_of_flags = {"validation_dir": options.validation_dir, "test_dir": options.test_dir}
+    return {flag: folder for flag, folder in folders_of_flags.items() if folder}
 
 
 def _assign_splits(dataset: Dataset) -> Dataset:

@@ -2,7 +2,7 @@
 
 import logging
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 
 from retrain.data import look_alikes
@@ -47,6 +47,17 @@ def make_labels(folders: Sequence[str]) -> tuple[str, ...]:
         )
     _warn_of_look_alikes(labels)
     return tuple(labels)
+
+
+def find_collisions(folders: Sequence[str]) -> list[list[str]]:
+    """Returns the groups of folders whose labels differ only in case, punctuation or look."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in folders:
+        groups[_simplify(name) or name].append(name)
+    collisions = [names for names in groups.values() if len(names) > 1]
+    shown = [label for label, names in groups.items() if len(names) == 1]
+    similar = look_alikes.find_look_alikes(shown)
+    return collisions + [[groups[label][0] for label in labels] for labels in similar]
 
 
 def _simplify(name: str) -> str:

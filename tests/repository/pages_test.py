@@ -14,6 +14,7 @@ _PAGES = (
     "CONTRIBUTING.md",
     "SECURITY.md",
     "docker/README.md",
+    "docs/data_check.md",
     "docs/exports.md",
     "docs/flags.md",
     "docs/formats.md",

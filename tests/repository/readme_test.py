@@ -19,6 +19,7 @@ from tests.support import server_process
 _PROGRAMS = {
     "//retrain": "retrain/main.py",
     "//label_image": "label_image/main.py",
+    "//tools:check_images": "tools/check_images.py",
     "//tools:guess_dir": "tools/guess_dir.py",
     "//tools:serve": "tools/serve.py",
     "//tools:convert": "tools/convert.py",
@@ -36,7 +37,8 @@ _NOT_RUN = {
 # The pages whose commands are run, and how many of these each page has at least.
 # recipes_test.py runs those of docs/recipes.md.
 _TOURS = {
-    "README.md": 12,
+    "README.md": 13,
+    "docs/data_check.md": 5,
     "docs/exports.md": 2,
     "docs/inference.md": 9,
     "docs/serving.md": 5,
@@ -170,7 +172,7 @@ class CommandsTest(parameterized.TestCase):
             return [f"--graph={self.home}/output_graph.pb"]
         cache = f"--bottleneck_dir={self.cache}"
         if program != "//retrain":
-            return [cache] if program == "//tools:train_keras" else []
+            return [cache] if program in ("//tools:check_images", "//tools:train_keras") else []
         names = ("output_graph.pb", "output_labels.txt", "summaries_dir")
         outputs = [f"--{name.partition('.')[0]}={self.home}/{name}" for name in names]
         return [*outputs, cache]
@@ -190,6 +192,8 @@ class CommandsTest(parameterized.TestCase):
             self.assertNotEmpty(list(Path(_value("output_dir", given)).glob("*.keras")), command)
         elif "//tools:convert" in command:
             self.assertTrue(Path(_value("coreml_file", given)).exists(), command)
+        elif "//tools:check_images" in command:
+            self.assertRegex(answer, r"\d+ images in 3 classes", command)
         elif "//tools:guess_dir" in command:
             self.assertRegex(answer, r"ones +\d+", command)
         else:

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 _MAINS = {
+    "check_images": "tools/check_images.py",
     "convert": "tools/convert.py",
     "retrain": "retrain/main.py",
     "label_image": "label_image/main.py",

@@ -1,0 +1,145 @@
+"""Gets the digests and the facts of image files, from the cache or from the files."""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from retrain.bottlenecks.file_version import FileVersion
+from retrain.bottlenecks.store import BottleneckStore
+from retrain.data.image_limits import DEFAULT_LIMITS
+from retrain.data.pixels import PREPROCESSING_VERSION, UnreadableImageError
+from retrain.data_check import image_facts
+from retrain.data_check.image_facts import FACTS
+from retrain.system.batches import batches
+from retrain.system.processors import processor_count
+from retrain.system.progress import ProgressBar
+from retrain.system.regular_files import open_regular_file, read_bounded
+from retrain.system.threads import parallel_map
+
+# Facts are cached like bottlenecks, as a vector with a number for each byte.
+_RECIPE = json.dumps(
+    {"image_facts": image_facts.VERSION, "preprocessing": PREPROCESSING_VERSION}, sort_keys=True
+)
+_WIDTH = FACTS.itemsize
+_VARIANT = 0
+
+_IMAGES_PER_WRITE = 256
+
+
+@dataclass(frozen=True)
+class FactsTable:
+    """What is known about N image files.
+
+    Attributes:
+        digests: SHA-256 of each file; None if it could not be read.
+        facts: FACTS [N]; zeros for images that could not be decoded.
+        problems: Reason for each image that could not be read or decoded, by its index.
+    """
+
+    digests: tuple[bytes | None, ...]
+    facts: np.ndarray
+    problems: dict[int, str]
+
+
+class _Measured(NamedTuple):
+    """What was read from a file: its version, SHA-256 and facts, or what is wrong with it."""
+
+    row: int
+    version: FileVersion | None
+    digest: bytes | None
+    facts: np.ndarray | None
+    problem: str | None
+
+
+def measure_all(paths: Sequence[Path], store: BottleneckStore) -> FactsTable:
+    """Returns the facts of all files. Reads only files that are new or have changed.
+
+    Raises:
+        UserError: If the cache cannot be used.
+    """
+    start_ns = time.time_ns()
+    digests, facts, present = _read_known(paths, store)
+    problems: dict[int, str] = {}
+    missing = np.flatnonzero(~present).tolist()
+    measured = parallel_map(lambda index: _measure(index, paths[index]), missing, processor_count())
+    with ProgressBar(len(missing), "Reading images") as progress:
+        for batch in batches(measured, _IMAGES_PER_WRITE):
+            _write(batch, store, start_ns)
+            progress.add(len(batch))
+            for result in batch:
+                digests[result.row] = result.digest
+                if result.facts is not None:
+                    facts[result.row] = result.facts
+                if result.problem is not None:
+                    problems[result.row] = result.problem
+    return FactsTable(tuple(digests), facts, problems)
+
+
+def _read_known(
+    paths: Sequence[Path], store: BottleneckStore
+) -> tuple[list[bytes | None], np.ndarray, np.ndarray]:
+    """Returns the digests and the facts in the cache, and whether the facts of each were there."""
+    versions = [_version(path) for path in paths]
+    known = iter(store.get_digests([version for version in versions if version]))
+    digests = [next(known) if version else None for version in versions]
+    facts = np.zeros(len(paths), FACTS)
+    present = np.zeros(len(paths), bool)
+    rows = np.array([row for row, digest in enumerate(digests) if digest], np.int64)
+    if len(rows):
+        vectors = np.empty((len(rows), _WIDTH), np.float16)
+        keys = [(digest, _VARIANT) for digest in digests if digest]
+        found = store.get_vectors(_RECIPE, keys, vectors)
+        facts[rows[found]] = vectors[found].astype(np.uint8).view(FACTS)[:, 0]
+        present[rows[found]] = True
+    return digests, facts, present
+
+
+def _measure(index: int, path: Path) -> _Measured:
+    version = digest = None
+    try:
+        with open_regular_file(path) as file:
+            version = FileVersion.from_stat(os.fstat(file.fileno()))
+            data = read_bounded(file, DEFAULT_LIMITS.file_bytes)
+        digest = hashlib.sha256(data).digest()
+        return _Measured(index, version, digest, image_facts.measure(data), None)
+    except OSError as error:
+        return _Measured(index, version, None, None, error.strerror or str(error))
+    except UnreadableImageError as error:
+        return _Measured(index, version, digest, None, str(error))
+
+
+def _write(results: Iterable[_Measured], store: BottleneckStore, start_ns: int) -> None:
+    readable = [
+        (result.version, result.digest, result.facts)
+        for result in results
+        if result.version and result.digest and result.facts is not None
+    ]
+    put_facts(store, [(digest, facts) for _, digest, facts in readable])
+    store.put_digests(
+        [(version, digest) for version, digest, _ in readable if version.is_settled(start_ns)]
+    )
+
+
+def put_facts(store: BottleneckStore, rows: Iterable[tuple[bytes, np.ndarray]]) -> None:
+    """Stores the facts of images with these SHA-256."""
+    store.put_vectors(
+        _RECIPE,
+        [
+            (digest, _VARIANT, np.frombuffer(facts.tobytes(), np.uint8).astype(np.float16))
+            for digest, facts in rows
+        ],
+    )
+
+
+def _version(path: Path) -> FileVersion | None:
+    try:
+        return FileVersion.from_stat(path.stat())
+    except OSError:
+        return None

@@ -1,0 +1,149 @@
+"""Checks a folder of images before or after training.
+
+    bazel run //tools:check_images -- --image_dir=DIR
+
+DIR has a sub-folder of images for each class, as for //retrain. The program finds images that
+cannot be read, that are in several classes or splits, that probably have the wrong label, that are
+blank, dark, blurred, tiny or unlike all others, and classes that are too small. It changes nothing,
+unless --fix names the kinds of problems whose images it is to move away. The bottlenecks that it
+computes are cached, so that a training does not compute them again.
+"""
+
+from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
+
+# isort: split
+import logging
+from pathlib import Path
+
+from absl import flags
+
+from retrain.errors import UserError
+from retrain.flags import backbone_flags, data_flags
+from retrain.system import command_line
+from retrain.system.files import check_writable, user_path
+from tools.check.findings import FIXABLE
+
+_JSON = flags.DEFINE_string("json", None, "File for all findings as JSON.")
+_CSV = flags.DEFINE_string("csv", None, "File for a table with a line for each image found.")
+_HTML = flags.DEFINE_string("html", None, "File for a report with thumbnails, for browsers.")
+_MAX_LISTED = flags.DEFINE_integer(
+    "max_listed", 10, "Number of findings of each kind to print.", lower_bound=0
+)
+_COMPUTE_FEATURES = flags.DEFINE_boolean(
+    "compute_features",
+    True,
+    "Whether to compute bottlenecks that are not in the cache. Without them, labels and outliers "
+    "are checked only for images that are in the cache.",
+)
+_FIX = flags.DEFINE_list(
+    "fix",
+    [],
+    "Kinds of problems whose images are moved to --quarantine_dir, separated by commas, such as "
+    "unreadable,duplicate. Of duplicates in the same class, one is kept. By default, nothing is "
+    f"moved. Kinds: {', '.join(FIXABLE)}.",
+)
+_QUARANTINE_DIR = flags.DEFINE_string(
+    "quarantine_dir",
+    None,
+    "Folder for the images that --fix moves, in a new sub-folder for each run. By default, the "
+    "image folder with -quarantine after its name.",
+)
+_UNDO = flags.DEFINE_string(
+    "undo",
+    None,
+    "Undo file of a run with --fix, which it names at its end and which stays in its folder if it "
+    "is killed. Moves the images back and does nothing else.",
+)
+
+# --help lists the flags of the images and of the network after the program's own.
+flags.adopt_module_key_flags(data_flags)
+flags.adopt_module_key_flags(backbone_flags)
+
+
+def main(arguments: list[str]) -> int:
+    """Checks, moves or restores images; returns the exit status."""
+    if arguments:
+        raise UserError(
+            f"unexpected argument {arguments[0]}: only flags are accepted; --image_dir=DIR sets "
+            "the folder of images"
+        )
+    if _UNDO.value is not None:
+        return _undo(user_path(_UNDO.value))
+    image_dir = data_flags.image_dir()
+    unknown = [kind for kind in _FIX.value if kind not in FIXABLE]
+    if unknown:
+        raise UserError(
+            f"--fix={','.join(_FIX.value)} has an unknown kind, {unknown[0]}; choose from: "
+            f"{', '.join(FIXABLE)}"
+        )
+    outputs = {
+        flag.name: user_path(flag.value) for flag in (_JSON, _CSV, _HTML) if flag.value is not None
+    }
+    for name, path in outputs.items():
+        check_writable(path, name)
+    quarantine_dir = (
+        user_path(_QUARANTINE_DIR.value)
+        if _QUARANTINE_DIR.value
+        else image_dir.with_name(f"{image_dir.name}-quarantine")
+    )
+    # Imported late, so that --help and flag errors need not wait.
+    from tools.check import html_report, quarantine, result_files, text_report
+    from tools.check.data_check import CheckOptions, check_dataset
+
+    if _FIX.value:
+        quarantine.check_quarantine_folder(quarantine_dir, image_dir)
+    result = check_dataset(
+        CheckOptions(
+            image_dir=image_dir,
+            split=data_flags.parse_split_options(),
+            bottleneck_dir=data_flags.bottleneck_dir(),
+            backbone=backbone_flags.parse_options(),
+            engine=backbone_flags.engine(),
+            compute_features=_COMPUTE_FEATURES.value,
+            strict=data_flags.strict(),
+        )
+    )
+    writers = {
+        "json": result_files.write_json,
+        "csv": result_files.write_csv,
+        "html": html_report.write_html,
+    }
+    for name, path in outputs.items():
+        writers[name](path, result)
+    print(text_report.format_text(result, max_listed=_MAX_LISTED.value))
+    for path in outputs.values():
+        logging.info("Wrote %s", path)
+    if not _FIX.value:
+        return 0
+    counts = quarantine.move_images(result, _FIX.value, quarantine_dir)
+    if counts is None:
+        logging.info("There are no images to move")
+        return 0
+    logging.info(
+        "Moved %d images to %s; to restore them: --undo=%s",
+        counts.moved,
+        counts.undo_file.parent,
+        counts.undo_file,
+    )
+    return int(counts.failed > 0)
+
+
+def _undo(path: Path) -> int:
+    from tools.guess.errors import UnwritableError
+    from tools.guess.undo import undo
+
+    try:
+        counts = undo(path)
+    except UnwritableError as error:
+        raise UserError(f"{error}; solve the problem and run the same command again") from error
+    logging.info("Restored %d images", counts.restored)
+    return int(counts.failed > 0)
+
+
+if __name__ == "__main__":
+    command_line.run(
+        main,
+        __doc__,
+        when_interrupted="interrupted; no image is lost, and those that --fix moved can be "
+        "restored with --undo",
+    )
