@@ -173,11 +173,9 @@ def _is_whole(value: Any, low: float, high: float) -> bool:
 
 def _are_channels(value: Any, low: float) -> bool:
     is_triple = isinstance(value, list) and len(value) == 3
-    return is_triple and all(_is_number(number, low, _LARGEST) for number in value)
+    return is_triple and all(_is_number(number, low, LIMITS.factor) for number in value)
 
 
-# Larger and smaller numbers exceed the range of float32 in the normalisation.
-_LARGEST = 1e30
 _NAME = _Check(_is_name, f"text of at most {LIMITS.label_characters:,} characters")
 _NAMES = _Check(
     _are_names,
@@ -193,8 +191,8 @@ _CHECKS: Mapping[str, _Check] = {
     "folders": _NAMES,
     "height": _SIDE,
     "width": _SIDE,
-    "mean": _Check(lambda value: _are_channels(value, -_LARGEST), "three numbers"),
-    "std": _Check(lambda value: _are_channels(value, 1 / _LARGEST), "three positive numbers"),
+    "mean": _Check(lambda value: _are_channels(value, -LIMITS.factor), "three numbers"),
+    "std": _Check(lambda value: _are_channels(value, 1 / LIMITS.factor), "three positive numbers"),
     "channel_order": _Check(lambda value: value in ("RGB", "BGR"), "RGB or BGR"),
     "resize_method": _NAME,
     "output": _NAME,

@@ -19,6 +19,8 @@ class ModelLimits:
         unpacked_ratio: Size of all files in an archive, relative to the archive.
         small_bytes: Size up to which archives can have any ratio.
         constant_values: Number of values of a constant in a graph.
+        factor: Number that pixels are normalised or quantised with, and its inverse. The product
+            with a larger one exceeds the range of float32.
     """
 
     file_bytes: int = 2**31
@@ -32,6 +34,7 @@ class ModelLimits:
     unpacked_ratio: int = 50
     small_bytes: int = 50_000_000
     constant_values: int = 2**29
+    factor: float = 1e30
 
     def unpacked(self, packed: int) -> int:
         """Returns the most bytes that an archive can unpack to.

@@ -5,13 +5,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from retrain.model_limits import LIMITS
 from retrain.runtimes.preprocessing import Preprocessing
 from retrain.runtimes.runtime import NO_DESCRIPTION, Description, ModelError, Runtime
 from retrain.system.console import quiet_native_libraries
 from retrain.system.text import first_line
-
-# Pixels divided or multiplied by other scales exceed the range of float32.
-_SMALLEST, _LARGEST = 1e-30, 1e30
 
 
 class Tensor(NamedTuple):
@@ -155,7 +153,7 @@ class LiteRTRuntime(Runtime):
 def _tensor(details: dict[str, Any]) -> Tensor:
     scale, zero_point = details["quantization"]
     # A scale of 0 means that the file does not state it.
-    if scale and not _SMALLEST <= scale <= _LARGEST:
+    if scale and not 1 / LIMITS.factor <= scale <= LIMITS.factor:
         raise ModelError(f"its numbers have the scale {scale:g}, which cannot be used")
     return Tensor(
         tuple(int(n) for n in details["shape"]), np.dtype(details["dtype"]), scale, zero_point

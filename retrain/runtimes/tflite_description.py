@@ -9,13 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from retrain.metadata import MetadataError
+from retrain.model_limits import LIMITS
 from retrain.runtimes import tflite_schema
 from retrain.runtimes.flatbuffer_table import FlatbufferError, FlatbufferTable
 from retrain.runtimes.preprocessing import Channels
 
 _CHANNELS = 3
-# Larger numbers exceed the range of float32 in the normalisation.
-_LARGEST = 1e30
 
 
 class Normalization(NamedTuple):
@@ -94,7 +93,7 @@ def _read_normalization(model: FlatbufferTable) -> Normalization | None:
     if not is_stated:
         return None
     largest = np.abs([mean, std, 1 / std]).max()
-    if not largest <= _LARGEST:
+    if not largest <= LIMITS.factor:
         raise MetadataError(
             f"its TFLite metadata state a normalisation with {largest:g}, which cannot be used"
         )
