@@ -16,7 +16,7 @@ from typing import Any
 from retrain.data import decoder_process
 from retrain.data.decoder_process import Request
 from retrain.data.image_limits import ImageLimits
-from retrain.data.unreadable_image import UnreadableImageError
+from retrain.data.unreadable_image import UnreadableImageError, refuse_without_memory
 
 # A pixel array of the usual size fits, so that the processes wait for each other only once.
 _PIPE_BYTES = 1 << 20
@@ -81,6 +81,7 @@ _idle: list[_Decoder] = []
 _lock = threading.Lock()
 
 
+@refuse_without_memory()
 def decode(data: bytes, request: Request, limits: ImageLimits) -> tuple[tuple[int, int], bytes]:
     """Decodes an image file to upright RGB pixels.
 

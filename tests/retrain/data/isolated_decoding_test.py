@@ -9,12 +9,13 @@ import time
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from absl.testing import absltest, parameterized
 from PIL import Image
 
-from retrain.data import image_header, isolated_decoding, pixels, upright
+from retrain.data import decoder_process, image_header, isolated_decoding, pixels, upright
 from retrain.data.image_limits import DEFAULT_LIMITS, ImageLimits
 from tests.support.hostile_images import boxed_with_lie
 from tests.support.hostile_webp import lossless_webp_with_many_codes
@@ -112,6 +113,15 @@ except pixels.UnreadableImageError as error:
         pixels.decode(data, 8, 8)
         _process().kill()
         _process().wait()
+        self.assertEqual(pixels.decode(data, 8, 8).shape, (8, 8, 3))
+
+    def test_pixels_that_do_not_fit_into_the_memory_are_refused_and_the_process_is_replaced(self):
+        data = _webp()
+        with (
+            mock.patch.object(decoder_process, "read_message", side_effect=MemoryError),
+            self.assertRaisesRegex(pixels.UnreadableImageError, "more memory than is available"),
+        ):
+            pixels.decode(data, 8, 8)
         self.assertEqual(pixels.decode(data, 8, 8).shape, (8, 8, 3))
 
     def test_processes_are_used_again_and_by_one_thread_at_a_time(self):
