@@ -1,5 +1,7 @@
 """The packages of the Docker image for serving suffice, and have the versions tested elsewhere."""
 
+import dataclasses
+import io
 import re
 import shutil
 import subprocess
@@ -8,9 +10,15 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from absl.testing import absltest
+import pillow_heif
+from absl.testing import absltest, parameterized
+from PIL import Image
 
+from retrain.data import decoder_process
+from retrain.data.decoder_process import Request
+from retrain.data.image_limits import DEFAULT_LIMITS
 from tests.support import programs
+from tests.support.image_files import encode
 
 _PINNED = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
 
@@ -42,18 +50,24 @@ def _pins(file: str) -> dict[str, set[str]]:
     return pins
 
 
-class ServeImageTest(absltest.TestCase):
+class ServeImageTest(parameterized.TestCase):
     def setUp(self):
         super().setUp()
         self.folder = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.folder)
         self.pins = _pins("docker/serve_requirements.txt")
 
+    def python(self) -> list[str]:
+        """Returns the beginning of a command that runs a file with only these packages."""
+        return [sys.executable, "-c", _WITH_ALLOWED_PACKAGES, ",".join(self.pins)]
+
     def start(self, graph: Path) -> subprocess.Popen:
-        code = [sys.executable, "-c", _WITH_ALLOWED_PACKAGES, ",".join(self.pins)]
         command = programs.command("serve", f"--graph={graph}", "--port=0")
         started = subprocess.Popen(
-            code + command[1:], env=programs.environment(), stderr=subprocess.PIPE, text=True
+            self.python() + command[1:],
+            env=programs.environment(),
+            stderr=subprocess.PIPE,
+            text=True,
         )
         assert started.stderr
         self.addCleanup(started.stderr.close)
@@ -70,6 +84,28 @@ class ServeImageTest(absltest.TestCase):
         self.assertIn("does not state how pixels are normalised", server.stderr.readline())
         # The server labels an image before it logs this line.
         self.assertRegex(server.stderr.readline(), r"^Serving .*classifier.tflite")
+
+    @parameterized.parameters("HEIF", "AVIF", "WEBP")
+    def test_images_are_decoded_in_the_separate_process(self, file_format):
+        pillow_heif.register_heif_opener()
+        data = encode(Image.new("RGB", (8, 8), "red"), file_format, lossless=True)
+        request = Request(height=8, width=8, preprocessing_version=2, resized=True)
+        message = io.BytesIO()
+        fields = {
+            "request": dataclasses.asdict(request),
+            "limits": dataclasses.asdict(DEFAULT_LIMITS),
+        }
+        decoder_process.write_message(message, fields, data)
+        done = subprocess.run(
+            [*self.python(), decoder_process.__file__],
+            input=message.getvalue(),
+            env=programs.environment(),
+            capture_output=True,
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        response, pixels = decoder_process.read_message(io.BytesIO(done.stdout))
+        self.assertEqual(response["size"], [8, 8])
+        self.assertGreater(pixels[0], 200)
 
     def test_a_frozen_graph_is_refused_with_one_line(self):
         graph = self.folder / "graph.pb"
