@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from retrain.data.dataset import Dataset
-from retrain.system.cache_folder import open_private
 from retrain.system.files import write_file
+from retrain.system.private_files import open_private
 from retrain.system.text import one_line
 
 _MAX_BYTES = 100_000
