@@ -18,7 +18,7 @@ from tools.server import health, http_errors, request_images
 from tools.server.clients import client_key
 from tools.server.image_result import image_result
 from tools.server.metrics import ServerMetrics
-from tools.server.request_images import ImageRequest, Upload
+from tools.server.request_images import Upload
 from tools.server.served_model import ServedModel
 from tools.server.work_queue import Ticket, WorkQueue
 
@@ -56,9 +56,7 @@ def create_app(
 ) -> Flask:
     """Returns the application. It is thread-safe."""
     app = Flask(__name__, template_folder=_FILES / "templates", static_folder=_FILES / "static")
-    app.request_class = ImageRequest
     app.config["MAX_CONTENT_LENGTH"] = limits.max_body_bytes
-    app.config["MAX_FORM_PARTS"] = request_images.MAX_FORM_PARTS
     app.config["TRUSTED_HOSTS"] = list(limits.allowed_hosts) or None
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.merge_slashes = False

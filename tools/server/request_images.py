@@ -2,20 +2,18 @@
 
 import base64
 import io
-from typing import IO, Any, NamedTuple
+from typing import NamedTuple
 
 from flask import Request
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
 from retrain.data import pixels
 from retrain.data.image_limits import ImageLimits
+from tools.server import image_form
 
 # Name of the form field with the files.
 FIELD = "image"
 MAX_IMAGES = 100
-# Other fields and empty ones count, too.
-MAX_FORM_PARTS = 120
-
 _THUMBNAIL_SIZE = 320
 
 
@@ -29,13 +27,6 @@ class Upload(NamedTuple):
 
     name: str
     data: bytes
-
-
-class ImageRequest(Request):
-    """A request whose files stay in memory, where the server has already received them."""
-
-    def _get_file_stream(self, *_: Any, **__: Any) -> IO[bytes]:
-        return io.BytesIO()
 
 
 def read_uploads(request: Request) -> list[Upload]:
@@ -65,12 +56,8 @@ def read_uploads(request: Request) -> list[Upload]:
 
 
 def _read_form(request: Request) -> list[Upload]:
-    try:
-        files = request.files.getlist(FIELD)
-    except RequestEntityTooLarge as error:
-        # The server has already refused requests with too many bytes after reading their headers.
-        raise RequestEntityTooLarge(f"the form has more than {MAX_FORM_PARTS} parts") from error
-    return [Upload(file.filename or "", file.read()) for file in files]
+    body, boundary = request.get_data(cache=False), request.mimetype_params.get("boundary", "")
+    return [Upload(name, data) for name, data in image_form.read_files(body, boundary, FIELD)]
 
 
 def thumbnail(data: bytes, limits: ImageLimits) -> str:

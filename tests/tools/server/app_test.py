@@ -143,7 +143,7 @@ class AppTest(parameterized.TestCase):
         ("POST", "/", b"x", None, 415, "no content type"),
         ("POST", "/", b"", "image/png", 400, "no image"),
         ("POST", "/", b"", "multipart/form-data; boundary=x", 400, "no image"),
-        ("POST", "/", b"x", "multipart/form-data", 400, "no image"),
+        ("POST", "/", b"x", "multipart/form-data", 400, "boundary"),
         ("POST", "/", bytes(100_001), "image/png", 413, ""),
         ("POST", "/?top=0", b"x", "image/png", 400, "top"),
         ("POST", "/?top=-1", b"x", "image/png", 400, "top"),
