@@ -102,6 +102,19 @@ AMBIGUOUS = {
     "chunk_size_with_prefix": _odd("Transfer-Encoding: chunked", "0x1\r\na\r\n0\r\n\r\n"),
     "chunk_size_with_underscore": _odd("Transfer-Encoding: chunked", "1_0\r\na\r\n"),
     "chunk_without_line_end": _odd("Transfer-Encoding: chunked", "1\r\nab\r\n0\r\n\r\n"),
+    "chunk_size_with_spaces": _odd("Transfer-Encoding: chunked", "1 \r\na\r\n0\r\n\r\n"),
+    "chunk_size_before_lf": _odd("Transfer-Encoding: chunked", "1\na\n0\n\n\r\n0\r\n\r\n"),
+    "cr_in_chunk_extension": _odd("Transfer-Encoding: chunked", "1;a\rb\r\na\r\n0\r\n\r\n"),
+    "lf_in_chunk_extension": _odd("Transfer-Encoding: chunked", "1;a\nb\r\na\r\n0\r\n\r\n"),
+    "chunks_that_end_with_lf": _odd("Transfer-Encoding: chunked", "1\r\na\r\n0\r\n\n"),
+    "trailer_that_ends_with_lf": _odd("Transfer-Encoding: chunked", "0\r\nX: y\n\n"),
+    "trailer_with_lf": _odd("Transfer-Encoding: chunked", "0\r\nX: y\nZ: z\r\n\r\n"),
+    "continued_trailer": _odd("Transfer-Encoding: chunked", "0\r\nX: y\r\n z\r\n\r\n"),
+    "endless_trailer": _odd("Transfer-Encoding: chunked", "0\r\n" + "X: y\r\n" * 9_000),
+    "target_without_slash": b"GET labels HTTP/1.1\r\nHost: x\r\n\r\n",
+    "target_of_other_scheme": b"GET ftp://x/labels HTTP/1.1\r\nHost: x\r\n\r\n",
+    "target_of_tunnel": b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "version_1_9": b"GET / HTTP/1.9\r\nHost: x\r\n\r\n",
 }
 
 

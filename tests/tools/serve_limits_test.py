@@ -131,13 +131,21 @@ class ServeLimitsTest(parameterized.TestCase):
         )
         self.assertIn(b"Content-Type: text/html", self.read(connection))
 
-    def test_a_client_learns_that_a_request_behind_a_chunked_body_is_not_answered(self):
+    @parameterized.parameters("", "Content-Length: 0\r\n", "Transfer-Encoding: chunked\r\n")
+    def test_bodies_can_be_empty(self, line: str):
+        connection = self.connect(self.server())
+        head = (
+            f"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\n{line}\r\n"
+        )
+        connection.sendall(head.encode() + (b"0\r\n\r\n" if "chunked" in line else b""))
+        self.assertIn(b"HTTP/1.1 415 ", self.read(connection))
+
+    def test_requests_behind_a_chunked_body_are_answered(self):
         connection = self.connect(self.server())
         first = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
-        connection.sendall(first + b"GET /labels HTTP/1.1\r\nHost: x\r\n\r\n")
-        answer = self.read(connection)
-        self.assertEqual(answer.count(b"HTTP/1.1 "), 1, answer)
-        self.assertIn(b"Connection: close\r\n", answer)
+        last = b"GET /labels HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        connection.sendall(first + last)
+        self.assertEqual(re.findall(rb"HTTP/1\.1 (\d+)", self.read(connection)), [b"415", b"200"])
 
     @classmethod
     def server(cls) -> ServerProcess:

@@ -63,9 +63,7 @@ class Exchanges:
             site.held.release(holding)
             if not site.held.add(holding, len(response.body)):
                 raise _too_much_data()
-            # After a chunked body, a part of the next request can have been read already.
-            has_part_of_next, _ = self._http.trailing_data
-            await self._write(response, is_last=site.stopping or bool(has_part_of_next))
+            await self._write(response, is_last=site.stopping)
         finally:
             site.held.release(holding)
         return self._http.our_state is h11.DONE

@@ -102,6 +102,8 @@ class RequestReader:
             EOFError: If the client has closed the connection.
         """
         event = self._receive(b"", hold)
+        if isinstance(event, h11.EndOfMessage):
+            return
         if self._http.they_are_waiting_for_100_continue:
             go_on = h11.InformationalResponse(status_code=100, headers=[], reason="Continue")
             self._writer.write(self._http.send(go_on) or b"")
@@ -134,8 +136,6 @@ class RequestReader:
     async def _read_bytes(self, count: int, hold: Callable[[bytes], None]) -> object:
         """Reads bytes of the body, and returns the event behind them."""
         event: object = None
-        if not count:
-            return self._receive(b"", hold)
         while count:
             data = await self._reader.read(min(_PIECE_BYTES, count))
             if not data:
