@@ -23,7 +23,7 @@ from retrain.system.graph_flag import graph_path
 from tools.guess import transfer
 from tools.guess.errors import UnwritableError
 from tools.guess.options import Options, check
-from tools.guess.results_file import ACTIONS
+from tools.guess.results import ACTIONS
 from tools.guess.summary import Summary
 
 _GRAPH = flags.DEFINE_string(

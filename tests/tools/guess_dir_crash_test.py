@@ -18,7 +18,7 @@ from label_image.classifier import Prediction
 from retrain.errors import UserError
 from tools.guess import batch_sorter, journal, results_file, transfer
 from tools.guess.options import Options
-from tools.guess.results_file import Result
+from tools.guess.results import Result
 from tools.guess.sort_images import sort_images
 from tools.guess.undo import undo
 

@@ -17,7 +17,8 @@ from tools.check.data_check import CheckResult
 from tools.check.findings import KIND_OF_NAME, REDUNDANT
 from tools.guess import digests, run_records, transfer, transfer_batch
 from tools.guess.errors import UnwritableError
-from tools.guess.journal import NAME, Journal, Plan
+from tools.guess.journal import NAME, Journal
+from tools.guess.plan import Plan
 from tools.guess.run_records import RunRecord
 from tools.guess.transfer import Transfer
 

@@ -13,8 +13,9 @@ from retrain.system.progress import ProgressBar
 from retrain.system.text import one_line
 from tools.guess import digests, transfer, transfer_batch
 from tools.guess.errors import UnwritableError
-from tools.guess.journal import Journal, Plan
+from tools.guess.journal import Journal
 from tools.guess.options import Options
+from tools.guess.plan import Plan
 from tools.guess.safe_names import UnusedNames, distinct_safe_names
 from tools.guess.transfer import Transfer
 

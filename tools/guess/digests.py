@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from retrain.system.regular_files import open_regular_file
@@ -37,25 +36,12 @@ def of_link(place: Place) -> str:
 
 def of_file(descriptor: int) -> str:
     """Returns the SHA-256 of the content of an open file."""
-    digest = hashlib.sha256()
-    for chunk in _chunks(descriptor):
+    digest, position = hashlib.sha256(), 0
+    while chunk := os.pread(descriptor, _CHUNK_BYTES, position):
         digest.update(chunk)
+        position += len(chunk)
     return digest.hexdigest()
-
-
-def copy_file(source: int, target: int) -> None:
-    """Copies the content of an open file to another one."""
-    for chunk in _chunks(source):
-        while chunk:
-            chunk = chunk[os.write(target, chunk) :]
 
 
 def _of_bytes(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _chunks(descriptor: int) -> Iterator[bytes]:
-    position = 0
-    while chunk := os.pread(descriptor, _CHUNK_BYTES, position):
-        yield chunk
-        position += len(chunk)

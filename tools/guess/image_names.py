@@ -38,12 +38,14 @@ def check_names(image: object, target: object) -> tuple[str, str]:
 
 
 def check_folder(name: object) -> str:
-    """Returns a name if it can be that of a subfolder that guess_dir creates.
+    """Returns a name if it can be that of a folder that guess_dir creates.
+
+    It is relative to the target folder, and "." for the target folder itself.
 
     Raises:
         InvalidNameError: If it is something else.
     """
-    if isinstance(name, str) and _is_inside(name):
+    if isinstance(name, str) and (name == "." or _is_inside(name)):
         return name
     raise InvalidNameError(f"{_shorten(name)} is not the name of a folder in a folder")
 

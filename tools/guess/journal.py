@@ -18,38 +18,13 @@ from retrain.system.private_files import open_private
 from tools.guess import image_names, journal_fields
 from tools.guess.journal_file import JournalFile
 from tools.guess.new_files import sync_folder
+from tools.guess.plan import Plan
 
 NAME = ".guess_dir.journal"
 
 _VERSION = 1
 _FIRST_BYTES = b'{"guess_dir_journal"'
 _NAMES_PER_WRITE = 1000
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What is planned for an image, or what became of it.
-
-    The order of the fields is part of the file format.
-
-    Attributes:
-        image: Path of the image relative to the source folder.
-        target: New path relative to the target folder, None if the image is not transferred.
-        label: Best label, None if the image could not be read.
-        score: Score of the best label, 0 to 1.
-        error: Why the image is not transferred, None if it is.
-        scores: Scores of all labels in the order of the labels. Empty unless requested.
-        digest: Result of `digests.of_image`, None if the image is not transferred. Files of
-            earlier versions do not have it.
-    """
-
-    image: str
-    target: str | None = None
-    label: str | None = None
-    score: float | None = None
-    error: str | None = None
-    scores: Sequence[float] = ()
-    digest: str | None = None
 
 
 def is_journal(path: Path) -> bool:
@@ -239,7 +214,7 @@ class Journal:
                 raise ValueError(f"unknown version: {line['guess_dir_journal']}")
             self.settings = journal_fields.parse_settings(line["run"])
             self.labels = journal_fields.parse_labels(line["labels"])
-            self.run_key = journal_fields.parse_key(line.get("key"))
+            self.run_key = journal_fields.parse_hexadecimal(line.get("key"))
             self.created_folders = journal_fields.parse_folders(line.get("folders", []))
         elif isinstance(line, str):
             image_names.check_name(line)
@@ -269,7 +244,7 @@ def _can_be_first_line(line: bytes) -> bool:
 
 
 def _parse_plans(line: Mapping[str, Any]) -> list[Plan]:
-    return [Plan(*journal_fields.parse_plan(fields)) for fields in line["plan"]]
+    return [journal_fields.parse_plan(fields) for fields in line["plan"]]
 
 
 def _with_failures(plans: Sequence[Plan], failures: Mapping[str, str]) -> Iterator[Plan]:

@@ -4,15 +4,11 @@ import math
 import re
 from typing import Any
 
-from tools.guess import image_names, transfer
+from tools.guess import image_names
+from tools.guess.plan import Plan
+from tools.guess.results import ACTIONS
 
 _HEXADECIMAL = re.compile(r"[0-9a-f]{32,64}")
-_OPERATIONS = (
-    transfer.COPY,
-    transfer.MOVE,
-    transfer.HARD_LINK,
-    transfer.SYMBOLIC_LINK,
-)
 
 
 def parse_settings(settings: Any) -> dict[str, Any]:
@@ -24,7 +20,7 @@ def parse_settings(settings: Any) -> dict[str, Any]:
     folders = [settings["source"], settings["target"]]
     if not all(isinstance(folder, str) and folder.startswith("/") for folder in folders):
         raise ValueError(f"unexpected folders: {folders}")
-    if settings["how"] not in _OPERATIONS or not isinstance(settings["dry_run"], bool):
+    if settings["how"] not in ACTIONS or not isinstance(settings["dry_run"], bool):
         raise ValueError("unexpected settings")
     return dict(settings)
 
@@ -40,24 +36,26 @@ def parse_labels(labels: Any) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def parse_key(key: Any) -> str | None:
-    """Returns the key of the record of a run, or None if there is none.
+def parse_hexadecimal(value: Any) -> str | None:
+    """Returns a key of a run's record or a digest, or None if there is none.
 
     Raises:
         ValueError: If it is something else.
     """
-    return _optional_hexadecimal(key)
+    if value is not None and not (isinstance(value, str) and _HEXADECIMAL.fullmatch(value)):
+        raise ValueError(f"unexpected value: {ascii(value)[:100]}")
+    return value
 
 
 def parse_folders(folders: Any) -> list[str]:
-    """Returns the subfolders that a run created.
+    """Returns the subfolders that a run created, and "." if it created the target folder.
 
     Raises:
         ValueError: If they are not names of subfolders.
     """
     if not isinstance(folders, list):
         raise ValueError("unexpected folders")
-    return [name if name == "." else image_names.check_folder(name) for name in folders]
+    return [image_names.check_folder(name) for name in folders]
 
 
 def parse_failures(failures: Any) -> dict[str, str]:
@@ -73,8 +71,8 @@ def parse_failures(failures: Any) -> dict[str, str]:
     return failures
 
 
-def parse_plan(fields: Any) -> tuple[Any, ...]:
-    """Returns the values of the attributes of a `Plan`.
+def parse_plan(fields: Any) -> Plan:
+    """Returns what is planned for an image.
 
     Raises:
         ValueError: If a value has an unexpected type, or a name does not stay in its folder.
@@ -91,14 +89,8 @@ def parse_plan(fields: Any) -> tuple[Any, ...]:
     if score is not None and not _is_score(score):
         raise ValueError("unexpected score")
     (digest,) = rest or (None,)
-    return image, target, label, score, error, scores, _optional_hexadecimal(digest)
+    return Plan(image, target, label, score, error, scores, parse_hexadecimal(digest))
 
 
 def _is_score(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _optional_hexadecimal(value: Any) -> str | None:
-    if value is not None and not (isinstance(value, str) and _HEXADECIMAL.fullmatch(value)):
-        raise ValueError(f"unexpected value: {ascii(value)[:100]}")
-    return value

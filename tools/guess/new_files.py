@@ -3,11 +3,12 @@
 import contextlib
 import errno
 import hashlib
+import itertools
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from retrain.system.flush import flush_folder
 from retrain.system.regular_files import open_regular_file
@@ -125,9 +126,7 @@ def copy(source: Path, target: Path) -> FileState:
             with translated_errors(target):
                 temporary.unlink(missing_ok=True)
                 with temporary.open("xb") as copied:
-                    for chunk in _chunks(original):
-                        copied.write(chunk)
-                    copied.flush()
+                    copy_content(original.fileno(), copied.fileno())
                     copy_metadata(original.fileno(), copied.fileno())
                     os.fsync(copied.fileno())
         with translated_errors(target):
@@ -144,6 +143,18 @@ def temporary_path(target: Path) -> Path:
     """Returns the path of the incomplete copy that becomes `target`."""
     digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
     return target.parent / f".guess_dir-{digest}.part"
+
+
+def copy_content(original: int, copied: int) -> None:
+    """Copies the content of an open file to another one.
+
+    Raises:
+        TransferError: If the original cannot be read.
+        OSError: If the copy cannot be written.
+    """
+    for chunk in _chunks(original):
+        while chunk:
+            chunk = chunk[os.write(copied, chunk) :]
 
 
 def copy_metadata(original: int, copied: int) -> None:
@@ -192,19 +203,34 @@ def sync_folder(folder: Path) -> None:
         raise UnwritableError(f"{folder} cannot be written: {error.strerror}") from error
 
 
+def sync_folders(folders: Iterable[Path]) -> None:
+    """Waits until new files in folders are on the disk, with the entries of the folders themselves.
+
+    guess_dir creates at most two folders, one in the other, such as `unsure/cat`.
+
+    Raises:
+        UnwritableError: If the entries cannot be written.
+    """
+    chains = ((folder, *folder.parents[:2]) for folder in folders)
+    for folder in set(itertools.chain.from_iterable(chains)):
+        sync_folder(folder)
+
+
 def _state(status: os.stat_result) -> FileState:
     return FileState(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
-def _chunks(file: BinaryIO) -> Iterator[bytes]:
+def _chunks(descriptor: int) -> Iterator[bytes]:
+    position = 0
     while True:
         try:
-            chunk = file.read(_CHUNK_BYTES)
+            chunk = os.pread(descriptor, _CHUNK_BYTES, position)
         except OSError as error:
             raise _unreadable(error) from error
         if not chunk:
             return
         yield chunk
+        position += len(chunk)
 
 
 def _unreadable(error: OSError) -> TransferError:

@@ -35,11 +35,7 @@ class SortedImage(NamedTuple):
 
 
 class Restorer:
-    """Restores images of two folders.
-
-    Attributes:
-        target: Folder to which the images were sorted.
-    """
+    """Restores images of two folders."""
 
     def __init__(self, source: FolderTree, target: FolderTree, *, typed_source: Path) -> None:
         """Does not change anything yet.
@@ -50,7 +46,7 @@ class Restorer:
             typed_source: `source` as in the targets of symbolic links.
         """
         self._source = source
-        self.target = target
+        self._target = target
         self._typed_source = typed_source
 
     def create_image(self, sorted_image: SortedImage) -> os.stat_result | None:
@@ -63,7 +59,7 @@ class Restorer:
             TransferError: If this image cannot be restored.
             UnwritableError: If the source folder cannot be written.
         """
-        with self.target.place(sorted_image.target) as target:
+        with self._target.place(sorted_image.target) as target:
             status = target.status() if target else None
             if target is None or status is None:
                 self._check_restored(sorted_image)
@@ -86,7 +82,7 @@ class Restorer:
         Raises:
             TransferError: If it has changed since or cannot be removed.
         """
-        with self.target.place(sorted_image.target) as target:
+        with self._target.place(sorted_image.target) as target:
             if target is not None:
                 _remove(target, status)
 
@@ -96,7 +92,7 @@ class Restorer:
         Raises:
             TransferError: If it is not what the run created, or cannot be removed.
         """
-        with self.target.place(sorted_image.target) as target:
+        with self._target.place(sorted_image.target) as target:
             status = target.status() if target else None
             if target is None or status is None:
                 return
@@ -116,7 +112,7 @@ class Restorer:
         """Removes what an interrupted transfer left: an incomplete copy or a reserved name."""
         with (
             contextlib.suppress(OSError, TransferError),
-            self.target.place(sorted_image.target) as target,
+            self._target.place(sorted_image.target) as target,
             self._source.place(sorted_image.image) as image,
         ):
             if target is None:
@@ -140,7 +136,7 @@ class Restorer:
     def _check_restored(self, sorted_image: SortedImage) -> None:
         with self._source.place(sorted_image.image) as image:
             if image is None or image.status() is None:
-                path = self.target.root / sorted_image.target
+                path = self._target.root / sorted_image.target
                 raise TransferError(f"{path} no longer exists")
 
     def _check_file(self, sorted_image: SortedImage, target: Place, descriptor: int) -> None:
@@ -212,8 +208,10 @@ def _create_file(target: Place, descriptor: int, image: Place) -> None:
                 raise
             _copy(descriptor, image)
             return
-        if not os.path.samestat(image.status() or os.fstat(image.folder), os.fstat(descriptor)):
-            os.unlink(image.name, dir_fd=image.folder)
+        created = image.status()
+        if created is None or not os.path.samestat(created, os.fstat(descriptor)):
+            if created is not None:
+                os.unlink(image.name, dir_fd=image.folder)
             raise TransferError(f"{target.path} was replaced during the undo")
 
 
@@ -235,7 +233,7 @@ def _copy(descriptor: int, image: Place) -> None:
         os.unlink(name, dir_fd=image.folder)
     copied = os.open(name, flags, 0o600, dir_fd=image.folder)
     try:
-        digests.copy_file(descriptor, copied)
+        new_files.copy_content(descriptor, copied)
         new_files.copy_metadata(descriptor, copied)
         os.fsync(copied)
         new_files.rename_without_replacing(name, image.name, folder=image.folder)

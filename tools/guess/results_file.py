@@ -8,29 +8,17 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from retrain.errors import UserError
-from retrain.system.regular_files import open_regular_file
-from tools.guess import digests, transfer
-from tools.guess.journal import Plan
+from retrain.system.regular_files import open_regular_file, read_bounded
+from tools.guess import digests
+from tools.guess.results import ACTIONS, PLANNED, Result
 
 FORMATS = (".json", ".csv", ".jsonl")
 FORMAT_LIST = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
-
-# What a run did to an image, by the operation.
-ACTIONS = {
-    transfer.COPY: "copied",
-    transfer.MOVE: "moved",
-    transfer.HARD_LINK: "hard-linked",
-    transfer.SYMBOLIC_LINK: "linked",
-}
-OPERATIONS = {action: operation for operation, action in ACTIONS.items()}
-# Action of a dry run.
-PLANNED = "planned"
 
 # The columns and the attributes of Result that they hold. Scripts rely on the columns' names.
 _COLUMNS = {
@@ -53,57 +41,6 @@ _PARSE_ERRORS = (
 # A million images with the scores of ten labels have 0.6 GB as JSON.
 _MAX_BYTES = 1 << 30
 _DIGEST = re.compile("[0-9a-f]{64}")
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of one image.
-
-    Attributes:
-        image: Original path of the image.
-        target: New path of the image, None if it was not transferred.
-        action: A value of ACTIONS, or PLANNED. None if the image was not transferred.
-        label: Best label, None if the image could not be read.
-        score: Score of the best label, 0 to 1.
-        error: Why the image was not transferred, None if it was.
-        scores: Scores of all labels, empty unless requested.
-        sha256: Result of `digests.of_image`, None if the image was not transferred or an earlier
-            version wrote the results.
-    """
-
-    image: str
-    target: str | None = None
-    action: str | None = None
-    label: str | None = None
-    score: float | None = None
-    error: str | None = None
-    scores: Mapping[str, float] = field(default_factory=dict)
-    sha256: str | None = None
-
-
-def results_of(
-    plans: Iterable[Plan], settings: Mapping[str, Any], labels: Sequence[str]
-) -> Iterator[Result]:
-    """Yields the results of executing plans.
-
-    Args:
-        plans: Plans that are done or pending.
-        settings: Value of `Journal.settings`.
-        labels: Value of `Journal.labels`.
-    """
-    source, target = Path(settings["source"]), Path(settings["target"])
-    action = PLANNED if settings["dry_run"] else ACTIONS[settings["how"]]
-    for plan in plans:
-        yield Result(
-            image=str(source / plan.image),
-            target=str(target / plan.target) if plan.target is not None else None,
-            action=action if plan.target is not None else None,
-            label=plan.label,
-            score=plan.score,
-            error=plan.error,
-            scores=dict(zip(labels, plan.scores, strict=False)),
-            sha256=plan.digest,
-        )
 
 
 def check_format(path: Path) -> None:
@@ -235,7 +172,7 @@ def _read(path: Path, sha256: str | None = None) -> Iterator[Result]:
     if sha256 is not None:
         # Others cannot change what is in memory.
         with content:
-            data = content.read(_MAX_BYTES)
+            data = read_bounded(content, _MAX_BYTES)
         if hashlib.sha256(data).hexdigest() != sha256:
             raise OSError(errno.EBUSY, "it is being changed", str(path))
         content = io.BytesIO(data)

@@ -19,7 +19,7 @@ from retrain.system.cache_folder import user_folder
 from retrain.system.flush import flush_folder
 from retrain.system.path_owners import find_intruder
 from retrain.system.private_files import create_private_folders, open_private
-from tools.guess import image_names
+from tools.guess import journal_fields
 
 _FOLDER = "guess_dir"
 # A record has about 300 bytes. The oldest ones are removed.
@@ -117,9 +117,7 @@ def _parse(data: bytes) -> RunRecord:
     folders = [fields[name] for name in ("source", "target", "real_source", "real_target")]
     if not all(isinstance(folder, str) and Path(folder).is_absolute() for folder in folders):
         raise ValueError(f"unexpected folders: {folders}")
-    created = [
-        name if name == "." else image_names.check_folder(name) for name in fields["created"]
-    ]
+    created = journal_fields.parse_folders(fields["created"])
     source, target, real_source, real_target = folders
     return RunRecord(source, target, real_source, real_target, tuple(created))
 

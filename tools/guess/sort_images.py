@@ -17,7 +17,7 @@ from tools.guess.batch_sorter import BatchSorter
 from tools.guess.errors import UnwritableError
 from tools.guess.journal import NAME, Journal
 from tools.guess.options import Options
-from tools.guess.results_file import Result
+from tools.guess.results import Result, results_of
 from tools.guess.run_records import RunRecord
 from tools.guess.summary import Summary
 
@@ -169,7 +169,7 @@ def _remove_old_results(options: Options) -> None:
 
 
 def _results(journal: Journal) -> Iterator[Result]:
-    return results_file.results_of(journal.outcomes(), journal.settings or {}, journal.labels)
+    return results_of(journal.outcomes(), journal.settings or {}, journal.labels)
 
 
 def _describe_stop(reason: str, journal: Journal, *, first: str = "") -> str:

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
 from retrain.system.text import one_line
-from tools.guess.results_file import Result
+from tools.guess.results import Result
 
 _HEADINGS = ("class", "images", "mean score")
 

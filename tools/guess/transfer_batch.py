@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from tools.guess.errors import TransferError
-from tools.guess.new_files import FileState, sync_folder
+from tools.guess.new_files import FileState, sync_folders
 from tools.guess.transfer import (
     MOVE,
     Transfer,
@@ -42,10 +42,7 @@ def transfer_all(transfers: Sequence[Transfer], operation: str) -> dict[int, str
                 states[index] = future.result()
             except TransferError as error:
                 failures[index] = str(error)
-    folders = {transfers[index].target.parent for index in states}
-    # If a folder is new, its own entry in its parent must be written, too.
-    for folder in folders | {folder.parent for folder in folders}:
-        sync_folder(folder)
+    sync_folders(transfers[index].target.parent for index in states)
     if operation == MOVE:
         for index, state in states.items():
             try:

@@ -19,10 +19,11 @@ from tools.guess import image_names, results_file, run_records
 from tools.guess.errors import TransferError
 from tools.guess.folder_tree import FolderTree
 from tools.guess.image_names import InvalidNameError
-from tools.guess.journal import NAME, Journal, Plan, is_journal
-from tools.guess.new_files import sync_folder
+from tools.guess.journal import NAME, Journal, is_journal
+from tools.guess.new_files import sync_folders
+from tools.guess.plan import Plan
 from tools.guess.restore import Restorer, SortedImage
-from tools.guess.results_file import OPERATIONS, PLANNED, Result
+from tools.guess.results import OPERATIONS, PLANNED, Result
 from tools.guess.run_records import RunRecord
 from tools.guess.transfer import MOVE
 
@@ -71,7 +72,7 @@ def _undo_results(path: Path, folders: tuple[Path, Path] | None) -> UndoCounts:
     with _explained_names(path):
         images = [_sorted_image(result, record) for result in results if result.target is not None]
     counts = _restore(images, record)
-    _remove_folders(record.created, _restorer(record))
+    _remove_folders(record.created, record)
     return counts
 
 
@@ -99,7 +100,7 @@ def _undo_journal(journal: Journal, folders: tuple[Path, Path] | None) -> UndoCo
         journal.remove()
         run_records.remove(journal.run_key)
     if is_recorded:
-        _remove_folders(journal.created_folders, restorer)
+        _remove_folders(journal.created_folders, record)
     return counts
 
 
@@ -189,10 +190,11 @@ def _restore(images: Sequence[SortedImage], record: RunRecord) -> UndoCounts:
     return UndoCounts(len(images) - len(failures), len(failures))
 
 
-def _remove_folders(created: Iterable[str], restorer: Restorer) -> None:
+def _remove_folders(created: Iterable[str], record: RunRecord) -> None:
     """Removes the folders that the run created, if they are empty."""
+    target = FolderTree(Path(record.real_target))
     for folder in sorted(created, key=lambda name: (name != ".", name), reverse=True):
-        restorer.target.remove_folder(folder)
+        target.remove_folder(folder)
 
 
 def _move_back(
@@ -206,9 +208,7 @@ def _move_back(
             created, failed = _attempt(restorer.create_image, batch)
             failures |= failed
             # The images must be on the disk before they leave their new places.
-            folders = {Path(record.real_source, image.image).parent for image in created}
-            for folder in folders | {folder.parent for folder in folders}:
-                sync_folder(folder)
+            sync_folders(Path(record.real_source, image.image).parent for image in created)
             for image, status in created.items():
                 if status is not None:
                     failures |= _attempt(restorer.remove_target, [image], status)[1]

@@ -9,9 +9,9 @@ from pathlib import Path
 from absl.testing import absltest, parameterized
 
 from retrain.errors import UserError
-from tools.guess import results_file
-from tools.guess.journal import Plan
-from tools.guess.results_file import Result
+from tools.guess import results, results_file
+from tools.guess.plan import Plan
+from tools.guess.results import Result
 
 _LABELS = ("a", 'b, "c"\n', "語")
 _DIGEST = "0123456789abcdef" * 4
@@ -137,12 +137,12 @@ class ResultsFileTest(parameterized.TestCase):
     def test_plans_become_results_with_absolute_paths(self):
         plans = [Plan("a.jpg", "x.jpg", "x", 0.5, None, [0.5, 0.25]), Plan("b.jpg", error="bad")]
         settings = {"source": "/s", "target": "/t", "how": "copy", "dry_run": False}
-        first, second = results_file.results_of(plans, settings, ["x", "y"])
+        first, second = results.results_of(plans, settings, ["x", "y"])
         scores = {"x": 0.5, "y": 0.25}
         expected = Result("/s/a.jpg", "/t/x.jpg", "copied", "x", 0.5, None, scores)
         self.assertEqual(first, expected)
         self.assertEqual(second, Result("/s/b.jpg", error="bad"))
-        planned = results_file.results_of(plans, settings | {"dry_run": True}, ["x", "y"])
+        planned = results.results_of(plans, settings | {"dry_run": True}, ["x", "y"])
         self.assertEqual([result.action for result in planned], ["planned", None])
 
 

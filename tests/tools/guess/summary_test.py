@@ -2,7 +2,7 @@
 
 from absl.testing import absltest
 
-from tools.guess.results_file import Result
+from tools.guess.results import Result
 from tools.guess.summary import Summary
 
 _RESULTS = (

@@ -8,7 +8,7 @@ from unittest import mock
 
 from absl.testing import absltest, parameterized
 
-from tools.guess import transfer_batch
+from tools.guess import new_files, transfer_batch
 from tools.guess.errors import UnwritableError
 from tools.guess.transfer import COPY, HARD_LINK, MOVE, SYMBOLIC_LINK, Transfer
 
@@ -51,6 +51,12 @@ class TransferBatchTest(parameterized.TestCase):
         self.assertEqual(self.target.is_symlink(), operation == SYMBOLIC_LINK)
         self.assertEqual(self.target.stat().st_nlink, 2 if operation == HARD_LINK else 1)
         self.assert_no_temporary_files()
+
+    def test_new_folders_are_on_the_disk_with_their_own_entries(self):
+        with mock.patch.object(new_files, "sync_folder") as sync:
+            self.assertEmpty(self.transfer(MOVE))
+        synced = {call.args[0] for call in sync.call_args_list}
+        self.assertContainsSubset({self.target.parent, self.folder / "new", self.folder}, synced)
 
     @parameterized.parameters(*_OPERATIONS)
     def test_existing_targets_are_not_replaced(self, operation: str):

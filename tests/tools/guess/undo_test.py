@@ -10,8 +10,9 @@ from absl.testing import absltest, parameterized
 
 from retrain.errors import UserError
 from tools.guess import digests, folder_tree, results_file, run_records, transfer_batch
-from tools.guess.journal import NAME, Journal, Plan
-from tools.guess.results_file import ACTIONS, Result
+from tools.guess.journal import NAME, Journal
+from tools.guess.plan import Plan
+from tools.guess.results import ACTIONS, Result
 from tools.guess.run_records import RunRecord
 from tools.guess.transfer import Transfer
 from tools.guess.undo import undo
