@@ -59,7 +59,7 @@ def _run_to_end(scenario: Scenario, counts: Counter[str]) -> Outcome:
 def _check(scenario: Scenario, outcome: Outcome, counts: Counter[str]) -> None:
     if outcome.status and not outcome.is_killed:
         counts["failed"] += 1
-        print(outcome.status, outcome.message[:2000], file=sys.stderr)
+        print(outcome.status, outcome.message[-20_000:], file=sys.stderr)
     try:
         scenario.check(is_complete=outcome.status == 0)
     except LossError as error:
