@@ -5,6 +5,7 @@ from pathlib import Path
 
 from retrain.backbones.backbone import Backbone
 from retrain.config import OutputOptions, TrainingConfig
+from retrain.data.file_kinds import has_image_name
 from retrain.errors import UserError
 from retrain.export import formats, free_space
 from retrain.system.files import check_folder_writable, check_writable
@@ -39,6 +40,8 @@ def _check_paths_are_apart(options: OutputOptions, bottleneck_dir: Path) -> None
         replaced["metrics_json"] = options.metrics_json
     flags: dict[Path, str] = {}
     for flag, path in replaced.items():
+        if has_image_name(path.name) and path.is_file():
+            raise UserError(f"--{flag}={path} is an image and is not replaced; choose another path")
         other = flags.setdefault(_real(path), flag)
         if other != flag:
             raise UserError(f"--{other} and --{flag} are both {path}; choose different paths")

@@ -92,6 +92,11 @@ class CheckTest(_OutputChecksTestCase):
             "--output_labels and --metrics_json", metrics_json=self.folder / "l.txt"
         )
 
+    def test_an_image_is_not_replaced(self):
+        path = self.folder / "photo.JPG"
+        path.write_bytes(b"image")
+        self.assert_refused("photo.JPG is an image", tflite_file=path)
+
     def test_two_paths_that_lead_to_the_same_file_are_refused(self):
         (self.folder / "link").symlink_to(self.folder)
         path = self.folder / "link" / "g.pb"
