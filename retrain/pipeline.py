@@ -10,6 +10,7 @@ from retrain.data_check import last_check
 from retrain.export import formats, output_checks, outputs
 from retrain.fine_tuning import selection
 from retrain.report import metrics, run_plots, text_report
+from retrain.runtimes.litert import import_interpreter
 from retrain.runtimes.tensorflow_import import import_session_modules
 from retrain.system.phase_timer import PhaseTimer
 from retrain.system.staging import Staging
@@ -41,8 +42,7 @@ def run(config: TrainingConfig) -> None:
     class_weights.check_labels(config.head.class_weights, dataset.labels, dataset.folders)
     output_checks.require_test_images(len(dataset.split(TEST)), config.output)
     selection.check(config.fine_tuning, backbone, dataset)
-    # Importing TensorFlow takes a second. The export needs it, and so do bfloat16 features.
-    load_in_background(import_session_modules)
+    load_in_background(_import_runtimes)
     observe_steps = outputs.intermediate_writer(config)
     results = train_and_evaluate(
         config, backbone, dataset, plan, timer=timer, observe_steps=observe_steps
@@ -78,3 +78,13 @@ def run(config: TrainingConfig) -> None:
         files=[*exported.files, *plots, *metrics_files],
         parity_table=exported.parity_table,
     )
+
+
+def _import_runtimes() -> None:
+    """Imports LiteRT and TensorFlow, which takes a second. The export needs both of them.
+
+    Both set up pybind11 for the process. If two threads import them at the same time, it can crash.
+    So no thread imports TensorFlow before LiteRT is there.
+    """
+    import_interpreter()
+    import_session_modules()

@@ -51,6 +51,13 @@ class Tensor(NamedTuple):
         return (numbers.astype(np.float32) - self.zero_point) * np.float32(self.step)
 
 
+def import_interpreter() -> Any:
+    """Imports LiteRT, and returns its class of interpreters."""
+    with quiet_native_libraries():
+        from ai_edge_litert.interpreter import Interpreter
+    return Interpreter
+
+
 class LiteRTModel:
     """A network with one input and one output, ready to run in any number of threads.
 
@@ -100,11 +107,10 @@ class LiteRTModel:
                 self._idle.append(interpreter)
 
     def _new_interpreter(self) -> Any:
+        interpreter_class = import_interpreter()
         with quiet_native_libraries():
-            from ai_edge_litert.interpreter import Interpreter
-
             try:
-                interpreter = Interpreter(model_content=self._flatbuffer, num_threads=1)
+                interpreter = interpreter_class(model_content=self._flatbuffer, num_threads=1)
                 interpreter.allocate_tensors()
             except (ValueError, RuntimeError) as error:
                 raise ModelError(first_line(error)) from error

@@ -7,6 +7,7 @@ import random
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from absl.testing import absltest
@@ -136,7 +137,9 @@ class CheckpointTest(absltest.TestCase):
     def save_arrays(self, *changed: object, history: object = _HISTORY) -> None:
         """Saves arrays that replace the first ones, with right checksums."""
         values = [*changed, *(variable.numpy() for variable in _variables()[len(changed) :])]
-        arrays = {f"{row:06}": np.asarray(value) for row, value in enumerate(values)}
+        arrays: dict[str, Any] = {
+            f"{row:06}": np.asarray(value) for row, value in enumerate(values)
+        }
         self.path.parent.mkdir(exist_ok=True)
         np.savez(self.path, progress=np.array(json.dumps({"history": history})), **arrays)
 
