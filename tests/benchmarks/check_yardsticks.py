@@ -19,8 +19,7 @@ import numpy as np
 def rank_labels(path: str) -> dict[str, Any]:
     """Returns what cleanlab says about labels, on the features in `path`.
 
-    Datalab calls the same function for labels. Datalab itself needs a version of `datasets` that
-    is often incompatible with the others.
+    Datalab is not used: it did not run with the versions of its packages that were current.
     """
     from cleanlab.classification import CleanLearning
     from sklearn.linear_model import LogisticRegression
