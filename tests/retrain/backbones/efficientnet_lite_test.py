@@ -70,7 +70,8 @@ class PublishedWeightsTest(parameterized.TestCase):
             size = (backbone.width, backbone.height)
             with Image.open(path) as image:
                 pixels = np.asarray(image.convert("RGB").resize(size, Image.Resampling.BILINEAR))
-            logits = litert.run(pixels[np.newaxis])[0] @ weights + bias
+            bottleneck = litert.run(pixels[np.newaxis])[0, : backbone.bottleneck_width]
+            logits = bottleneck @ weights + bias
             self.assertEqual(logits.argmax(), class_id)
 
     @parameterized.parameters((network.LITE1.name, 240), (network.LITE2.name, 260))
@@ -112,11 +113,18 @@ class InputSizeTest(absltest.TestCase):
         self.assertNotEqual(backbone.fingerprint, efficientnet_lite0.load().fingerprint)
         images = np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3), np.uint8)
         original = keras.models.load_model(efficientnet_lite0.load().keras_file)
-        *_, pooling = original.layers
-        x = keras.Input((None, None, 3))
-        convolutions = keras.models.clone_model(keras.Model(original.input, pooling.input), x)
+        pooling = [original.get_layer(layer) for layer in ("features", "stage_5", "stage_4")]
+        convolutions = keras.models.clone_model(
+            keras.Model(original.input, [layer.input for layer in pooling]),
+            keras.Input((None, None, 3)),
+        )
         convolutions.set_weights(original.get_weights())
-        expected = convolutions((images.astype(np.float32) - 127) / 128).numpy().mean((1, 2))
+        last, *stages = (
+            output.numpy().mean((1, 2))
+            for output in convolutions((images.astype(np.float32) - 127) / 128)
+        )
+        scale = original.get_layer("scaled_stage_5").scale
+        expected = np.concatenate([last, *(scale * stage for stage in stages)], axis=1)
         for engine in (engines.FLOAT32, engines.TENSORFLOW):
             actual = engines.create(engine, backbone).load().run(images)
             np.testing.assert_allclose(actual, expected, atol=1e-4)
