@@ -7,6 +7,7 @@ from unittest import mock
 from absl.testing import absltest
 
 from label_image.classifier import Overrides
+from retrain.data.image_limits import ImageLimits
 from retrain.errors import UserError
 from tools.server import served_model
 from tools.server.served_model import ServedModel
@@ -17,7 +18,7 @@ _SECONDS = 0.01
 class _LineClassifier:
     """A classifier whose labels are the lines of its file."""
 
-    def __init__(self, graph: Path, *, overrides: Overrides) -> None:
+    def __init__(self, graph: Path, *, overrides: Overrides, limits: ImageLimits) -> None:
         graph = graph / "saved_model.pb" if graph.is_dir() else graph
         text = graph.read_text()
         if text == "unusable":
