@@ -91,7 +91,7 @@ class ArchitecturesTest(parameterized.TestCase):
 
     @parameterized.parameters(
         ("has the weights of mobilenet_0.25_", "--architecture=vgg16", "--weights={w}"),
-        ("--weights={w} is for Keras networks", "--weights={w}"),
+        ("--weights={w} is for networks whose weights are downloaded", "--weights={w}"),
         ("efficientnet_lite0 needs no download", "--tfhub_module=http://127.0.0.1:1/m/1"),
         ("has the format of TensorFlow 1", "--tfhub_module={f}/old_module"),
         (
