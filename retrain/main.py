@@ -43,11 +43,7 @@ for _module in (
 
 def main(arguments: list[str]) -> None:
     """Trains a classifier as the flags say."""
-    if arguments:
-        raise UserError(
-            f"unexpected argument {arguments[0]}: only flags are accepted; --image_dir=DIR sets "
-            "the folder of images"
-        )
+    data_flags.refuse_arguments(arguments)
     config = _config()
     # Imported late, so that --help and flag errors need not wait for it.
     from retrain import pipeline

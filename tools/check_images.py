@@ -13,7 +13,6 @@ from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signa
 
 # isort: split
 import logging
-from pathlib import Path
 
 from absl import flags
 
@@ -62,13 +61,11 @@ flags.adopt_module_key_flags(backbone_flags)
 
 def main(arguments: list[str]) -> int:
     """Checks, moves or restores images; returns the exit status."""
-    if arguments:
-        raise UserError(
-            f"unexpected argument {arguments[0]}: only flags are accepted; --image_dir=DIR sets "
-            "the folder of images"
-        )
+    data_flags.refuse_arguments(arguments)
     if _UNDO.value is not None:
-        return _undo(user_path(_UNDO.value))
+        from tools.guess.undo import undo_and_report
+
+        return undo_and_report(user_path(_UNDO.value))
     image_dir = data_flags.image_dir()
     unknown = [kind for kind in _FIX.value if kind not in FIXABLE]
     if unknown:
@@ -125,18 +122,6 @@ def main(arguments: list[str]) -> int:
         counts.undo_file.parent,
         counts.undo_file,
     )
-    return int(counts.failed > 0)
-
-
-def _undo(path: Path) -> int:
-    from tools.guess.errors import UnwritableError
-    from tools.guess.undo import undo
-
-    try:
-        counts = undo(path)
-    except UnwritableError as error:
-        raise UserError(f"{error}; solve the problem and run the same command again") from error
-    logging.info("Restored %d images", counts.restored)
     return int(counts.failed > 0)
 
 

@@ -21,7 +21,6 @@ from retrain.system import command_line, trust_flag
 from retrain.system.files import user_path
 from retrain.system.graph_flag import graph_path
 from tools.guess import transfer
-from tools.guess.errors import UnwritableError
 from tools.guess.options import Options, check
 from tools.guess.results import ACTIONS
 from tools.guess.summary import Summary
@@ -133,14 +132,9 @@ def _undo(path: Path, folders: list[Path]) -> int:
             "--undo takes no folder, or SRC and DEST of the run; "
             f"received: {' '.join(map(str, folders))}"
         )
-    from tools.guess.undo import undo
+    from tools.guess.undo import undo_and_report
 
-    try:
-        counts = undo(path, (folders[0], folders[1]) if folders else None)
-    except UnwritableError as error:
-        raise UserError(f"{error}; solve the problem and run the same command again") from error
-    logging.info("Restored %d images", counts.restored)
-    return int(counts.failed > 0)
+    return undo_and_report(path, (folders[0], folders[1]) if folders else None)
 
 
 if __name__ == "__main__":

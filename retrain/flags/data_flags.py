@@ -1,5 +1,6 @@
 """The flags that name the images and split them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
@@ -55,6 +56,15 @@ _BOTTLENECK_DIR = flags.DEFINE_string(
     "Folder for the bottleneck cache. Later runs on the same images reuse it, even if the "
     "images were renamed or moved. The default is retrain in XDG_CACHE_HOME or ~/.cache.",
 )
+
+
+def refuse_arguments(arguments: Sequence[str]) -> None:
+    """Raises UserError if there are arguments that are not flags."""
+    if arguments:
+        raise UserError(
+            f"unexpected argument {arguments[0]}: only flags are accepted; --image_dir=DIR sets "
+            "the folder of images"
+        )
 
 
 def image_dir() -> Path:

@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 from retrain.errors import UserError
 from retrain.system.batches import batches
 from tools.guess import image_names, results_file, run_records
-from tools.guess.errors import TransferError
+from tools.guess.errors import TransferError, UnwritableError
 from tools.guess.folder_tree import FolderTree
 from tools.guess.image_names import InvalidNameError
 from tools.guess.journal import NAME, Journal, is_journal
@@ -58,6 +58,20 @@ def undo(path: Path, folders: tuple[Path, Path] | None = None) -> UndoCounts:
     _check_is_journal(path)
     with Journal(path) as journal:
         return _undo_journal(journal, folders)
+
+
+def undo_and_report(path: Path, folders: tuple[Path, Path] | None = None) -> int:
+    """Restores the images of a run as `undo` does, logs how many, and returns the exit status.
+
+    Raises:
+        UserError: As for `undo`, and if the folder of an image cannot be written.
+    """
+    try:
+        counts = undo(path, folders)
+    except UnwritableError as error:
+        raise UserError(f"{error}; solve the problem and run the same command again") from error
+    logging.info("Restored %d images", counts.restored)
+    return int(counts.failed > 0)
 
 
 def _undo_results(path: Path, folders: tuple[Path, Path] | None) -> UndoCounts:
