@@ -5,15 +5,22 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from enum import Enum, auto
+from itertools import chain
 
 from retrain.system import regular_files
 from retrain.system.text import name_some
 
-# Extensions of image files, in lower case. The content of a file decides its format.
-EXTENSIONS = (
-    *("jpg", "jpeg", "jpe", "jif", "jfif", "pjp", "pjpeg", "mpo", "png", "apng", "bmp", "dib"),
-    *("gif", "webp", "heic", "heics", "heif", "heifs", "hif", "avif", "avifs"),
-)
+# Extensions of image files by format, in lower case. The content of a file decides its format.
+EXTENSIONS_OF_FORMAT = {
+    "JPEG": ("jpg", "jpeg", "jpe", "jif", "jfif", "pjp", "pjpeg", "mpo"),
+    "PNG": ("png", "apng"),
+    "BMP": ("bmp", "dib"),
+    "GIF": ("gif",),
+    "WEBP": ("webp",),
+    "HEIF": ("heic", "heics", "heif", "heifs", "hif"),
+    "AVIF": ("avif", "avifs"),
+}
+EXTENSIONS = tuple(chain.from_iterable(EXTENSIONS_OF_FORMAT.values()))
 # Suffixes of images that cannot be read. Users can miss these images.
 UNSUPPORTED_SUFFIXES = (
     *(".tif", ".tiff", ".jxl", ".jp2", ".j2k", ".jpx", ".jpf", ".svg", ".psd", ".dng", ".ico"),

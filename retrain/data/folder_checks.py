@@ -13,7 +13,7 @@ from retrain.system.text import name_some
 # Minimum number of images in a class: one for each split.
 MIN_IMAGES = 3
 # Smaller classes cause a warning.
-_FEW_IMAGES = 20
+FEW_IMAGES = 20
 
 _SPLIT_NAMES = ("train", "training", "val", "valid", "validation", "test", "testing", "dev", "eval")
 
@@ -105,11 +105,11 @@ def explain_missing_images(listing: Listing) -> str:
 
 def warn_of_small_classes(listing: Listing) -> None:
     """Warns if classes have too few images to expect a good accuracy."""
-    small = [name for name, files in listing.images.items() if len(files) < _FEW_IMAGES]
+    small = [name for name, files in listing.images.items() if len(files) < FEW_IMAGES]
     if small:
         logging.warning(
             "Classes with fewer than %d images limit the accuracy: %s.",
-            _FEW_IMAGES,
+            FEW_IMAGES,
             _name_with_counts(small, listing),
         )
 

@@ -4,12 +4,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from retrain.data.dataset import Dataset
-from retrain.data.folder_checks import MIN_IMAGES
+from retrain.data.folder_checks import FEW_IMAGES, MIN_IMAGES
 from retrain.data.labels import find_collisions
 from tools.check.findings import Finding
 
-# As for the warnings of //retrain.
-_FEW_IMAGES = 20
 _IMBALANCE_RATIO = 10
 
 
@@ -20,7 +18,7 @@ def find_in_classes(dataset: Dataset) -> Iterator[Finding]:
     counts = Counter(dict.fromkeys(dataset.folders, 0))
     counts.update(dataset.folders[image.class_id] for image in dataset.images)
     for name, count in sorted(counts.items(), key=lambda item: (item[1], item[0])):
-        if count < _FEW_IMAGES:
+        if count < FEW_IMAGES:
             need = f"; training needs at least {MIN_IMAGES}" if count < MIN_IMAGES else ""
             images = "1 image" if count == 1 else f"{count} images"
             yield Finding("small_class", classes=(name,), detail=f"{images}{need}", score=count)

@@ -3,6 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
+
 from retrain.data.dataset import ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.data_check.near_duplicates import NearDuplicates
@@ -43,40 +45,21 @@ def find_near_duplicates(
         first_of_row: Index of the image of each row, which stands for all identical files.
         images: All images.
     """
-    groups = _Groups()
-    lowest: dict[int, float] = {}
-    for (first, second), correlation in zip(
-        duplicates.pairs.tolist(), duplicates.correlations.tolist(), strict=True
-    ):
-        groups.join(first, second)
-        lowest[first] = min(correlation, lowest.get(first, 1.0))
-    for rows in groups.lists():
-        correlation = min(lowest.get(row, 1.0) for row in rows)
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    first, second = duplicates.pairs.T
+    size = len(first_of_row)
+    links = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(size, size))
+    _, group_of_row = connected_components(links, directed=False)
+    lowest = np.ones(size)
+    np.minimum.at(lowest, group_of_row[first], duplicates.correlations)
+    rows_of_group: dict[int, list[int]] = defaultdict(list)
+    for row in np.unique(duplicates.pairs).tolist():
+        rows_of_group[group_of_row[row]].append(row)
+    for group, rows in rows_of_group.items():
         indices = [first_of_row[row] for row in rows]
-        yield _finding("near_duplicate", indices, images, round(min(correlation, 1.0), 4))
-
-
-class _Groups:
-    """Groups of numbers that are joined by pairs (a disjoint-set forest)."""
-
-    def __init__(self) -> None:
-        self._parents: dict[int, int] = {}
-
-    def join(self, first: int, second: int) -> None:
-        self._parents[self._root(first)] = self._root(second)
-
-    def lists(self) -> list[list[int]]:
-        members: dict[int, list[int]] = defaultdict(list)
-        for number in sorted(self._parents):
-            members[self._root(number)].append(number)
-        return sorted(members.values())
-
-    def _root(self, number: int) -> int:
-        parent = self._parents.setdefault(number, number)
-        while parent != self._parents[parent]:
-            parent = self._parents[number] = self._parents[parent]
-            number, parent = parent, self._parents[parent]
-        return parent
+        yield _finding("near_duplicate", indices, images, round(float(lowest[group]), 4))
 
 
 def _finding(

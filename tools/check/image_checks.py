@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from retrain.data.file_kinds import EXTENSIONS_OF_FORMAT
 from retrain.data_check.image_facts import FORMATS
 from tools.check.findings import Finding
 
@@ -19,16 +20,6 @@ _DARK_LEVEL = 50
 # Change from one pixel to the next as a share of the contrast: an edge that is 9 pixels wide in an
 # image of 224 pixels. The least sharp of 1,100 photos of hands, pets and film heroes has 0.16.
 _BLURRED_SHARPNESS = 0.11
-
-_SUFFIXES = {
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jif", ".jfif", ".pjp", ".pjpeg", ".mpo"),
-    "PNG": (".png", ".apng"),
-    "BMP": (".bmp", ".dib"),
-    "GIF": (".gif",),
-    "WEBP": (".webp",),
-    "HEIF": (".heic", ".heics", ".heif", ".heifs", ".hif"),
-    "AVIF": (".avif", ".avifs"),
-}
 
 
 def find_unreadable(problems: Mapping[int, str]) -> Iterator[Finding]:
@@ -82,5 +73,5 @@ def find_in_pixels(
             yield Finding("animated", (index,), FORMATS[image["format"]])
         suffix = paths[index].suffix.lower()
         name = FORMATS[image["format"]] if image["format"] < len(FORMATS) else ""
-        if suffix not in _SUFFIXES.get(name, (suffix,)):
+        if suffix[1:] not in EXTENSIONS_OF_FORMAT.get(name, (suffix[1:],)):
             yield Finding("wrong_extension", (index,), f"{suffix}, but a {name} file")
