@@ -251,6 +251,7 @@ def open_store(folder: Path) -> BottleneckStore:
             format. A file that is refused is not changed.
     """
     try:
+        # Also removes what killed runs left in the folder itself.
         check_folder_writable(folder, "bottleneck_dir")
         create_private_folders(folder)
         _remove_leftovers(folder)
@@ -263,13 +264,14 @@ def open_store(folder: Path) -> BottleneckStore:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Removes what killed runs left in the folder of the cache and in its sub-folders."""
+    """Removes what killed runs left in the sub-folders of a cache, and unused locks in all."""
     subfolders = []
     # A folder that cannot be listed can still be used.
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         subfolders = [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+    for subfolder in subfolders:
+        remove_leftovers(subfolder)
     for possible in (folder, *subfolders):
-        remove_leftovers(possible)
         for lock in possible.glob(f"{LOCK_PREFIX}*"):
             remove_unused_lock(lock)
 
