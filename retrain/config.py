@@ -245,6 +245,8 @@ class OutputOptions:
         assert_accuracy_at_least: Minimum test accuracy, 0 to 1. If it is not reached, nothing is
             written. None for no minimum.
         metrics_json: All metrics of the run.
+        report: A page for browsers about the classifier and its mistakes.
+        predictions: A table with the scores of all held-out images.
         summaries_dir: Folder for TensorBoard, in which each run creates its own.
         plots_dir: Folder for the plots of the run.
         intermediate_output_graphs_dir: Folder for classifiers from before the end of training.
@@ -263,11 +265,23 @@ class OutputOptions:
     min_agreement: float = 0.95
     assert_accuracy_at_least: float | None = None
     metrics_json: Path | None = None
+    report: Path | None = None
+    predictions: Path | None = None
     summaries_dir: Path | None = Path("/tmp/retrain_logs")
     plots_dir: Path | None = None
     intermediate_output_graphs_dir: Path = Path("/tmp/intermediate_graph")
     intermediate_store_frequency: int = 0
     final_tensor_name: str = "final_result"
+
+    @property
+    def result_files(self) -> dict[str, Path]:
+        """The files with results of the run, by their flags."""
+        paths = {
+            "metrics_json": self.metrics_json,
+            "report": self.report,
+            "predictions": self.predictions,
+        }
+        return {flag: path for flag, path in paths.items() if path}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -287,6 +301,7 @@ class TrainingConfig:
         strict: Whether an unreadable image ends the run.
         test_batch_size: Number of test images to use; -1 for all.
         print_misclassified_test_images: Whether to list the test images with a wrong label.
+        command_line: Arguments of the program, for the report.
     """
 
     image_dir: Path
@@ -301,6 +316,7 @@ class TrainingConfig:
     strict: bool = False
     test_batch_size: int = -1
     print_misclassified_test_images: bool = False
+    command_line: tuple[str, ...] = ()
 
     @property
     def fine_tuning_distortions(self) -> DistortionOptions:

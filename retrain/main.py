@@ -11,6 +11,8 @@ and reports its accuracy on images that were held out.
 from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
 
 # isort: split
+import sys
+
 from absl import flags
 
 from retrain.backbones import engines
@@ -69,6 +71,7 @@ def _config() -> TrainingConfig:
         strict=data_flags.strict(),
         test_batch_size=head_flags.test_batch_size(),
         print_misclassified_test_images=output_flags.print_misclassified_test_images(),
+        command_line=tuple(sys.argv[1:]),
     )
     _check_combinations(config)
     return config

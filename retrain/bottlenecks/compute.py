@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +77,7 @@ class Bottlenecks:
         unreadable: Reason for each image that cannot be read.
         reused_count: Number of bottlenecks that were in the cache before this run.
         int8_network: Content of the TFLite file with the int8 backbone, if the engine is INT8.
+        digests: SHA-256 of the file of each readable image.
     """
 
     dataset: Dataset
@@ -86,6 +87,7 @@ class Bottlenecks:
     unreadable: Mapping[Path, str]
     reused_count: int = 0
     int8_network: bytes | None = None
+    digests: Mapping[Path, bytes] = field(default_factory=dict)
 
     def split(self, split: str) -> SplitFeatures:
         """Returns the features of a split: TRAINING, VALIDATION or TEST."""
@@ -170,9 +172,10 @@ def compute_bottlenecks(
             )
             # Other images can move to another split, where they need other bottlenecks.
             dataset = dataset.without(skipped)
+    images_and_digests = [pair for table in tables.values() for pair in table.images_and_digests()]
     warn_of_equal_vectors(table.vectors[:, 0] for table in tables.values())
     if warn_duplicates:
-        warn_of_duplicates(pair for table in tables.values() for pair in table.images_and_digests())
+        warn_of_duplicates(images_and_digests)
     return Bottlenecks(
         dataset=dataset,
         engine=name,
@@ -184,6 +187,7 @@ def compute_bottlenecks(
         unreadable=unreadable,
         reused_count=sum(table.count_reused(computed_before) for table in tables.values()),
         int8_network=network,
+        digests={image.path: digest for image, digest in images_and_digests},
     )
 
 
