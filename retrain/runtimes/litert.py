@@ -59,39 +59,56 @@ def import_interpreter() -> Any:
 
 
 class LiteRTModel:
-    """A network with one input and one output, ready to run in any number of threads.
+    """A network with one input, ready to run in any number of threads.
 
     Each simultaneous call has an interpreter of its own, which uses one thread. Two processors that
     work on an image each are faster than two that work on the same image.
 
     Attributes:
         input: Description of the input.
-        output: Description of the output.
+        outputs: Descriptions of the outputs.
     """
 
-    def __init__(self, flatbuffer: bytes) -> None:
+    def __init__(self, flatbuffer: bytes, *, output_count: int = 1) -> None:
         """Loads the content of a TFLite file.
 
+        Args:
+            flatbuffer: Content of the file.
+            output_count: Number of outputs that the network must have.
+
         Raises:
-            ModelError: If LiteRT cannot run it, or it has several inputs or outputs.
+            ModelError: If LiteRT cannot run it, or it has several inputs or another number of
+                outputs.
         """
         self._flatbuffer = flatbuffer
         self._lock = threading.Lock()
         interpreter = self._new_interpreter()
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-        if len(inputs) != 1 or len(outputs) != 1:
+        if len(inputs) != 1 or len(outputs) != output_count:
+            expected = "one of each" if output_count == 1 else f"1 and {output_count}"
             raise ModelError(
-                f"it has {len(inputs)} inputs and {len(outputs)} outputs instead of one of each"
+                f"it has {len(inputs)} inputs and {len(outputs)} outputs instead of {expected}"
             )
-        self.input, self.output = _tensor(inputs[0]), _tensor(outputs[0])
-        self._input_index, self._output_index = inputs[0]["index"], outputs[0]["index"]
+        self.input = _tensor(inputs[0])
+        self.outputs = tuple(map(_tensor, outputs))
+        self._input_index = inputs[0]["index"]
+        self._output_indices = [output["index"] for output in outputs]
         self._idle = [interpreter]
 
+    @property
+    def output(self) -> Tensor:
+        """Description of the first output."""
+        return self.outputs[0]
+
     def run(self, value: np.ndarray) -> np.ndarray:
-        """Returns the output for `value`. Both have the shape and dtype that the file states.
+        """Returns the first output for `value`; see `run_all`."""
+        return self.run_all(value)[0]
+
+    def run_all(self, value: np.ndarray) -> list[np.ndarray]:
+        """Returns the outputs for `value`. All have the shapes and dtypes that the file states.
 
         Raises:
-            ModelError: If LiteRT cannot compute it.
+            ModelError: If LiteRT cannot compute them.
         """
         with self._lock:
             interpreter = self._idle.pop() if self._idle else None
@@ -99,7 +116,7 @@ class LiteRTModel:
         try:
             interpreter.set_tensor(self._input_index, value)
             interpreter.invoke()
-            return interpreter.get_tensor(self._output_index)
+            return [interpreter.get_tensor(index) for index in self._output_indices]
         except (ValueError, RuntimeError) as error:
             raise ModelError(first_line(error)) from error
         finally:
