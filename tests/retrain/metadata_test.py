@@ -48,6 +48,13 @@ class MetadataTest(parameterized.TestCase):
         self.assertEqual(parsed.split["pictures"]["training"], 8)
         self.assertEqual(metadata.from_json(parsed.to_json()), parsed)
 
+    def test_optional_fields_are_in_the_json_only_with_a_value(self):
+        self.assertNotIn("familiarity", json.loads(_METADATA.to_json()))
+        with_value = dataclasses.replace(_METADATA, familiarity={"rank": 1})
+        self.assertEqual(metadata.from_json(with_value.to_json()), with_value)
+        null = {**json.loads(_METADATA.to_json()), "familiarity": None}
+        self.assertEqual(metadata.from_json(json.dumps(null)), _METADATA)
+
     def test_fields_of_a_later_version_are_ignored(self):
         text = json.dumps({**json.loads(_METADATA.to_json()), "later_field": 1})
         self.assertEqual(metadata.from_json(text), _METADATA)
