@@ -81,10 +81,6 @@ def run(config: TrainingConfig) -> None:
 
 
 def _import_runtimes() -> None:
-    """Imports LiteRT and TensorFlow, which takes a second. The export needs both of them.
-
-    Both set up pybind11 for the process. If two threads import them at the same time, it can crash.
-    So no thread imports TensorFlow before LiteRT is there.
-    """
+    """Imports LiteRT, which is needed first, and TensorFlow, which takes a second."""
     import_interpreter()
     import_session_modules()

@@ -1,6 +1,5 @@
 """Runs frozen graphs in TensorFlow 1 sessions, without importing all of TensorFlow."""
 
-import contextlib
 import re
 import threading
 from collections.abc import Mapping
@@ -37,7 +36,7 @@ class GraphSession:
         """
         self._tf = import_session_modules()
         self._optimised: set[tuple[str, ...]] = set()
-        self._optimising = threading.Lock()
+        self._optimising: dict[tuple[str, ...], threading.Lock] = {}
         if isinstance(graph, bytes):
             graph = parse_graph(graph)
         if not trust_model:
@@ -90,10 +89,11 @@ class GraphSession:
         tensor = full_tensor_name(tensor)
         feeds = {full_tensor_name(name): value for name, value in feeds.items()}
         signature = (tensor, *sorted(feeds))
+        if signature in self._optimised:
+            return self._run(tensor, feeds)
         # TensorFlow optimises the graph for each new signature, and would do so in each thread
         # that calls before the first one has finished.
-        first_call = signature not in self._optimised
-        with self._optimising if first_call else contextlib.nullcontext():
+        with self._optimising.setdefault(signature, threading.Lock()):
             value = self._run(tensor, feeds)
         self._optimised.add(signature)
         return value

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from retrain.model_limits import LIMITS
+from retrain.runtimes import native_imports
 from retrain.runtimes.preprocessing import Preprocessing
 from retrain.runtimes.runtime import NO_DESCRIPTION, Description, ModelError, Runtime
 from retrain.system.console import quiet_native_libraries
@@ -53,7 +54,7 @@ class Tensor(NamedTuple):
 
 def import_interpreter() -> Any:
     """Imports LiteRT, and returns its class of interpreters."""
-    with quiet_native_libraries():
+    with native_imports.LOCK, quiet_native_libraries():
         from ai_edge_litert.interpreter import Interpreter
     return Interpreter
 
