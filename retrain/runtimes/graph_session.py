@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -86,22 +86,30 @@ class GraphSession:
         Raises:
             ModelError: If the graph cannot compute the tensor from these values.
         """
-        tensor = full_tensor_name(tensor)
+        return self.run_all([tensor], feeds)[0]
+
+    def run_all(self, tensors: Sequence[str], feeds: Mapping[str, Any]) -> list[np.ndarray]:
+        """Returns the values of several tensors, computed in one run. See `run`."""
+        names = [full_tensor_name(tensor) for tensor in tensors]
         feeds = {full_tensor_name(name): value for name, value in feeds.items()}
-        signature = (tensor, *sorted(feeds))
+        signature = (*names, *sorted(feeds))
         if signature in self._optimised:
-            return self._run(tensor, feeds)
+            return self._run(names, feeds)
         # TensorFlow optimises the graph for each new signature, and would do so in each thread
         # that calls before the first one has finished.
         with self._optimising.setdefault(signature, threading.Lock()):
-            value = self._run(tensor, feeds)
+            values = self._run(names, feeds)
         self._optimised.add(signature)
-        return value
+        return values
 
-    def _run(self, tensor: str, feeds: Mapping[str, Any]) -> np.ndarray:
+    def graph_def(self) -> Any:
+        """Returns the GraphDef that the session has loaded."""
+        return self._graph.as_graph_def()
+
+    def _run(self, tensors: list[str], feeds: Mapping[str, Any]) -> list[np.ndarray]:
         try:
             with quiet_native_libraries():
-                return self._session.run(tensor, feed_dict=feeds)
+                return self._session.run(tensors, feed_dict=feeds)
         except (ValueError, TypeError, KeyError, self._tf.errors.OpError) as error:
             raise ModelError(error_reason(error)) from error
 
