@@ -125,7 +125,12 @@ class GraphSession:
 
 
 class SessionRuntime(Runtime):
-    """Runs a graph from its input for pixels, its input for files, or either, to one output."""
+    """Runs a graph from its input for pixels, its input for files, or either, to one output.
+
+    Attributes:
+        session: The loaded graph.
+        output: Tensor of the values.
+    """
 
     def __init__(
         self,
@@ -152,30 +157,37 @@ class SessionRuntime(Runtime):
         self.description = description
         self.takes_pixels, self.takes_files = pixels_input is not None, file_input is not None
         self.batch_size = batch_size
-        self._session = session
-        self._output = output
+        self.session = session
+        self.output = output
         self._pixels_input, self._file_input = pixels_input, file_input
         self._preprocessing = preprocessing
 
     def run(self, pixels: np.ndarray) -> np.ndarray:
         """Returns float32 [N, values] for uint8 [N, height, width, 3], RGB."""
-        if self._pixels_input is None:
-            raise ModelError("it takes files, not pixels")
-        feeds = {self._pixels_input: self._preprocessing.apply(pixels)}
-        values = np.asarray(self._session.run(self._output, feeds))
+        values = np.asarray(self.session.run(self.output, self.feeds(pixels)))
         if values.size % len(pixels):
             raise ModelError(f"it computes {list(values.shape)} for {len(pixels)} images")
         return values.reshape(len(pixels), -1)
 
     def run_file(self, data: bytes) -> np.ndarray:
         """Returns float32 [values] for the content of an image file."""
+        return np.asarray(self.session.run(self.output, self.file_feeds(data))).reshape(-1)
+
+    def feeds(self, pixels: np.ndarray) -> dict[str, Any]:
+        """Returns the values to feed for decoded images; see `run`."""
+        if self._pixels_input is None:
+            raise ModelError("it takes files, not pixels")
+        return {self._pixels_input: self._preprocessing.apply(pixels)}
+
+    def file_feeds(self, data: bytes) -> dict[str, Any]:
+        """Returns the values to feed for the content of an image file; see `run_file`."""
         if self._file_input is None:
-            return super().run_file(data)
-        return np.asarray(self._session.run(self._output, {self._file_input: data})).reshape(-1)
+            raise ModelError("it takes pixels, not files")
+        return {self._file_input: data}
 
     def close(self) -> None:
         """Frees the memory of the session."""
-        self._session.close()
+        self.session.close()
 
 
 def error_reason(error: Exception) -> str:

@@ -68,6 +68,7 @@ class LiteRTModel:
     Attributes:
         input: Description of the input.
         outputs: Descriptions of the outputs.
+        flatbuffer: Content of the TFLite file.
     """
 
     def __init__(self, flatbuffer: bytes, *, output_count: int = 1) -> None:
@@ -81,7 +82,7 @@ class LiteRTModel:
             ModelError: If LiteRT cannot run it, or it has several inputs or another number of
                 outputs.
         """
-        self._flatbuffer = flatbuffer
+        self.flatbuffer = flatbuffer
         self._lock = threading.Lock()
         interpreter = self._new_interpreter()
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
@@ -128,7 +129,7 @@ class LiteRTModel:
         interpreter_class = import_interpreter()
         with quiet_native_libraries():
             try:
-                interpreter = interpreter_class(model_content=self._flatbuffer, num_threads=1)
+                interpreter = interpreter_class(model_content=self.flatbuffer, num_threads=1)
                 interpreter.allocate_tensors()
             except (ValueError, RuntimeError) as error:
                 raise ModelError(first_line(error)) from error
@@ -136,7 +137,11 @@ class LiteRTModel:
 
 
 class LiteRTRuntime(Runtime):
-    """Runs a network that takes one image at a time. Larger batches would not be faster."""
+    """Runs a network that takes one image at a time. Larger batches would not be faster.
+
+    Attributes:
+        model: The network.
+    """
 
     def __init__(
         self,
@@ -155,22 +160,26 @@ class LiteRTRuntime(Runtime):
             width: Number of values to return for an image; None for all.
         """
         self.description = description
-        self._model = model
+        self.model = model
         self._width = width
         self._preprocessing = preprocessing
         self._levels = model.input.quantise(preprocessing.levels())
 
     def run(self, pixels: np.ndarray) -> np.ndarray:
         """Returns float32 [N, values] for uint8 [N, height, width, 3], RGB."""
-        inputs = self._preprocessing.apply(pixels, levels=self._levels)
+        inputs = self.preprocess(pixels)
         return np.concatenate([self._run_one(image[np.newaxis]) for image in inputs])
+
+    def preprocess(self, pixels: np.ndarray) -> np.ndarray:
+        """Returns the inputs of the network for `pixels`, in the same shape."""
+        return self._preprocessing.apply(pixels, levels=self._levels)
 
     def close(self) -> None:
         """Frees the network's memory."""
-        del self._model
+        del self.model
 
     def _run_one(self, image: np.ndarray) -> np.ndarray:
-        output = self._model.output.dequantise(self._model.run(image))
+        output = self.model.output.dequantise(self.model.run(image))
         return output.reshape(1, -1)[:, : self._width]
 
 
