@@ -17,7 +17,7 @@ _ROWS = (
     ("retrain.fine_tuning", "retrain.data_check"),
     ("retrain.training",),
     ("retrain.bottlenecks",),
-    ("retrain.backbones",),
+    ("retrain.backbones", "retrain.heat_maps"),
     ("retrain.data", "retrain.runtimes"),
     ("retrain.system",),
     ("retrain.errors", "retrain.config", "retrain.metadata", "retrain.version"),
@@ -30,6 +30,7 @@ _FOR_USERS_OF_A_CLASSIFIER = {
     "retrain.data.image_reader",
     "retrain.data.pixels",
     "retrain.errors",
+    "retrain.heat_maps",
     "retrain.runtimes",
     "retrain.system",
 }
