@@ -3,18 +3,18 @@
 import dataclasses
 import logging
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
 
 import numpy as np
 
-from label_image import labels_file
+from label_image import labels_file, unknown_images
 from retrain.backbones import efficientnet_lite0
 from retrain.data import image_reader, pixels
 from retrain.data.image_limits import DEFAULT_LIMITS, ImageLimits
 from retrain.errors import UserError
 from retrain.runtimes import classifier_file
-from retrain.runtimes.runtime import ModelError, NetworkOverrides
+from retrain.runtimes.runtime import ModelError, NetworkOverrides, Outputs
 from retrain.system.batches import batches
 from retrain.system.threads import parallel_map
 
@@ -33,11 +33,14 @@ class Overrides(NetworkOverrides):
         labels_file: File with one label per line, in the order of the scores.
         height: Height of the input images in pixels.
         width: Width of the input images in pixels.
+        unknown_below: Familiarity, 0 to 1, below which an image shows none of the classes. 0
+            accepts all images.
     """
 
     labels_file: Path | None = None
     height: int | None = None
     width: int | None = None
+    unknown_below: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,10 +50,15 @@ class Prediction:
     Attributes:
         source: The path or content that the caller passed.
         ranked: All labels with their scores, 0 to 1, best first.
+        familiarity: Share of images of the classes that look less familiar than this one, 0 to 1;
+            None if the classifier does not state how familiar images are.
+        is_unknown: Whether the familiarity is so low that the image shows none of the classes.
     """
 
     source: Source
     ranked: tuple[tuple[str, float], ...]
+    familiarity: float | None = None
+    is_unknown: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +79,8 @@ class Classifier:
 
     Attributes:
         labels: Labels in the order of the network's outputs.
+        unknown_below: Familiarity below which an image is unknown; None if the classifier does not
+            state how familiar images are.
     """
 
     def __init__(
@@ -95,9 +105,13 @@ class Classifier:
         self._limits = limits
         description = self._runtime.description
         self.labels = labels_file.resolve(graph, overrides.labels_file, description.labels)
+        self.unknown_below = unknown_images.resolve_threshold(
+            graph, overrides.unknown_below, has_familiarity=description.familiarity is not None
+        )
         self._height = overrides.height or description.height or _DEFAULT_SIZE
         self._width = overrides.width or description.width or _DEFAULT_SIZE
         # Images are decoded as they were for the training.
+        self._fit = description.fit
         self._preprocessing_version = (
             description.preprocessing_version or pixels.PREPROCESSING_VERSION
         )
@@ -140,9 +154,9 @@ class Classifier:
             return [self._classify_file(source) for source in sources]
         decoded = [self._decode(source) for source in sources]
         readable = [image for image in decoded if isinstance(image, np.ndarray)]
-        scores = iter(self._classify_pixels(np.stack(readable)) if readable else [])
+        outputs = iter(self._classify_pixels(np.stack(readable)) if readable else [])
         return [
-            image if isinstance(image, UnreadableImage) else self._prediction(source, next(scores))
+            image if isinstance(image, UnreadableImage) else self._prediction(source, next(outputs))
             for source, image in zip(sources, decoded, strict=True)
         ]
 
@@ -150,9 +164,9 @@ class Classifier:
         try:
             data = self._read(source)
             pixels.check_budget(data, self._limits)
-            scores = self._runtime.run_file(data)
-            self._check_scores(scores, ())
-            return self._prediction(source, scores)
+            outputs = self._runtime.predict_file(data)
+            self._check_scores(outputs.values, ())
+            return self._prediction(source, outputs)
         except OSError as error:
             return UnreadableImage(source, error.strerror or str(error))
         except pixels.UnreadableImageError as error:
@@ -166,6 +180,7 @@ class Classifier:
                 self._read(source),
                 self._height,
                 self._width,
+                fit=self._fit,
                 preprocessing_version=self._preprocessing_version,
                 limits=self._limits,
             )
@@ -177,16 +192,18 @@ class Classifier:
     def _read(self, source: Source) -> bytes:
         return source if isinstance(source, bytes) else image_reader.read(source, self._limits)
 
-    def _classify_pixels(self, images: np.ndarray) -> np.ndarray:
+    def _classify_pixels(self, images: np.ndarray) -> list[Outputs]:
+        """Returns the outputs for each image."""
         try:
-            scores = self._runtime.run(images)
+            scores, familiarity = self._runtime.predict(images)
         except ModelError as error:
             raise UserError(
                 f"the graph does not take images of {self._height} x {self._width} pixels "
                 f"({error}); set --input_height and --input_width, or another --input_layer"
             ) from error
         self._check_scores(scores, (len(images),))
-        return scores
+        familiarities = repeat(None, len(images)) if familiarity is None else familiarity
+        return [Outputs(*each) for each in zip(scores, familiarities, strict=True)]
 
     def _check_scores(self, scores: np.ndarray, images_shape: tuple[int, ...]) -> None:
         """Raises UserError unless the network computes one score per label for each image."""
@@ -203,9 +220,14 @@ class Classifier:
                 "labels; give the --labels file that was written with the --graph"
             )
 
-    def _prediction(self, source: Source, scores: np.ndarray) -> Prediction | UnreadableImage:
-        if not np.isfinite(scores).all():
+    def _prediction(self, source: Source, outputs: Outputs) -> Prediction | UnreadableImage:
+        scores, familiarity = outputs
+        if not np.isfinite(scores).all() or not np.isfinite(familiarity or 0):
             return UnreadableImage(source, "the graph computes scores that are not finite numbers")
         # Equal scores keep the order of the labels.
         order = np.argsort(-scores, kind="stable")
-        return Prediction(source, tuple((self.labels[i], float(scores[i])) for i in order))
+        ranked = tuple((self.labels[i], float(scores[i])) for i in order)
+        if familiarity is None:
+            return Prediction(source, ranked)
+        is_unknown = bool(familiarity < (self.unknown_below or 0))
+        return Prediction(source, ranked, float(familiarity), is_unknown=is_unknown)

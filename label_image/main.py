@@ -2,8 +2,9 @@
 
     bazel run //label_image -- --graph=/tmp/output_graph.pb image.jpg another.png
 
-Prints the labels of each image with their scores, best first. If an image cannot be read, an error
-message names it, the other images are labelled, and the exit status is 1.
+Prints the labels of each image with their scores, best first. If an image looks like none of the
+classes, a line after the labels says so. If an image cannot be read, an error message names it, the
+other images are labelled, and the exit status is 1.
 """
 
 from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
@@ -13,6 +14,7 @@ import logging
 
 from absl import flags
 
+from label_image import unknown_flag
 from label_image.classifier import Classifier, Overrides, Prediction, UnreadableImage
 from label_image.formatting import as_json, as_text
 from retrain.errors import UserError
@@ -75,6 +77,7 @@ _INPUT_STD = flags.DEFINE_float(
     "Number to divide each pixel by after subtracting --input_mean. Overrides the graph's "
     "metadata.",
 )
+flags.adopt_module_key_flags(unknown_flag)
 flags.adopt_module_key_flags(trust_flag)
 
 
@@ -89,7 +92,7 @@ def main(arguments: list[str]) -> int:
     results = zip(names, classifier.classify(map(user_path, names)), strict=True)
     if _JSON.value:
         return _print_json(results)
-    return _print_text(results, with_names=len(names) > 1)
+    return _print_text(results, with_names=len(names) > 1, unknown_below=classifier.unknown_below)
 
 
 def _overrides() -> Overrides:
@@ -101,12 +104,16 @@ def _overrides() -> Overrides:
         width=_INPUT_WIDTH.value,
         mean=_INPUT_MEAN.value,
         std=_INPUT_STD.value,
+        unknown_below=unknown_flag.UNKNOWN_BELOW.value,
         trust_model=trust_flag.TRUST_MODEL.value,
     )
 
 
 def _print_text(
-    results: "zip[tuple[str, Prediction | UnreadableImage]]", *, with_names: bool
+    results: "zip[tuple[str, Prediction | UnreadableImage]]",
+    *,
+    with_names: bool,
+    unknown_below: float | None,
 ) -> int:
     """Prints each result as soon as it is available; returns the exit status."""
     status = 0
@@ -117,7 +124,7 @@ def _print_text(
             continue
         if with_names:
             print(f"{one_line(name)}:")
-        print(as_text(result, _NUM_TOP_PREDICTIONS.value))
+        print(as_text(result, _NUM_TOP_PREDICTIONS.value, unknown_below=unknown_below))
         if with_names:
             print()
     return status

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import math
 import shutil
 import sys
 import textwrap
@@ -86,9 +87,14 @@ def _before_double_dash(arguments: list[str]) -> list[str]:
 def _parse(argv: list[str]) -> list[str]:
     flags.FLAGS.set_gnu_getopt(True)
     try:
-        return flags.FLAGS(argv)[1:]
+        arguments = flags.FLAGS(argv)[1:]
     except flags.Error as error:
         raise UserError(f"{one_line(error)}; --help lists all flags") from error
+    for name, value in flags.FLAGS.flag_values_dict().items():
+        # The bounds of a flag do not exclude it.
+        if isinstance(value, float) and math.isnan(value):
+            raise UserError(f"--{name}=nan is not a number; --help lists all flags")
+    return arguments
 
 
 def _help(usage: str) -> str:

@@ -88,8 +88,14 @@ def parse_plan(fields: Any) -> Plan:
         raise ValueError("unexpected scores")
     if score is not None and not _is_score(score):
         raise ValueError("unexpected score")
-    (digest,) = rest or (None,)
-    return Plan(image, target, label, score, error, scores, parse_hexadecimal(digest))
+    # Earlier versions wrote fewer fields.
+    digest, familiarity, is_unknown = (*rest, *(None, None, False)[len(rest) :])
+    if familiarity is not None and not _is_score(familiarity):
+        raise ValueError("unexpected familiarity")
+    if not isinstance(is_unknown, bool):
+        raise ValueError("unexpected decision")
+    read = image, target, label, score, error, scores
+    return Plan(*read, parse_hexadecimal(digest), familiarity, is_unknown)
 
 
 def _is_score(value: Any) -> bool:

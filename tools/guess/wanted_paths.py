@@ -1,0 +1,48 @@
+"""Chooses the new path of an image from the result of the classifier."""
+
+import logging
+from pathlib import Path
+
+from label_image.classifier import Classifier, Prediction
+from retrain.system.text import one_line
+from tools.guess.options import UNKNOWN, UNSURE, Options
+from tools.guess.safe_names import distinct_safe_names
+
+
+class WantedPaths:
+    """The paths that images get if no other file has them."""
+
+    def __init__(self, options: Options, classifier: Classifier) -> None:
+        """Warns if a class cannot have a folder of its name."""
+        self._options = options
+        labels = tuple(dict.fromkeys(classifier.labels))
+        reserved = [UNSURE] if options.unsure_below else []
+        if options.by_folder and classifier.unknown_below:
+            reserved.append(UNKNOWN)
+        self._class_names = distinct_safe_names(labels, reserved=reserved)
+        for label, name in distinct_safe_names(labels).items():
+            if self._class_names[label] != name:
+                logging.warning(
+                    "Images of the class %s get the name %s, since the folder %s is for images %s",
+                    *(one_line(label), self._class_names[label], name.lower()),
+                    "of none of the classes" if name.lower() == UNKNOWN else "with low scores",
+                )
+
+    def path(self, image: str, prediction: Prediction) -> str:
+        """Returns the wanted path of an image, relative to the target folder.
+
+        Args:
+            image: Path of the image relative to the source folder.
+            prediction: Result of the classifier.
+        """
+        original = Path(image)
+        if prediction.is_unknown:
+            # The label of such an image means nothing, so it is not part of the path.
+            return f"{UNKNOWN}/{original.name}"
+        label, score = prediction.ranked[0]
+        class_name = self._class_names[label]
+        if self._options.by_folder:
+            path = f"{class_name}/{original.name}"
+        else:
+            path = f"{class_name}-{score:.5f}{original.suffix}"
+        return f"{UNSURE}/{path}" if score < self._options.unsure_below else path
