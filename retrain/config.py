@@ -9,6 +9,8 @@ from pathlib import Path
 # Value of `FineTuningOptions.layers` for all layers.
 ALL_LAYERS = -1
 
+_DEFAULT_FOLDS = 5
+
 
 @dataclasses.dataclass(frozen=True)
 class SplitOptions:
@@ -159,6 +161,8 @@ class BackboneOptions:
         input_mean: Value of each channel to subtract from pixels, 0 to 255.
         input_std: Value of each channel to divide by after the subtraction.
         trust_model: Whether to run a graph or module that does more than compute.
+        fit: How images of another aspect ratio are resized, one of `retrain.metadata.FITS`; None
+            for what the file states, or else STRETCH.
     """
 
     architecture: str = "efficientnet_lite0"
@@ -173,6 +177,7 @@ class BackboneOptions:
     input_mean: tuple[float, float, float] | None = None
     input_std: tuple[float, float, float] | None = None
     trust_model: bool = False
+    fit: str | None = None
 
     @property
     def name(self) -> str:
@@ -302,6 +307,8 @@ class TrainingConfig:
         test_batch_size: Number of test images to use; -1 for all.
         print_misclassified_test_images: Whether to list the test images with a wrong label.
         command_line: Arguments of the program, for the report.
+        folds: Number of folds of the cross-validation, at least 2; 0 for 5 if a report or
+            predictions need them, and else none.
     """
 
     image_dir: Path
@@ -317,6 +324,15 @@ class TrainingConfig:
     test_batch_size: int = -1
     print_misclassified_test_images: bool = False
     command_line: tuple[str, ...] = ()
+    folds: int = 0
+
+    @property
+    def cross_validation_folds(self) -> int:
+        """Number of folds of the cross-validation; 0 for none."""
+        if self.distortions.fresh:
+            return 0  # There are no cached features.
+        is_needed = self.output.report is not None or self.output.predictions is not None
+        return self.folds or (_DEFAULT_FOLDS if is_needed else 0)
 
     @property
     def fine_tuning_distortions(self) -> DistortionOptions:

@@ -71,6 +71,7 @@ def _config() -> TrainingConfig:
         strict=data_flags.strict(),
         test_batch_size=head_flags.test_batch_size(),
         print_misclassified_test_images=output_flags.print_misclassified_test_images(),
+        folds=head_flags.folds(),
         command_line=tuple(sys.argv[1:]),
     )
     _check_combinations(config)
@@ -84,6 +85,11 @@ def _check_combinations(config: TrainingConfig) -> None:
             raise UserError(
                 f"--distortions_per_image=0 cannot be combined with --{flag}={value}; leave one out"
             )
+    if config.distortions.fresh and config.folds:
+        raise UserError(
+            f"--folds={config.folds} cannot be combined with --distortions_per_image=0, which has "
+            "no cached features to train the folds on; leave one out"
+        )
     frequency = config.output.intermediate_store_frequency
     if config.fine_tuning.epochs and frequency:
         raise UserError(

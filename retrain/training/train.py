@@ -1,5 +1,6 @@
 """Computes features with the engines of a run, and trains and evaluates a head for each."""
 
+import dataclasses
 import logging
 
 from retrain.backbones.backbone import Backbone
@@ -9,6 +10,7 @@ from retrain.config import TrainingConfig
 from retrain.data.dataset import Dataset
 from retrain.data.splits import TEST, VALIDATION
 from retrain.system.phase_timer import PhaseTimer
+from retrain.training.cross_validation import cross_validate
 from retrain.training.engine_plan import EnginePlan
 from retrain.training.evaluation import evaluate
 from retrain.training.head_training import StepObserver, ignore_steps, train_head
@@ -62,6 +64,8 @@ def train_and_evaluate(
             run_name=_run_name(backbone, engine, plan),
             observe_steps=observe_steps,
         )
+        if engine == plan.primary and not backbone.fine_tuned:
+            results[engine] = _cross_validate(config, backbone, results[engine], timer)
         # The next engine does not try to read the unreadable images again.
         dataset = features.dataset
     return Results(results[plan.primary], results.get(INT8))
@@ -97,3 +101,19 @@ def _train_and_evaluate_head(
             for name, split in {VALIDATION: features.split(VALIDATION), TEST: test}.items()
         }
     return HeadResult(features, trained.head, test, evaluations, trained.history, trained.summaries)
+
+
+def _cross_validate(
+    config: TrainingConfig, backbone: Backbone, result: HeadResult, timer: PhaseTimer
+) -> HeadResult:
+    """Returns the result with that of a cross-validation, if the config asks for one."""
+    if not config.cross_validation_folds:
+        return result
+    with timer.phase("cross_validation"):
+        out_of_fold = cross_validate(
+            result.features,
+            config.head,
+            config.cross_validation_folds,
+            stage_widths=backbone.stage_widths,
+        )
+    return dataclasses.replace(result, out_of_fold=out_of_fold)
