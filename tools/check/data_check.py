@@ -15,10 +15,10 @@ from retrain.data import folder_checks, folders
 from retrain.data.dataset import Dataset, build_dataset, split_folders
 from retrain.data.splits import check_options
 from retrain.data_check import facts_table, feature_neighbours, last_check, near_duplicates
+from retrain.data_check.findings import KINDS, Finding
 from retrain.errors import UserError
 from tools.check import class_checks, feature_checks, group_checks, image_checks
 from tools.check.dataset_features import DatasetFeatures, load_features
-from tools.check.findings import KINDS, Finding
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,12 +9,12 @@ from typing import NamedTuple
 from PIL import Image
 
 from retrain.data import image_reader, pixels
+from retrain.data_check.findings import KINDS, Finding
 from retrain.system.files import atomic_file
 from retrain.system.processors import processor_count
 from retrain.system.text import one_line
 from retrain.system.threads import parallel_map
 from tools.check.data_check import CheckResult
-from tools.check.findings import KINDS, Finding
 
 _TEMPLATE = Path(__file__).parent / "files" / "report.html"
 _THUMBNAIL_SIDE = 128
