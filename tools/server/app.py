@@ -11,7 +11,7 @@ from flask import Flask, Response, g, json, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest, HTTPException
 
-from label_image.classifier import Classifier, UnreadableImage
+from label_image.classifier import Classifier
 from retrain.data.image_limits import DEFAULT_LIMITS, ImageLimits
 from retrain.data.pixels import UnreadableImageError
 from tools.server import health, http_errors, request_images
@@ -123,8 +123,7 @@ class _Routes:
             started = time.perf_counter()
             result = classifier.classify_one(upload.data)
             milliseconds = 1000 * (time.perf_counter() - started)
-        is_readable = not isinstance(result, UnreadableImage)
-        self._metrics.count_image("labelled" if is_readable else "unreadable")
+        self._metrics.count_image(result)
         g.images = g.get("images", 0) + 1
         return image_result(upload.name, result, milliseconds=milliseconds, top=top)
 

@@ -10,6 +10,7 @@ const template = document.getElementById("card");
 // More parallel requests would only wait in the server's queue.
 const MAX_REQUESTS = 2;
 const MAX_TRIES = 8;
+const NONE = "None of these classes";
 
 const waiting = [];
 let running = 0;
@@ -86,7 +87,9 @@ function showResult(card, result) {
     return bar;
   }));
   bars.hidden = false;
-  setText(card, ".top-label", result.labels[0].label);
+  card.classList.toggle("unknown", Boolean(result.unknown));
+  card.querySelector(".explanation").hidden = !result.unknown;
+  setText(card, ".top-label", result.unknown ? NONE : result.labels[0].label);
   setText(card, ".time", `${result.milliseconds.toFixed(0)} ms`);
 }
 
@@ -98,7 +101,8 @@ function showError(card, message) {
 
 function announceResult(name, card) {
   const label = card.querySelector(".top-label").textContent;
-  const percentage = card.querySelector(".error").hidden ? card.querySelector(".percentage").textContent : "";
+  const hasLabel = card.querySelector(".error").hidden && !card.classList.contains("unknown");
+  const percentage = hasLabel ? card.querySelector(".percentage").textContent : "";
   const count = total > 1 ? ` (${finished} of ${total})` : "";
   announce(`${name}: ${label} ${percentage}${count}`);
 }
