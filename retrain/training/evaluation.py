@@ -127,7 +127,7 @@ def evaluate(
     return Evaluation(
         count=count,
         accuracy=_fraction(right.sum(), count),
-        interval=_wilson_interval(right.mean(), _effective_count(right, groups)) if count else None,
+        interval=wilson_interval(right.mean(), _effective_count(right, groups)) if count else None,
         baseline=_fraction(confusion.sum(axis=1).max(), count),
         balanced_accuracy=_mean([c.recall for c in classes if c.recall is not None]),
         cross_entropy=float(cross_entropies(probabilities, class_ids).mean()) if count else None,
@@ -221,11 +221,15 @@ def _effective_count(right: np.ndarray, groups: np.ndarray | None) -> float:
     return float(np.clip(accuracy * (1 - accuracy) / variance, at_least, count))
 
 
-def _wilson_interval(fraction: float, count: float) -> tuple[float, float]:
+def wilson_interval(fraction: float, count: float) -> tuple[float, float]:
     """Returns the 95 % Wilson score interval, which also holds for few images and near 0 and 1.
 
     E. B. Wilson, Probable Inference, the Law of Succession, and Statistical Inference, 1927,
     https://doi.org/10.1080/01621459.1927.10502953
+
+    Args:
+        fraction: Observed fraction, 0 to 1.
+        count: Number of independent observations, more than 0.
     """
     scale = 1 + _Z**2 / count
     centre = (fraction + _Z**2 / (2 * count)) / scale
