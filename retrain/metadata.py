@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 from retrain.model_limits import LIMITS
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+# Programs that read only this format would stretch the images of every classifier.
+_FORMAT_WITHOUT_FIT = 1
 
 # The string constant in a frozen graph, and the user-defined field of a Core ML model, that hold
 # the metadata as JSON.
@@ -68,6 +70,7 @@ class Metadata:
         versions: Versions of this program, of its preprocessing, and of the libraries it used.
         familiarity: How familiar an image is compared with the training images, packed by
             `retrain.runtimes.familiarity`; None if the classifier does not state it.
+        fit: How images of another aspect ratio are resized, one of FITS.
     """
 
     labels: tuple[str, ...]
@@ -88,6 +91,7 @@ class Metadata:
     # Fields that files of earlier versions do not have. Each has a default, and is left out of the
     # JSON if it has this value.
     familiarity: dict[str, Any] | None = None
+    fit: str = STRETCH
 
     def to_json(self) -> str:
         """Returns the metadata as JSON on one line. Equal metadata give equal text."""
@@ -95,7 +99,8 @@ class Metadata:
         for field in _optional_fields():
             if fields[field.name] == field.default:
                 del fields[field.name]
-        return json.dumps({"format_version": FORMAT_VERSION, **fields})
+        version = _FORMAT_WITHOUT_FIT if self.fit == STRETCH else FORMAT_VERSION
+        return json.dumps({"format_version": version, **fields})
 
 
 def from_json(text: str | bytes) -> Metadata:
@@ -224,6 +229,7 @@ _CHECKS: Mapping[str, _Check] = {
     "training": _DICTIONARY,
     "versions": _DICTIONARY,
     "familiarity": _Check(lambda value: value is None or isinstance(value, dict), "an object"),
+    "fit": _Check(lambda value: value in FITS, f"{', '.join(FITS[:-1])} or {FITS[-1]}"),
 }
 
 

@@ -104,6 +104,7 @@ class VectorComputer:
                 warn=result.doubts.append,
                 height=self._backbone.height,
                 width=self._backbone.width,
+                fit=self._backbone.fit,
             )
             for number, variant in zip(missing, variants, strict=True):
                 result.numbers.append(number)

@@ -53,11 +53,13 @@ class Exported(NamedTuple):
         files: All files.
         parity_checks: Parity check of each classifier file.
         parity_table: Lines of a table of the checks.
+        graph: Temporary path of the frozen graph.
     """
 
     files: list[WrittenFile]
     parity_checks: list[ParityCheck]
     parity_table: list[str]
+    graph: Path
 
 
 def assemble_classifiers(
@@ -94,9 +96,12 @@ def stage_classifiers(
     metadata = classifiers.primary.metadata
     # A graph alone is written quickly, and should be checked quickly.
     max_images = MAX_IMAGES if len(exports) > 1 else MIN_IMAGES
-    sample = draw_sample(features, metadata.height, metadata.width, max_images=max_images)
+    sample = draw_sample(
+        features, metadata.height, metadata.width, fit=metadata.fit, max_images=max_images
+    )
     expected_by_engine: dict[str, Future[np.ndarray]] = {}
     checks: list[tuple[Export, ParityCheck]] = []
+    paths: list[Path] = []
     # The expected probabilities are computed while a file is written and loaded.
     with ThreadPoolExecutor(1) as pool:
         for export in exports:
@@ -107,8 +112,8 @@ def stage_classifiers(
                 expected_by_engine[engine] = pool.submit(
                     parity.expected_probabilities, classifier, engine, sample
                 )
-            path = export.stage(staging, classifier)
-            parity_check = _check_parity(export, path, sample, expected_by_engine[engine])
+            paths.append(export.stage(staging, classifier))
+            parity_check = _check_parity(export, paths[-1], sample, expected_by_engine[engine])
             if parity_check:
                 checks.append((export, parity_check))
     parity_checks = [parity_check for _, parity_check in checks]
@@ -120,7 +125,7 @@ def stage_classifiers(
     staging.file(options.output_labels).write_text(labels_text(metadata.labels), "utf-8")
     graph, *others = (WrittenFile(export.path, export.description) for export in exports)
     files = [graph, WrittenFile(options.output_labels, "its labels"), *others]
-    return Exported(files, parity_checks, table)
+    return Exported(files, parity_checks, table, paths[0])
 
 
 def _check_parity(

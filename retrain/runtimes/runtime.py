@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from retrain.metadata import Metadata
+from retrain.metadata import STRETCH, Metadata
 from retrain.model_limits import LIMITS
 from retrain.runtimes import familiarity
 from retrain.runtimes.familiarity import Familiarity
@@ -40,6 +40,7 @@ class Description:
             nothing is assumed.
         familiarity: How familiar images are compared with the training images; None if the file
             does not state it.
+        fit: How images of another aspect ratio are resized, one of `retrain.metadata.FITS`.
     """
 
     labels: tuple[str, ...] | None = None
@@ -48,6 +49,7 @@ class Description:
     preprocessing_version: int | None = None
     assumption: str | None = None
     familiarity: Familiarity | None = None
+    fit: str = STRETCH
 
     def __post_init__(self) -> None:
         """Raises ModelError if the images are too large."""
@@ -70,6 +72,7 @@ def describe(metadata: Metadata) -> Description:
         metadata.width,
         preprocessing_version=version if isinstance(version, int) else None,
         familiarity=familiarity.unpack(metadata.familiarity, classes=len(metadata.labels)),
+        fit=metadata.fit,
     )
 
 

@@ -61,7 +61,7 @@ class MetadataTest(parameterized.TestCase):
 
     def test_later_format_is_rejected(self):
         fields = {**json.loads(_METADATA.to_json()), "format_version": 99}
-        with self.assertRaisesRegex(metadata.MetadataError, "format 99.*formats up to 1"):
+        with self.assertRaisesRegex(metadata.MetadataError, "format 99.*formats up to 2"):
             metadata.from_json(json.dumps(fields))
 
     @parameterized.parameters("", "[]", "3", "{}", '{"format_version": 1}', "\ud800")
