@@ -9,7 +9,7 @@ from retrain.data.splits import TEST
 from retrain.data_check import last_check
 from retrain.export import formats, output_checks, outputs
 from retrain.fine_tuning import selection
-from retrain.report import metrics, run_plots, text_report
+from retrain.report import metrics, run_plots, run_report, text_report
 from retrain.runtimes.litert import import_interpreter
 from retrain.runtimes.tensorflow_import import import_session_modules
 from retrain.system.phase_timer import PhaseTimer
@@ -63,6 +63,15 @@ def run(config: TrainingConfig) -> None:
             plots = run_plots.stage_plots(
                 staging, config, backbone, results, fine_tuning=fine_tuning
             )
+        reports = run_report.stage_reports(
+            staging,
+            config,
+            backbone,
+            results,
+            fine_tuning=fine_tuning,
+            exported=exported,
+            timer=timer,
+        )
         metrics_files = metrics.stage_metrics(
             staging,
             config,
@@ -75,7 +84,7 @@ def run(config: TrainingConfig) -> None:
         config,
         results,
         fine_tuning,
-        files=[*exported.files, *plots, *metrics_files],
+        files=[*exported.files, *plots, *reports, *metrics_files],
         parity_table=exported.parity_table,
     )
 
