@@ -28,7 +28,7 @@ def resolve_threshold(graph: Path, wanted: float | None, *, has_familiarity: boo
     if wanted:
         raise UserError(
             f"--unknown_below={wanted:g} needs a classifier that states how familiar images are, "
-            f"but {graph} does not; train it again, or leave the flag out"
+            f"but {graph} does not; train it with this version, or leave the flag out"
         )
     return None
 
@@ -44,6 +44,6 @@ def log_if_undecidable(graph: Path, threshold: float | None, wanted: float | Non
     if threshold is None and wanted is None:
         logging.info(
             "%s does not state how familiar images are, so an image of anything else gets one of "
-            "its classes, too; train it again to tell such images apart",
+            "its classes, too; classifiers that this version trains tell such images apart",
             graph,
         )
