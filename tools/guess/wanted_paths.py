@@ -6,7 +6,7 @@ from pathlib import Path
 from label_image.classifier import Classifier, Prediction
 from retrain.system.text import one_line
 from tools.guess.options import UNKNOWN, UNSURE, Options
-from tools.guess.safe_names import distinct_safe_names
+from tools.guess.safe_names import distinct_safe_names, safe_name
 
 
 class WantedPaths:
@@ -15,17 +15,19 @@ class WantedPaths:
     def __init__(self, options: Options, classifier: Classifier) -> None:
         """Warns if a class cannot have a folder of its name."""
         self._options = options
-        labels = tuple(dict.fromkeys(classifier.labels))
-        reserved = [UNSURE] if options.unsure_below else []
+        reserved = {}
+        if options.unsure_below:
+            reserved[UNSURE] = "with low scores"
         if options.by_folder and classifier.unknown_below:
-            reserved.append(UNKNOWN)
+            reserved[UNKNOWN] = "of none of the classes"
+        labels = dict.fromkeys(classifier.labels)
         self._class_names = distinct_safe_names(labels, reserved=reserved)
-        for label, name in distinct_safe_names(labels).items():
-            if self._class_names[label] != name:
+        for label, name in self._class_names.items():
+            folder = safe_name(label).casefold()
+            if folder in reserved:
                 logging.warning(
-                    "Images of the class %s get the name %s, since the folder %s is for images %s",
-                    *(one_line(label), self._class_names[label], name.lower()),
-                    "of none of the classes" if name.lower() == UNKNOWN else "with low scores",
+                    "Images of the class %s are sorted as %s, since the folder %s is for images %s",
+                    *(one_line(label), name, folder, reserved[folder]),
                 )
 
     def path(self, image: str, prediction: Prediction) -> str:

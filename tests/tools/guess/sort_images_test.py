@@ -151,7 +151,7 @@ class SortImagesTest(parameterized.TestCase):
         with self.assertLogs(level="WARNING") as logged:
             self.sort(self.folder / "target", classifier=_SizeClassifier(label, "b"))
         self.assertLen(logged.output, 1)
-        self.assertIn(f"Images of the class {label} get the name {label}-2", logged.output[0])
+        self.assertIn(f"Images of the class {label} are sorted as {label}-2", logged.output[0])
         self.assertEqual(
             self.sorted_files(self.folder / "target"),
             sorted([f"{label}-2/2.jpg", "unknown/0.jpg", "unknown/1.png"]),
