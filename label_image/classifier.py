@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from label_image import labels_file, unknown_images
+from label_image.image_decoding import ImageDecoding, Source
 from retrain.backbones import efficientnet_lite0
-from retrain.data import image_reader, pixels
+from retrain.data import pixels
 from retrain.data.image_limits import DEFAULT_LIMITS, ImageLimits
 from retrain.errors import UserError
 from retrain.runtimes import classifier_file
@@ -21,8 +22,6 @@ from retrain.system.threads import parallel_map
 # Height and width for a graph that takes pixels but does not state their number, as in the original
 # label_image.
 _DEFAULT_SIZE = 299
-
-Source = Path | bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +80,8 @@ class Classifier:
         labels: Labels in the order of the network's outputs.
         unknown_below: Familiarity below which an image is unknown; None if the classifier does not
             state how familiar images are.
+        runtime: The loaded network.
+        decoding: How images are decoded for the network.
     """
 
     def __init__(
@@ -101,19 +102,20 @@ class Classifier:
         Raises:
             UserError: If the file or the overrides cannot be used.
         """
-        self._runtime = classifier_file.load(graph, efficientnet_lite0.find, overrides=overrides)
-        self._limits = limits
-        description = self._runtime.description
+        self.runtime = classifier_file.load(graph, efficientnet_lite0.find, overrides=overrides)
+        description = self.runtime.description
         self.labels = labels_file.resolve(graph, overrides.labels_file, description.labels)
         self.unknown_below = unknown_images.resolve_threshold(
             graph, overrides.unknown_below, has_familiarity=description.familiarity is not None
         )
-        self._height = overrides.height or description.height or _DEFAULT_SIZE
-        self._width = overrides.width or description.width or _DEFAULT_SIZE
-        # Images are decoded as they were for the training.
-        self._fit = description.fit
-        self._preprocessing_version = (
-            description.preprocessing_version or pixels.PREPROCESSING_VERSION
+        self.decoding = ImageDecoding(
+            height=overrides.height or description.height or _DEFAULT_SIZE,
+            width=overrides.width or description.width or _DEFAULT_SIZE,
+            fit=description.fit,
+            preprocessing_version=(
+                description.preprocessing_version or pixels.PREPROCESSING_VERSION
+            ),
+            limits=limits,
         )
         if description.assumption:
             logging.warning("%s: %s.", graph, description.assumption)
@@ -132,8 +134,8 @@ class Classifier:
         """
         results = parallel_map(
             self._classify_batch,
-            batches(sources, self._runtime.batch_size),
-            self._runtime.workers,
+            batches(sources, self.runtime.batch_size),
+            self.runtime.workers,
         )
         return chain.from_iterable(results)
 
@@ -150,7 +152,7 @@ class Classifier:
         return result
 
     def _classify_batch(self, sources: list[Source]) -> list[Prediction | UnreadableImage]:
-        if not self._runtime.takes_pixels:
+        if not self.runtime.takes_pixels:
             return [self._classify_file(source) for source in sources]
         decoded = [self._decode(source) for source in sources]
         readable = [image for image in decoded if isinstance(image, np.ndarray)]
@@ -162,13 +164,11 @@ class Classifier:
 
     def _classify_file(self, source: Source) -> Prediction | UnreadableImage:
         try:
-            data = self._read(source)
-            pixels.check_budget(data, self._limits)
-            outputs = self._runtime.predict_file(data)
+            data = self.decoding.read(source)
+            pixels.check_budget(data, self.decoding.limits)
+            outputs = self.runtime.predict_file(data)
             self._check_scores(outputs.values, ())
             return self._prediction(source, outputs)
-        except OSError as error:
-            return UnreadableImage(source, error.strerror or str(error))
         except pixels.UnreadableImageError as error:
             return UnreadableImage(source, str(error))
         except ModelError as error:
@@ -176,29 +176,18 @@ class Classifier:
 
     def _decode(self, source: Source) -> np.ndarray | UnreadableImage:
         try:
-            return pixels.decode(
-                self._read(source),
-                self._height,
-                self._width,
-                fit=self._fit,
-                preprocessing_version=self._preprocessing_version,
-                limits=self._limits,
-            )
-        except OSError as error:
-            return UnreadableImage(source, error.strerror or str(error))
+            return self.decoding.decode(self.decoding.read(source))
         except pixels.UnreadableImageError as error:
             return UnreadableImage(source, str(error))
-
-    def _read(self, source: Source) -> bytes:
-        return source if isinstance(source, bytes) else image_reader.read(source, self._limits)
 
     def _classify_pixels(self, images: np.ndarray) -> list[Outputs]:
         """Returns the outputs for each image."""
         try:
-            scores, familiarity = self._runtime.predict(images)
+            scores, familiarity = self.runtime.predict(images)
         except ModelError as error:
+            height, width = self.decoding.height, self.decoding.width
             raise UserError(
-                f"the graph does not take images of {self._height} x {self._width} pixels "
+                f"the graph does not take images of {height} x {width} pixels "
                 f"({error}); set --input_height and --input_width, or another --input_layer"
             ) from error
         self._check_scores(scores, (len(images),))
