@@ -11,6 +11,8 @@ from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signa
 
 # isort: split
 import logging
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from absl import flags
 
@@ -77,8 +79,21 @@ _INPUT_STD = flags.DEFINE_float(
     "Number to divide each pixel by after subtracting --input_mean. Overrides the graph's "
     "metadata.",
 )
+_HEATMAP = flags.DEFINE_string(
+    "heatmap",
+    None,
+    "PNG file for the image with a heat map over it, which shows where the image looks like its "
+    "best label. If the name does not end in .png, it is a folder for one file per image, such as "
+    "photo.jpg.png. Only earlier heat maps are overwritten.",
+)
+_HEATMAP_LABEL = flags.DEFINE_string(
+    "heatmap_label", None, "Label of the heat maps, instead of the best one of each image."
+)
 flags.adopt_module_key_flags(unknown_flag)
 flags.adopt_module_key_flags(trust_flag)
+
+# The name that the user gave an image, and its result.
+Result = tuple[str, Prediction | UnreadableImage]
 
 
 def main(arguments: list[str]) -> int:
@@ -88,8 +103,12 @@ def main(arguments: list[str]) -> int:
         raise UserError("no image was given; name one or more, or use --image=FILE")
     if _INPUT_STD.value == 0:
         raise UserError("--input_std=0 would divide by zero; give the number to divide pixels by")
+    images = [user_path(name) for name in names]
+    heat_map_paths = _heat_map_paths(images)
     classifier = Classifier(graph_path(_GRAPH), overrides=_overrides())
-    results = zip(names, classifier.classify(map(user_path, names)), strict=True)
+    results: Iterable[Result] = zip(names, classifier.classify(images), strict=True)
+    if heat_map_paths:
+        results = _draw_heat_maps(classifier, results, heat_map_paths)
     if _JSON.value:
         return _print_json(results)
     return _print_text(results, with_names=len(names) > 1, unknown_below=classifier.unknown_below)
@@ -109,12 +128,40 @@ def _overrides() -> Overrides:
     )
 
 
-def _print_text(
-    results: "zip[tuple[str, Prediction | UnreadableImage]]",
-    *,
-    with_names: bool,
-    unknown_below: float | None,
-) -> int:
+def _heat_map_paths(images: list[Path]) -> list[Path]:
+    """Returns the path of the heat map of each image, or an empty list if there are none."""
+    if not _HEATMAP.value:
+        if _HEATMAP_LABEL.value is not None:
+            raise UserError(
+                f"--heatmap_label={_HEATMAP_LABEL.value} needs --heatmap, the file to write"
+            )
+        return []
+    from label_image import heat_map_files
+
+    return heat_map_files.resolve_paths(user_path(_HEATMAP.value), images, "heatmap")
+
+
+def _draw_heat_maps(
+    classifier: Classifier, results: Iterable[Result], paths: list[Path]
+) -> Iterator[Result]:
+    """Yields the results, each after its heat map is written."""
+    from label_image import heat_map_files
+    from label_image.heat_map_images import HeatMapImages
+
+    images = HeatMapImages(classifier)
+    label = _HEATMAP_LABEL.value
+    if label is not None:
+        images.class_id(label, "heatmap_label")
+    for (name, result), path in zip(results, paths, strict=True):
+        if isinstance(result, Prediction):
+            shown = result.ranked[0][0] if label is None else label
+            (image,) = images.draw(result.source, [classifier.labels.index(shown)])
+            heat_map_files.write(path, image)
+            logging.info("Wrote the heat map of %s to %s", one_line(shown), path)
+        yield name, result
+
+
+def _print_text(results: Iterable[Result], *, with_names: bool, unknown_below: float | None) -> int:
     """Prints each result as soon as it is available; returns the exit status."""
     status = 0
     for name, result in results:
@@ -130,7 +177,7 @@ def _print_text(
     return status
 
 
-def _print_json(results: "zip[tuple[str, Prediction | UnreadableImage]]") -> int:
+def _print_json(results: Iterable[Result]) -> int:
     """Prints one array of all results; returns the exit status."""
     listed = list(results)
     print(as_json(listed, _NUM_TOP_PREDICTIONS.value))
