@@ -44,8 +44,8 @@ class HeatMapImages:
             raise UserError(f"heat maps cannot be drawn: {error}") from error
         self._classifier = classifier
 
-    def class_id(self, label: str, flag: str) -> int:
-        """Returns the index of a label.
+    def check_label(self, label: str, flag: str) -> None:
+        """Checks that there is a heat map for a label.
 
         Args:
             label: The label.
@@ -60,21 +60,20 @@ class HeatMapImages:
                 f"--{flag}={label} is not a label of the classifier; choose one of: "
                 f"{name_some(labels, most=10)}"
             )
-        return labels.index(label)
 
-    def draw(self, source: Source, class_ids: Sequence[int]) -> list[Image.Image]:
-        """Returns the upright image with the heat map of each class over it.
+    def draw(self, source: Source, labels: Sequence[str]) -> list[Image.Image]:
+        """Returns the upright image with the heat map of each label over it.
 
         Args:
             source: Path or content of the image file.
-            class_ids: Indices of labels.
+            labels: Labels of the classifier.
 
         Raises:
             UnreadableImageError: If the image cannot be read.
         """
         decoding = self._classifier.decoding
         data = decoding.read(source)
-        ids = np.array(class_ids)
+        ids = np.array([self._classifier.labels.index(label) for label in labels])
         try:
             if self._classifier.runtime.takes_pixels:
                 network_input = decoding.decode(data)[np.newaxis]

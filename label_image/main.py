@@ -151,11 +151,11 @@ def _draw_heat_maps(
     images = HeatMapImages(classifier)
     label = _HEATMAP_LABEL.value
     if label is not None:
-        images.class_id(label, "heatmap_label")
+        images.check_label(label, "heatmap_label")
     for (name, result), path in zip(results, paths, strict=True):
         if isinstance(result, Prediction):
             shown = result.ranked[0][0] if label is None else label
-            (image,) = images.draw(result.source, [classifier.labels.index(shown)])
+            (image,) = images.draw(result.source, [shown])
             heat_map_files.write(path, image)
             logging.info("Wrote the heat map of %s to %s", one_line(shown), path)
         yield name, result
