@@ -6,6 +6,12 @@ No other module defines a default; main programs take the defaults of their flag
 import dataclasses
 from pathlib import Path
 
+# Values of `SplitOptions.group_by`.
+NEAR_DUPLICATES = "near_duplicates"
+FOLDER = "folder"
+PREFIX = "prefix"
+UNGROUPED = "none"
+
 # Value of `FineTuningOptions.layers` for all layers.
 ALL_LAYERS = -1
 
@@ -21,6 +27,9 @@ class SplitOptions:
         testing_percentage: Percentage of the images for the final test, 0 to 100.
         split_by: "name" for a split by a hash of folder and file name; "path" for a split by a
             hash of the whole path, as in TensorFlow's script, which changes if the folder moves.
+        group_by: Which images are never divided between splits or folds: NEAR_DUPLICATES; FOLDER
+            for those in sub-folders of classes with the same path; PREFIX for those whose names
+            are the same up to the last separator; or UNGROUPED.
         typed_image_dir: The image folder as the user typed it, which "path" hashes.
         validation_dir: Folder with the validation images in the same sub-folders, if they are
             not taken from the image folder.
@@ -31,6 +40,7 @@ class SplitOptions:
     validation_percentage: float = 10
     testing_percentage: float = 10
     split_by: str = "name"
+    group_by: str = NEAR_DUPLICATES
     typed_image_dir: str = ""
     validation_dir: Path | None = None
     test_dir: Path | None = None

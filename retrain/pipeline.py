@@ -5,6 +5,7 @@ import logging
 from retrain.backbones import engines, registry
 from retrain.config import TrainingConfig
 from retrain.data.dataset import scan_dataset
+from retrain.data.groups import summarise_name_groups
 from retrain.data.splits import TEST
 from retrain.data_check import last_check
 from retrain.export import formats, output_checks, outputs
@@ -36,7 +37,7 @@ def run(config: TrainingConfig) -> None:
     output_checks.check(config, backbone)
     run_plots.check(config)
     with timer.phase("scan"):
-        dataset = scan_dataset(config.image_dir, config.split)
+        dataset = summarise_name_groups(scan_dataset(config.image_dir, config.split), config.split)
     logging.info("%s", text_report.dataset_line(dataset))
     last_check.log_summary(config.bottleneck_dir, dataset)
     class_weights.check_labels(config.head.class_weights, dataset.labels, dataset.folders)

@@ -7,7 +7,7 @@ bottleneck can be cached.
 
 import functools
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -61,6 +61,7 @@ def decode_variants(
     fit: str = STRETCH,
     warn: Warn = pixels.ignore_warning,
     limits: ImageLimits = DEFAULT_LIMITS,
+    on_decoded: Callable[[Image.Image], None] = lambda image: None,
 ) -> Iterator[np.ndarray]:
     """Decodes an image file and yields variants of it, in the order of `numbers`.
 
@@ -78,6 +79,8 @@ def decode_variants(
         fit: See `pixels.decode`.
         warn: See `pixels.decode`.
         limits: See `pixels.decode`.
+        on_decoded: Receives the image as `pixels.decode_upright` returns it, before UNDISTORTED is
+            yielded.
 
     Yields:
         uint8 [height, width, 3], RGB, 0 to 255.
@@ -95,7 +98,9 @@ def decode_variants(
     large = None
     for number in numbers:
         if number == UNDISTORTED:
-            yield pixels.resize_to_fit(decode_for_scale(1.0), height, width, fit=fit)
+            upright = decode_for_scale(1.0)
+            on_decoded(upright)
+            yield pixels.resize_to_fit(upright, height, width, fit=fit)
             continue
         if large is None:
             # Only JPEG files are decoded differently for another size.

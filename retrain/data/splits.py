@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from retrain.config import SplitOptions
+from retrain.config import FOLDER, PREFIX, SplitOptions
 from retrain.errors import UserError
 
 TRAINING = "training"
@@ -21,6 +21,9 @@ VALIDATION = "validation"
 TEST = "test"
 
 _LARGEST_REMAINDER = 2**27 - 1
+
+# The part of a file name before the last separator, without the extension.
+_PREFIX = re.compile(r"(.*[^ _.()-])[ _.()-]+[^ _.()-]*[ )]*\.[^.]*$")
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,11 @@ def check_options(options: SplitOptions) -> None:
         if not 0 <= value <= 100:
             raise UserError(f"--{flag}={value} must be from 0 to 100; the default is 10")
     percentages = SplitPercentages.from_options(options)
+    if options.split_by == "path" and options.group_by in (FOLDER, PREFIX):
+        raise UserError(
+            f"--group_by={options.group_by} cannot be combined with --split_by=path, which hashes "
+            "the whole path of each image; leave one out"
+        )
     if percentages.validation + percentages.test >= 100:
         raise UserError(
             f"--validation_percentage={options.validation_percentage} and "
@@ -86,10 +94,11 @@ def compute_percentage_hash(options: SplitOptions, folder: str, file: str) -> fl
     """Hashes the name of an image to a number from 0 to 100.
 
     Text from `_nohash_` on is ignored. Names that differ only there mark photos of the same
-    object, which must not be in two splits.
+    object, which must not be in two splits. So do names with the same prefix or folder, if the
+    images are grouped by these.
 
     Args:
-        options: Kind of hash, and the image folder as the user typed it.
+        options: Kind of hash, groups, and the image folder as the user typed it.
         folder: Name of the class folder.
         file: Path relative to the class folder, with `/` as separator.
     """
@@ -99,6 +108,12 @@ def compute_percentage_hash(options: SplitOptions, folder: str, file: str) -> fl
         )
     parent, slash, name = file.rpartition("/")
     text = f"{folder}/{parent}{slash}{name.partition('_nohash_')[0]}"
+    if options.group_by == FOLDER and parent:
+        # Without the class: what one sub-folder has in common, it can have in several classes.
+        text = f"{parent}/"
+    elif options.group_by == PREFIX:
+        prefix = _PREFIX.match(name)
+        text = f"{parent}{slash}{prefix[1]}" if prefix else text
     return _hash(unicodedata.normalize("NFC", text))  # macOS stores "é" as two characters.
 
 

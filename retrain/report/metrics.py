@@ -87,6 +87,7 @@ def collect_metrics(
         "architecture": config.backbone.name,
         "images": images,
         "pictures": images,
+        "groups": dataset.grouping.as_json() if dataset.grouping else None,
         "training": config.provenance(),
         "engine": features.engine,
         **_evaluations_as_json(results.primary),

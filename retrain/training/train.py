@@ -1,14 +1,16 @@
 """Computes features with the engines of a run, and trains and evaluates a head for each."""
 
 import dataclasses
+import functools
 import logging
 
 from retrain.backbones.backbone import Backbone
 from retrain.backbones.engines import INT8
-from retrain.bottlenecks.compute import Bottlenecks, compute_bottlenecks
-from retrain.config import TrainingConfig
+from retrain.bottlenecks.compute import Bottlenecks, GroupImages, compute_bottlenecks
+from retrain.config import NEAR_DUPLICATES, TrainingConfig
 from retrain.data.dataset import Dataset
 from retrain.data.splits import TEST, VALIDATION
+from retrain.data_check.near_duplicate_groups import group_near_duplicates
 from retrain.system.phase_timer import PhaseTimer
 from retrain.training.cross_validation import cross_validate
 from retrain.training.engine_plan import EnginePlan
@@ -54,7 +56,10 @@ def train_and_evaluate(
                 strict=config.strict,
                 distortions=config.distortions,
                 warn_duplicates=warn_duplicates and not results,
+                group=_near_duplicate_groups(config, dataset),
             )
+        if not results:
+            _log_groups(features.dataset)
         logging.info("%s", features.summary())
         results[engine] = _train_and_evaluate_head(
             config,
@@ -69,6 +74,25 @@ def train_and_evaluate(
         # The next engine does not try to read the unreadable images again.
         dataset = features.dataset
     return Results(results[plan.primary], results.get(INT8))
+
+
+def _near_duplicate_groups(config: TrainingConfig, dataset: Dataset) -> GroupImages | None:
+    if config.split.group_by != NEAR_DUPLICATES or dataset.grouping:
+        return None
+    return functools.partial(group_near_duplicates, cache_dir=config.bottleneck_dir)
+
+
+def _log_groups(dataset: Dataset) -> None:
+    grouping = dataset.grouping
+    if grouping is None:
+        return
+    logging.info("%s", grouping.describe())
+    if grouping.fixed_count:
+        logging.warning(
+            "%d groups of near-duplicates have images in --validation_dir or --test_dir and in "
+            "another split, so the measured accuracy is too high.",
+            grouping.fixed_count,
+        )
 
 
 def _run_name(backbone: Backbone, engine: str, plan: EnginePlan) -> str:
