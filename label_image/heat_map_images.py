@@ -61,12 +61,15 @@ class HeatMapImages:
                 f"{name_some(labels, most=10)}"
             )
 
-    def draw(self, source: Source, labels: Sequence[str]) -> list[Image.Image]:
+    def draw(
+        self, source: Source, labels: Sequence[str], *, max_side: int = _MAX_SIDE
+    ) -> list[Image.Image]:
         """Returns the upright image with the heat map of each label over it.
 
         Args:
             source: Path or content of the image file.
             labels: Labels of the classifier.
+            max_side: Maximum length of the longer side of the results in pixels.
 
         Raises:
             UnreadableImageError: If the image cannot be read.
@@ -80,7 +83,7 @@ class HeatMapImages:
                 (maps,) = self._heat_maps.compute(network_input, ids[np.newaxis])
                 image = pixels.decode_upright(
                     data,
-                    *(_MAX_SIDE, _MAX_SIDE),
+                    *(max_side, max_side),
                     preprocessing_version=decoding.preprocessing_version,
                     limits=decoding.limits,
                 )
@@ -92,7 +95,7 @@ class HeatMapImages:
         except ModelError as error:
             raise pixels.UnreadableImageError(f"the graph cannot decode it ({error})") from error
         with pixels.refuse_without_memory():
-            shown = np.asarray(_resize(image))
+            shown = np.asarray(_resize(image, max_side))
             network_size = (decoding.height, decoding.width)
             placed = (
                 overlay.place(heat, shown.shape[:2], network_size, decoding.fit) for heat in maps
@@ -114,9 +117,9 @@ def is_heat_map(image: Image.Image) -> bool:
     return image.format == "PNG" and image.info.get(_KEY) == _VALUE
 
 
-def _resize(image: Image.Image) -> Image.Image:
+def _resize(image: Image.Image, max_side: int) -> Image.Image:
     longest = max(image.size)
-    scale = min(max(longest, _MIN_SIDE), _MAX_SIDE) / longest
+    scale = min(max(longest, _MIN_SIDE), max_side) / longest
     if scale == 1:
         return image
     width, height = (max(1, round(scale * side)) for side in image.size)
