@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,9 +21,11 @@ VALIDATION = "validation"
 TEST = "test"
 
 _LARGEST_REMAINDER = 2**27 - 1
+# A group with more than twice the images that a split should have is not put into that split.
+_MAX_EXCESS = 2
 
 # The part of a file name before the last separator, without the extension.
-_PREFIX = re.compile(r"(.*[^ _.()-])[ _.()-]+[^ _.()-]*[ )]*\.[^.]*$")
+_PREFIX = re.compile(r"(.*[^ _.()-])[ _.()-]+[^ _.()-]+[ )]*\.[^.]*$")
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,8 @@ def _hash(text: str) -> float:
 def assign_splits(hashes: Sequence[float], percentages: SplitPercentages) -> list[str]:
     """Assigns the images of one class to splits, so that no split with a percentage is empty.
 
-    The percentage hashes decide. In a small class they can leave splits empty. In the order
+    The percentage hashes decide. A group of images, which have the same hash, is for training if it
+    would make another split far too large. In a small class, splits can be left empty. In the order
     validation, test, training, each empty split then gets all images with the hash that is nearest
     to its range. They are taken from the largest split that has several hashes, and are at most
     half of it. If no split has several hashes, so that all images show the same object, a single
@@ -137,12 +140,26 @@ def assign_splits(hashes: Sequence[float], percentages: SplitPercentages) -> lis
         hashes: Percentage hashes of at least three images, in a fixed order.
         percentages: Sizes of the splits.
     """
-    assigned = [percentages.split_at(percentage_hash) for percentage_hash in hashes]
+    counts = Counter(hashes)
+    assigned = [
+        _split_of_group(percentage_hash, counts[percentage_hash] / len(hashes), percentages)
+        if counts[percentage_hash] > 1
+        else percentages.split_at(percentage_hash)
+        for percentage_hash in hashes
+    ]
     for split, (low, high) in percentages.ranges.items():
         if split not in assigned:
             for index in _nearest_images(low, high, hashes, assigned):
                 assigned[index] = split
     return assigned
+
+
+def _split_of_group(percentage_hash: float, share: float, percentages: SplitPercentages) -> str:
+    """Returns the split of a group of images: training, if another split would become too large."""
+    split = percentages.split_at(percentage_hash)
+    low, high = percentages.ranges[split]
+    is_too_large = 100 * share > _MAX_EXCESS * (high - low)
+    return TRAINING if is_too_large else split
 
 
 def _nearest_images(

@@ -102,7 +102,11 @@ class Evaluation:
 
 
 def evaluate(
-    probabilities: np.ndarray, class_ids: np.ndarray, *, groups: np.ndarray | None = None
+    probabilities: np.ndarray,
+    class_ids: np.ndarray,
+    *,
+    groups: np.ndarray | None = None,
+    variance_factor: float = 1,
 ) -> Evaluation:
     """Returns the metrics of predictions.
 
@@ -113,6 +117,8 @@ def evaluate(
         groups: Number of each image's group, int [N]. Images of a group resemble each other, so
             they say less about the accuracy than as many other images, and the interval is wider.
             None if each image is a group of its own.
+        variance_factor: Variance of the accuracy, divided by that of one classifier's accuracy on
+            independent images.
 
     Raises:
         ValueError: If the shapes do not match, or a class is out of range.
@@ -127,7 +133,9 @@ def evaluate(
     return Evaluation(
         count=count,
         accuracy=_fraction(right.sum(), count),
-        interval=wilson_interval(right.mean(), _effective_count(right, groups)) if count else None,
+        interval=wilson_interval(right.mean(), _effective_count(right, groups) / variance_factor)
+        if count
+        else None,
         baseline=_fraction(confusion.sum(axis=1).max(), count),
         balanced_accuracy=_mean([c.recall for c in classes if c.recall is not None]),
         cross_entropy=float(cross_entropies(probabilities, class_ids).mean()) if count else None,

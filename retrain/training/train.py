@@ -9,6 +9,7 @@ from retrain.backbones.engines import INT8
 from retrain.bottlenecks.compute import Bottlenecks, GroupImages, compute_bottlenecks
 from retrain.config import NEAR_DUPLICATES, TrainingConfig
 from retrain.data.dataset import Dataset
+from retrain.data.groups import number_groups
 from retrain.data.splits import TEST, VALIDATION
 from retrain.data_check.near_duplicate_groups import group_near_duplicates
 from retrain.system.phase_timer import PhaseTimer
@@ -121,7 +122,11 @@ def _train_and_evaluate_head(
     with timer.phase("evaluation"):
         test = features.split(TEST).sample(config.test_batch_size, config.head.seed)
         evaluations = {
-            name: evaluate(trained.head.probabilities(split.vectors), split.class_ids)
+            name: evaluate(
+                trained.head.probabilities(split.vectors),
+                split.class_ids,
+                groups=number_groups(split.images),
+            )
             for name, split in {VALIDATION: features.split(VALIDATION), TEST: test}.items()
         }
     return HeadResult(features, trained.head, test, evaluations, trained.history, trained.summaries)
