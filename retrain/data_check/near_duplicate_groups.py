@@ -40,7 +40,7 @@ def group_near_duplicates(
 
     Args:
         dataset: Images that are not in groups.
-        digests: SHA-256 of the file of each image.
+        digests: SHA-256 of the files of the images. Images that are missing here stay alone.
         store: Cache.
         cache_dir: Folder of the cache.
 
@@ -49,7 +49,8 @@ def group_near_duplicates(
     """
     rows_of_digest: dict[bytes, list[int]] = defaultdict(list)
     for row, image in enumerate(dataset.images):
-        rows_of_digest[digests[image.path]].append(row)
+        if image.path in digests:
+            rows_of_digest[digests[image.path]].append(row)
     # Sorted, so that the order of the images does not matter.
     unique = sorted(rows_of_digest)
     path = _path(cache_dir, dataset)
