@@ -16,6 +16,7 @@ from retrain.runtimes.head import Head
 from retrain.runtimes.known_graph import KnownGraphRuntime
 from retrain.runtimes.litert import LiteRTModel, LiteRTRuntime
 from retrain.runtimes.runtime import ModelError, Runtime
+from retrain.system.console import quiet_native_libraries
 
 
 class PooledNetwork(abc.ABC):
@@ -130,7 +131,8 @@ class _FunctionNetwork(PooledNetwork):
         """
         from tensorflow.python.framework import convert_to_constants
 
-        frozen = convert_to_constants.convert_variables_to_constants_v2(function)
+        with quiet_native_libraries():
+            frozen = convert_to_constants.convert_variables_to_constants_v2(function)
         # The file was checked when it was loaded.
         self._session = GraphSession(frozen.graph.as_graph_def(), trust_model=True)
         (self._input,), (output,) = frozen.inputs, frozen.outputs
