@@ -70,9 +70,14 @@ def _measure_learning_curve(
 
     Gradient descent would take minutes, and a logistic regression would have another curve.
     """
-    out_of_fold = results.primary.out_of_fold
-    if out_of_fold is None or config.head.solver == "sgd":
+    result = results.primary
+    if result.out_of_fold is None or result.history is None or result.history.selected is None:
         return None
     return measure_learning_curve(
-        results.primary.features, config.head, out_of_fold, stage_widths=backbone.stage_widths
+        result.features,
+        config.head,
+        result.out_of_fold,
+        strength=result.history.selected,
+        stage_widths=backbone.stage_widths,
+        uses_stages=bool(result.head.weights[backbone.bottleneck_width :].any()),
     )

@@ -58,8 +58,9 @@ def draw(name: str, description: str, plot: Callable[[Any], None]) -> Markup:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
+    settings: Any = _STYLE | {"svg.hashsalt": name}
     # The hash salt makes equal charts equal files.
-    with rc_context({**_STYLE, "svg.hashsalt": name}):
+    with rc_context(rc=settings):
         figure = Figure(figsize=_SIZE, layout="constrained")
         plot(figure.subplots())
         buffer = io.StringIO()

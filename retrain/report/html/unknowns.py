@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from retrain.data.dataset import ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.report.html import thumbnails
 from retrain.report.html.run import Run, Section
@@ -18,7 +19,8 @@ def describe(run: Run) -> Section | None:
     if familiarity is None:
         return None
     features = run.result.features
-    images, scores = [], []
+    images: list[ImageFile] = []
+    scores = []
     for split in (TRAINING, VALIDATION, TEST):
         part = features.split(split)
         images += part.images
