@@ -20,8 +20,9 @@ from retrain.backbones.backbone import Backbone
 from retrain.backbones.backbone_cache import BackboneInfo
 from retrain.backbones.graph_layout import Layout
 from retrain.config import BackboneOptions
+from retrain.data import fitting
 from retrain.errors import UserError
-from retrain.metadata import GRAPH_BOTTLENECK, GRAPH_NODE, STRETCH
+from retrain.metadata import GRAPH_BOTTLENECK, GRAPH_NODE
 from retrain.model_limits import LIMITS
 from retrain.runtimes.graph_check import UntrustedModelError, check_graph
 from retrain.runtimes.graph_def import parse_graph
@@ -84,16 +85,11 @@ def load(options: BackboneOptions, cache_dir: Path) -> Backbone:
 
 
 def _resolve_fit(content: bytes, options: BackboneOptions, file: Path) -> str:
-    """Returns how images are resized: as an earlier run did, or else as the user requests."""
+    """Returns how images are resized: as in the run that made the graph, or else as requested."""
     stated = None
     if GRAPH_NODE.encode() in content:  # Parsing any other graph would be in vain.
         stated = graph_layout.stated_fit(parse_graph(content))
-    if stated and options.fit and options.fit != stated:
-        raise UserError(
-            f"--fit={options.fit} contradicts the graph --model_dir={file}, which was trained with "
-            f"--fit={stated}; leave out --fit, or name another graph"
-        )
-    return stated or options.fit or STRETCH
+    return fitting.resolve(options.fit, stated, f"--model_dir={file}")
 
 
 def _find_file(options: BackboneOptions) -> Path:

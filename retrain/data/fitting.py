@@ -11,10 +11,19 @@ from PIL import Image
 
 from retrain.data.resizing import resize
 from retrain.data.unreadable_image import refuse_without_memory
+from retrain.errors import UserError
 from retrain.metadata import CROP, PAD, STRETCH
 
 # Colour beside a padded image. Keras, TensorFlow and Apple's Vision pad with black by default.
 PADDING = (0, 0, 0)
+
+
+# What happens to an image of another aspect ratio, for the descriptions of exported files.
+DESCRIPTIONS = {
+    STRETCH: "The aspect ratio of an image is ignored when it is resized.",
+    CROP: "An image of another aspect ratio is cropped to its centre.",
+    PAD: "An image of another aspect ratio is centred between black bars.",
+}
 
 
 class Area(NamedTuple):
@@ -29,6 +38,25 @@ class Area(NamedTuple):
     def box(self) -> tuple[int, int, int, int]:
         """Left, upper, right and lower bound."""
         return (self.left, self.top, self.left + self.width, self.top + self.height)
+
+
+def resolve(requested: str | None, stated: str | None, file: str) -> str:
+    """Returns how a classifier's images are resized: as for its training, or else as requested.
+
+    Args:
+        requested: Value of --fit; None if it is not set.
+        stated: What the metadata of the classifier state; None if it has none.
+        file: The flag that names the classifier's file, with its value, for the error message.
+
+    Raises:
+        UserError: If the two contradict each other.
+    """
+    if requested and stated and requested != stated:
+        raise UserError(
+            f"--fit={requested} contradicts {file}, which was trained with --fit={stated}; leave "
+            "out --fit, or choose another file"
+        )
+    return stated or requested or STRETCH
 
 
 def cropped_area(size: tuple[int, int], height: int, width: int) -> Area:

@@ -55,6 +55,15 @@ class MetadataTest(parameterized.TestCase):
         null = {**json.loads(_METADATA.to_json()), "familiarity": None}
         self.assertEqual(metadata.from_json(json.dumps(null)), _METADATA)
 
+    def test_earlier_versions_refuse_files_whose_images_are_not_stretched(self):
+        self.assertEqual(metadata.from_json(_VERSION_1_0).fit, metadata.STRETCH)
+        self.assertEqual(json.loads(_METADATA.to_json())["format_version"], 1)
+        for fit in (metadata.CROP, metadata.PAD):
+            fitted = dataclasses.replace(_METADATA, fit=fit)
+            fields = json.loads(fitted.to_json())
+            self.assertEqual((fields["format_version"], fields["fit"]), (2, fit))
+            self.assertEqual(metadata.from_json(fitted.to_json()), fitted)
+
     def test_fields_of_a_later_version_are_ignored(self):
         text = json.dumps({**json.loads(_METADATA.to_json()), "later_field": 1})
         self.assertEqual(metadata.from_json(text), _METADATA)
@@ -70,6 +79,9 @@ class MetadataTest(parameterized.TestCase):
             metadata.from_json(text)
 
     @parameterized.parameters(
+        ("fit", "squeeze"),
+        ("fit", None),
+        ("fit", ["crop"]),
         ("labels", 3),
         ("labels", "red"),
         ("labels", []),

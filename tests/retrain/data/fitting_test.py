@@ -10,6 +10,7 @@ from PIL import Image
 
 from retrain.data import fitting, pixels
 from retrain.data.fitting import Area
+from retrain.errors import UserError
 from retrain.metadata import CROP, FITS, PAD, STRETCH
 
 _SIZES = [1, 2, 3, 7, 99, 100, 101, 223, 500, 4001]
@@ -142,6 +143,21 @@ class DecodeTest(parameterized.TestCase):
             pixels.decode(data, 60, 60, fit=fit),
             fitting.resize_to_fit(upright, 60, 60, fit=fit),
         )
+
+
+class ResolveTest(parameterized.TestCase):
+    @parameterized.parameters(
+        (None, None, STRETCH), (PAD, None, PAD), (None, CROP, CROP), (CROP, CROP, CROP)
+    )
+    def test_the_training_comes_before_the_default(self, requested, stated, expected):
+        self.assertEqual(fitting.resolve(requested, stated, "--graph=g"), expected)
+
+    def test_another_value_than_for_the_training_is_refused(self):
+        with self.assertRaisesRegex(
+            UserError,
+            r"\A--fit=pad contradicts --graph=g, which .* --fit=crop; leave out --fit.*\Z",
+        ):
+            fitting.resolve(PAD, CROP, "--graph=g")
 
 
 class AdaptTest(parameterized.TestCase):
