@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from retrain.report.html.page import plural
+from retrain.report.html.page import plural, show
 from retrain.report.html.run import Run, Section
 from retrain.training.evaluation import Evaluation
 
@@ -25,12 +25,15 @@ def describe(run: Run) -> Section | None:
     evaluation = run.held_out.evaluation
     if not rows or evaluation.baseline is None:
         return None
+    out_of_fold = run.result.out_of_fold
     counts = Counter(run.held_out.class_ids.tolist())
     values = {
         "rows": rows,
         "majority": run.labels[counts.most_common(1)[0][0]],
         "baseline": evaluation.baseline,
         "balanced": evaluation.balanced_accuracy,
+        "grouping": show(run.dataset.grouping.describe()) if run.dataset.grouping else None,
+        "not_judged": len(out_of_fold.always_training) if out_of_fold else 0,
         "below_baseline": (evaluation.accuracy or 0) <= evaluation.baseline,
     }
     return Section("accuracy", "Accuracy", values)

@@ -43,7 +43,8 @@ _STYLE = {
 }
 # In inches; the page scales it to the width of the window.
 _SIZE = 5.2, 3.3
-_ID = re.compile(r' id="(?!clip|m|p)[a-zA-Z.]+_\d+(?:_\d+)?"')
+# Names of parts of a chart, which are the same in every chart. References are to other identifiers.
+_ID = re.compile(r' id="[a-zA-Z0-9.]+_\d+"')
 
 
 def draw(name: str, description: str, plot: Callable[[Any], None]) -> Markup:

@@ -14,6 +14,7 @@ from retrain.report.html import (
     reproduction,
     summary,
     thresholds,
+    unknowns,
 )
 from retrain.report.html.page import plural, render, show
 from retrain.report.html.run import Run
@@ -28,6 +29,7 @@ _SECTIONS = (
     classes.describe,
     thresholds.describe,
     reliability.describe,
+    unknowns.describe,
     learning_curve.describe,
     data_check.describe,
     exports.describe,

@@ -40,9 +40,9 @@ def describe(run: Run) -> Section:
 
 
 def format_command(arguments: tuple[str, ...]) -> str:
-    """Returns the command for a shell, without passwords and tokens in URLs."""
+    """Returns the command for a shell, a line per flag, without passwords and tokens in URLs."""
     quoted = [shlex.quote(show(hide_secrets(argument))) for argument in arguments]
-    return " ".join(["bazel run //retrain --", *quoted])
+    return " \\\n    ".join(["bazel run //retrain --", *quoted])
 
 
 def hide_secrets(text: str) -> str:
