@@ -1,10 +1,14 @@
 """Renders templates to HTML pages that contain all that they show."""
 
+import re
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup, escape
+
 from retrain.system.text import one_line
 
+_FLAG = re.compile(r"(?<!\S)--[a-z_]+(?:=[\w.]+)?")
 _FOLDER = Path(__file__).parent / "files"
 
 
@@ -27,7 +31,12 @@ def render(template: str | Path, **values: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"text": show, "percent": percent, "number": "{:,}".format}
+    environment.filters |= {
+        "text": show,
+        "percent": percent,
+        "number": "{:,}".format,
+        "flags": mark_flags,
+    }
     environment.globals["style"] = (_FOLDER / "page.css").read_text("utf-8")
     return environment.get_template(path.name).render(**values)
 
@@ -50,6 +59,11 @@ def percent(fraction: Any) -> str:
     if fraction in (0, 1):
         return f"{100 * fraction:.0f}%"
     return f"{min(max(100 * fraction, 0.1), 99.9):.1f}%"
+
+
+def mark_flags(text: str) -> Markup:
+    """Returns a text in which flags are marked as code, so that they are not divided."""
+    return Markup(_FLAG.sub(r'<code class="flag">\g<0></code>', str(escape(text))))
 
 
 def plural(count: int, noun: str, plural_noun: str = "") -> str:

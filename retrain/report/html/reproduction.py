@@ -10,6 +10,7 @@ from typing import NamedTuple
 from retrain.export.assemble import current_versions
 from retrain.report.html.page import show
 from retrain.report.html.run import Run, Section
+from retrain.system.files import user_path
 
 _URL = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)(?:[^/?#\s@]*@)?(?P<rest>[^?#\s]*)\S*")
 _HIDDEN = "?..."
@@ -27,6 +28,7 @@ def describe(run: Run) -> Section:
     """Returns the section."""
     values = {
         "command": format_command(run.config.command_line),
+        "folder": show(user_path(".")),
         "inputs": list(_inputs(run)),
         "versions": current_versions().items(),
         "engine": run.result.features.engine,
