@@ -52,6 +52,11 @@ class GraphOperations:
         operation = self._describe_arithmetic(node, inputs) or self._describe_layer(node, inputs)
         return operation or Other(f"{node.op} ({node.name})")
 
+    def width(self, tensor: TensorId) -> int:
+        """Returns the size of the last axis of a tensor, or 1 if the graph does not state it."""
+        shape = self._shape(str(tensor))
+        return (shape[-1] if shape else None) or 1
+
     def _describe_arithmetic(self, node: Any, inputs: list[str]) -> Operation | None:
         if node.op not in ("Add", "AddV2", "BiasAdd", "Mul", "RealDiv", "Sub"):
             return None

@@ -83,8 +83,10 @@ class _TFLiteNetwork(PooledNetwork):
             start = pooled_layers.find_logits(operations.describe, start)
         else:
             # Heads of older versions use only the first of the features.
-            head = head.pad(operations.output_width)
-        self.pooled = pooled_layers.find(operations.describe, start, head)
+            head = head.pad(operations.width(start))
+        self.pooled = pooled_layers.find(
+            operations.describe, start, head, classes=operations.width(start)
+        )
         tensors = [layer.tensor for layer in self.pooled.layers]
         self._runtime = runtime
         self._model = LiteRTModel(operations.with_outputs(tensors), output_count=len(tensors))
@@ -148,7 +150,7 @@ class _FunctionNetwork(PooledNetwork):
 def _find_in_graph(session: GraphSession, output: str) -> PooledLayers:
     operations = GraphOperations(session.graph_def(), session)
     logits = pooled_layers.find_logits(operations.describe, output)
-    return pooled_layers.find(operations.describe, logits)
+    return pooled_layers.find(operations.describe, logits, classes=operations.width(logits))
 
 
 def _tensor_names(pooled: PooledLayers) -> Sequence[str]:

@@ -77,20 +77,23 @@ def find_logits(describe: Describe, output: TensorId) -> TensorId:
     return output
 
 
-def find(describe: Describe, tensor: TensorId, head: Head | None = None) -> PooledLayers:
+def find(
+    describe: Describe, tensor: TensorId, head: Head | None = None, *, classes: int = 1
+) -> PooledLayers:
     """Finds the layers that determine the logits.
 
     Args:
         describe: Function that returns the operation that computes a tensor.
         tensor: Tensor of the logits or, if there is a head, of the features.
         head: Head from the features to the logits; None if the network itself computes logits.
+        classes: Number of logits, if there is no head.
 
     Raises:
         NoHeatMapError: If the logits are not a linear function of means over the image.
     """
     # One number per class stands for a diagonal matrix.
     weights: np.ndarray = np.ones(1) if head is None else head.weights.astype(np.float64)
-    bias: np.ndarray = np.zeros(1) if head is None else head.bias.astype(np.float64)
+    bias: np.ndarray = np.zeros(classes) if head is None else head.bias.astype(np.float64)
     found: dict[TensorId, np.ndarray] = {}
     pending = [(tensor, weights)]
     for _ in range(_MAX_STEPS):

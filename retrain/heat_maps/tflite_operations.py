@@ -48,10 +48,10 @@ class TFLiteOperations:
         """The first output of the network."""
         return int(self._graph.outputs[0])
 
-    @property
-    def output_width(self) -> int:
-        """Number of values in the first output for an image."""
-        return self._shape(int(self._graph.outputs[0]))[-1]
+    def width(self, tensor: TensorId) -> int:
+        """Returns the size of the last axis of a tensor."""
+        assert isinstance(tensor, int)
+        return self._shape(tensor)[-1]
 
     def with_outputs(self, tensors: Sequence[TensorId]) -> bytes:
         """Returns a TFLite file whose outputs are the given tensors."""

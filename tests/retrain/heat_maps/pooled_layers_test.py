@@ -79,6 +79,11 @@ class FindTest(absltest.TestCase):
         operations = {"logits": Affine("mean", _ONE * 2, bias), "mean": SpatialMean("a")}
         np.testing.assert_allclose(_logits(operations), 2 * _MEANS["a"] + bias, atol=1e-5)
 
+    def test_a_network_can_end_with_the_mean_itself(self):
+        found = pooled_layers.find({"logits": SpatialMean("a")}.__getitem__, "logits", classes=4)
+        np.testing.assert_array_equal(found.layers[0].weights, np.eye(4))
+        np.testing.assert_array_equal(found.bias, np.zeros(4))
+
     def test_the_head_of_a_backbone_comes_last(self):
         head = Head(_random(4, 2), _random(2))
         found = pooled_layers.find({"features": SpatialMean("a")}.__getitem__, "features", head)
