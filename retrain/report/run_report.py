@@ -44,10 +44,10 @@ def stage_reports(
     if path := config.output.report:
         # Imported late: most runs write no report.
         from retrain.report.html.report import render_report
-        from retrain.report.html.run import Run
+        from retrain.report.html.training_run import TrainingRun
 
         with timer.phase("learning_curve"):
-            run = Run(
+            run = TrainingRun(
                 config=config,
                 backbone=backbone,
                 results=results,

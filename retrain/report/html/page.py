@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 
 from retrain.system.text import one_line
 
-_FLAG = re.compile(r"(?<!\S)--[a-z_]+(?:=[\w.]+)?")
+_FLAG = re.compile(r"(?<!\S)--[a-z_]+(?:=[\w.]*\w)?")
 _FOLDER = Path(__file__).parent / "files"
 
 

@@ -17,7 +17,7 @@ from retrain.report.html import (
     unknowns,
 )
 from retrain.report.html.page import plural, render, show
-from retrain.report.html.run import Run
+from retrain.report.html.training_run import TrainingRun
 from retrain.version import VERSION
 
 # In the order of the page. The last ones are for people who work on the classifier.
@@ -37,7 +37,7 @@ _SECTIONS = (
 )
 
 
-def render_report(run: Run) -> str:
+def render_report(run: TrainingRun) -> str:
     """Returns the page."""
     sections = [section for describe in _SECTIONS if (section := describe(run))]
     dataset = run.dataset

@@ -5,7 +5,7 @@ import numpy as np
 from retrain.data.dataset import ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.report.html import thumbnails
-from retrain.report.html.run import Run, Section
+from retrain.report.html.training_run import Section, TrainingRun
 
 _THRESHOLD = 0.05
 _MAX_IMAGES = 8
@@ -13,7 +13,7 @@ _SIDE = 120
 _MAX_BYTES = 200_000
 
 
-def describe(run: Run) -> Section | None:
+def describe(run: TrainingRun) -> Section | None:
     """Returns the section, or None if the classifier has no familiarity."""
     familiarity = run.result.familiarity
     if familiarity is None:

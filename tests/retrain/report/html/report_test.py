@@ -15,7 +15,7 @@ from retrain.backbones.backbone import Backbone
 from retrain.heat_maps.pooled_layers import NoHeatMapError
 from retrain.report.html import mistakes
 from retrain.report.html.report import render_report
-from retrain.report.html.run import Run
+from retrain.report.html.training_run import TrainingRun
 from tests.support import chromium, sample_run
 
 _HOSTILE_NAMES = (
@@ -60,7 +60,7 @@ class _ReportTestCase(absltest.TestCase):
         self.load = patch.start()
         self.addCleanup(patch.stop)
 
-    def make_run(self, names=("cat", "dog", "fox"), **options) -> Run:
+    def make_run(self, names=("cat", "dog", "fox"), **options) -> TrainingRun:
         return sample_run.make_run(self.folder / "images", names, **options)
 
 

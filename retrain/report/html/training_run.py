@@ -19,7 +19,7 @@ from retrain.training.results import HeadResult, Results
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class TrainingRun:
     """A run of //retrain that is about to put its files in place.
 
     Attributes:
