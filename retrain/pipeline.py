@@ -78,6 +78,7 @@ def run(config: TrainingConfig) -> None:
             backbone,
             results,
             fine_tuning=fine_tuning,
+            comparisons=comparisons,
             exported=exported,
             timer=timer,
         )

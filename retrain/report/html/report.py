@@ -5,6 +5,7 @@ from datetime import datetime
 from retrain.report.html import (
     accuracy,
     classes,
+    comparison,
     confusion,
     data_check,
     exports,
@@ -31,6 +32,7 @@ _SECTIONS = (
     reliability.describe,
     unknowns.describe,
     learning_curve.describe,
+    comparison.describe,
     data_check.describe,
     exports.describe,
     reproduction.describe,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from retrain.backbones.backbone import Backbone
+from retrain.comparison.comparisons import NO_COMPARISONS, Comparisons
 from retrain.config import TrainingConfig
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.export.parity import ParityCheck
@@ -31,6 +32,7 @@ class TrainingRun:
         parity_checks: Parity checks of the exported files.
         timer: Timer of the run's phases.
         learning_curve: Accuracy with fewer images; None if it was not measured.
+        comparisons: What the classifier was compared with.
     """
 
     config: TrainingConfig
@@ -41,6 +43,7 @@ class TrainingRun:
     parity_checks: Sequence[ParityCheck]
     timer: PhaseTimer
     learning_curve: LearningCurve | None
+    comparisons: Comparisons = NO_COMPARISONS
 
     @property
     def result(self) -> HeadResult:
