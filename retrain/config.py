@@ -161,7 +161,7 @@ class FineTuningOptions:
 
 
 # The options if the program chooses the number of epochs. Fewer epochs need a higher learning rate.
-AUTO_FINE_TUNING = FineTuningOptions(epochs=AUTO, layers=AUTO, learning_rate=1e-3)
+AUTO_FINE_TUNING = FineTuningOptions(epochs=AUTO, layers=AUTO, learning_rate=5e-4)
 
 
 @dataclasses.dataclass(frozen=True)
