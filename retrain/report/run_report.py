@@ -75,7 +75,9 @@ def _measure_learning_curve(
     Gradient descent would take minutes, and a logistic regression would have another curve.
     """
     result = results.primary
-    if result.out_of_fold is None or result.history is None or result.history.selected is None:
+    if result.out_of_fold is None or not result.out_of_fold.images:
+        return None
+    if result.history is None or result.history.selected is None:
         return None
     return measure_learning_curve(
         result.features,

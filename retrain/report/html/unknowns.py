@@ -7,6 +7,7 @@ from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.report.html import thumbnails
 from retrain.report.html.training_run import Section, TrainingRun
 
+# The default of --unknown_below.
 _THRESHOLD = 0.05
 _MAX_IMAGES = 8
 _SIDE = 120
