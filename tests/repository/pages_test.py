@@ -27,6 +27,7 @@ _PAGES = (
     "docs/serving.md",
     "docs/training.md",
     "docs/tutorial.md",
+    "docs/unknown_images.md",
     "examples/README.md",
     "examples/ios/README.md",
     "tests/benchmarks/README.md",
