@@ -123,7 +123,13 @@ def without_test_images(run: TrainingRun) -> TrainingRun:
         evaluations={VALIDATION: no_evaluation, TEST: no_evaluation},
         out_of_fold=None,
     )
-    return dataclasses.replace(run, results=Results(result), learning_curve=None)
+    split = dataclasses.replace(run.config.split, testing_percentage=0)
+    return dataclasses.replace(
+        run,
+        config=dataclasses.replace(run.config, split=split),
+        results=Results(result),
+        learning_curve=None,
+    )
 
 
 def _backbone(width: int) -> Backbone:

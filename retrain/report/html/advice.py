@@ -47,11 +47,7 @@ def next_steps(run: TrainingRun) -> list[Step]:
 def _steps(run: TrainingRun) -> Iterator[Step]:
     evaluation = run.held_out.evaluation
     if evaluation.accuracy is None:
-        yield Step(
-            "Hold images out for a test",
-            "No image was held out, so nothing is known about how good the classifier is.",
-            "--testing_percentage=10",
-        )
+        yield _hold_images_out(run)
     elif evaluation.baseline is not None and evaluation.accuracy <= evaluation.baseline:
         yield Step(
             "Check that the images are in the right folders",
@@ -81,6 +77,21 @@ def _steps(run: TrainingRun) -> Iterator[Step]:
             "--fine_tune_epochs=8",
         )
     yield from _use_threshold(run)
+
+
+def _hold_images_out(run: TrainingRun) -> Step:
+    if run.config.split.test_dir is None and not run.config.split.testing_percentage:
+        return Step(
+            "Hold images out for a test",
+            "No image was held out, so nothing is known about how good the classifier is.",
+            "--testing_percentage=10",
+        )
+    return Step(
+        "Add images that differ from each other",
+        "The images of each class are nearly the same, so that none of them could be held out for "
+        "a test.",
+        section="classes",
+    )
 
 
 def _check_data(run: TrainingRun) -> Iterator[Step]:

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from retrain.data.splits import TEST, TRAINING, VALIDATION
+from retrain.report.html.page import show
 from retrain.report.html.training_run import Section, TrainingRun
 
 _SPLITS = (TRAINING, VALIDATION, TEST)
@@ -23,7 +24,7 @@ def describe(run: TrainingRun) -> Section | None:
         worst = mistaken.most_common(1)
         rows.append(
             {
-                "label": run.labels[class_id],
+                "label": show(run.dataset.labels[class_id]),
                 "images": [counts[class_id, split] for split in _SPLITS],
                 "judged": scores.count,
                 "recall": scores.recall,

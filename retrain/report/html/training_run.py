@@ -13,10 +13,14 @@ from retrain.data.dataset import Dataset, ImageFile
 from retrain.export.parity import ParityCheck
 from retrain.fine_tuning.result import FineTuningResult
 from retrain.report.held_out import HeldOut, select_held_out
-from retrain.report.html.page import show
+from retrain.report.html.page import shorten
 from retrain.system.phase_timer import PhaseTimer
 from retrain.training.learning_curve import LearningCurve
 from retrain.training.results import HeadResult, Results
+
+_MAX_LABEL = 60
+# Of a longer path, the beginning and the end are shown.
+_MAX_PATH, _PATH_END = 80, 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +61,8 @@ class TrainingRun:
 
     @functools.cached_property
     def labels(self) -> list[str]:
-        """Labels of the classes as text that can be encoded."""
-        return [show(label) for label in self.dataset.labels]
+        """Labels of the classes as text that can be encoded, of limited length."""
+        return [shorten(label, _MAX_LABEL) for label in self.dataset.labels]
 
     @functools.cached_property
     def held_out(self) -> HeldOut:
@@ -72,7 +76,8 @@ class TrainingRun:
     def name_path(self, path: Path) -> str:
         """Returns a path for readers, relative to the image folder if possible."""
         folder = self.dataset.image_dir
-        return show(path.relative_to(folder) if path.is_relative_to(folder) else path)
+        shown = path.relative_to(folder) if path.is_relative_to(folder) else path
+        return shorten(shown, _MAX_PATH, end=_PATH_END)
 
 
 class Section(NamedTuple):
