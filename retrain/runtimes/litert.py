@@ -85,7 +85,10 @@ class LiteRTModel:
         self.flatbuffer = flatbuffer
         self._lock = threading.Lock()
         interpreter = self._new_interpreter()
-        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+        try:
+            inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+        except ValueError as error:  # Names of tensors that are not text.
+            raise ModelError(first_line(error)) from error
         if len(inputs) != 1 or len(outputs) != output_count:
             expected = "one of each" if output_count == 1 else f"1 and {output_count}"
             raise ModelError(
