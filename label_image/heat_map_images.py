@@ -40,7 +40,7 @@ class HeatMapImages:
         """
         try:
             self._heat_maps = HeatMaps(classifier.runtime)
-        except (NoHeatMapError, ModelError) as error:
+        except NoHeatMapError as error:
             raise UserError(f"heat maps cannot be drawn: {error}") from error
         self._classifier = classifier
 
