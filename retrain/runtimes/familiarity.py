@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Below this familiarity, programs call an image unknown, unless the user sets another threshold. 95 %
-# of the images of the classes are at least as familiar.
+# Below this familiarity, programs call an image unknown, unless the user sets another threshold.
+# 95 % of the images of the classes are at least as familiar.
 UNKNOWN_BELOW = 0.05
 
 # The distribution of distances beyond the largest one that was measured is the tail of a
