@@ -99,7 +99,7 @@ def find_groups(traits: np.ndarray, class_ids: np.ndarray) -> list[list[int]]:
     if len(traits) <= _MAX_IMAGES:
         pairs, correlations = near_duplicates.find(traits["thumbnail"])
     close = _without_chains(pairs, correlations, class_ids)
-    return _components(np.concatenate([close, bursts.find_pairs(traits)]), len(traits))
+    return _components(np.concatenate([close, bursts.find_pairs(traits, class_ids)]), len(traits))
 
 
 def _without_chains(
