@@ -73,9 +73,9 @@ class GroupImagesTest(parameterized.TestCase):
     def test_if_an_image_joins_two_groups_one_of_them_stays(self):
         for seed in range(50):
             dataset = _dataset([50], seed=seed)
-            apart = _group(dataset, [[0, 1, 2], [3, 4, 5]]).images
+            separate = _group(dataset, [[0, 1, 2], [3, 4, 5]]).images
             joined = _group(dataset, [[0, 1, 2, 3, 4, 5]]).images
-            hashes = {apart[0].percentage_hash, apart[3].percentage_hash}
+            hashes = {separate[0].percentage_hash, separate[3].percentage_hash}
             self.assertIn(joined[0].percentage_hash, hashes)
 
     def test_other_images_never_move(self):
