@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from retrain.data_check import last_check
 from retrain.data_check.findings import KIND_OF_NAME
 from retrain.report.html.page import percent, plural
 from retrain.report.html.thresholds import measure, recommend
@@ -95,7 +94,7 @@ def _hold_images_out(run: TrainingRun) -> Step:
 
 
 def _check_data(run: TrainingRun) -> Iterator[Step]:
-    check = last_check.read(run.config.bottleneck_dir, run.dataset)
+    check = run.data_check
     if check is None or not check.is_current:
         yield Step(
             "Check the images",
