@@ -104,6 +104,15 @@ class GroupImagesTest(parameterized.TestCase):
         self.assertEqual(grouped.images[0], fixed)
         self.assertEqual(grouped.grouping.fixed_count, 1)
 
+    def test_images_whose_hashes_are_equal_by_chance_are_not_counted(self):
+        dataset = _dataset([30])
+        same = dataclasses.replace(
+            dataset.images[1], percentage_hash=dataset.images[0].percentage_hash
+        )
+        images = (dataset.images[0], same, *dataset.images[2:])
+        grouped = _group(dataclasses.replace(dataset, images=images), [[5, 6]])
+        self.assertEqual((grouped.grouping.group_count, grouped.grouping.image_count), (1, 2))
+
     def test_grouping_twice_changes_nothing(self):
         groups = [[0, 1, 2], [10, 20]]
         once = _group(_dataset([100]), groups)
