@@ -43,7 +43,7 @@ def baseline_lines(comparison: BaselineComparison | None) -> list[str]:
         return []
     count = len(comparison.common_labels)
     classes = f"the {count} classes" if count > 1 else "the class"
-    heading = f"Compared with --baseline_graph={one_line(comparison.graph)}"
+    heading = "Compared with --baseline_graph"
     if not comparison.counts.count:
         return [f"{heading}: no image of {classes} that both know is held out for testing."]
     return [
