@@ -126,6 +126,9 @@ class Trainer:
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
         """Replaces the trained weights by their moving averages in this block, if there are any."""
+        if not self._averages:
+            yield
+            return
         weights = [variable.numpy() for variable in self._trained]
         self.keep_averages()
         try:

@@ -24,6 +24,9 @@ from retrain.runtimes.head import Head
 from retrain.system import command_line
 
 _STEPS = flags.DEFINE_integer("steps", 10, "Number of steps to measure.", lower_bound=2)
+_LAYERS = flags.DEFINE_list(
+    "layers", [str(ALL_LAYERS), AUTO], "Values of --fine_tune_layers to measure."
+)
 _BATCH_SIZE = 32
 _CLASSES = 10
 
@@ -31,7 +34,8 @@ _CLASSES = 10
 def main(_: list[str]) -> None:
     """Prints a row for each set of trained layers, type and kind of gradients."""
     print(f"{'':44}  ms per image")
-    for count in (ALL_LAYERS, AUTO):
+    for layers_flag in _LAYERS.value:
+        count = layers_flag if layers_flag == AUTO else int(layers_flag)
         for bfloat16 in (False, True):
             for fast in (False, True):
                 name = (
