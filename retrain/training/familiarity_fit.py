@@ -52,7 +52,7 @@ _MIN_RELATIVE_STEP, _MIN_STEP = 1e-3, 1e-2
 _ROWS_AT_A_TIME = 4096
 
 
-class Examples(NamedTuple):
+class LabeledFeatures(NamedTuple):
     """Features of images with known classes.
 
     Attributes:
@@ -130,7 +130,7 @@ def train_familiarity(
     images = [image for split in splits for image in split.images]
     copied = validation.images if held_out_only else images
     return fit_familiarity(
-        [Examples(split.vectors, split.class_ids) for split in splits],
+        [LabeledFeatures(split.vectors, split.class_ids) for split in splits],
         number_groups(images),
         ReducedCopies(*compute_reduced(features, copied, backbone, cache_dir)),
         class_count=len(features.dataset.labels),
@@ -140,7 +140,7 @@ def train_familiarity(
 
 
 def fit_familiarity(
-    parts: Sequence[Examples],
+    parts: Sequence[LabeledFeatures],
     groups: np.ndarray,
     copies: ReducedCopies,
     *,
@@ -185,14 +185,17 @@ def fit_familiarity(
 
 
 def _draw_sample(
-    parts: Sequence[Examples], class_count: int, required: np.ndarray | Sequence[int], seed: int
+    parts: Sequence[LabeledFeatures],
+    class_count: int,
+    required: np.ndarray | Sequence[int],
+    seed: int,
 ) -> _Sample:
     """Draws images, of which the ones with the indices `required` are some."""
     class_ids = np.concatenate([part.class_ids for part in parts])
     sums = np.zeros((class_count, parts[0].features.shape[1]))
     for part in parts:
         for start in range(0, len(part.class_ids), _ROWS_AT_A_TIME):
-            chunk = Examples(*(array[start : start + _ROWS_AT_A_TIME] for array in part))
+            chunk = LabeledFeatures(*(array[start : start + _ROWS_AT_A_TIME] for array in part))
             order = np.argsort(chunk.class_ids, kind="stable")
             present, first = np.unique(chunk.class_ids[order], return_index=True)
             sums[present] += np.add.reduceat(normalise(chunk.features)[order], first)

@@ -42,7 +42,7 @@ from retrain.system.batches import batches
 from retrain.system.processors import processor_count
 from retrain.system.threads import parallel_map
 from retrain.training.familiarity_fit import (
-    Examples,
+    LabeledFeatures,
     ReducedCopies,
     fit_familiarity,
     train_familiarity,
@@ -122,7 +122,7 @@ def _measure_far(sets: Mapping[str, Bottlenecks], backbone: Backbone, cache: Pat
             training = np.flatnonzero(folds != fold)
             usable = folds[copied] != fold
             familiarity = fit_familiarity(
-                [Examples(all_vectors[name][training], class_ids[training])],
+                [LabeledFeatures(all_vectors[name][training], class_ids[training])],
                 groups[training],
                 ReducedCopies(np.searchsorted(training, copied[usable]), copies[usable]),
                 class_count=len(features.dataset.labels),
