@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from retrain.comparison.baseline_classifier import BaselineClassifier
-from retrain.comparison.paired_test import PairedCounts, count_pairs
+from retrain.comparison.mcnemar import PairedCounts, count_pairs
 from retrain.config import NEAR_DUPLICATES, UNGROUPED, SplitOptions
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, SplitPercentages, compute_percentage_hash

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from retrain.comparison.architectures import ArchitectureComparison
 from retrain.comparison.baseline import BaselineComparison, DifferingImage
-from retrain.comparison.paired_test import PairedCounts
+from retrain.comparison.mcnemar import PairedCounts
 from retrain.config import SMALLEST
 from retrain.system.text import name_some, one_line
 
