@@ -17,8 +17,8 @@ from absl import flags
 from retrain.backbones import efficientnet_lite0
 from retrain.config import ALL_LAYERS, AUTO, FineTuningOptions
 from retrain.fine_tuning import layers, trainer
-from retrain.fine_tuning.plan import Plan
 from retrain.fine_tuning.precision import bfloat16_images
+from retrain.fine_tuning.schedule import TuningSchedule
 from retrain.fine_tuning.trainer import Trainer
 from retrain.runtimes.head import Head
 from retrain.system import command_line
@@ -64,7 +64,9 @@ def _measure(count: int | str, *, bfloat16: bool, fast: bool) -> float:
             stack.enter_context(
                 mock.patch.object(trainer, "fast_gradients", contextlib.nullcontext)
             )
-        step = Trainer(network, head, backbone, options=options, plan=Plan(options, 1))
+        step = Trainer(
+            network, head, backbone, options=options, schedule=TuningSchedule(options, 1)
+        )
         pixels = rng.integers(0, 256, (_BATCH_SIZE, backbone.height, backbone.width, 3), np.uint8)
         inputs = step.activations(pixels)
         class_ids = rng.integers(0, _CLASSES, _BATCH_SIZE)
