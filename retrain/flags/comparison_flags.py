@@ -51,5 +51,5 @@ def baseline() -> BaselineOptions:
     """
     graph, labels = values.optional_path(_BASELINE_GRAPH), values.optional_path(_BASELINE_LABELS)
     if labels and not graph:
-        raise UserError(f"--baseline_labels={labels} needs --baseline_graph, whose labels they are")
+        raise UserError(f"--baseline_labels={labels} needs --baseline_graph; add it")
     return BaselineOptions(graph, labels)

@@ -45,9 +45,9 @@ def baseline_lines(comparison: BaselineComparison | None) -> list[str]:
     classes = f"the {count} classes" if count > 1 else "the class"
     heading = "Compared with --baseline_graph"
     if not comparison.counts.count:
-        return [f"{heading}: no image of {classes} that both know is held out for testing."]
+        return [f"{heading}: no image of {classes} that both have is held out for testing."]
     return [
-        f"{heading} on {comparison.counts.count:,} test images of {classes} that both know:",
+        f"{heading} on {comparison.counts.count:,} test images of {classes} that both have:",
         *(f"  {line}" for line in _baseline_details(comparison)),
     ]
 
