@@ -10,7 +10,7 @@ _SELECT_ARCHITECTURE = flags.DEFINE_enum(
     "select_architecture",
     TrainingConfig.select_architecture,
     [SMALLEST, MOST_ACCURATE],
-    "Network to use of several that --architecture names: smallest, for the smallest one whose "
+    "Network to use if --architecture names several: smallest, for the smallest one whose "
     "cross-validated accuracy is within one standard error of the best; or most_accurate.",
 )
 _BASELINE_GRAPH = flags.DEFINE_string(
