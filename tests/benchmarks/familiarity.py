@@ -42,11 +42,11 @@ from retrain.system.batches import batches
 from retrain.system.processors import processor_count
 from retrain.system.threads import parallel_map
 from retrain.training.familiarity_fit import (
-    LabeledFeatures,
     ReducedCopies,
     fit_familiarity,
     train_familiarity,
 )
+from retrain.training.familiarity_model import LabeledFeatures
 from retrain.training.folds import assign_folds
 from retrain.training.head_training import train_head
 

@@ -18,7 +18,8 @@ from retrain.runtimes import classifier_file, familiarity_packing, tflite_file
 from retrain.runtimes.graph_session import GraphSession
 from retrain.runtimes.preprocessing import normalise
 from retrain.runtimes.runtime import Runtime
-from retrain.training.familiarity_fit import LabeledFeatures, ReducedCopies, fit_familiarity
+from retrain.training.familiarity_fit import ReducedCopies, fit_familiarity
+from retrain.training.familiarity_model import LabeledFeatures
 from tests.support import sample_classifier
 
 _TOLERANCE = 2e-3

@@ -6,8 +6,9 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from retrain.runtimes import familiarity_packing
-from retrain.training import familiarity_fit
-from retrain.training.familiarity_fit import LabeledFeatures, ReducedCopies, fit_familiarity
+from retrain.training import familiarity_model
+from retrain.training.familiarity_fit import ReducedCopies, fit_familiarity
+from retrain.training.familiarity_model import LabeledFeatures
 
 _WIDTH = 64
 _NO_COPIES = ReducedCopies(np.empty(0, np.int64), np.empty((0, _WIDTH), np.float16))
@@ -172,7 +173,7 @@ class RankTest(absltest.TestCase):
             with self.subTest(classes):
                 familiarity = _fit(_draw(3 * classes, classes), class_count=classes)
                 values = familiarity.basis.size + familiarity.means.size
-                self.assertLessEqual(values, familiarity_fit._MOST_VALUES)
+                self.assertLessEqual(values, familiarity_model._MOST_VALUES)
 
 
 if __name__ == "__main__":
