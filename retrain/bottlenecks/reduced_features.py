@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,13 +20,25 @@ from retrain.system.threads import parallel_map
 
 # The only variant of each image that is in reduced quality.
 _NUMBER = 1
-# Number of copies of which the features are computed. More copies hardly change the result.
-_MOST = 48
+# More copies hardly change the result.
+_MAX_COPIES = 48
+
+
+class ReducedCopies(NamedTuple):
+    """Copies of some images in reduced quality.
+
+    Attributes:
+        rows: Index of the image that each copy was made of, int [M].
+        features: Features of the copies, float16 or float32 [M, width].
+    """
+
+    rows: np.ndarray
+    features: np.ndarray
 
 
 def compute_reduced(
     features: Bottlenecks, images: Sequence[ImageFile], backbone: Backbone, cache_dir: Path
-) -> tuple[np.ndarray, np.ndarray]:
+) -> ReducedCopies:
     """Computes the features of copies of some images in reduced quality; see `reduced_quality`.
 
     The images are the same ones in every run, except those that the changes of a data set affect.
@@ -37,15 +50,15 @@ def compute_reduced(
         cache_dir: Folder of the cache.
 
     Returns:
-        Indices in `images`, int64 [M], and features of their copies, float16
-        [M, feature_width]. Images that changed or vanished during the run are left out.
+        The copies, with indices in `images`. Images that changed or vanished during the run are
+        left out.
 
     Raises:
         UserError: If the cache cannot be used.
     """
     digests = [features.digests.get(image.path, b"") for image in images]
     known = [row for row, digest in enumerate(digests) if digest]
-    rows = np.array(sorted(known, key=digests.__getitem__)[:_MOST], np.int64)
+    rows = np.array(sorted(known, key=digests.__getitem__)[:_MAX_COPIES], np.int64)
     name = engines.for_evaluation(features.engine)
     with (
         engines.create(name, backbone, int8_network=features.int8_network) as engine,
@@ -71,7 +84,7 @@ def compute_reduced(
                     vectors[index], present[index] = vector, True
             stored = [(*keys[i], vectors[i]) for i in missing if present[i]]
             store.put_vectors(recipe, stored)
-    return rows[present], vectors[present]
+    return ReducedCopies(rows[present], vectors[present])
 
 
 def _compute(

@@ -4,6 +4,7 @@ Distances of images that were held out, some of them in reduced quality, give a 
 meaning: the share of such images that are less familiar.
 """
 
+import dataclasses
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from retrain.backbones.backbone import Backbone
 from retrain.bottlenecks.compute import Bottlenecks
-from retrain.bottlenecks.reduced_features import compute_reduced
+from retrain.bottlenecks.reduced_features import ReducedCopies, compute_reduced
 from retrain.data.groups import number_groups
 from retrain.data.splits import TRAINING, VALIDATION
 from retrain.runtimes.familiarity import Familiarity
@@ -37,18 +38,6 @@ _SHARES += (0.002, 0.001, 0.0005)
 _TAIL_MULTIPLE = 5
 # Smallest difference between two distances, relative to the largest one and in any case.
 _MIN_RELATIVE_STEP, _MIN_STEP = 1e-3, 1e-2
-
-
-class ReducedCopies(NamedTuple):
-    """Copies of some images in reduced quality.
-
-    Attributes:
-        rows: Index of the image that each copy was made of, int [M].
-        features: Features of the copies, float16 or float32 [M, width].
-    """
-
-    rows: np.ndarray
-    features: np.ndarray
 
 
 class _Distances(NamedTuple):
@@ -89,7 +78,7 @@ def train_familiarity(
     return fit_familiarity(
         [LabeledFeatures(split.vectors, split.class_ids) for split in splits],
         number_groups(images),
-        ReducedCopies(*compute_reduced(features, copied, backbone, cache_dir)),
+        compute_reduced(features, copied, backbone, cache_dir),
         class_count=len(features.dataset.labels),
         held_out=validation.vectors if held_out_only else None,
         seed=seed,
@@ -194,12 +183,8 @@ def _with_distribution(model: Familiarity, distances: _Distances) -> Familiarity
     start = min(1.0, _TAIL_MULTIPLE * smallest)
     spread = points[-1] - float(quantiles(np.array([start]))[0])
     tail_scale = max(spread / np.log(start / smallest), step)
-    return Familiarity(
-        center=model.center,
-        basis=model.basis,
-        variances=model.variances,
-        means=model.means,
-        residual_variance=model.residual_variance,
+    return dataclasses.replace(
+        model,
         distances=points.astype(np.float32),
         shares=shares.astype(np.float32),
         tail_scale=float(tail_scale),

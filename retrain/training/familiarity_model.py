@@ -10,14 +10,14 @@ from retrain.runtimes.familiarity import Familiarity, normalise
 # Number of directions in which the covariance is known. More directions accept more images of
 # other things, which tests/benchmarks/familiarity.py measures.
 _COVARIANCE_RANK = 16
-# Images per such direction, at least.
+# Smallest number of images for each of these directions.
 _IMAGES_PER_DIRECTION = 8
 # Largest number of further directions, for the differences between the class means.
 _MEANS_RANK = 48
 # Largest number of values in the two matrices, of two bytes each.
-_MOST_VALUES = 350_000
+_MAX_VALUES = 350_000
 # More images do not change the covariance, nor the distribution of the distances.
-_MOST_ROWS = 3_000
+_MAX_ROWS = 3_000
 # Additional directions and steps for randomised eigenvectors: Halko et al., Finding Structure with
 # Randomness, 2011, https://arxiv.org/abs/0909.4061
 _OVERSAMPLING = 8
@@ -74,8 +74,8 @@ def draw_sample(
             present, first = np.unique(chunk.class_ids[order], return_index=True)
             sums[present] += np.add.reduceat(normalise(chunk.features)[order], first)
     rows = np.arange(len(class_ids))
-    if len(rows) > _MOST_ROWS:
-        drawn = np.random.default_rng(seed).permutation(len(rows))[:_MOST_ROWS]
+    if len(rows) > _MAX_ROWS:
+        drawn = np.random.default_rng(seed).permutation(len(rows))[:_MAX_ROWS]
         rows = np.union1d(drawn, np.asarray(required, np.int64))
     features = []
     begin = 0
@@ -120,7 +120,7 @@ def fit_model(
         return None
     residuals /= np.float32(np.sqrt(freedom))
     width = len(center)
-    most_rank = max(1, _MOST_VALUES // (width + len(means)))
+    most_rank = max(1, _MAX_VALUES // (width + len(means)))
     rank = min(_COVARIANCE_RANK, most_rank, max(1, int(freedom) // _IMAGES_PER_DIRECTION))
     variances, directions = _principal(residuals, rank, start=start.basis if start else None)
     total = float(np.square(residuals).sum())

@@ -27,7 +27,7 @@ from PIL import Image
 from retrain.backbones import efficientnet_lite0, engines
 from retrain.backbones.backbone import Backbone
 from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures, compute_bottlenecks
-from retrain.bottlenecks.reduced_features import compute_reduced
+from retrain.bottlenecks.reduced_features import ReducedCopies, compute_reduced
 from retrain.config import SplitOptions, TrainingConfig
 from retrain.data import pixels
 from retrain.data.dataset import scan_dataset
@@ -41,11 +41,7 @@ from retrain.system import command_line
 from retrain.system.batches import batches
 from retrain.system.processors import processor_count
 from retrain.system.threads import parallel_map
-from retrain.training.familiarity_fit import (
-    ReducedCopies,
-    fit_familiarity,
-    train_familiarity,
-)
+from retrain.training.familiarity_fit import fit_familiarity, train_familiarity
 from retrain.training.familiarity_model import LabeledFeatures
 from retrain.training.folds import assign_folds
 from retrain.training.head_training import train_head

@@ -64,7 +64,7 @@ class ReducedFeaturesTest(absltest.TestCase):
         np.testing.assert_array_equal(again[1], features)
 
     def test_a_new_image_leaves_most_of_the_others_in_place(self):
-        with mock.patch.object(reduced_features, "_MOST", 5):
+        with mock.patch.object(reduced_features, "_MAX_COPIES", 5):
             before = {self.images[row].path for row in self.reduced()[0]}
             image = np.full((20, 30, 3), 77, np.uint8)
             Image.fromarray(image).save(self.folder / "images" / "a" / "new.png")

@@ -11,6 +11,7 @@ from absl.testing import absltest, parameterized
 
 from retrain import metadata
 from retrain.backbones import efficientnet_lite0, engines, quantise
+from retrain.bottlenecks.reduced_features import ReducedCopies
 from retrain.config import TFLiteOptions
 from retrain.export import frozen_graph, keras_file, saved_model, tflite
 from retrain.export.assemble import TrainedClassifier
@@ -18,7 +19,7 @@ from retrain.runtimes import classifier_file, familiarity_packing, tflite_file
 from retrain.runtimes.graph_session import GraphSession
 from retrain.runtimes.preprocessing import normalise
 from retrain.runtimes.runtime import Runtime
-from retrain.training.familiarity_fit import ReducedCopies, fit_familiarity
+from retrain.training.familiarity_fit import fit_familiarity
 from retrain.training.familiarity_model import LabeledFeatures
 from tests.support import sample_classifier
 

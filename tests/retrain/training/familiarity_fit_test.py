@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 from absl.testing import absltest, parameterized
 
+from retrain.bottlenecks.reduced_features import ReducedCopies
 from retrain.runtimes import familiarity_packing
 from retrain.training import familiarity_model
-from retrain.training.familiarity_fit import ReducedCopies, fit_familiarity
+from retrain.training.familiarity_fit import fit_familiarity
 from retrain.training.familiarity_model import LabeledFeatures
 
 _WIDTH = 64
@@ -173,7 +174,7 @@ class RankTest(absltest.TestCase):
             with self.subTest(classes):
                 familiarity = _fit(_draw(3 * classes, classes), class_count=classes)
                 values = familiarity.basis.size + familiarity.means.size
-                self.assertLessEqual(values, familiarity_model._MOST_VALUES)
+                self.assertLessEqual(values, familiarity_model._MAX_VALUES)
 
 
 if __name__ == "__main__":
