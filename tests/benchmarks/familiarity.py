@@ -13,6 +13,7 @@ of the classes.
 """
 
 import dataclasses
+import functools
 import io
 import json
 import os
@@ -36,6 +37,7 @@ from retrain.data.splits import TEST
 from retrain.errors import UserError
 from retrain.runtimes import familiarity_packing
 from retrain.runtimes.familiarity import Familiarity
+from retrain.runtimes.head import Head
 from retrain.runtimes.runtime import Runtime
 from retrain.system import command_line
 from retrain.system.batches import batches
@@ -155,7 +157,7 @@ def _measure_near(sets: Mapping[str, Bottlenecks], backbone: Backbone, cache: Pa
             )
             methods: list[tuple[Callable[[np.ndarray], np.ndarray], float | None]] = [
                 (familiarity.scores, _LIMIT),
-                (lambda vectors, head=head: head.probabilities(vectors).max(axis=1), None),
+                (functools.partial(_best_scores, head), None),
             ]
             for score, fixed in methods:
                 limit = np.quantile(score(known), 0.05) if fixed is None else fixed
@@ -169,6 +171,10 @@ def _measure_near(sets: Mapping[str, Bottlenecks], backbone: Backbone, cache: Pa
             f"{softmax_auroc:.3f} {100 * softmax_accepted:.0f} %",
             flush=True,
         )
+
+
+def _best_scores(head: Head, vectors: np.ndarray) -> np.ndarray:
+    return head.probabilities(vectors).max(axis=1)
 
 
 def _without_class(features: Bottlenecks, class_id: int) -> Bottlenecks:
