@@ -64,6 +64,7 @@ def _config() -> TrainingConfig:
         output=output_flags.parse_options(),
         fine_tuning=fine_tuning_flags.parse_options(),
         bottleneck_dir=data_flags.bottleneck_dir(),
+        shards=data_flags.shards(),
         backbone=backbone_flags.parse_options(),
         engine=backbone_flags.engine(),
         strict=data_flags.strict(),

@@ -12,6 +12,7 @@ from retrain.fine_tuning import selection
 from retrain.report import metrics, run_plots, text_report
 from retrain.runtimes.litert import import_interpreter
 from retrain.runtimes.tensorflow_import import import_session_modules
+from retrain.shards import shards_for_training
 from retrain.system.phase_timer import PhaseTimer
 from retrain.system.staging import Staging
 from retrain.system.threads import load_in_background
@@ -42,6 +43,7 @@ def run(config: TrainingConfig) -> None:
     class_weights.check_labels(config.head.class_weights, dataset.labels, dataset.folders)
     output_checks.require_test_images(len(dataset.split(TEST)), config.output)
     selection.check(config.fine_tuning, backbone, dataset)
+    plan = shards_for_training.merge(config, backbone, dataset, plan)
     load_in_background(_import_runtimes)
     observe_steps = outputs.intermediate_writer(config)
     results = train_and_evaluate(

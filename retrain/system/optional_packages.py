@@ -1,0 +1,46 @@
+"""Finds packages of the group for clusters, which most users do not install."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+from retrain.errors import UserError
+
+INSTALL_COMMAND = "bazel build //tools:ray"
+
+
+def require(*names: str, purpose: str) -> None:
+    """Makes optional packages importable, also in processes that this one starts.
+
+    Bazel installs them in a folder next to that of the other packages, when it builds a target that
+    depends on them. A program that rarely needs them does not depend on them, and finds them if
+    they are there.
+
+    Args:
+        names: Names of modules.
+        purpose: What needs them, for the message.
+
+    Raises:
+        UserError: If a package is not installed.
+    """
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    folder = _installed_packages()
+    if missing and folder.is_dir():
+        sys.path.append(str(folder))
+        paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+        os.environ["PYTHONPATH"] = os.pathsep.join([*paths, str(folder)])
+        missing = [name for name in names if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"{purpose} needs the package {missing[0]}, which is not installed; install it with: "
+            f"{INSTALL_COMMAND}"
+        )
+
+
+def _installed_packages() -> Path:
+    """Returns the folder in which tools/python/venv.bzl installs the optional packages."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    # The virtual environment is in the folder of one external repository of Bazel, and the
+    # packages are in the folder of another.
+    return Path(sys.prefix).parent.parent / "cluster_packages" / f"packages-{version}"
