@@ -25,7 +25,7 @@ def require(*names: str, purpose: str) -> None:
         UserError: If a package is not installed.
     """
     missing = [name for name in names if importlib.util.find_spec(name) is None]
-    folder = _installed_packages()
+    folder = packages_folder("cluster_packages")
     if missing and folder.is_dir():
         sys.path.append(str(folder))
         paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
@@ -38,9 +38,12 @@ def require(*names: str, purpose: str) -> None:
         )
 
 
-def _installed_packages() -> Path:
-    """Returns the folder in which tools/python/venv.bzl installs the optional packages."""
+def packages_folder(repository: str) -> Path:
+    """Returns the folder with the packages of a `python_packages` in WORKSPACE, which may not exist.
+
+    Args:
+        repository: Name of the external repository.
+    """
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    # The virtual environment is in the folder of one external repository of Bazel, and the
-    # packages are in the folder of another.
-    return Path(sys.prefix).parent.parent / "cluster_packages" / f"packages-{version}"
+    # The virtual environment is in the folder of another external repository.
+    return Path(sys.prefix).parent.parent / repository / f"packages-{version}"

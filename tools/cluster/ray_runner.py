@@ -83,6 +83,12 @@ class Cluster:
         import ray
 
         self.processors = int(ray.cluster_resources().get("CPU", 0))
+        if not self.processors:
+            logging.warning(
+                "The cluster has no processors yet. Waiting for a machine to join; start Ray there "
+                "with `%s`.",
+                _START_COMMAND,
+            )
 
     def __enter__(self) -> "Cluster":
         return self
@@ -203,7 +209,8 @@ def _check_machines(expected: Mapping[str, str]) -> None:
     for machine, probe in probes.items():
         try:
             found = ray.get(probe, timeout=_PROBE_SECONDS)
-        except ray.exceptions.NodeDiedError:
+        except (ray.exceptions.NodeDiedError, ray.exceptions.TaskUnschedulableError):
+            # It has left the cluster.
             continue
         except (ray.exceptions.RayError, TimeoutError, ImportError, RuntimeError) as error:
             raise UserError(

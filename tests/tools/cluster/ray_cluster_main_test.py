@@ -1,0 +1,107 @@
+"""A real Ray cluster computes what one machine computes, whatever happens to its nodes."""
+
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from absl.testing import absltest
+
+from tests.support import programs
+from tests.support.ray_cluster import RayCluster
+from tests.tools.cluster import shard_contents
+
+_IMAGES_PER_CLASS = 80
+_TIMEOUT = 300
+
+
+class RayClusterTest(absltest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.folder = Path(folder.name)
+        cls.images = programs.draw_colours(cls.folder / "images", count=_IMAGES_PER_CLASS)
+        cls.alone = cls.folder / "alone"
+        result = programs.run(
+            "cache_bottlenecks", f"--image_dir={cls.images}", f"--bottleneck_dir={cls.alone}"
+        )
+        assert result.returncode == 0, result.stderr
+        cls.cluster = RayCluster()
+        cls.addClassCleanup(cls.cluster.stop)
+
+    def setUp(self):
+        super().setUp()
+        self.output = self.folder / self._testMethodName
+
+    def start(self) -> subprocess.Popen:
+        process = subprocess.Popen(
+            programs.command(
+                "cache_bottlenecks",
+                f"--image_dir={self.images}",
+                f"--bottleneck_dir={self.output}",
+                f"--ray_address={self.cluster.address}",
+                "--images_per_file=8",
+            ),
+            stderr=subprocess.PIPE,
+            text=True,
+            env=programs.environment(),
+        )
+        self.addCleanup(process.kill)
+        return process
+
+    def wait_for_files(self, process: subprocess.Popen, count: int):
+        deadline = time.monotonic() + _TIMEOUT
+        while len(self.files()) < count:
+            self.assertLess(time.monotonic(), deadline, "no bottlenecks were written")
+            if process.poll() is not None:
+                self.fail(f"the program ended early: {process.stderr.read()}")
+            time.sleep(0.05)
+
+    def files(self) -> list[Path]:
+        return sorted(self.output.glob("bottlenecks-*.parquet"))
+
+    def finish(self, process: subprocess.Popen) -> str:
+        _, messages = process.communicate(timeout=_TIMEOUT)
+        self.assertEqual(process.returncode, 0, messages)
+        return messages
+
+    def assert_complete(self):
+        expected = shard_contents.read(self.alone)
+        self.assertLen(expected, 3 * _IMAGES_PER_CLASS)
+        self.assertEqual(shard_contents.read(self.output), expected)
+
+    def test_a_node_joins_and_another_one_fails(self):
+        first = self.cluster.add_node()
+        process = self.start()
+        self.wait_for_files(process, 3)
+        second = self.cluster.add_node()
+        self.addCleanup(self.cluster.kill_node, second)
+        self.wait_for_files(process, 8)
+        self.cluster.kill_node(first)
+        self.finish(process)
+        self.assert_complete()
+
+    def test_a_run_whose_program_was_killed_continues(self):
+        node = self.cluster.add_node(processors=2)
+        self.addCleanup(self.cluster.kill_node, node)
+        process = self.start()
+        self.wait_for_files(process, 4)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        # Ray ends the actors of a program that has ended.
+        time.sleep(5)
+        before = {file: file.stat().st_mtime_ns for file in self.files()}
+        known = len(shard_contents.read(self.output))
+        self.assertLess(known, 3 * _IMAGES_PER_CLASS)
+        messages = self.finish(self.start())
+        self.assertIn(f"{3 * _IMAGES_PER_CLASS - known} computed", messages)
+        self.assertIn(f"{known} from earlier runs", messages)
+        self.assertEqual({file: file.stat().st_mtime_ns for file in before}, before)
+        self.assert_complete()
+
+
+if __name__ == "__main__":
+    absltest.main()
