@@ -36,19 +36,22 @@ def read_folder_description(storage: Storage, names: Sequence[str]) -> ShardDesc
         raise shard_files.refuse_damaged(storage, names[0], error) from error
 
 
-def check_backbone(storage: Storage, description: ShardDescription, backbone: Backbone) -> None:
-    """Checks that shards have the features of a backbone.
+def describe(backbone: Backbone, engine: str) -> ShardDescription:
+    """Returns the description of shards with the bottlenecks of a backbone and an engine."""
+    recipe = Recipes.build(engines.create(engine, backbone).recipe, DistortionOptions())
+    return ShardDescription(recipe.undistorted, backbone.name, backbone.feature_width)
+
+
+def check_backbone(storage: Storage, found: ShardDescription, backbone: Backbone) -> None:
+    """Checks that shards have the features of a backbone, and possibly more.
 
     Raises:
         UserError: If they have the features of another backbone, or of other weights, options or
             versions of it.
     """
-    recipe = Recipes.build(
-        engines.create(description.engine, backbone).recipe, DistortionOptions()
-    )
-    wanted = ShardDescription(recipe.undistorted, backbone.name, backbone.feature_width)
-    if wanted != description:
-        raise other_bottlenecks(storage, description, wanted)
+    complete = describe(backbone.with_stages(), found.engine)
+    if found not in (complete, describe(backbone, found.engine)):
+        raise other_bottlenecks(storage, found, complete)
 
 
 def other_bottlenecks(
@@ -70,7 +73,12 @@ def other_bottlenecks(
 
 
 def merge_shards(
-    storage: Storage, description: ShardDescription, paths: Mapping[str, list[Path]], cache_dir: Path
+    storage: Storage,
+    wanted: ShardDescription,
+    *,
+    found: ShardDescription,
+    paths: Mapping[str, list[Path]],
+    cache_dir: Path,
 ) -> int:
     """Copies bottlenecks that are missing in the cache, and what is known about the image files.
 
@@ -79,7 +87,8 @@ def merge_shards(
 
     Args:
         storage: Folder with shards.
-        description: What the bottlenecks were computed with.
+        wanted: What the training needs. Its features are the first ones of those in the shards.
+        found: Description of the shards.
         paths: Files that have a name in the shards.
         cache_dir: Folder of the cache.
 
@@ -95,41 +104,45 @@ def merge_shards(
         open_store(cache_dir) as store,
         ProgressBar(None, "Bottlenecks in shards") as progress,
     ):
-        stored = store.stored_variants(description.recipe, description.feature_width)
+        stored = store.stored_variants(wanted.recipe, wanted.feature_width)
         for name in names:
             try:
-                copied += _merge_shard(storage, name, description, store, stored)
+                vectors = _missing_vectors(storage, name, found, stored)
                 rows = shard_files.read_columns(storage, name, ("name", "size", "modified", "key"))
             except FormatError as error:
                 raise shard_files.refuse_damaged(storage, name, error) from error
+            width = wanted.feature_width
+            store.put_vectors(
+                wanted.recipe, [(key, UNDISTORTED, vector[:width]) for key, vector in vectors]
+            )
+            copied += len(vectors)
             _store_known_files(store, rows, paths)
             progress.add(len(rows))
     return copied
 
 
-def _merge_shard(
-    storage: Storage,
-    name: str,
-    description: ShardDescription,
-    store: BottleneckStore,
-    stored: dict[bytes, int],
-) -> int:
-    """Copies the vectors of a shard that are missing in the cache; returns their number."""
+def _missing_vectors(
+    storage: Storage, name: str, expected: ShardDescription, stored: dict[bytes, int]
+) -> list[tuple[bytes, np.ndarray]]:
+    """Returns key and vector of each image of a shard that is not stored, and adds it to `stored`.
+
+    Raises:
+        UserError: If the shard has bottlenecks of another kind than others in its folder.
+        FormatError: If it is damaged.
+    """
     keys = shard_files.read_columns(storage, name, ("key",))["key"].to_pylist()
-    missing = [row for row, key in enumerate(keys) if not stored.get(key, 0) >> UNDISTORTED & 1]
+    missing = {key: row for row, key in enumerate(keys) if not stored.get(key, 0) & 1 << UNDISTORTED}
     if not missing:
-        return 0
+        return []
     found = shard_files.read_description(storage, name)
-    if found != description:
-        raise other_bottlenecks(storage, found, description)
+    if found != expected:
+        raise other_bottlenecks(storage, found, expected)
     vectors = shard_files.vectors_of(shard_files.read_columns(storage, name, ("vector",)))
     if not np.isfinite(vectors).all():
         raise FormatError("it has numbers that are not finite")
-    store.put_vectors(
-        description.recipe, [(keys[row], UNDISTORTED, vectors[row]) for row in missing]
-    )
-    stored.update({keys[row]: 1 << UNDISTORTED for row in missing})
-    return len(missing)
+    for key in missing:
+        stored[key] = stored.get(key, 0) | 1 << UNDISTORTED
+    return [(key, vectors[row]) for key, row in missing.items()]
 
 
 def _store_known_files(store: BottleneckStore, rows: Any, paths: Mapping[str, list[Path]]) -> None:

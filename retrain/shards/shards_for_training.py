@@ -50,7 +50,11 @@ def merge(
             "choose another --bottleneck_dir"
         )
     copied = merging.merge_shards(
-        storage, description, _paths_by_name(config, dataset), config.bottleneck_dir
+        storage,
+        merging.describe(backbone, description.engine),
+        found=description,
+        paths=_paths_by_name(config, dataset),
+        cache_dir=config.bottleneck_dir,
     )
     logging.info(
         "Bottlenecks of engine %s in %s: %d files, %s copied to the cache.",

@@ -10,12 +10,11 @@ import numpy as np
 
 from retrain.backbones import engines
 from retrain.backbones.backbone import Backbone
-from retrain.bottlenecks.recipes import Recipes
 from retrain.bottlenecks.vector_computer import ImageVectors, VectorComputer
 from retrain.config import DistortionOptions
 from retrain.data.dataset import ImageFile
 from retrain.data.splits import TRAINING
-from retrain.shards import schema, unreadable_list
+from retrain.shards import merging, schema, unreadable_list
 from retrain.shards.schema import ShardDescription
 from retrain.shards.shard_files import encode_shard
 from retrain.shards.storage import Storage
@@ -66,12 +65,7 @@ class BottleneckTask(Task):
     @property
     def description(self) -> ShardDescription:
         """What the metadata of the shards says."""
-        recipe = engines.create(self.engine, self.backbone).recipe
-        return ShardDescription(
-            Recipes.build(recipe, _NO_DISTORTIONS).undistorted,
-            self.backbone.name,
-            self.backbone.feature_width,
-        )
+        return merging.describe(self.backbone, self.engine)
 
     def start(self) -> "BottleneckWorker":
         """Loads the network."""

@@ -37,6 +37,6 @@ def required(flag: flags.FlagHolder[str | None]) -> str:
         UserError: If it is missing.
     """
     if not flag.value:
-        purpose = flag.help.removesuffix(" Required.").removesuffix(".")
+        purpose = str(flags.FLAGS[flag.name].help).removesuffix(" Required.").removesuffix(".")
         raise UserError(f"--{flag.name} is required: {purpose[0].lower()}{purpose[1:]}")
     return flag.value
