@@ -73,6 +73,10 @@ class RayCluster:
             os.killpg(node.pid, signal.SIGKILL)
         node.wait()
 
+    def sessions(self) -> set[int]:
+        """Returns the numbers of the sessions that the processes of the nodes are in."""
+        return {node.pid for node in self._nodes}
+
     def stop(self) -> None:
         """Ends all nodes, and removes their files."""
         for node in reversed(self._nodes):

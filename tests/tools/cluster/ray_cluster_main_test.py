@@ -1,14 +1,17 @@
 """A real Ray cluster computes what one machine computes, whatever happens to its nodes."""
 
+import os
+import shutil
 import signal
 import subprocess
 import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
 from absl.testing import absltest
 
-from tests.support import programs
+from tests.support import programs, s3_server
 from tests.support.ray_cluster import RayCluster
 from tests.tools.cluster import shard_contents
 
@@ -36,11 +39,11 @@ class RayClusterTest(absltest.TestCase):
         super().setUp()
         self.output = self.folder / self._testMethodName
 
-    def start(self) -> subprocess.Popen:
+    def start(self, *, images: object = None, cwd: Path | None = None) -> subprocess.Popen:
         process = subprocess.Popen(
             programs.command(
                 "cache_bottlenecks",
-                f"--image_dir={self.images}",
+                f"--image_dir={images or self.images}",
                 f"--bottleneck_dir={self.output}",
                 f"--ray_address={self.cluster.address}",
                 "--images_per_file=8",
@@ -48,7 +51,9 @@ class RayClusterTest(absltest.TestCase):
             stderr=subprocess.PIPE,
             text=True,
             env=programs.environment(),
+            cwd=cwd,
         )
+        self.addCleanup(process.stderr.close)
         self.addCleanup(process.kill)
         return process
 
@@ -100,6 +105,47 @@ class RayClusterTest(absltest.TestCase):
         self.assertIn(f"{3 * _IMAGES_PER_CLASS - known} computed", messages)
         self.assertIn(f"{known} from earlier runs", messages)
         self.assertEqual({file: file.stat().st_mtime_ns for file in before}, before)
+        self.assert_complete()
+
+    def test_a_node_with_another_version_is_refused(self):
+        other = self.folder / "other_version"
+        for room in ("retrain", "label_image", "tools"):
+            shutil.copytree(room, other / room)
+        with (other / "retrain/data/pixels.py").open("a") as file:
+            file.write("# Another version.\n")
+        node = self.cluster.add_node(PYTHONPATH=str(other))
+        self.addCleanup(self.cluster.kill_node, node)
+        # Ray adds the folder of the program to the paths of all nodes.
+        process = self.start(cwd=self.folder)
+        _, messages = process.communicate(timeout=_TIMEOUT)
+        self.assertEqual(process.returncode, 1, messages)
+        (error,) = [line for line in messages.splitlines() if line.startswith("Error: ")]
+        self.assertIn("another version of this program", error)
+        self.assertIn("retrain.data.pixels", error)
+        self.assertEmpty(self.files())
+
+    def test_a_bucket_and_a_folder_give_the_same_bottlenecks(self):
+        if not s3_server.is_available():
+            self.skipTest("the S3 server is not installed")
+        server = s3_server.S3Server()
+        self.addCleanup(server.stop)
+        self.enter_context(mock.patch.dict(os.environ, server.environment))
+        from pyarrow import fs
+
+        remote = fs.S3FileSystem(
+            endpoint_override=server.environment["AWS_ENDPOINT_URL"], allow_bucket_creation=True
+        )
+        remote.create_dir("bucket")
+        fs.copy_files(
+            str(self.images),
+            "bucket/images",
+            source_filesystem=fs.LocalFileSystem(),
+            destination_filesystem=remote,
+        )
+        node = self.cluster.add_node(processors=2, **server.environment)
+        self.addCleanup(self.cluster.kill_node, node)
+        self.output = "s3://bucket/out"
+        self.finish(self.start(images="s3://bucket/images"))
         self.assert_complete()
 
 
