@@ -5,8 +5,9 @@
 
 DIR has a sub-folder of images for each class, as for //retrain. OUT gets Parquet files. Both can be
 local folders or URLs such as s3://bucket/folder. If a run is interrupted, the same command computes
-only what is missing. Images that cannot be decoded are listed in _unreadable-*.jsonl in OUT. The exit
-status is 1 if other images could not be read.
+only what is missing. Images that cannot be decoded are listed in _unreadable-*.jsonl in OUT. The
+exit status is 1 if other images could not be read. --engine=auto is float32 here, because the
+results must not depend on the machine.
 """
 
 from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
@@ -42,6 +43,7 @@ def main(arguments: list[str]) -> int:
     # Imported late, so that --help and flag errors need not wait.
     from retrain.backbones import registry
     from retrain.shards import merging, shard_files
+    from retrain.shards.schema import FormatError
     from retrain.shards.storage import Storage, parse_url
     from tools.cluster import image_table, job
     from tools.cluster.bottleneck_task import BottleneckTask
@@ -64,7 +66,7 @@ def main(arguments: list[str]) -> int:
             if description != task.description:
                 raise merging.other_bottlenecks(output, description, task.description)
             return shard_files.read_columns(output, name, shard_files.VERSION_COLUMNS)
-        except shard_files.FormatError as error:
+        except FormatError as error:
             shard_files.warn_damaged(output, name, error)
             return None
 

@@ -2,10 +2,10 @@
 
     bazel run //tools:label_many -- --graph=m.tflite --image_dir=DIR --results=OUT
 
-Searches DIR and its sub-folders for images. OUT gets Parquet files with the labels and scores of each
-image. Both can be local folders or URLs such as s3://bucket/folder. If a run is interrupted, the same
-command labels only the images that are missing. Images that cannot be decoded are listed in
-_unreadable-*.jsonl in OUT. The exit status is 1 if other images could not be read.
+Searches DIR and its sub-folders for images. OUT gets Parquet files with the labels and scores of
+each image. Both can be local folders or URLs such as s3://bucket/folder. If a run is interrupted,
+the same command labels only the images that are missing. Images that cannot be decoded are listed
+in _unreadable-*.jsonl in OUT. The exit status is 1 if other images could not be read.
 """
 
 from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
@@ -51,6 +51,7 @@ def main(arguments: list[str]) -> int:
     image_dir, results = run_flags.required(_IMAGE_DIR), run_flags.required(_RESULTS)
     # Imported late, so that --help and flag errors need not wait.
     from retrain.shards import shard_files
+    from retrain.shards.schema import FormatError
     from retrain.shards.storage import Storage, parse_url
     from retrain.system import unfinished_outputs
     from tools.cluster import image_table, job, label_files
@@ -77,7 +78,7 @@ def main(arguments: list[str]) -> int:
     def read_done(name: str) -> Any:
         try:
             return label_files.read_versions(output, name, task.sha256)
-        except shard_files.FormatError as error:
+        except FormatError as error:
             shard_files.warn_damaged(output, name, error)
             return None
 

@@ -1,4 +1,4 @@
-"""Runs the `ray` command with the packages of this program, to start and stop the nodes of a cluster.
+"""Runs the `ray` command with the packages of this program, to start the nodes of a cluster.
 
     bazel run //tools:ray -- start --head
     bazel run //tools:ray -- start --address=HOST:6379

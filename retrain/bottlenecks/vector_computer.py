@@ -19,9 +19,8 @@ from retrain.runtimes.runtime import Runtime
 from retrain.system.batches import batches
 from retrain.system.regular_files import open_regular_file, read_bounded
 
-
-# Returns the version, if there is one, and the content of the image with an index. Raises OSError if
-# it cannot be read.
+# Returns the version, if there is one, and the content of the image with an index. Raises OSError
+# if it cannot be read.
 ReadImage = Callable[[int], tuple[FileVersion | None, bytes]]
 
 

@@ -57,8 +57,8 @@ _BOTTLENECK_DIR = flags.DEFINE_string(
     "bottleneck_dir",
     None,
     "Folder for the bottleneck cache. Later runs on the same images reuse it, even if the "
-    "images were renamed or moved. It can also be a folder or URL, such as s3://bucket/folder, that "
-    "//tools:cache_bottlenecks filled. The default is retrain in XDG_CACHE_HOME or ~/.cache.",
+    "images were renamed or moved. It can also be a folder, or a URL such as s3://bucket/folder, "
+    "that //tools:cache_bottlenecks filled. The default is retrain in XDG_CACHE_HOME or ~/.cache.",
 )
 
 

@@ -131,7 +131,8 @@ def _missing_vectors(
         FormatError: If it is damaged.
     """
     keys = shard_files.read_columns(storage, name, ("key",))["key"].to_pylist()
-    missing = {key: row for row, key in enumerate(keys) if not stored.get(key, 0) & 1 << UNDISTORTED}
+    bit = 1 << UNDISTORTED
+    missing = {key: row for row, key in enumerate(keys) if not stored.get(key, 0) & bit}
     if not missing:
         return []
     found = shard_files.read_description(storage, name)
@@ -141,7 +142,7 @@ def _missing_vectors(
     if not np.isfinite(vectors).all():
         raise FormatError("it has numbers that are not finite")
     for key in missing:
-        stored[key] = stored.get(key, 0) | 1 << UNDISTORTED
+        stored[key] = stored.get(key, 0) | bit
     return [(key, vectors[row]) for key, row in missing.items()]
 
 

@@ -108,7 +108,9 @@ class Storage:
                 name = path.lstrip("/").removeprefix(prefix.lstrip("/"))
                 yield StoredFile(name, details["size"] or 0, str(version))
             return
-        for info in self._file_system.get_file_info(fs.FileSelector(self._root, recursive=recursive)):
+        for info in self._file_system.get_file_info(
+            fs.FileSelector(self._root, recursive=recursive)
+        ):
             if info.type == fs.FileType.File:
                 name = info.path.removeprefix(prefix)
                 yield StoredFile(name, info.size or 0, _time_text(info.mtime_ns))

@@ -39,7 +39,7 @@ def require(*names: str, purpose: str) -> None:
 
 
 def packages_folder(repository: str) -> Path:
-    """Returns the folder with the packages of a `python_packages` in WORKSPACE, which may not exist.
+    """Returns the folder with the packages of a `python_packages` in WORKSPACE. It may not exist.
 
     Args:
         repository: Name of the external repository.

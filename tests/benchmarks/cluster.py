@@ -3,14 +3,14 @@
     bazel run //tests/benchmarks:cluster -- --image_dir=DIR
 
 The images are copies of those in DIR with different bytes at the end, which decoders ignore. The
-cluster has a head node without processors, and one or two nodes with one processor each, or one node
-with two. A run on a few images measures the start-up, which is subtracted. On a machine that does
-other work, compare the CPU seconds.
+cluster has a head node without processors, and one or two nodes with one processor each, or one
+node with two. A run on a few images measures the start-up, which is subtracted. On a machine that
+does other work, compare the CPU seconds.
 """
 
 import itertools
 import os
-import resource
+import re
 import tempfile
 import time
 from pathlib import Path
@@ -21,7 +21,7 @@ from absl import flags
 from retrain.errors import UserError
 from retrain.system import command_line
 from retrain.system.files import user_path
-from tests.benchmarks import timed_process
+from tests.support import programs
 from tests.support.ray_cluster import RayCluster
 
 _IMAGE_DIR = flags.DEFINE_string(
@@ -29,7 +29,6 @@ _IMAGE_DIR = flags.DEFINE_string(
 )
 _IMAGES = flags.DEFINE_integer("images", 5000, "Number of images.", lower_bound=200)
 _FEW = 16
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class _Time(NamedTuple):
@@ -60,7 +59,7 @@ def _copy(source: Path, target: Path, count: int) -> None:
     images = sorted(path for path in source.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
     if not images:
         raise UserError(f"--image_dir={source} has no JPEG images")
-    for number, image in zip(range(count), itertools.cycle(images)):  # noqa: B905 (cycle is endless)
+    for number, image in zip(range(count), itertools.cycle(images)):
         copy = target / f"class{number % 2}" / f"{number}.jpg"
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(image.read_bytes() + number.to_bytes(4, "big"))
@@ -79,36 +78,16 @@ def _measure(folder: Path, cluster: RayCluster | None = None) -> _Time:
 
 def _run(images: Path, cluster: RayCluster | None) -> _Time:
     address = [f"--ray_address={cluster.address}"] if cluster else []
-    before = _cpu_seconds(cluster)
     with tempfile.TemporaryDirectory() as output:
-        run = timed_process.run(
-            "tools/cache_bottlenecks.py",
-            f"--image_dir={images}",
-            f"--bottleneck_dir={output}",
-            *address,
+        start = time.monotonic()
+        done = programs.run(
+            "cache_bottlenecks", f"--image_dir={images}", f"--bottleneck_dir={output}", *address
         )
-    return _Time(run.seconds, _cpu_seconds(cluster) - before)
-
-
-def _cpu_seconds(cluster: RayCluster | None) -> float:
-    """Returns the CPU time so far of the programs that this one has run, and of the nodes."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    own = usage.ru_utime + usage.ru_stime
-    return own + (_session_seconds(cluster.sessions()) if cluster else 0)
-
-
-def _session_seconds(sessions: set[int]) -> float:
-    """Returns the CPU time of all processes in some sessions. Only Linux has these files."""
-    total = 0
-    for file in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            # The name of the program, in parentheses, can contain spaces.
-            fields = file.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[3]) in sessions:
-            total += sum(map(int, fields[11:15]))
-    return total / _TICKS
+        seconds = time.monotonic() - start
+    used = re.search(r"with ([\d,.]+) CPU seconds", done.stderr)
+    if done.returncode or not used:
+        raise RuntimeError(done.stderr)
+    return _Time(seconds, float(used[1].replace(",", "")))
 
 
 def _report(name: str, measured: _Time, *, processors: int) -> None:

@@ -21,6 +21,7 @@ _PAGES = (
     "docs/inference.md",
     "docs/performance.md",
     "docs/recipes.md",
+    "docs/scale.md",
     "docs/security.md",
     "docs/serving.md",
     "docs/training.md",

@@ -63,19 +63,13 @@ class RayCluster:
 
     def add_node(self, *, processors: int = 1, **environment: str) -> subprocess.Popen:
         """Starts a node, and returns its process."""
-        return self._start(
-            f"--address={self.address}", f"--num-cpus={processors}", **environment
-        )
+        return self._start(f"--address={self.address}", f"--num-cpus={processors}", **environment)
 
     def kill_node(self, node: subprocess.Popen) -> None:
         """Ends all processes of a node at once, as a machine that fails does."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(node.pid, signal.SIGKILL)
         node.wait()
-
-    def sessions(self) -> set[int]:
-        """Returns the numbers of the sessions that the processes of the nodes are in."""
-        return {node.pid for node in self._nodes}
 
     def stop(self) -> None:
         """Ends all nodes, and removes their files."""

@@ -1,3 +1,5 @@
+"""cache_bottlenecks fills folders and buckets that trainings read."""
+
 import json
 import os
 import shutil
@@ -13,6 +15,7 @@ from retrain.bottlenecks.compute import compute_bottlenecks
 from retrain.config import SplitOptions
 from retrain.data.dataset import scan_dataset
 from retrain.shards.storage import Storage
+from retrain.system import optional_packages
 from tests.support import programs, s3_server
 from tests.support.ray_cluster import free_port
 from tests.tools.cluster import shard_contents
@@ -93,7 +96,9 @@ class CacheBottlenecksTest(_TestCase):
         self.assertIn("engine float32", result.stderr)
 
     def test_a_training_recognizes_images_with_other_times_by_their_content(self):
-        images = Path(shutil.copytree(self.images, self.folder / "images", copy_function=shutil.copy))
+        images = Path(
+            shutil.copytree(self.images, self.folder / "images", copy_function=shutil.copy)
+        )
         result = self.train(self.copy_of_shards(), f"--image_dir={images}")
         self.assertIn(f"Bottlenecks: 0 computed, {3 * _COUNT} from the cache.", result.stderr)
 
@@ -178,7 +183,9 @@ class CacheBottlenecksTest(_TestCase):
     def test_a_cluster_that_cannot_be_reached(self):
         start = time.monotonic()
         address = f"--ray_address=127.0.0.1:{free_port()}"
-        self.assert_error(_run(self.images, self.folder / "out", address), address, "cannot be reach")
+        self.assert_error(
+            _run(self.images, self.folder / "out", address), address, "cannot be reach"
+        )
         self.assertLess(time.monotonic() - start, 60)
 
     def test_memory_is_not_shared_with_a_cluster(self):
@@ -213,6 +220,7 @@ class S3Test(_TestCase):
         cls.server = s3_server.S3Server()
         cls.addClassCleanup(cls.server.stop)
         os.environ.update(cls.server.environment)
+        optional_packages.require("pyarrow", purpose="this test")
         from pyarrow import fs
 
         remote = fs.S3FileSystem(

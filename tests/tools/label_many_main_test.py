@@ -1,3 +1,5 @@
+"""label_many writes the labels of a folder, and continues."""
+
 import json
 import shutil
 import tempfile
@@ -6,6 +8,7 @@ from pathlib import Path
 from absl.testing import absltest
 
 from retrain.shards.storage import Storage
+from retrain.system import optional_packages
 from tests.support import programs
 from tools.cluster import label_files
 
@@ -40,6 +43,7 @@ class LabelManyTest(absltest.TestCase):
         )
 
     def rows(self) -> dict[str, dict]:
+        optional_packages.require("pyarrow", purpose="this test")
         from pyarrow import parquet
 
         rows = parquet.read_table(self.results).to_pylist()
@@ -49,7 +53,9 @@ class LabelManyTest(absltest.TestCase):
     def test_labels_are_those_of_label_image(self):
         self.assertEqual(self.label().returncode, 0)
         rows = self.rows()
-        names = sorted(path.relative_to(self.images).as_posix() for path in self.images.rglob("*.*"))
+        names = sorted(
+            path.relative_to(self.images).as_posix() for path in self.images.rglob("*.*")
+        )
         self.assertEqual(sorted(rows), names)
         single = programs.run(
             "label_image",

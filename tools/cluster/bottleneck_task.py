@@ -18,11 +18,10 @@ from retrain.shards import merging, schema, unreadable_list
 from retrain.shards.schema import ShardDescription
 from retrain.shards.shard_files import encode_shard
 from retrain.shards.storage import Storage
-from retrain.shards.unreadable_list import UndecodableImage
 from retrain.system.batches import batches
 from retrain.system.threads import parallel_map
 from tools.cluster.read_ahead import ImageReader
-from tools.cluster.task import ChunkResult, Task, Worker, chunk_name
+from tools.cluster.task import ChunkResult, Task, Worker, chunk_name, undecodable_image
 
 _NO_DISTORTIONS = DistortionOptions()
 
@@ -117,11 +116,7 @@ class BottleneckWorker(Worker):
         name = chunk_name(images, self._description.recipe)
         done = [result for result in results if result.problem is None]
         undecodable = [
-            UndecodableImage(
-                *(images[column][result.row].as_py() for column in ("name", "size", "modified")),
-                sha256=result.digest.hex(),
-                reason=result.problem,
-            )
+            undecodable_image(images, result.row, sha256=result.digest.hex(), reason=result.problem)
             for result in results
             if result.problem is not None and result.digest
         ]

@@ -26,12 +26,12 @@ def list_classes(storage: Storage) -> Any:
     Raises:
         UserError: If the storage cannot be read, or has no images in sub-folders.
     """
-    files = _settled(_list_local_classes if storage.is_local else _list_images, storage)
+    files = _list_local_classes(storage) if storage.is_local else _list_images(storage)
     outside = [file.name for file in files if "/" not in file.name]
     files = [file for file in files if "/" in file.name]
     if outside:
         logging.warning(
-            "Ignored %d images outside of class folders: %s.", len(outside), name_some(outside)
+            "Ignored images that are not in the folder of a class: %s.", name_some(outside)
         )
     if not files:
         raise UserError(
@@ -52,7 +52,7 @@ def list_images(storage: Storage) -> Any:
     Raises:
         UserError: If the storage cannot be read, or has no images.
     """
-    files = _settled(_list_images, storage)
+    files = _list_images(storage)
     if not files:
         raise UserError(
             f"--{storage.flag}={storage.url} has no images "
@@ -77,23 +77,22 @@ def _table(rows: Iterable[tuple[StoredFile, str]]) -> Any:
 
 
 def _list_local_classes(storage: Storage) -> list[StoredFile]:
-    root = storage.path("")
-    listing = folders.list_images({storage.flag: root})[storage.flag]
+    listing = folders.list_images({storage.flag: storage.path("")})[storage.flag]
     folder_checks.report_ignored([listing])
     names = [f"{folder}/{name}" for folder, names in listing.images.items() for name in names]
-    return [file for name in names if (file := storage.describe_file(name)) is not None]
+    return _settled(lambda: [file for name in names if (file := storage.describe_file(name))])
 
 
 def _list_images(storage: Storage) -> list[StoredFile]:
-    return [file for file in storage.list_files() if _is_image(file.name)]
+    return _settled(lambda: [file for file in storage.list_files() if _is_image(file.name)])
 
 
-def _settled(list_files: Callable[[Storage], list[StoredFile]], storage: Storage) -> list[StoredFile]:
+def _settled(list_files: Callable[[], list[StoredFile]]) -> list[StoredFile]:
     """Lists files, again if some are so new that their times say nothing yet."""
-    files = list_files(storage)
+    files = list_files()
     if any(not file.modified for file in files):
         time.sleep(SETTLING_NS / 1e9)
-        files = list_files(storage)
+        files = list_files()
     return files
 
 

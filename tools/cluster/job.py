@@ -31,7 +31,13 @@ def check_shared(storage: Storage, ray_address: str | None) -> None:
 
 
 def run(
-    task: Task, missing: Any, *, total: int, noun: str, ray_address: str | None, images_per_file: int
+    task: Task,
+    missing: Any,
+    *,
+    total: int,
+    noun: str,
+    ray_address: str | None,
+    images_per_file: int,
 ) -> int:
     """Processes the missing images, on this machine or a cluster.
 
@@ -50,6 +56,7 @@ def run(
         UserError: If the cluster, the storage or the network cannot be used.
     """
     done = undecodable = missed = 0
+    cpu_seconds = 0.0
     start = time.monotonic()
     if len(missing):
         with (
@@ -61,18 +68,20 @@ def run(
                 done += result.done
                 undecodable += len(result.undecodable)
                 missed += len(result.missed)
+                cpu_seconds += result.cpu_seconds
                 progress.add(result.done + len(result.undecodable) + len(result.missed))
     logging.info(
-        "%s: %s computed in %s, %s from earlier runs.",
+        "%s: %s computed in %s%s, %s from earlier runs.",
         noun,
         f"{done:,}",
         format_duration(time.monotonic() - start),
+        f" (with {cpu_seconds:,.1f} CPU seconds)" if cpu_seconds else "",
         f"{total - len(missing):,}",
     )
     if undecodable:
         logging.warning(
-            "%d files cannot be decoded. They are listed in _unreadable-*.jsonl in %s, and not tried "
-            "again unless they change.",
+            "%d files cannot be decoded. They are listed in _unreadable-*.jsonl in %s, and not "
+            "tried again unless they change.",
             undecodable,
             task.output_url,
         )

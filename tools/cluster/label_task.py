@@ -13,11 +13,9 @@ from label_image.classifier import Classifier, Overrides, UnreadableImage
 from retrain.errors import UserError
 from retrain.shards import unreadable_list
 from retrain.shards.storage import Storage
-from retrain.shards.unreadable_list import UndecodableImage
 from tools.cluster import label_files
 from tools.cluster.read_ahead import ImageReader
-from tools.cluster.task import ChunkResult, Task, Worker, chunk_name
-
+from tools.cluster.task import ChunkResult, Task, Worker, chunk_name, undecodable_image
 
 
 @dataclass(frozen=True)
@@ -119,9 +117,8 @@ class LabelWorker(Worker):
             if row in missed:
                 continue
             if isinstance(result, UnreadableImage):
-                version = (images[column][row].as_py() for column in ("name", "size", "modified"))
                 undecodable.append(
-                    UndecodableImage(*version, sha256=digests[row], reason=result.reason)
+                    undecodable_image(images, row, sha256=digests[row], reason=result.reason)
                 )
             else:
                 done.append(row)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tools.cluster.task import ChunkResult, Task
+from tools.cluster.task import ChunkResult, Task, process_timed
 
 
 def run(task: Task, chunks: Iterable[Any]) -> Iterator[ChunkResult]:
@@ -16,4 +16,4 @@ def run(task: Task, chunks: Iterable[Any]) -> Iterator[ChunkResult]:
     """
     worker = task.start()
     for chunk in chunks:
-        yield worker.process(chunk)
+        yield process_timed(worker, chunk)

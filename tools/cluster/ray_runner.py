@@ -17,7 +17,7 @@ from retrain.system import optional_packages
 from retrain.system.console import quiet_native_libraries
 from retrain.system.text import first_line, one_line
 from tools.cluster import program_version
-from tools.cluster.task import ChunkResult, Task
+from tools.cluster.task import ChunkResult, Task, process_timed
 
 _CONNECT_SECONDS = 10.0
 _PROBE_SECONDS = 60.0
@@ -56,7 +56,7 @@ class ChunkActor:
         if self._worker is None:
             return ChunkResult(error=self._refusal)
         try:
-            return self._worker.process(images)
+            return process_timed(self._worker, images)
         except UserError as error:
             return ChunkResult(error=str(error))
 

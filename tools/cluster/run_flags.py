@@ -13,8 +13,8 @@ _RAY_ADDRESS = flags.DEFINE_string(
 _IMAGES_PER_FILE = flags.DEFINE_integer(
     "images_per_file",
     2048,
-    "Maximum number of images in a file of results. If a machine fails, at most this number is lost "
-    "for each of its processors.",
+    "Maximum number of images in a file of results. If a machine fails, at most the work on this "
+    "number is lost for each of its processors.",
     lower_bound=1,
     upper_bound=1_000_000,
 )

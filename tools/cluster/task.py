@@ -1,7 +1,9 @@
 """What is done with images on one machine or many: the interface of a task and its results."""
 
 import abc
+import dataclasses
 import hashlib
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,12 +23,14 @@ class ChunkResult:
             tried again.
         missed: Name of each image that could not be read, and why. The next run tries it again.
         error: Why the chunk could not be processed, as one line; None if it was.
+        cpu_seconds: CPU time of the process that processed the chunk.
     """
 
     done: int = 0
     undecodable: list[UndecodableImage] = field(default_factory=list)
     missed: list[tuple[str, str]] = field(default_factory=list)
     error: str | None = None
+    cpu_seconds: float = 0
 
 
 class Worker(abc.ABC):
@@ -47,6 +51,13 @@ class Worker(abc.ABC):
         """
 
 
+def process_timed(worker: Worker, images: Any) -> ChunkResult:
+    """Processes images as `Worker.process` does, and measures the CPU time."""
+    start = time.process_time()
+    result = worker.process(images)
+    return dataclasses.replace(result, cpu_seconds=time.process_time() - start)
+
+
 class Task(abc.ABC):
     """Something to do with images, which can be sent to other machines.
 
@@ -61,6 +72,12 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def start(self) -> Worker:
         """Loads the network."""
+
+
+def undecodable_image(images: Any, row: int, *, sha256: str, reason: str) -> UndecodableImage:
+    """Returns the entry of a row of the images for the list of files that cannot be decoded."""
+    name, size, modified = (images[column][row].as_py() for column in VERSION_COLUMNS)
+    return UndecodableImage(name, size, modified, sha256, reason)
 
 
 def chunk_name(images: Any, *texts: str) -> str:

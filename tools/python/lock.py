@@ -34,9 +34,7 @@ def main() -> None:
         *(f"--no-emit-package={name}" for name in sorted(present)),
     )
     # A test runs this server as a program of its own.
-    _compile(
-        "tests/support/s3_server_requirements.in", "tests/support/s3_server_requirements.txt"
-    )
+    _compile("tests/support/s3_server_requirements.in", "tests/support/s3_server_requirements.txt")
 
 
 def _compile(source: str, target: str, *options: str) -> None:

@@ -11,6 +11,7 @@ from unittest import mock
 
 from absl.testing import absltest
 
+from retrain.system import optional_packages
 from tests.support import programs, s3_server
 from tests.support.ray_cluster import RayCluster
 from tests.tools.cluster import shard_contents
@@ -53,6 +54,7 @@ class RayClusterTest(absltest.TestCase):
             env=programs.environment(),
             cwd=cwd,
         )
+        assert process.stderr
         self.addCleanup(process.stderr.close)
         self.addCleanup(process.kill)
         return process
@@ -62,6 +64,7 @@ class RayClusterTest(absltest.TestCase):
         while len(self.files()) < count:
             self.assertLess(time.monotonic(), deadline, "no bottlenecks were written")
             if process.poll() is not None:
+                assert process.stderr
                 self.fail(f"the program ended early: {process.stderr.read()}")
             time.sleep(0.05)
 
@@ -130,6 +133,7 @@ class RayClusterTest(absltest.TestCase):
         server = s3_server.S3Server()
         self.addCleanup(server.stop)
         self.enter_context(mock.patch.dict(os.environ, server.environment))
+        optional_packages.require("pyarrow", purpose="this test")
         from pyarrow import fs
 
         remote = fs.S3FileSystem(
