@@ -3,26 +3,25 @@
 import dataclasses
 import logging
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
 
 import numpy as np
 
-from label_image import labels_file
+from label_image import labels_file, unknown_images
+from label_image.image_decoding import ImageDecoding, Source
 from retrain.backbones import efficientnet_lite0
-from retrain.data import image_reader, pixels
+from retrain.data import pixels
 from retrain.data.image_limits import DEFAULT_LIMITS, ImageLimits
 from retrain.errors import UserError
 from retrain.runtimes import classifier_file
-from retrain.runtimes.runtime import ModelError, NetworkOverrides
+from retrain.runtimes.runtime import ModelError, NetworkOverrides, Outputs
 from retrain.system.batches import batches
 from retrain.system.threads import parallel_map
 
 # Height and width for a graph that takes pixels but does not state their number, as in the original
 # label_image.
 _DEFAULT_SIZE = 299
-
-Source = Path | bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,11 +32,14 @@ class Overrides(NetworkOverrides):
         labels_file: File with one label per line, in the order of the scores.
         height: Height of the input images in pixels.
         width: Width of the input images in pixels.
+        unknown_below: Familiarity, 0 to 1, below which an image shows none of the classes. 0
+            accepts all images.
     """
 
     labels_file: Path | None = None
     height: int | None = None
     width: int | None = None
+    unknown_below: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,10 +49,15 @@ class Prediction:
     Attributes:
         source: The path or content that the caller passed.
         ranked: All labels with their scores, 0 to 1, best first.
+        familiarity: Share of images of the classes that look less familiar than this one, 0 to 1;
+            None if the classifier does not state how familiar images are.
+        is_unknown: Whether the familiarity is so low that the image shows none of the classes.
     """
 
     source: Source
     ranked: tuple[tuple[str, float], ...]
+    familiarity: float | None = None
+    is_unknown: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +78,10 @@ class Classifier:
 
     Attributes:
         labels: Labels in the order of the network's outputs.
+        unknown_below: Familiarity below which an image is unknown; None if the classifier does not
+            state how familiar images are.
+        runtime: The loaded network.
+        decoding: How images are decoded for the network.
     """
 
     def __init__(
@@ -91,15 +102,20 @@ class Classifier:
         Raises:
             UserError: If the file or the overrides cannot be used.
         """
-        self._runtime = classifier_file.load(graph, efficientnet_lite0.find, overrides=overrides)
-        self._limits = limits
-        description = self._runtime.description
+        self.runtime = classifier_file.load(graph, efficientnet_lite0.find, overrides=overrides)
+        description = self.runtime.description
         self.labels = labels_file.resolve(graph, overrides.labels_file, description.labels)
-        self._height = overrides.height or description.height or _DEFAULT_SIZE
-        self._width = overrides.width or description.width or _DEFAULT_SIZE
-        # Images are decoded as they were for the training.
-        self._preprocessing_version = (
-            description.preprocessing_version or pixels.PREPROCESSING_VERSION
+        self.unknown_below = unknown_images.resolve_threshold(
+            graph, overrides.unknown_below, has_familiarity=description.familiarity is not None
+        )
+        self.decoding = ImageDecoding(
+            height=overrides.height or description.height or _DEFAULT_SIZE,
+            width=overrides.width or description.width or _DEFAULT_SIZE,
+            fit=description.fit,
+            preprocessing_version=(
+                description.preprocessing_version or pixels.PREPROCESSING_VERSION
+            ),
+            limits=limits,
         )
         if description.assumption:
             logging.warning("%s: %s.", graph, description.assumption)
@@ -118,8 +134,8 @@ class Classifier:
         """
         results = parallel_map(
             self._classify_batch,
-            batches(sources, self._runtime.batch_size),
-            self._runtime.workers,
+            batches(sources, self.runtime.batch_size),
+            self.runtime.workers,
         )
         return chain.from_iterable(results)
 
@@ -136,25 +152,23 @@ class Classifier:
         return result
 
     def _classify_batch(self, sources: list[Source]) -> list[Prediction | UnreadableImage]:
-        if not self._runtime.takes_pixels:
+        if not self.runtime.takes_pixels:
             return [self._classify_file(source) for source in sources]
         decoded = [self._decode(source) for source in sources]
         readable = [image for image in decoded if isinstance(image, np.ndarray)]
-        scores = iter(self._classify_pixels(np.stack(readable)) if readable else [])
+        outputs = iter(self._classify_pixels(np.stack(readable)) if readable else [])
         return [
-            image if isinstance(image, UnreadableImage) else self._prediction(source, next(scores))
+            image if isinstance(image, UnreadableImage) else self._prediction(source, next(outputs))
             for source, image in zip(sources, decoded, strict=True)
         ]
 
     def _classify_file(self, source: Source) -> Prediction | UnreadableImage:
         try:
-            data = self._read(source)
-            pixels.check_budget(data, self._limits)
-            scores = self._runtime.run_file(data)
-            self._check_scores(scores, ())
-            return self._prediction(source, scores)
-        except OSError as error:
-            return UnreadableImage(source, error.strerror or str(error))
+            data = self.decoding.read(source)
+            pixels.check_budget(data, self.decoding.limits)
+            outputs = self.runtime.predict_file(data)
+            self._check_scores(outputs.values, ())
+            return self._prediction(source, outputs)
         except pixels.UnreadableImageError as error:
             return UnreadableImage(source, str(error))
         except ModelError as error:
@@ -162,31 +176,23 @@ class Classifier:
 
     def _decode(self, source: Source) -> np.ndarray | UnreadableImage:
         try:
-            return pixels.decode(
-                self._read(source),
-                self._height,
-                self._width,
-                preprocessing_version=self._preprocessing_version,
-                limits=self._limits,
-            )
-        except OSError as error:
-            return UnreadableImage(source, error.strerror or str(error))
+            return self.decoding.decode(self.decoding.read(source))
         except pixels.UnreadableImageError as error:
             return UnreadableImage(source, str(error))
 
-    def _read(self, source: Source) -> bytes:
-        return source if isinstance(source, bytes) else image_reader.read(source, self._limits)
-
-    def _classify_pixels(self, images: np.ndarray) -> np.ndarray:
+    def _classify_pixels(self, images: np.ndarray) -> list[Outputs]:
+        """Returns the outputs for each image."""
         try:
-            scores = self._runtime.run(images)
+            scores, familiarity = self.runtime.predict(images)
         except ModelError as error:
+            height, width = self.decoding.height, self.decoding.width
             raise UserError(
-                f"the graph does not take images of {self._height} x {self._width} pixels "
+                f"the graph does not take images of {height} x {width} pixels "
                 f"({error}); set --input_height and --input_width, or another --input_layer"
             ) from error
         self._check_scores(scores, (len(images),))
-        return scores
+        familiarities = repeat(None, len(images)) if familiarity is None else familiarity
+        return [Outputs(*each) for each in zip(scores, familiarities, strict=True)]
 
     def _check_scores(self, scores: np.ndarray, images_shape: tuple[int, ...]) -> None:
         """Raises UserError unless the network computes one score per label for each image."""
@@ -203,9 +209,14 @@ class Classifier:
                 "labels; give the --labels file that was written with the --graph"
             )
 
-    def _prediction(self, source: Source, scores: np.ndarray) -> Prediction | UnreadableImage:
-        if not np.isfinite(scores).all():
+    def _prediction(self, source: Source, outputs: Outputs) -> Prediction | UnreadableImage:
+        scores, familiarity = outputs
+        if not np.isfinite(scores).all() or not np.isfinite(familiarity or 0):
             return UnreadableImage(source, "the graph computes scores that are not finite numbers")
         # Equal scores keep the order of the labels.
         order = np.argsort(-scores, kind="stable")
-        return Prediction(source, tuple((self.labels[i], float(scores[i])) for i in order))
+        ranked = tuple((self.labels[i], float(scores[i])) for i in order)
+        if familiarity is None:
+            return Prediction(source, ranked)
+        is_unknown = bool(familiarity < (self.unknown_below or 0))
+        return Prediction(source, ranked, float(familiarity), is_unknown=is_unknown)

@@ -2,17 +2,21 @@
 
     bazel run //label_image -- --graph=/tmp/output_graph.pb image.jpg another.png
 
-Prints the labels of each image with their scores, best first. If an image cannot be read, an error
-message names it, the other images are labelled, and the exit status is 1.
+Prints the labels of each image with their scores, best first. If an image looks like none of the
+classes, a line after the labels says so. If an image cannot be read, an error message names it, the
+other images are labelled, and the exit status is 1.
 """
 
 from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
 
 # isort: split
 import logging
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from absl import flags
 
+from label_image import unknown_flag
 from label_image.classifier import Classifier, Overrides, Prediction, UnreadableImage
 from label_image.formatting import as_json, as_text
 from retrain.errors import UserError
@@ -75,7 +79,21 @@ _INPUT_STD = flags.DEFINE_float(
     "Number to divide each pixel by after subtracting --input_mean. Overrides the graph's "
     "metadata.",
 )
+_HEATMAP = flags.DEFINE_string(
+    "heatmap",
+    None,
+    "PNG file for the image with a heat map over it, which shows where the image looks like its "
+    "best label. If the name does not end in .png, it is a folder for one file per image, such as "
+    "photo.jpg.png. Only earlier heat maps are overwritten.",
+)
+_HEATMAP_LABEL = flags.DEFINE_string(
+    "heatmap_label", None, "Label of the heat maps, instead of the best one of each image."
+)
+flags.adopt_module_key_flags(unknown_flag)
 flags.adopt_module_key_flags(trust_flag)
+
+# The name that the user gave an image, and its result.
+Result = tuple[str, Prediction | UnreadableImage]
 
 
 def main(arguments: list[str]) -> int:
@@ -85,11 +103,15 @@ def main(arguments: list[str]) -> int:
         raise UserError("no image was given; name one or more, or use --image=FILE")
     if _INPUT_STD.value == 0:
         raise UserError("--input_std=0 would divide by zero; give the number to divide pixels by")
+    images = [user_path(name) for name in names]
+    heat_map_paths = _heat_map_paths(images)
     classifier = Classifier(graph_path(_GRAPH), overrides=_overrides())
-    results = zip(names, classifier.classify(map(user_path, names)), strict=True)
+    results: Iterable[Result] = zip(names, classifier.classify(images), strict=True)
+    if heat_map_paths:
+        results = _draw_heat_maps(classifier, results, heat_map_paths)
     if _JSON.value:
         return _print_json(results)
-    return _print_text(results, with_names=len(names) > 1)
+    return _print_text(results, with_names=len(names) > 1, unknown_below=classifier.unknown_below)
 
 
 def _overrides() -> Overrides:
@@ -101,13 +123,45 @@ def _overrides() -> Overrides:
         width=_INPUT_WIDTH.value,
         mean=_INPUT_MEAN.value,
         std=_INPUT_STD.value,
+        unknown_below=unknown_flag.UNKNOWN_BELOW.value,
         trust_model=trust_flag.TRUST_MODEL.value,
     )
 
 
-def _print_text(
-    results: "zip[tuple[str, Prediction | UnreadableImage]]", *, with_names: bool
-) -> int:
+def _heat_map_paths(images: list[Path]) -> list[Path]:
+    """Returns the path of the heat map of each image, or an empty list if there are none."""
+    if not _HEATMAP.value:
+        if _HEATMAP_LABEL.value is not None:
+            raise UserError(
+                f"--heatmap_label={_HEATMAP_LABEL.value} needs --heatmap, the file to write"
+            )
+        return []
+    from label_image import heat_map_files
+
+    return heat_map_files.resolve_paths(user_path(_HEATMAP.value), images, "heatmap")
+
+
+def _draw_heat_maps(
+    classifier: Classifier, results: Iterable[Result], paths: list[Path]
+) -> Iterator[Result]:
+    """Yields the results, each after its heat map is written."""
+    from label_image import heat_map_files
+    from label_image.heat_map_images import HeatMapImages
+
+    images = HeatMapImages(classifier)
+    label = _HEATMAP_LABEL.value
+    if label is not None:
+        images.check_label(label, "heatmap_label")
+    for (name, result), path in zip(results, paths, strict=True):
+        if isinstance(result, Prediction):
+            shown = result.ranked[0][0] if label is None else label
+            (image,) = images.draw(result.source, [shown])
+            heat_map_files.write(path, image)
+            logging.info("Wrote the heat map of %s to %s", one_line(shown), path)
+        yield name, result
+
+
+def _print_text(results: Iterable[Result], *, with_names: bool, unknown_below: float | None) -> int:
     """Prints each result as soon as it is available; returns the exit status."""
     status = 0
     for name, result in results:
@@ -117,13 +171,13 @@ def _print_text(
             continue
         if with_names:
             print(f"{one_line(name)}:")
-        print(as_text(result, _NUM_TOP_PREDICTIONS.value))
+        print(as_text(result, _NUM_TOP_PREDICTIONS.value, unknown_below=unknown_below))
         if with_names:
             print()
     return status
 
 
-def _print_json(results: "zip[tuple[str, Prediction | UnreadableImage]]") -> int:
+def _print_json(results: Iterable[Result]) -> int:
     """Prints one array of all results; returns the exit status."""
     listed = list(results)
     print(as_json(listed, _NUM_TOP_PREDICTIONS.value))

@@ -6,8 +6,16 @@ No other module defines a default; main programs take the defaults of their flag
 import dataclasses
 from pathlib import Path
 
+# Values of `SplitOptions.group_by`.
+NEAR_DUPLICATES = "near_duplicates"
+FOLDER = "folder"
+PREFIX = "prefix"
+UNGROUPED = "none"
+
 # Value of `FineTuningOptions.layers` for all layers.
 ALL_LAYERS = -1
+
+_DEFAULT_FOLDS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +27,9 @@ class SplitOptions:
         testing_percentage: Percentage of the images for the final test, 0 to 100.
         split_by: "name" for a split by a hash of folder and file name; "path" for a split by a
             hash of the whole path, as in TensorFlow's script, which changes if the folder moves.
+        group_by: Which images are never divided between splits or folds: NEAR_DUPLICATES; FOLDER
+            for those in sub-folders of classes with the same path; PREFIX for those whose names
+            are the same up to the last separator; or UNGROUPED.
         typed_image_dir: The image folder as the user typed it, which "path" hashes.
         validation_dir: Folder with the validation images in the same sub-folders, if they are
             not taken from the image folder.
@@ -29,6 +40,7 @@ class SplitOptions:
     validation_percentage: float = 10
     testing_percentage: float = 10
     split_by: str = "name"
+    group_by: str = NEAR_DUPLICATES
     typed_image_dir: str = ""
     validation_dir: Path | None = None
     test_dir: Path | None = None
@@ -159,6 +171,8 @@ class BackboneOptions:
         input_mean: Value of each channel to subtract from pixels, 0 to 255.
         input_std: Value of each channel to divide by after the subtraction.
         trust_model: Whether to run a graph or module that does more than compute.
+        fit: How images of another aspect ratio are resized, one of `retrain.metadata.FITS`; None
+            for what the file states, or else STRETCH.
     """
 
     architecture: str = "efficientnet_lite0"
@@ -173,6 +187,7 @@ class BackboneOptions:
     input_mean: tuple[float, float, float] | None = None
     input_std: tuple[float, float, float] | None = None
     trust_model: bool = False
+    fit: str | None = None
 
     @property
     def name(self) -> str:
@@ -245,6 +260,8 @@ class OutputOptions:
         assert_accuracy_at_least: Minimum test accuracy, 0 to 1. If it is not reached, nothing is
             written. None for no minimum.
         metrics_json: All metrics of the run.
+        report: A page for browsers about the classifier and its mistakes.
+        predictions: A table with the scores of all held-out images.
         summaries_dir: Folder for TensorBoard, in which each run creates its own.
         plots_dir: Folder for the plots of the run.
         intermediate_output_graphs_dir: Folder for classifiers from before the end of training.
@@ -263,11 +280,23 @@ class OutputOptions:
     min_agreement: float = 0.95
     assert_accuracy_at_least: float | None = None
     metrics_json: Path | None = None
+    report: Path | None = None
+    predictions: Path | None = None
     summaries_dir: Path | None = Path("/tmp/retrain_logs")
     plots_dir: Path | None = None
     intermediate_output_graphs_dir: Path = Path("/tmp/intermediate_graph")
     intermediate_store_frequency: int = 0
     final_tensor_name: str = "final_result"
+
+    @property
+    def result_files(self) -> dict[str, Path]:
+        """The files with results of the run, by their flags."""
+        paths = {
+            "metrics_json": self.metrics_json,
+            "report": self.report,
+            "predictions": self.predictions,
+        }
+        return {flag: path for flag, path in paths.items() if path}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -288,6 +317,9 @@ class TrainingConfig:
         strict: Whether an unreadable image ends the run.
         test_batch_size: Number of test images to use; -1 for all.
         print_misclassified_test_images: Whether to list the test images with a wrong label.
+        command_line: Arguments of the program, for the report.
+        folds: Number of folds of the cross-validation, at least 2; 0 for 5 if a report or
+            predictions need them, and else none.
     """
 
     image_dir: Path
@@ -303,6 +335,16 @@ class TrainingConfig:
     strict: bool = False
     test_batch_size: int = -1
     print_misclassified_test_images: bool = False
+    command_line: tuple[str, ...] = ()
+    folds: int = 0
+
+    @property
+    def cross_validation_folds(self) -> int:
+        """Number of folds of the cross-validation; 0 for none."""
+        if self.distortions.fresh:
+            return 0  # There are no cached features.
+        is_needed = self.output.report is not None or self.output.predictions is not None
+        return self.folds or (_DEFAULT_FOLDS if is_needed else 0)
 
     @property
     def fine_tuning_distortions(self) -> DistortionOptions:

@@ -11,6 +11,8 @@ and reports its accuracy on images that were held out.
 from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
 
 # isort: split
+import sys
+
 from absl import flags
 
 from retrain.backbones import engines
@@ -70,6 +72,8 @@ def _config() -> TrainingConfig:
         strict=data_flags.strict(),
         test_batch_size=head_flags.test_batch_size(),
         print_misclassified_test_images=output_flags.print_misclassified_test_images(),
+        folds=head_flags.folds(),
+        command_line=tuple(sys.argv[1:]),
     )
     _check_combinations(config)
     return config
@@ -82,6 +86,11 @@ def _check_combinations(config: TrainingConfig) -> None:
             raise UserError(
                 f"--distortions_per_image=0 cannot be combined with --{flag}={value}; leave one out"
             )
+    if config.distortions.fresh and config.folds:
+        raise UserError(
+            f"--folds={config.folds} cannot be combined with --distortions_per_image=0, which has "
+            "no cached features to train the folds on; leave one out"
+        )
     frequency = config.output.intermediate_store_frequency
     if config.fine_tuning.epochs and frequency:
         raise UserError(

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 from retrain.model_limits import LIMITS
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+# Programs that read only this format would stretch the images of every classifier.
+_FORMAT_WITHOUT_FIT = 1
 
 # The string constant in a frozen graph, and the user-defined field of a Core ML model, that hold
 # the metadata as JSON.
@@ -34,6 +36,10 @@ PIXELS_INPUT = "image"
 # TensorFlow Serving's REST API accepts `{"b64": ...}` for inputs whose names end in `_bytes`.
 FILES_INPUT = "image_bytes"
 OUTPUT = "probabilities"
+
+# How an image of another aspect ratio is resized; `retrain.data.pixels` has the details. Files
+# without the field `fit` were made by versions that always stretched.
+STRETCH, CROP, PAD = FITS = ("stretch", "crop", "pad")
 
 _MAX_REASON = 300
 
@@ -62,6 +68,9 @@ class Metadata:
         test_accuracy: Accuracy on the test split, 0 to 1; None if the split is empty.
         training: How the head was trained.
         versions: Versions of this program, of its preprocessing, and of the libraries it used.
+        familiarity: How familiar an image is compared with the training images, packed by
+            `retrain.runtimes.familiarity`; None if the classifier does not state it.
+        fit: How images of another aspect ratio are resized, one of FITS.
     """
 
     labels: tuple[str, ...]
@@ -79,10 +88,19 @@ class Metadata:
     test_accuracy: float | None
     training: dict[str, Any]
     versions: dict[str, Any]
+    # Fields that files of earlier versions do not have. Each has a default, and is left out of the
+    # JSON if it has this value.
+    familiarity: dict[str, Any] | None = None
+    fit: str = STRETCH
 
     def to_json(self) -> str:
         """Returns the metadata as JSON on one line. Equal metadata give equal text."""
-        return json.dumps({"format_version": FORMAT_VERSION, **dataclasses.asdict(self)})
+        fields = dataclasses.asdict(self)
+        for field in _optional_fields():
+            if fields[field.name] == field.default:
+                del fields[field.name]
+        version = _FORMAT_WITHOUT_FIT if self.fit == STRETCH else FORMAT_VERSION
+        return json.dumps({"format_version": version, **fields})
 
 
 def from_json(text: str | bytes) -> Metadata:
@@ -113,6 +131,7 @@ def from_json(text: str | bytes) -> Metadata:
                 f"its metadata has format {version}, but this program reads formats up to "
                 f"{FORMAT_VERSION}"
             )
+        fields = {field.name: field.default for field in _optional_fields()} | fields
         known = {field.name: fields[field.name] for field in dataclasses.fields(Metadata)}
         for name, check in _CHECKS.items():
             if not check.accepts(known[name]):
@@ -125,6 +144,11 @@ def from_json(text: str | bytes) -> Metadata:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = str(error) if isinstance(error, ValueError) else repr(error)
         raise MetadataError(f"its metadata cannot be read ({reason[:_MAX_REASON]})") from error
+
+
+def _optional_fields() -> list[dataclasses.Field[Any]]:
+    fields = dataclasses.fields(Metadata)
+    return [field for field in fields if field.default is not dataclasses.MISSING]
 
 
 class _Check(NamedTuple):
@@ -204,6 +228,8 @@ _CHECKS: Mapping[str, _Check] = {
     ),
     "training": _DICTIONARY,
     "versions": _DICTIONARY,
+    "familiarity": _Check(lambda value: value is None or isinstance(value, dict), "an object"),
+    "fit": _Check(lambda value: value in FITS, f"{', '.join(FITS[:-1])} or {FITS[-1]}"),
 }
 
 

@@ -5,11 +5,12 @@ import logging
 from retrain.backbones import engines, registry
 from retrain.config import TrainingConfig
 from retrain.data.dataset import scan_dataset
+from retrain.data.groups import summarise_name_groups
 from retrain.data.splits import TEST
 from retrain.data_check import last_check
 from retrain.export import formats, output_checks, outputs
 from retrain.fine_tuning import selection
-from retrain.report import metrics, run_plots, text_report
+from retrain.report import metrics, run_plots, run_report, text_report
 from retrain.runtimes.litert import import_interpreter
 from retrain.runtimes.tensorflow_import import import_session_modules
 from retrain.shards import shards_for_training
@@ -37,7 +38,7 @@ def run(config: TrainingConfig) -> None:
     output_checks.check(config, backbone)
     run_plots.check(config)
     with timer.phase("scan"):
-        dataset = scan_dataset(config.image_dir, config.split)
+        dataset = summarise_name_groups(scan_dataset(config.image_dir, config.split), config.split)
     logging.info("%s", text_report.dataset_line(dataset))
     last_check.log_summary(config.bottleneck_dir, dataset)
     class_weights.check_labels(config.head.class_weights, dataset.labels, dataset.folders)
@@ -65,6 +66,15 @@ def run(config: TrainingConfig) -> None:
             plots = run_plots.stage_plots(
                 staging, config, backbone, results, fine_tuning=fine_tuning
             )
+        reports = run_report.stage_reports(
+            staging,
+            config,
+            backbone,
+            results,
+            fine_tuning=fine_tuning,
+            exported=exported,
+            timer=timer,
+        )
         metrics_files = metrics.stage_metrics(
             staging,
             config,
@@ -77,16 +87,12 @@ def run(config: TrainingConfig) -> None:
         config,
         results,
         fine_tuning,
-        files=[*exported.files, *plots, *metrics_files],
+        files=[*exported.files, *plots, *reports, *metrics_files],
         parity_table=exported.parity_table,
     )
 
 
 def _import_runtimes() -> None:
-    """Imports LiteRT and TensorFlow, which takes a second. The export needs both of them.
-
-    Both set up pybind11 for the process. If two threads import them at the same time, it can crash.
-    So no thread imports TensorFlow before LiteRT is there.
-    """
+    """Imports LiteRT, which is needed first, and TensorFlow, which takes a second."""
     import_interpreter()
     import_session_modules()

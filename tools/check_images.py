@@ -16,11 +16,11 @@ import logging
 
 from absl import flags
 
+from retrain.data_check.findings import FIXABLE
 from retrain.errors import UserError
 from retrain.flags import backbone_flags, data_flags
 from retrain.system import command_line
 from retrain.system.files import check_writable, user_path
-from tools.check.findings import FIXABLE
 
 _JSON = flags.DEFINE_string("json", None, "File for all findings as JSON.")
 _CSV = flags.DEFINE_string("csv", None, "File for a table with a line for each image found.")

@@ -22,6 +22,7 @@ from retrain.errors import UserError
 from retrain.export import coreml_options, saved_model
 from retrain.flags import coreml_flags
 from retrain.flags.values import optional_path
+from retrain.metadata import FITS
 from retrain.runtimes import tflite_file
 from retrain.system import command_line, trust_flag
 from retrain.system.console import quiet_native_libraries
@@ -66,6 +67,14 @@ _INPUT_WIDTH = flags.DEFINE_integer(
     None,
     "Width of the input images in pixels. Required only if the graph does not state it.",
     lower_bound=1,
+)
+_FIT = flags.DEFINE_enum(
+    "fit",
+    None,
+    FITS,
+    "How images whose aspect ratio is not that of the network's input were resized for the "
+    "training: stretch, crop to the centre, or pad with black bars. Only for classifiers that do "
+    "not state it; the default is stretch.",
 )
 _ADD_SOFTMAX = flags.DEFINE_boolean(
     "add_softmax", False, "Whether to turn the outputs into probabilities with a softmax."
@@ -165,6 +174,7 @@ def _check_format(path: Path) -> None:
 
 def _convert(path: Path, preprocessing_options: PreprocessingOptions) -> None:
     # These modules take seconds to load, so flags are checked first.
+    from retrain.data import fitting
     from retrain.export.coremltools_import import load_coremltools
     from tools.conversion import converted_classifier, preprocessing, writers
 
@@ -180,6 +190,9 @@ def _convert(path: Path, preprocessing_options: PreprocessingOptions) -> None:
             preprocessing_options, source.channels, source.input_format
         ),
         add_softmax=_ADD_SOFTMAX.value,
+        fit=fitting.resolve(
+            _FIT.value, source.metadata.fit if source.metadata else None, f"--graph={path}"
+        ),
     )
     classifier.check()
     messages = []

@@ -3,9 +3,10 @@
     bazel run //tools:guess_dir -- --graph=/tmp/output_graph.pb SRC DEST
 
 Copies each image in SRC to DEST under a name that consists of the predicted label and its score,
-such as elsa-0.99636.jpg. No file is ever overwritten: a second one gets a number, such as -2. An
-interrupted run continues when the same command is run again. A table of the classes is printed to
-standard output. The exit status is 1 if an image could not be read or sorted; a warning names it.
+such as elsa-0.99636.jpg. Images that show none of the classes go to DEST/unknown under their own
+names. No file is ever overwritten: a second one gets a number, such as -2. An interrupted run
+continues when the same command is run again. A table of the classes is printed to standard output.
+The exit status is 1 if an image could not be read or sorted; a warning names it.
 """
 
 from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
@@ -16,12 +17,13 @@ from pathlib import Path
 
 from absl import flags
 
+from label_image import unknown_flag
 from retrain.errors import UserError
 from retrain.system import command_line, trust_flag
 from retrain.system.files import user_path
 from retrain.system.graph_flag import graph_path
 from tools.guess import transfer
-from tools.guess.options import Options, check
+from tools.guess.options import UNKNOWN, Options, check
 from tools.guess.results import ACTIONS
 from tools.guess.summary import Summary
 
@@ -72,6 +74,7 @@ _UNDO = flags.DEFINE_string(
     "run leaves in DEST. Restores the images and does nothing else. SRC and DEST are required if "
     "an earlier version or another user wrote the file.",
 )
+flags.adopt_module_key_flags(unknown_flag)
 flags.adopt_module_key_flags(trust_flag)
 
 
@@ -83,14 +86,18 @@ def main(arguments: list[str]) -> int:
     check(options)
     # Loading these takes time, which an error message about the options does not have to wait for.
     from label_image.classifier import Classifier, Overrides
+    from label_image.unknown_images import log_if_undecidable
     from tools.guess.sort_images import sort_images
 
-    graph = graph_path(_GRAPH)
+    graph, unknown_below = graph_path(_GRAPH), unknown_flag.UNKNOWN_BELOW.value
     overrides = Overrides(
         labels_file=user_path(_LABELS.value) if _LABELS.value else None,
+        unknown_below=unknown_below,
         trust_model=trust_flag.TRUST_MODEL.value,
     )
-    summary = sort_images(options, graph, Classifier(graph, overrides=overrides))
+    classifier = Classifier(graph, overrides=overrides)
+    log_if_undecidable(graph, classifier.unknown_below, unknown_below)
+    summary = sort_images(options, graph, classifier)
     _report(summary, options)
     return int(summary.num_failed > 0)
 
@@ -120,6 +127,11 @@ def _report(summary: Summary, options: Options) -> None:
     action = ACTIONS[options.operation]
     action = f"Would have {action}" if options.dry_run else action.capitalize()
     logging.info("%s %d images to %s", action, summary.num_sorted, options.target)
+    if summary.num_unknown:
+        logging.info(
+            "%d of them show none of the classes: %s",
+            *(summary.num_unknown, options.target / UNKNOWN),
+        )
     if options.results:
         logging.info("Wrote the results to %s", options.results)
     if summary.num_failed:

@@ -20,6 +20,7 @@ import socket
 
 from absl import flags
 
+from label_image import unknown_flag
 from retrain.data.image_limits import ImageLimits
 from retrain.errors import UserError
 from retrain.system import command_line, trust_flag
@@ -114,6 +115,7 @@ _PROCESSORS = flags.DEFINE_integer(
 _RELOAD_SECONDS = flags.DEFINE_float(
     "reload_seconds", 2, "Seconds between two checks for a new classifier file.", lower_bound=0.01
 )
+flags.adopt_module_key_flags(unknown_flag)
 flags.adopt_module_key_flags(trust_flag)
 
 # While one worker labels an image, the other reads a request, writes a response, or wakes up.
@@ -157,6 +159,7 @@ def main(arguments: list[str]) -> None:
         graph_path(_GRAPH),
         labels_file=user_path(_LABELS.value) if _LABELS.value else None,
         trust_model=trust_flag.TRUST_MODEL.value,
+        unknown_below=unknown_flag.UNKNOWN_BELOW.value,
         limits=images,
     )
     connections = reserve_connections(_MAX_CONNECTIONS)

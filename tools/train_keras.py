@@ -20,6 +20,7 @@ from absl import flags
 from retrain.config import ALL_LAYERS
 from retrain.errors import UserError
 from retrain.flags import values
+from retrain.metadata import FITS
 from retrain.system import command_line
 from retrain.system.files import user_path
 from retrain.system.leftovers import temporary_files_of_libraries
@@ -84,6 +85,13 @@ _WIDTH = flags.DEFINE_integer(
     "networks have a fixed width.",
     lower_bound=1,
     upper_bound=_MAX_SIDE,
+)
+_FIT = flags.DEFINE_enum(
+    "fit",
+    Options.fit,
+    FITS,
+    "How images whose aspect ratio is not that of the network's input are resized: stretch ignores "
+    "the aspect ratio; crop uses only the centre of an image; pad adds black bars.",
 )
 _DROPOUT = flags.DEFINE_float(
     "dropout",
@@ -220,6 +228,7 @@ def _parse_options() -> Options:
         greyscale=_GREYSCALE.value,
         height=_HEIGHT.value,
         width=_WIDTH.value,
+        fit=_FIT.value,
         dropout=None if _DROPOUT.value is None else _fraction(_DROPOUT.name, _DROPOUT.value),
         fine_tune_layers=_FINE_TUNE_LAYERS.value,
         optimizer=_OPTIMIZER.value,

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from retrain.errors import UserError
-from retrain.metadata import GRAPH_BOTTLENECK, GRAPH_FEATURES
+from retrain.metadata import GRAPH_BOTTLENECK, GRAPH_FEATURES, STRETCH
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +37,8 @@ class Backbone:
             those images say nothing about its features of new images.
         stage_widths: Number of features of each earlier stage, in the order of the features.
         complete: The backbone with all features, if this one has only the bottleneck.
+        fit: How images of another aspect ratio are resized; see `retrain.data.pixels.decode`. The
+            decoder in the graph file always stretches them; see `backbone_graph.load`.
         needs_trust: Whether its file does more than compute, so that only --trust_model runs it.
     """
 
@@ -54,6 +56,7 @@ class Backbone:
     fine_tuned: bool = False
     stage_widths: tuple[int, ...] = ()
     complete: "Backbone | None" = None
+    fit: str = STRETCH
     needs_trust: bool = False
 
     @property

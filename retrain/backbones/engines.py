@@ -8,7 +8,7 @@ from pathlib import Path
 from retrain.backbones import graph_surgery
 from retrain.backbones.backbone import Backbone
 from retrain.errors import UserError
-from retrain.metadata import GRAPH_PIXELS_INPUT
+from retrain.metadata import GRAPH_PIXELS_INPUT, STRETCH
 from retrain.runtimes.graph_check import UntrustedModelError
 from retrain.runtimes.graph_def import parse_graph
 from retrain.runtimes.graph_session import GraphSession, SessionRuntime
@@ -130,6 +130,9 @@ def create(name: str, backbone: Backbone, *, int8_network: bytes | None = None) 
     recipe = {"backbone": backbone.fingerprint, "precision": name}
     if backbone.stage_widths:
         recipe["stages"] = ",".join(map(str, backbone.stage_widths))
+    if backbone.fit != STRETCH:
+        # The recipes of earlier versions, which always stretched images, stay valid.
+        recipe["fit"] = backbone.fit
     preprocessing = Preprocessing.of(backbone)
 
     def load_litert(network: bytes) -> Runtime:

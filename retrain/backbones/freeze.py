@@ -9,6 +9,7 @@ from retrain.metadata import (
     GRAPH_FEATURES,
     GRAPH_FILE_INPUT,
     GRAPH_PIXELS_INPUTS,
+    STRETCH,
 )
 
 # Names of nodes and scopes of the preprocessing that are not in `retrain.metadata`.
@@ -35,6 +36,7 @@ class InputSpec(NamedTuple):
         mean: Mean to subtract from each channel, in units of 0 to 255.
         std: Standard deviation to divide each channel by after that, in units of 0 to 255.
         channel_order: Order of the channels, "RGB" or "BGR".
+        fit: How images of another aspect ratio are resized; see `retrain.data.pixels.decode`.
     """
 
     height: int
@@ -42,6 +44,7 @@ class InputSpec(NamedTuple):
     mean: Sequence[float]
     std: Sequence[float]
     channel_order: str
+    fit: str = STRETCH
 
 
 class GraphSlice(NamedTuple):
@@ -162,7 +165,6 @@ def freeze_function(function: Callable[[Any], Any], shape: tuple[int | None, ...
 def add_preprocessing(network: GraphSlice, input_spec: InputSpec) -> Any:
     """Returns a network as a GraphDef with the tensors that `to_graph` lists."""
     import tensorflow as tf
-    from tensorflow.python.framework import meta_graph
 
     with tf.Graph().as_default() as graph:
         output, features = tf.import_graph_def(
@@ -175,7 +177,34 @@ def add_preprocessing(network: GraphSlice, input_spec: InputSpec) -> Any:
             tf.identity(output, f"{GRAPH_BOTTLENECK}/")
         if network.features is not None:
             tf.identity(features, f"{GRAPH_FEATURES}/")
-        exported = tf.compat.v1.train.export_meta_graph(graph=graph, clear_devices=True)
+        return _export(graph)
+
+
+def replace_resizing(graph: Any, input_spec: InputSpec) -> Any:
+    """Returns a copy of a graph of `add_preprocessing` that resizes as `input_spec` states.
+
+    Args:
+        graph: GraphDef of a backbone.
+        input_spec: Input images of its network.
+    """
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as built:
+        _normalise(tf.compat.v1.placeholder(tf.uint8, [None, None, 3], _DECODED), input_spec)
+        resizing = _export(built)
+    scope = f"{_NORMALISE_SCOPE}/"
+    result = type(graph)(versions=graph.versions, library=graph.library)
+    result.node.extend(node for node in resizing.node if node.name.startswith(scope))
+    result.node.extend(node for node in graph.node if not node.name.startswith(scope))
+    return result
+
+
+def _export(graph: Any) -> Any:
+    """Returns the GraphDef of a graph. Old versions of TensorFlow can load it."""
+    import tensorflow as tf
+    from tensorflow.python.framework import meta_graph
+
+    exported = tf.compat.v1.train.export_meta_graph(graph=graph, clear_devices=True)
     # An older TensorFlow rejects attributes that it does not know, even with default values.
     meta_graph.strip_graph_default_valued_attrs(exported)
     return exported.graph_def
@@ -192,14 +221,22 @@ def _preprocess(input_spec: InputSpec, extra_input: str | None) -> Any:
         decoded = graph_preprocessing.decode(contents, height, width)
     # A name that ends in a slash is used unchanged, even if there is a name scope of that name.
     decoded = v1.placeholder_with_default(decoded, [None, None, 3], f"{_DECODED}/")
-    with tf.name_scope(_NORMALISE_SCOPE):
-        resized = graph_preprocessing.resize(decoded, height, width)
-        ordered = resized[..., ::-1] if input_spec.channel_order == "BGR" else resized
-        centred = ordered - tf.constant(input_spec.mean, tf.float32)
-        pixels = centred / tf.constant(input_spec.std, tf.float32)
+    pixels = _normalise(decoded, input_spec)
     names: tuple[str, ...] = GRAPH_PIXELS_INPUTS
     if extra_input is not None and extra_input not in names:
         names = (extra_input, *names)
     for name in names:
         pixels = v1.placeholder_with_default(pixels, [None, height, width, 3], f"{name}/")
     return pixels
+
+
+def _normalise(decoded: Any, input_spec: InputSpec) -> Any:
+    """Returns the resized and normalised pixels of an upright image."""
+    import tensorflow as tf
+
+    height, width = input_spec.height, input_spec.width
+    with tf.name_scope(_NORMALISE_SCOPE):
+        resized = graph_preprocessing.resize(decoded, height, width, fit=input_spec.fit)
+        ordered = resized[..., ::-1] if input_spec.channel_order == "BGR" else resized
+        centred = ordered - tf.constant(input_spec.mean, tf.float32)
+        return centred / tf.constant(input_spec.std, tf.float32)

@@ -1,5 +1,6 @@
 """Loads backbones from frozen graphs: the Inception graph of 2015, retrained graphs, and others."""
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -19,8 +20,9 @@ from retrain.backbones.backbone import Backbone
 from retrain.backbones.backbone_cache import BackboneInfo
 from retrain.backbones.graph_layout import Layout
 from retrain.config import BackboneOptions
+from retrain.data import fitting
 from retrain.errors import UserError
-from retrain.metadata import GRAPH_BOTTLENECK
+from retrain.metadata import GRAPH_BOTTLENECK, GRAPH_NODE
 from retrain.model_limits import LIMITS
 from retrain.runtimes.graph_check import UntrustedModelError, check_graph
 from retrain.runtimes.graph_def import parse_graph
@@ -78,7 +80,16 @@ def load(options: BackboneOptions, cache_dir: Path) -> Backbone:
     def prepare(folder: Path) -> BackboneInfo:
         return _prepare(content, options, file, fingerprint=fingerprint, folder=folder)
 
-    return backbone_cache.load_or_prepare(cache_dir, file.stem, fingerprint, prepare)
+    backbone = backbone_cache.load_or_prepare(cache_dir, file.stem, fingerprint, prepare)
+    return dataclasses.replace(backbone, fit=_resolve_fit(content, options, file))
+
+
+def _resolve_fit(content: bytes, options: BackboneOptions, file: Path) -> str:
+    """Returns how images are resized: as in the run that made the graph, or else as requested."""
+    stated = None
+    if GRAPH_NODE.encode() in content:  # Parsing any other graph would be in vain.
+        stated = graph_layout.stated_fit(parse_graph(content))
+    return fitting.resolve(options.fit, stated, f"--model_dir={file}")
 
 
 def _find_file(options: BackboneOptions) -> Path:

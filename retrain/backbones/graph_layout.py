@@ -141,6 +141,12 @@ def is_fine_tuned(graph: Any) -> bool:
     return metadata is not None and "fine_tuned" in metadata.training
 
 
+def stated_fit(graph: Any) -> str | None:
+    """Returns how a graph resizes images, according to its metadata. None if it has none."""
+    metadata = _read_metadata(graph)
+    return metadata.fit if metadata else None
+
+
 def _layout_in_metadata(graph: Any) -> PartialLayout | None:
     metadata = _read_metadata(graph)
     if metadata is None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from retrain.backbones import graph_bmp, graph_exif, graph_gif, graph_png
 from retrain.backbones.graph_bytes import require_size, starts_with, switch
+from retrain.metadata import CROP, PAD
 
 # Steps that turn an image upright, by Exif orientation, 0 to 8: transpose, then flip.
 _TRANSPOSED = [False, False, False, False, False, True, True, True, True]
@@ -49,13 +50,66 @@ def decode(contents: Any, height: int, width: int) -> Any:
     return tf.raw_ops.Reverse(tensor=pixels, dims=tf.stack(flips))
 
 
-def resize(pixels: Any, height: int, width: int) -> Any:
-    """Resizes an image like Pillow's bilinear filter, which rounds between its two passes.
+def resize(pixels: Any, height: int, width: int, *, fit: str) -> Any:
+    """Resizes an image, as `retrain.data.fitting.resize_to_fit` does.
 
     Args:
         pixels: Image as a uint8 tensor [h, w, 3].
         height: Height of the result in pixels.
         width: Width of the result in pixels.
+        fit: Handling of another aspect ratio, one of `retrain.metadata.FITS`.
+
+    Returns:
+        A float32 tensor [1, height, width, 3] of whole numbers, 0 to 255.
+    """
+    import tensorflow as tf
+
+    size = tf.constant([height, width])
+    if fit == CROP:
+        first, kept = _cropped_area(tf.shape(pixels)[:2], size)
+        pixels = tf.slice(pixels, tf.concat([first, [0]], 0), tf.concat([kept, [3]], 0))
+    if fit != PAD:
+        return _resize(pixels, size)
+    first, covered = _padded_area(tf.shape(pixels)[:2], size)
+    after = size - first - covered
+    margins = tf.concat([[[0, 0]], tf.stack([first, after], 1), [[0, 0]]], 0)
+    padded = tf.pad(_resize(pixels, covered), margins)
+    return tf.reshape(padded, [1, height, width, 3])
+
+
+def _cropped_area(own_size: Any, size: Any) -> tuple[Any, Any]:
+    """Returns the first row and column, and the size, of `retrain.data.fitting.cropped_area`."""
+    import tensorflow as tf
+
+    # All rows or all columns are kept.
+    kept = tf.minimum(own_size, _scaled_sides(own_size[::-1], size, size[::-1]))
+    return (own_size - kept) // 2, kept
+
+
+def _padded_area(own_size: Any, size: Any) -> tuple[Any, Any]:
+    """Returns the first row and column, and the size, of `retrain.data.fitting.padded_area`."""
+    import tensorflow as tf
+
+    # The whole height or the whole width is covered.
+    covered = tf.minimum(size, _scaled_sides(size[::-1], own_size, own_size[::-1]))
+    return (size - covered) // 2, covered
+
+
+def _scaled_sides(sides: Any, factors: Any, divisors: Any) -> Any:
+    """Returns `sides * factors / divisors`, rounded half up and at least 1, int32 [2]."""
+    import tensorflow as tf
+
+    numerators = 2 * tf.cast(sides, tf.int64) * tf.cast(factors, tf.int64)
+    divisors = tf.cast(divisors, tf.int64)
+    return tf.cast(tf.maximum((numerators + divisors) // (2 * divisors), 1), tf.int32)
+
+
+def _resize(pixels: Any, size: Any) -> Any:
+    """Resizes an image like Pillow's bilinear filter, which rounds between its two passes.
+
+    Args:
+        pixels: Image as a uint8 tensor [h, w, 3].
+        size: Height and width of the result in pixels, int32 [2].
 
     Returns:
         A float32 tensor [1, height, width, 3] of whole numbers, 0 to 255.
@@ -64,10 +118,10 @@ def resize(pixels: Any, height: int, width: int) -> Any:
 
     shape = tf.shape(pixels)
     # The image between the two passes is never larger than both the source and the result.
-    columns_first = (shape[1] < width) & (shape[0] > height)
-    between = tf.where(columns_first, [height, shape[1]], [shape[0], width])
+    columns_first = (shape[1] < size[1]) & (shape[0] > size[0])
+    between = tf.where(columns_first, [size[0], shape[1]], [shape[0], size[1]])
     first = _resize_pass(pixels[tf.newaxis], between, shape[:2])
-    return _resize_pass(first, tf.constant([height, width]), between)
+    return _resize_pass(first, size, between)
 
 
 def _resize_pass(pixels: Any, size: Any, old_size: Any) -> Any:

@@ -1,5 +1,6 @@
 """Selects the backbone that `--architecture`, `--tfhub_module` or `--model_dir` names."""
 
+import dataclasses
 from pathlib import Path
 
 from retrain.backbones import (
@@ -13,6 +14,7 @@ from retrain.backbones import (
 from retrain.backbones.backbone import Backbone
 from retrain.config import BackboneOptions
 from retrain.errors import UserError
+from retrain.metadata import STRETCH
 
 DEFAULT = efficientnet_lite0.NAME
 
@@ -50,6 +52,8 @@ def resolve(options: BackboneOptions, cache_dir: Path) -> Backbone:
     """
     _check(options)
     backbone = _load(options, cache_dir)
+    if options.model_dir is None:
+        backbone = dataclasses.replace(backbone, fit=options.fit or STRETCH)
     if backbone.needs_trust and not options.trust_model:
         raise UserError(
             f"the network {options.name} is not run: it does more than compute, and was prepared "

@@ -6,6 +6,7 @@ import numpy as np
 
 from retrain.bottlenecks.recipes import Recipes
 from retrain.bottlenecks.store import BottleneckStore
+from retrain.bottlenecks.traits_cache import put_traits
 from retrain.bottlenecks.vector_computer import ImageVectors
 
 # A process that is killed loses at most the bottlenecks that it computed in this time.
@@ -52,6 +53,10 @@ class BatchWriter:
                 rows.setdefault(recipe, []).append((result.digest, number, vector))
         for recipe, vectors in rows.items():
             self._store.put_vectors(recipe, vectors)
+        put_traits(
+            self._store,
+            [(result.digest, result.traits) for result in results if result.traits is not None],
+        )
         self._store.put_digests(
             [
                 (result.version, result.digest)

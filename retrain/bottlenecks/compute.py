@@ -1,25 +1,30 @@
 """Gets the bottlenecks of all images of a data set, from the cache or the network."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from retrain.backbones import engines
 from retrain.backbones.backbone import Backbone
 from retrain.backbones.engines import Engine
-from retrain.bottlenecks import int8_network
+from retrain.bottlenecks import int8_network, known_files
 from retrain.bottlenecks.duplicates import warn_of_duplicates, warn_of_equal_vectors
 from retrain.bottlenecks.split_vectors import compute_split
-from retrain.bottlenecks.store import open_store
+from retrain.bottlenecks.store import BottleneckStore, open_store
 from retrain.bottlenecks.vector_table import Key, VectorTable
 from retrain.config import DistortionOptions
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 
 NO_DISTORTIONS = DistortionOptions()
+
+# Returns the data set with groups of images that must be in one split. It receives the SHA-256 of
+# the file of each image, and the cache.
+GroupImages: TypeAlias = Callable[[Dataset, Mapping[Path, bytes], BottleneckStore], Dataset]
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,7 @@ class Bottlenecks:
         unreadable: Reason for each image that cannot be read.
         reused_count: Number of bottlenecks that were in the cache before this run.
         int8_network: Content of the TFLite file with the int8 backbone, if the engine is INT8.
+        digests: SHA-256 of the file of each readable image.
     """
 
     dataset: Dataset
@@ -86,6 +92,7 @@ class Bottlenecks:
     unreadable: Mapping[Path, str]
     reused_count: int = 0
     int8_network: bytes | None = None
+    digests: Mapping[Path, bytes] = field(default_factory=dict)
 
     def split(self, split: str) -> SplitFeatures:
         """Returns the features of a split: TRAINING, VALIDATION or TEST."""
@@ -109,6 +116,7 @@ def compute_bottlenecks(
     strict: bool = False,
     distortions: DistortionOptions = NO_DISTORTIONS,
     warn_duplicates: bool = True,
+    group: GroupImages | None = None,
 ) -> Bottlenecks:
     """Computes the bottlenecks of all images, except those that are in the cache.
 
@@ -124,12 +132,18 @@ def compute_bottlenecks(
         distortions: Kinds, limits and number of the distortions of training images. Validation and
             test images are never distorted.
         warn_duplicates: Whether to warn of identical files in different classes or splits.
+        group: Keeps images that resemble each other in one split. If this needs images that were
+            never read, their undistorted bottlenecks are computed first. None for no groups.
 
     Raises:
         UserError: If the engine or the cache cannot be used, the disk is full, or too few images
             can be read.
     """
     name = engines.resolve(engine)
+    grouped: Dataset | None = dataset
+    if group:
+        grouped = _group_known(dataset, cache_dir, group)
+        dataset = grouped or dataset
     network = None
     if name == engines.INT8:
         network = int8_network.load_or_quantise(dataset, backbone, cache_dir)
@@ -142,6 +156,8 @@ def compute_bottlenecks(
     computed_count = 0
     with training_engine, evaluation_engine:
         while True:
+            # Variants are computed when it is certain which images are training images.
+            options = distortions if grouped else DistortionOptions(seed=distortions.seed)
             tables = _compute_splits(
                 dataset,
                 backbone,
@@ -149,7 +165,7 @@ def compute_bottlenecks(
                 training_engine=training_engine,
                 evaluation_engine=evaluation_engine,
                 strict=strict,
-                distortions=distortions,
+                distortions=options,
             )
             computed_count += sum(table.count_computed() for table in tables.values())
             skipped = {
@@ -157,33 +173,47 @@ def compute_bottlenecks(
                 for table in tables.values()
                 for path, reason in table.unreadable.items()
             }
-            if not skipped:
+            unreadable |= skipped
+            if skipped:
+                logging.warning(
+                    "Skipped %d of %d images that cannot be read; see the warnings above.",
+                    len(skipped),
+                    len(dataset.images),
+                )
+            # Other images can move to another split, where they need other bottlenecks.
+            final = dataset.without(skipped) if skipped else dataset
+            if group and not grouped:
+                digests = {
+                    image.path: digest
+                    for table in tables.values()
+                    for image, digest in table.images_and_digests()
+                }
+                with open_store(cache_dir) as store:
+                    final = grouped = group(final, digests, store)
+            needs_others = skipped or _splits(final) != _splits(dataset)
+            dataset = final
+            if not needs_others and options.cached == distortions.cached:
                 break
             computed_before.update(*(table.computed_keys() for table in tables.values()))
             # Frees the vectors, which can take most of the memory, before the next ones are read.
             del tables
-            unreadable |= skipped
-            logging.warning(
-                "Skipped %d of %d images that cannot be read; see the warnings above.",
-                len(skipped),
-                len(dataset.images),
-            )
-            # Other images can move to another split, where they need other bottlenecks.
-            dataset = dataset.without(skipped)
+    images_and_digests = [pair for table in tables.values() for pair in table.images_and_digests()]
     warn_of_equal_vectors(table.vectors[:, 0] for table in tables.values())
     if warn_duplicates:
-        warn_of_duplicates(pair for table in tables.values() for pair in table.images_and_digests())
+        warn_of_duplicates(images_and_digests)
     return Bottlenecks(
         dataset=dataset,
         engine=name,
         splits={
-            split: SplitFeatures(tuple(table.images), table.vectors, _class_ids(table.images))
+            # The images as they were grouped, maybe after the tables were filled.
+            split: SplitFeatures(dataset.split(split), table.vectors, _class_ids(table.images))
             for split, table in tables.items()
         },
         computed_count=computed_count,
         unreadable=unreadable,
         reused_count=sum(table.count_reused(computed_before) for table in tables.values()),
         int8_network=network,
+        digests={image.path: digest for image, digest in images_and_digests},
     )
 
 
@@ -219,6 +249,21 @@ def _compute_splits(
                 store.damaged_count,
             )
     return tables
+
+
+def _group_known(dataset: Dataset, cache_dir: Path, group: GroupImages) -> Dataset | None:
+    """Returns the grouped data set, or None if the cache does not know all images."""
+    with open_store(cache_dir) as store:
+        paths = [image.path for image in dataset.images]
+        digests = known_files.get_digests(store, paths)
+        known = {path: digest for path, digest in zip(paths, digests, strict=True) if digest}
+        if len(known) < len(set(paths)):
+            return None
+        return group(dataset, known, store)
+
+
+def _splits(dataset: Dataset) -> list[str]:
+    return [image.split for image in dataset.images]
 
 
 def _class_ids(images: Sequence[ImageFile]) -> np.ndarray:

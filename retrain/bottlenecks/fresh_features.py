@@ -84,6 +84,7 @@ class FreshFeatures:
                 digest=hashlib.sha256(data).digest(),
                 height=self._backbone.height,
                 width=self._backbone.width,
+                fit=self._backbone.fit,
             )
         except OSError as error:
             raise UserError(f"{path} can no longer be read: {error.strerror}") from error

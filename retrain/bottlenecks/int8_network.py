@@ -20,6 +20,7 @@ from retrain.data import image_reader, pixels
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TRAINING
 from retrain.errors import UserError
+from retrain.metadata import STRETCH
 from retrain.runtimes.litert import LiteRTModel
 from retrain.runtimes.preprocessing import Preprocessing
 from retrain.runtimes.runtime import ModelError
@@ -37,6 +38,8 @@ _MIN_COMMON = 0.5
 _IMAGES_KEY = "pictures"
 # Key of `Backbone.stage_widths`, which is missing if there are none.
 _STAGES_KEY = "stages"
+# Key of `Backbone.fit`, which is missing if images are stretched.
+_FIT_KEY = "fit"
 _DIGEST_KEY = "sha256"
 
 
@@ -96,10 +99,12 @@ def _describe(backbone: Backbone, digests: Collection[str]) -> dict[str, Any]:
         digests: SHA-256 of the images that value ranges are measured on.
     """
     stages = {_STAGES_KEY: list(backbone.stage_widths)} if backbone.stage_widths else {}
+    fit = {_FIT_KEY: backbone.fit} if backbone.fit != STRETCH else {}
     return {
         "backbone": backbone.fingerprint,
         "preprocessing": pixels.PREPROCESSING_VERSION,
         **stages,
+        **fit,
         _IMAGES_KEY: list(digests),
     }
 
@@ -134,11 +139,10 @@ def _described_networks(
         # A network without a valid description is ignored.
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
             content = json.loads(_read_private(path))
-            source = content["backbone"], content["preprocessing"], content.get(_STAGES_KEY, [])
-            stages = list(backbone.stage_widths)
-            if source == (backbone.fingerprint, pixels.PREPROCESSING_VERSION, stages):
-                images = set(content[_IMAGES_KEY])
-                yield path.with_suffix(".tflite"), images, content.get(_DIGEST_KEY)
+            digest = content.pop(_DIGEST_KEY, None)
+            images = content[_IMAGES_KEY]
+            if content == _describe(backbone, images):
+                yield path.with_suffix(".tflite"), set(images), digest
 
 
 def _load(path: Path, digest: str | None) -> bytes | None:
@@ -176,7 +180,7 @@ def _quantise(contents: list[bytes], backbone: Backbone) -> bytes:
     images = []
     for data in contents:
         with contextlib.suppress(pixels.UnreadableImageError):
-            images.append(pixels.decode(data, backbone.height, backbone.width))
+            images.append(pixels.decode(data, backbone.height, backbone.width, fit=backbone.fit))
     if len(images) < _MIN_IMAGES:
         raise UserError(
             f"int8 needs {_MIN_IMAGES} training images that can be read, to measure value ranges, "

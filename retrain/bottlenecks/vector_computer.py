@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 import numpy as np
+from PIL import Image
 
 from retrain.backbones.backbone import Backbone
 from retrain.bottlenecks.file_version import FileVersion
 from retrain.config import DistortionOptions
-from retrain.data import distortions, pixels
+from retrain.data import distortions, image_traits, pixels
 from retrain.data.dataset import ImageFile
 from retrain.data.image_limits import DEFAULT_LIMITS
 from retrain.errors import UserError
+from retrain.metadata import STRETCH
 from retrain.runtimes.runtime import Runtime
 from retrain.system.batches import batches
 from retrain.system.regular_files import open_regular_file, read_bounded
@@ -36,6 +38,7 @@ class ImageVectors:
         vectors: float16 [len(numbers), feature_width].
         problem: Why the image cannot be read; None if it can be read.
         doubts: What makes the image hardly of use.
+        traits: Traits of the image, a TRAITS scalar; None if the undistorted image was not needed.
     """
 
     row: int
@@ -45,6 +48,7 @@ class ImageVectors:
     vectors: np.ndarray = field(default_factory=lambda: np.empty(0, np.float16))
     problem: str | None = None
     doubts: list[str] = field(default_factory=list)
+    traits: np.ndarray | None = None
 
 
 class VectorComputer:
@@ -96,6 +100,7 @@ class VectorComputer:
 
     def _decode_missing_variants(self, result: ImageVectors) -> Iterator[np.ndarray]:
         """Yields the pixels of variants that are not in the store, and completes `result`."""
+        decoded: list[Image.Image] = []
         try:
             result.version, data = self._read(result.row)
             result.digest = hashlib.sha256(data).digest()
@@ -109,8 +114,13 @@ class VectorComputer:
                 warn=result.doubts.append,
                 height=self._backbone.height,
                 width=self._backbone.width,
+                fit=self._backbone.fit,
+                on_decoded=decoded.append,
             )
             for number, variant in zip(missing, variants, strict=True):
+                if number == distortions.UNDISTORTED:
+                    resized = variant if self._backbone.fit == STRETCH else None
+                    result.traits = image_traits.measure(data, decoded.pop(), resized)
                 result.numbers.append(number)
                 yield variant
         except OSError as error:

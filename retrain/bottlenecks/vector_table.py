@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from retrain.bottlenecks.file_version import FileVersion
+from retrain.bottlenecks import known_files
 from retrain.bottlenecks.recipes import Recipes
 from retrain.bottlenecks.store import BottleneckStore
 from retrain.bottlenecks.vector_computer import ImageVectors
@@ -49,9 +49,7 @@ class VectorTable:
 
     def read_known_files(self, store: BottleneckStore) -> None:
         """Reads the bottlenecks of all files whose present version is in the store."""
-        versions = [_file_version(image.path) for image in self.images]
-        known = iter(store.get_digests([version for version in versions if version]))
-        self._digests = [next(known) if version else None for version in versions]
+        self._digests = known_files.get_digests(store, [image.path for image in self.images])
         self.read(store, [row for row, digest in enumerate(self._digests) if digest])
 
     def read(self, store: BottleneckStore, rows: Sequence[int]) -> None:
@@ -130,10 +128,3 @@ class VectorTable:
     def _keys(self, mask: np.ndarray) -> Iterator[Key]:
         for row, number in np.argwhere(mask).tolist():
             yield self.recipes.of_variant(number), self._digests[row] or b"", number
-
-
-def _file_version(path: Path) -> FileVersion | None:
-    try:
-        return FileVersion.from_stat(path.stat())
-    except OSError:
-        return None

@@ -1,8 +1,8 @@
 """Reads folders of images into a data set: labels, and images with their splits."""
 
 import logging
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from retrain.config import SplitOptions
 from retrain.data import folder_checks, folders, splits
 from retrain.data.folder_checks import MIN_IMAGES
 from retrain.data.folders import Listing
+from retrain.data.group_summary import GroupSummary
 from retrain.data.labels import make_labels
 from retrain.data.splits import TEST, TRAINING, VALIDATION, SplitPercentages
 from retrain.errors import UserError
@@ -47,6 +48,8 @@ class Dataset:
         images: Images ordered by class, then by the flag of their folder, then by name.
         percentages: Sizes of the splits of `image_dir`.
         flag: Name of the flag for `image_dir`, for messages.
+        grouping: Summary of the groups of images that are in one split; None if there are none
+            besides those that the names mark.
     """
 
     image_dir: Path
@@ -55,6 +58,7 @@ class Dataset:
     images: tuple[ImageFile, ...]
     percentages: SplitPercentages
     flag: str = "image_dir"
+    grouping: GroupSummary | None = None
 
     def split(self, split: str) -> tuple[ImageFile, ...]:
         """Returns the images of a split: TRAINING, VALIDATION or TEST."""
@@ -84,7 +88,7 @@ class Dataset:
                 f"--{self.flag}={self.image_dir} has fewer than {MIN_IMAGES} readable images in: "
                 f"{names}; add or repair images there, or remove the folder"
             )
-        dataset = _assign_splits(replace(self, images=images))
+        dataset = assign_splits(replace(self, images=images))
         with_own_folder = {image.split for image in self.images if image.percentage_hash is None}
         _warn_of_missing_classes(
             _missing_classes(dataset, with_own_folder) - _missing_classes(self, with_own_folder)
@@ -151,7 +155,7 @@ def build_dataset(
             for file in split_listing.images.get(folder, []):
                 path = split_dirs[flag] / folder / file
                 images.append(ImageFile(path, class_id, _SPLIT_OF_FLAG[flag], None))
-    return _assign_splits(
+    return assign_splits(
         Dataset(
             image_dir=image_dir,
             labels=make_labels(classes),
@@ -168,25 +172,44 @@ def split_folders(options: SplitOptions) -> dict[str, Path]:
     return {flag: folder for flag, folder in folders_of_flags.items() if folder}
 
 
-def _assign_splits(dataset: Dataset) -> Dataset:
+def assign_splits(dataset: Dataset) -> Dataset:
     """Assigns splits to all images that have a percentage hash."""
     hashes: dict[int, list[float]] = {class_id: [] for class_id in range(len(dataset.labels))}
     for image in dataset.images:
         if image.percentage_hash is not None:
             hashes[image.class_id].append(image.percentage_hash)
     assigned = {
-        class_id: iter(splits.assign_splits(class_hashes, dataset.percentages))
+        class_id: splits.assign_splits(class_hashes, dataset.percentages)
         for class_id, class_hashes in hashes.items()
     }
+    _reunite(hashes, assigned)
+    following = {class_id: iter(names) for class_id, names in assigned.items()}
     images = tuple(
         image
         if image.percentage_hash is None
-        else ImageFile(
-            image.path, image.class_id, next(assigned[image.class_id]), image.percentage_hash
-        )
+        else replace(image, split=next(following[image.class_id]))
         for image in dataset.images
     )
     return replace(dataset, images=images)
+
+
+def _reunite(hashes: Mapping[int, Sequence[float]], assigned: Mapping[int, list[str]]) -> None:
+    """Puts groups of images of several classes into one split, if a small class moved its images.
+
+    This is the training split if one of them is in there. So no class loses training images.
+    """
+    splits_of_hash: dict[float, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for class_id, names in assigned.items():
+        for percentage_hash, name in zip(hashes[class_id], names, strict=True):
+            splits_of_hash[percentage_hash][class_id].add(name)
+    for percentage_hash, by_class in splits_of_hash.items():
+        present = set().union(*by_class.values())
+        if len(by_class) > 1 and len(present) > 1:
+            common = next(name for name in (TRAINING, VALIDATION, TEST) if name in present)
+            for class_id in by_class:
+                for row, value in enumerate(hashes[class_id]):
+                    if value == percentage_hash:
+                        assigned[class_id][row] = common
 
 
 def _count_images_to_split(images: Iterable[ImageFile]) -> Counter[int]:

@@ -14,9 +14,10 @@ import struct
 import sys
 from typing import IO, Any
 
-from retrain.data import image_header, resizing, upright
+from retrain.data import fitting, image_header, upright
 from retrain.data.image_limits import ImageLimits
 from retrain.data.unreadable_image import UnreadableImageError, refuse_without_memory
+from retrain.metadata import STRETCH
 
 _LENGTH = struct.Struct(">I")
 
@@ -30,12 +31,14 @@ class Request:
         width: Width in pixels of the result, if it is resized.
         preprocessing_version: See `pixels.decode`.
         resized: Whether the result has the given size, and not that of the file.
+        fit: See `pixels.decode`.
     """
 
     height: int
     width: int
     preprocessing_version: int
     resized: bool
+    fit: str = STRETCH
 
 
 def write_message(file: IO[bytes], fields: dict[str, Any], content: bytes | memoryview) -> None:
@@ -98,7 +101,8 @@ def _decode(data: bytes, request: Request, limits: ImageLimits) -> tuple[dict[st
         warn=lambda _: None,
     )
     if request.resized:
-        return {"size": (width, height)}, resizing.resize(rgb, height, width).tobytes()
+        pixels = fitting.resize_to_fit(rgb, height, width, fit=request.fit)
+        return {"size": (width, height)}, pixels.tobytes()
     return {"size": rgb.size}, rgb.tobytes()
 
 

@@ -7,16 +7,17 @@ bottleneck can be cached.
 
 import functools
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from retrain.config import DistortionOptions
-from retrain.data import pixels
+from retrain.data import fitting, pixels
 from retrain.data.colours import Warn
 from retrain.data.image_limits import DEFAULT_LIMITS, ImageLimits
+from retrain.metadata import STRETCH
 
 # The number of the variant that is the image itself.
 UNDISTORTED = 0
@@ -57,8 +58,10 @@ def decode_variants(
     digest: bytes,
     height: int,
     width: int,
+    fit: str = STRETCH,
     warn: Warn = pixels.ignore_warning,
     limits: ImageLimits = DEFAULT_LIMITS,
+    on_decoded: Callable[[Image.Image], None] = lambda image: None,
 ) -> Iterator[np.ndarray]:
     """Decodes an image file and yields variants of it, in the order of `numbers`.
 
@@ -73,8 +76,11 @@ def decode_variants(
         digest: SHA-256 of `data`.
         height: Height of the variants in pixels.
         width: Width of the variants in pixels.
+        fit: See `pixels.decode`.
         warn: See `pixels.decode`.
         limits: See `pixels.decode`.
+        on_decoded: Receives the image as `pixels.decode_upright` returns it, before UNDISTORTED is
+            yielded.
 
     Yields:
         uint8 [height, width, 3], RGB, 0 to 255.
@@ -92,19 +98,21 @@ def decode_variants(
     large = None
     for number in numbers:
         if number == UNDISTORTED:
-            yield pixels.resize(decode_for_scale(1.0), height, width)
+            upright = decode_for_scale(1.0)
+            on_decoded(upright)
+            yield pixels.resize_to_fit(upright, height, width, fit=fit)
             continue
         if large is None:
             # Only JPEG files are decoded differently for another size.
             decoded = decode_for_scale(largest if data.startswith(_JPEG) else 1.0)
             with pixels.refuse_without_memory():
-                large = _reduce(decoded, *size_at[largest], oversampling=_OVERSAMPLING)
+                large = _reduce(decoded, *size_at[largest], fit=fit, oversampling=_OVERSAMPLING)
         distortion = _random_distortion(options.seed, number, digest)
         yield distort(large, distortion, options, height=height, width=width)
 
 
 def decode_for_cropping(
-    data: bytes, options: DistortionOptions, *, height: int, width: int
+    data: bytes, options: DistortionOptions, *, height: int, width: int, fit: str = STRETCH
 ) -> Image.Image:
     """Decodes an image file to upright RGB, large enough for every crop that `distort` takes.
 
@@ -115,6 +123,7 @@ def decode_for_cropping(
         options: Kinds and limits of the distortions.
         height: Height of the distorted images in pixels.
         width: Width of the distorted images in pixels.
+        fit: See `pixels.decode`.
 
     Raises:
         UnreadableImageError: See `pixels.decode`.
@@ -122,7 +131,7 @@ def decode_for_cropping(
     largest = _largest_scale(options)
     size = round(height * largest), round(width * largest)
     with pixels.refuse_without_memory():
-        return _reduce(pixels.decode_upright(data, *size), *size, oversampling=1)
+        return _reduce(pixels.decode_upright(data, *size), *size, fit=fit, oversampling=1)
 
 
 def distort(
@@ -141,7 +150,7 @@ def distort(
     end up in the crop is resized.
 
     Args:
-        image: Upright RGB image.
+        image: Upright RGB image, in the aspect ratio of the result unless it is to be stretched.
         distortion: Random values.
         options: Kinds and limits of the distortions.
         height: Height of the result in pixels.
@@ -170,12 +179,15 @@ def _largest_scale(options: DistortionOptions) -> float:
 
 
 def _reduce(
-    image: Image.Image, min_height: int, min_width: int, *, oversampling: int
+    image: Image.Image, min_height: int, min_width: int, *, fit: str, oversampling: int
 ) -> Image.Image:
-    """Shrinks a large image by averaging squares of pixels.
+    """Brings an image to the aspect ratio of the result, and shrinks a large one.
 
-    Both sides stay at least `oversampling` times the minimum.
+    It is shrunk by averaging squares of pixels. Both sides stay at least `oversampling` times the
+    minimum.
     """
+    if fit != STRETCH:
+        image = fitting.adapt(image, oversampling * min_height, oversampling * min_width, fit=fit)
     factor = min(image.height // min_height, image.width // min_width) // oversampling
     return image.reduce(factor) if factor > 1 else image
 

@@ -34,7 +34,16 @@ The steps of version 2, in this order:
    irot and imir boxes only.
 6. The image is resized with a triangle filter, in two passes that each round half up. The first
    pass is horizontal, unless the image is narrower and higher than the result: then it is vertical.
-   So the image between the passes is never larger than both the source and the result.
+   So the image between the passes is never larger than both the source and the result. `--fit`
+   decides what happens to an image of w x h pixels whose aspect ratio is not that of the result,
+   W x H pixels. Quotients are rounded half up to whole pixels, and are at least 1:
+   - stretch: The whole image becomes W x H pixels.
+   - crop: If w * H > h * W, only a part of h * W / H columns becomes W x H pixels, and otherwise
+     only a part of w * H / W rows. If it is k columns, it starts at column (w - k) // 2; rows
+     likewise.
+   - pad: If w * H > h * W, the whole image becomes W x k pixels with k = h * W / w, and otherwise
+     k x H pixels with k = w * H / h. It is placed on a black image of W x H pixels, at row
+     (H - k) // 2 or column (W - k) // 2.
 
 HEIC and AVIF files, and WebP files with lossless pixels or alpha, are decoded in a separate
 process, because nothing bounds their decoders from inside. All others are decoded in this one.
@@ -49,9 +58,11 @@ from PIL import Image, ImageFile
 from retrain.data import image_header, isolated_decoding, upright
 from retrain.data.colours import Warn
 from retrain.data.decoder_process import Request
+from retrain.data.fitting import resize_to_fit
 from retrain.data.image_limits import DEFAULT_LIMITS, ImageLimits
 from retrain.data.resizing import resize
 from retrain.data.unreadable_image import UnreadableImageError, refuse_without_memory
+from retrain.metadata import STRETCH
 
 __all__ = (
     "PREPROCESSING_VERSION",
@@ -63,6 +74,7 @@ __all__ = (
     "open_image",
     "refuse_without_memory",
     "resize",
+    "resize_to_fit",
 )
 
 PREPROCESSING_VERSION = 2
@@ -78,20 +90,21 @@ def decode(
     height: int,
     width: int,
     *,
+    fit: str = STRETCH,
     preprocessing_version: int = PREPROCESSING_VERSION,
     warn: Warn = ignore_warning,
     limits: ImageLimits = DEFAULT_LIMITS,
 ) -> np.ndarray:
     """Decodes an image file to upright RGB pixels, resized to `height` x `width`.
 
-    The image is decoded by `decode_upright` and then resized by `resize`. The aspect ratio is not
-    preserved.
+    The image is decoded by `decode_upright` and then resized by `resize_to_fit`.
 
     Args:
         data: Content of a JPEG, PNG, BMP, GIF, WebP, HEIC or AVIF file. Of an animation, the first
             frame is used.
         height: Height of the result in pixels.
         width: Width of the result in pixels.
+        fit: Handling of another aspect ratio; see `resize_to_fit`.
         preprocessing_version: Version that the classifier was trained with, 1 or 2. Transparency
             becomes white in version 2; in version 1, the colours under it are used.
         warn: Called with what is wrong with an image that can be decoded but is hardly of use.
@@ -105,7 +118,7 @@ def decode(
     """
     header = image_header.parse(data, limits)
     if header.needs_isolation:
-        request = Request(height, width, preprocessing_version, resized=True)
+        request = Request(height, width, preprocessing_version, resized=True, fit=fit)
         _, pixels = isolated_decoding.decode(data, request, limits)
         return np.frombuffer(pixels, np.uint8).reshape(height, width, 3)
     rgb = upright.decode_parsed(
@@ -116,7 +129,7 @@ def decode(
         limits=limits,
         warn=warn,
     )
-    return resize(rgb, height, width)
+    return resize_to_fit(rgb, height, width, fit=fit)
 
 
 def decode_upright(

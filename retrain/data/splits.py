@@ -9,11 +9,11 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from retrain.config import SplitOptions
+from retrain.config import FOLDER, PREFIX, SplitOptions
 from retrain.errors import UserError
 
 TRAINING = "training"
@@ -21,6 +21,11 @@ VALIDATION = "validation"
 TEST = "test"
 
 _LARGEST_REMAINDER = 2**27 - 1
+# A group with more than twice the images that a split should have is not put into that split.
+_MAX_EXCESS = 2
+
+# The part of a file name before the last separator, without the extension.
+_PREFIX = re.compile(r"(.*[^ _.()-])[ _.()-]+[^ _.()-]+[ )]*\.[^.]*$")
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,11 @@ def check_options(options: SplitOptions) -> None:
         if not 0 <= value <= 100:
             raise UserError(f"--{flag}={value} must be from 0 to 100; the default is 10")
     percentages = SplitPercentages.from_options(options)
+    if options.split_by == "path" and options.group_by in (FOLDER, PREFIX):
+        raise UserError(
+            f"--group_by={options.group_by} cannot be combined with --split_by=path, which hashes "
+            "the whole path of each image; leave one out"
+        )
     if percentages.validation + percentages.test >= 100:
         raise UserError(
             f"--validation_percentage={options.validation_percentage} and "
@@ -86,10 +96,11 @@ def compute_percentage_hash(options: SplitOptions, folder: str, file: str) -> fl
     """Hashes the name of an image to a number from 0 to 100.
 
     Text from `_nohash_` on is ignored. Names that differ only there mark photos of the same
-    object, which must not be in two splits.
+    object, which must not be in two splits. So do names with the same prefix or folder, if the
+    images are grouped by these.
 
     Args:
-        options: Kind of hash, and the image folder as the user typed it.
+        options: Kind of hash, groups, and the image folder as the user typed it.
         folder: Name of the class folder.
         file: Path relative to the class folder, with `/` as separator.
     """
@@ -99,6 +110,12 @@ def compute_percentage_hash(options: SplitOptions, folder: str, file: str) -> fl
         )
     parent, slash, name = file.rpartition("/")
     text = f"{folder}/{parent}{slash}{name.partition('_nohash_')[0]}"
+    if options.group_by == FOLDER and parent:
+        # Without the class: what one sub-folder has in common, it can have in several classes.
+        text = f"{parent}/"
+    elif options.group_by == PREFIX:
+        prefix = _PREFIX.match(name)
+        text = f"{parent}{slash}{prefix[1]}" if prefix else text
     return _hash(unicodedata.normalize("NFC", text))  # macOS stores "é" as two characters.
 
 
@@ -112,7 +129,8 @@ def _hash(text: str) -> float:
 def assign_splits(hashes: Sequence[float], percentages: SplitPercentages) -> list[str]:
     """Assigns the images of one class to splits, so that no split with a percentage is empty.
 
-    The percentage hashes decide. In a small class they can leave splits empty. In the order
+    The percentage hashes decide. A group of images, which have the same hash, is for training if it
+    would make another split far too large. In a small class, splits can be left empty. In the order
     validation, test, training, each empty split then gets all images with the hash that is nearest
     to its range. They are taken from the largest split that has several hashes, and are at most
     half of it. If no split has several hashes, so that all images show the same object, a single
@@ -122,12 +140,26 @@ def assign_splits(hashes: Sequence[float], percentages: SplitPercentages) -> lis
         hashes: Percentage hashes of at least three images, in a fixed order.
         percentages: Sizes of the splits.
     """
-    assigned = [percentages.split_at(percentage_hash) for percentage_hash in hashes]
+    counts = Counter(hashes)
+    assigned = [
+        _split_of_group(percentage_hash, counts[percentage_hash] / len(hashes), percentages)
+        if counts[percentage_hash] > 1
+        else percentages.split_at(percentage_hash)
+        for percentage_hash in hashes
+    ]
     for split, (low, high) in percentages.ranges.items():
         if split not in assigned:
             for index in _nearest_images(low, high, hashes, assigned):
                 assigned[index] = split
     return assigned
+
+
+def _split_of_group(percentage_hash: float, share: float, percentages: SplitPercentages) -> str:
+    """Returns the split of a group of images: training, if another split would become too large."""
+    split = percentages.split_at(percentage_hash)
+    low, high = percentages.ranges[split]
+    is_too_large = 100 * share > _MAX_EXCESS * (high - low)
+    return TRAINING if is_too_large else split
 
 
 def _nearest_images(

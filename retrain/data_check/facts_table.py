@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from retrain.bottlenecks import known_files
+from retrain.bottlenecks.cached_records import get_records, put_records
 from retrain.bottlenecks.file_version import FileVersion
 from retrain.bottlenecks.store import BottleneckStore
 from retrain.data.image_limits import DEFAULT_LIMITS
@@ -23,12 +25,9 @@ from retrain.system.progress import ProgressBar
 from retrain.system.regular_files import open_regular_file, read_bounded
 from retrain.system.threads import parallel_map
 
-# Facts are cached like bottlenecks, as a vector with a number for each byte.
 _RECIPE = json.dumps(
     {"image_facts": image_facts.VERSION, "preprocessing": PREPROCESSING_VERSION}, sort_keys=True
 )
-_WIDTH = FACTS.itemsize
-_VARIANT = 0
 
 _IMAGES_PER_WRITE = 256
 
@@ -86,18 +85,8 @@ def _read_known(
     paths: Sequence[Path], store: BottleneckStore
 ) -> tuple[list[bytes | None], np.ndarray, np.ndarray]:
     """Returns the digests and the facts in the cache, and whether the facts of each were there."""
-    versions = [_version(path) for path in paths]
-    known = iter(store.get_digests([version for version in versions if version]))
-    digests = [next(known) if version else None for version in versions]
-    facts = np.zeros(len(paths), FACTS)
-    present = np.zeros(len(paths), bool)
-    rows = np.array([row for row, digest in enumerate(digests) if digest], np.int64)
-    if len(rows):
-        vectors = np.empty((len(rows), _WIDTH), np.float16)
-        keys = [(digest, _VARIANT) for digest in digests if digest]
-        found = store.get_vectors(_RECIPE, keys, vectors)
-        facts[rows[found]] = vectors[found].astype(np.uint8).view(FACTS)[:, 0]
-        present[rows[found]] = True
+    digests = known_files.get_digests(store, paths)
+    facts, present = get_records(store, _RECIPE, digests, FACTS)
     return digests, facts, present
 
 
@@ -129,17 +118,4 @@ def _write(results: Iterable[_Measured], store: BottleneckStore, start_ns: int) 
 
 def put_facts(store: BottleneckStore, rows: Iterable[tuple[bytes, np.ndarray]]) -> None:
     """Stores the facts of images with these SHA-256."""
-    store.put_vectors(
-        _RECIPE,
-        [
-            (digest, _VARIANT, np.frombuffer(facts.tobytes(), np.uint8).astype(np.float16))
-            for digest, facts in rows
-        ],
-    )
-
-
-def _version(path: Path) -> FileVersion | None:
-    try:
-        return FileVersion.from_stat(path.stat())
-    except OSError:
-        return None
+    put_records(store, _RECIPE, rows)

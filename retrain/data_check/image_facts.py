@@ -3,15 +3,14 @@
 import numpy as np
 from PIL import Image
 
-from retrain.data import pixels
+from retrain.data import image_traits, pixels
+from retrain.data.image_traits import MAX_SIDE, THUMBNAIL_SIDE
 
 # Increase with every change to what is measured. Cached facts of older versions are measured again.
 VERSION = 1
 
 # Formats by their number in FACTS. The order is part of the format of cached facts.
 FORMATS = ("", "JPEG", "PNG", "BMP", "GIF", "WEBP", "HEIF", "AVIF")
-
-THUMBNAIL_SIDE = 32
 
 # What is measured, in the layout in which it is cached.
 # width, height: Size in pixels after the rotation.
@@ -35,9 +34,6 @@ FACTS = np.dtype(
     ]
 )
 
-# Images are reduced to this size, that of most networks' input, before they are measured: blur that
-# the network cannot see does not count.
-_MAX_SIDE = 224
 _PERCENTILES = (0.1, 99, 99.9)
 # Share of the pixels that can have an even steeper change.
 _STEEP_SHARE = 0.001
@@ -60,18 +56,15 @@ def measure(data: bytes) -> np.ndarray:
         UnreadableImageError: If the image cannot be decoded.
     """
     facts = np.zeros((), FACTS)
-    upright = pixels.decode_upright(data, _MAX_SIDE, _MAX_SIDE)
+    # Most networks see no more pixels. Blur that they cannot see does not count.
+    upright = pixels.decode_upright(data, MAX_SIDE, MAX_SIDE)
     size, facts["format"], facts["animated"] = _read_header(data, upright)
     # JPEG files are decoded at a fraction of their size, and headers state it before the rotation.
     if (upright.width > upright.height) != (size[0] > size[1]):
         size = size[::-1]
     facts["width"], facts["height"] = size
-    # Converting a smaller image to luminance takes less time.
-    height, width = min(upright.height, _MAX_SIDE), min(upright.width, _MAX_SIDE)
-    reduced = Image.fromarray(pixels.resize(upright, height, width)).convert("L")
-    facts["thumbnail"] = np.asarray(
-        reduced.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
-    )
+    reduced = image_traits.reduce(upright)
+    facts["thumbnail"] = image_traits.make_thumbnail(reduced)
     luminance = np.asarray(reduced)
     facts["darkest"], facts["light_level"], facts["brightest"] = np.percentile(
         luminance, _PERCENTILES

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from retrain.data.image_traits import THUMBNAIL_SIDE
 from retrain.data_check import alignment, descriptors, neighbours
-from retrain.data_check.image_facts import THUMBNAIL_SIDE
 from retrain.system.batches import batches
 from retrain.system.processors import processor_count
 from retrain.system.threads import parallel_map
@@ -63,6 +63,18 @@ def find(thumbnails: np.ndarray, candidates: np.ndarray | None = None) -> NearDu
         correlations = _align(thumbnails, pairs, is_mirrored, _FINE_ITERATIONS)
     is_copy = correlations >= _MIN_ALIGNED
     return NearDuplicates(pairs[is_copy], correlations[is_copy])
+
+
+def correlate(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Returns the correlations of the reduced thumbnails of pairs that are aligned, float32 [M].
+
+    Args:
+        thumbnails: Luminance, uint8 [N, 32, 32].
+        pairs: Indices of images that are not mirrored, int64 [M, 2].
+    """
+    with threadpool_limits(1, "blas"):
+        coarse = descriptors.shrink(thumbnails, _COARSE_SIDE)
+        return _align(coarse, pairs, np.zeros(len(pairs), bool), _COARSE_ITERATIONS)
 
 
 def _find_candidates(

@@ -81,6 +81,7 @@ def assemble(
         test_accuracy=test_accuracy,
         training=training,
         versions=current_versions(),
+        fit=backbone.fit,
     )
     if features.int8_network is None:
         return TrainedClassifier(backbone, complete_head, metadata)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from retrain.config import CoreMLOptions
+from retrain.data.fitting import DESCRIPTIONS
 from retrain.export import coreml_conversion, tensorflow_functions
 from retrain.export.assemble import TrainedClassifier
 from retrain.export.coreml_conversion import GRAYSCALE, TensorFlowClassifier
@@ -100,7 +101,9 @@ def _add_descriptions(
     (image,) = description.input
     kind = "A grey" if classifier.channel_order == GRAYSCALE else "A colour"
     size = f"{classifier.width} x {classifier.height}"
-    image.shortDescription = options.input_description or f"{kind} image of {size} pixels."
+    # Without metadata, how the network was trained is unknown.
+    fit = f" {DESCRIPTIONS[metadata.fit]}" if metadata else ""
+    image.shortDescription = options.input_description or f"{kind} image of {size} pixels.{fit}"
     for output in description.output:
         output.shortDescription = (
             options.label_description

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from retrain.backbones import freeze
+from retrain.backbones import backbone_graph, freeze
 from retrain.errors import UserError
 from retrain.export.assemble import TrainedClassifier
 from retrain.metadata import GRAPH_FEATURES, GRAPH_NODE
-from retrain.runtimes.graph_def import parse_graph
 from retrain.runtimes.tensorflow_import import import_session_modules
 
 # Names in TensorFlow's examples/image_retraining.
@@ -48,7 +47,7 @@ def to_bytes(classifier: TrainedClassifier) -> bytes:
     Raises:
         UserError: If the backbone already has a tensor with the name of the output.
     """
-    graph = parse_graph(classifier.backbone.graph_file.read_bytes())
+    graph = backbone_graph.load(classifier.backbone)
     metadata = classifier.metadata
     if any(node.name == metadata.output for node in graph.node):
         raise UserError(

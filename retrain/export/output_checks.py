@@ -20,8 +20,8 @@ def check(config: TrainingConfig, backbone: Backbone) -> None:
     options = config.output
     formats.check(options, backbone)
     check_writable(options.output_labels, "output_labels")
-    if options.metrics_json:
-        check_writable(options.metrics_json, "metrics_json")
+    for flag, path in options.result_files.items():
+        check_writable(path, flag)
     if options.summaries_dir:
         check_folder_writable(options.summaries_dir, "summaries_dir")
     if options.intermediate_store_frequency:
@@ -35,9 +35,7 @@ def check(config: TrainingConfig, backbone: Backbone) -> None:
 def _check_paths_are_apart(options: OutputOptions, bottleneck_dir: Path) -> None:
     exports = list(formats.requested_exports(options))
     replaced = {export.flag: export.path for export in exports}
-    replaced["output_labels"] = options.output_labels
-    if options.metrics_json:
-        replaced["metrics_json"] = options.metrics_json
+    replaced |= {"output_labels": options.output_labels, **options.result_files}
     flags: dict[Path, str] = {}
     for flag, path in replaced.items():
         if has_image_name(path.name) and path.is_file():

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,11 +53,13 @@ class Exported(NamedTuple):
         files: All files.
         parity_checks: Parity check of each classifier file.
         parity_table: Lines of a table of the checks.
+        graph: Temporary path of the frozen graph.
     """
 
     files: list[WrittenFile]
     parity_checks: list[ParityCheck]
     parity_table: list[str]
+    graph: Path
 
 
 def assemble_classifiers(
@@ -93,20 +96,26 @@ def stage_classifiers(
     metadata = classifiers.primary.metadata
     # A graph alone is written quickly, and should be checked quickly.
     max_images = MAX_IMAGES if len(exports) > 1 else MIN_IMAGES
-    sample = draw_sample(features, metadata.height, metadata.width, max_images=max_images)
-    expected_by_engine: dict[str, np.ndarray] = {}
+    sample = draw_sample(
+        features, metadata.height, metadata.width, fit=metadata.fit, max_images=max_images
+    )
+    expected_by_engine: dict[str, Future[np.ndarray]] = {}
     checks: list[tuple[Export, ParityCheck]] = []
-    for export in exports:
-        engine, classifier = features.engine, classifiers.primary
-        if export.int8 and classifiers.int8:
-            engine, classifier = INT8, classifiers.int8
-        if engine not in expected_by_engine:
-            expected = parity.expected_probabilities(classifier, engine, sample)
-            expected_by_engine[engine] = expected
-        path = export.stage(staging, classifier)
-        parity_check = _check_parity(export, path, sample, expected_by_engine[engine])
-        if parity_check:
-            checks.append((export, parity_check))
+    paths: list[Path] = []
+    # The expected probabilities are computed while a file is written and loaded.
+    with ThreadPoolExecutor(1) as pool:
+        for export in exports:
+            engine, classifier = features.engine, classifiers.primary
+            if export.int8 and classifiers.int8:
+                engine, classifier = INT8, classifiers.int8
+            if engine not in expected_by_engine:
+                expected_by_engine[engine] = pool.submit(
+                    parity.expected_probabilities, classifier, engine, sample
+                )
+            paths.append(export.stage(staging, classifier))
+            parity_check = _check_parity(export, paths[-1], sample, expected_by_engine[engine])
+            if parity_check:
+                checks.append((export, parity_check))
     parity_checks = [parity_check for _, parity_check in checks]
     checked = {check.kind for check in parity_checks}
     unverified = [export.name for export in exports if export.name not in checked]
@@ -116,11 +125,11 @@ def stage_classifiers(
     staging.file(options.output_labels).write_text(labels_text(metadata.labels), "utf-8")
     graph, *others = (WrittenFile(export.path, export.description) for export in exports)
     files = [graph, WrittenFile(options.output_labels, "its labels"), *others]
-    return Exported(files, parity_checks, table)
+    return Exported(files, parity_checks, table, paths[0])
 
 
 def _check_parity(
-    export: Export, path: Path, sample: Sample, expected: np.ndarray
+    export: Export, path: Path, sample: Sample, expected: Future[np.ndarray]
 ) -> ParityCheck | None:
     """Returns the parity check of a file, or None if nothing on this machine can run the file."""
     try:
@@ -131,7 +140,12 @@ def _check_parity(
         )
         return None
     return parity.check(
-        export.name, path, runtimes, sample=sample, expected=expected, timed=export.runs_here
+        export.name,
+        path,
+        runtimes,
+        sample=sample,
+        expected=expected.result(),
+        timed=export.runs_here,
     )
 
 

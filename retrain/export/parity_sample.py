@@ -8,6 +8,7 @@ import numpy as np
 from retrain.bottlenecks.compute import Bottlenecks
 from retrain.data import image_reader, pixels
 from retrain.data.splits import TEST, TRAINING, VALIDATION
+from retrain.metadata import STRETCH
 from retrain.system.processors import processor_count
 from retrain.system.threads import parallel_map
 
@@ -31,7 +32,12 @@ class Sample:
 
 
 def draw_sample(
-    features: Bottlenecks, height: int, width: int, *, max_images: int = MAX_IMAGES
+    features: Bottlenecks,
+    height: int,
+    width: int,
+    *,
+    fit: str = STRETCH,
+    max_images: int = MAX_IMAGES,
 ) -> Sample:
     """Draws images evenly from the test split.
 
@@ -42,6 +48,7 @@ def draw_sample(
         features: Features of all images that can be read.
         height: Height to decode the images to, in pixels.
         width: Width to decode the images to, in pixels.
+        fit: See `pixels.decode`.
         max_images: Maximum number of images.
     """
     paths = _spread(_paths(features, TEST), max_images)
@@ -51,7 +58,7 @@ def draw_sample(
 
     def decode(path: Path) -> np.ndarray | None:
         try:
-            return pixels.decode(image_reader.read(path), height, width)
+            return pixels.decode(image_reader.read(path), height, width, fit=fit)
         except (OSError, pixels.UnreadableImageError):
             return None  # The file was changed or removed during the run.
 

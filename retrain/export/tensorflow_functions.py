@@ -2,10 +2,9 @@
 
 from typing import Any, NamedTuple
 
-from retrain.backbones import graph_surgery
+from retrain.backbones import backbone_graph, graph_surgery
 from retrain.export.assemble import TrainedClassifier
 from retrain.metadata import GRAPH_FILE_INPUT, GRAPH_PIXELS_INPUTS
-from retrain.runtimes.graph_def import parse_graph
 from retrain.system.console import quiet_native_libraries
 
 
@@ -28,7 +27,7 @@ def build(classifier: TrainedClassifier) -> ClassifierFunctions:
     with quiet_native_libraries():
         import tensorflow as tf
 
-    graph = parse_graph(classifier.backbone.graph_file.read_bytes())
+    graph = backbone_graph.load(classifier.backbone)
     # The network reads the last of these inputs. The others only pass their value on.
     pixels = GRAPH_PIXELS_INPUTS[-1]
     decode = _import_between(graph, GRAPH_FILE_INPUT, pixels)

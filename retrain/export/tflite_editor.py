@@ -7,14 +7,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import flatbuffers
 import numpy as np
 
 from retrain.metadata import OUTPUT, PIXELS_INPUT, PIXELS_SIGNATURE
-
-_IDENTIFIER = b"TFL3"
-# Alignment of tensor data in bytes, as the schema requires.
-_ALIGNMENT = 16
+from retrain.runtimes import tflite_packing
 
 # Values of the schema's TensorType.
 _TYPES = {"float32": 0, "int32": 2, "uint8": 3, "int64": 4, "int16": 7, "int8": 9}
@@ -81,13 +77,8 @@ class EditableModel:
         from ai_edge_litert import schema_py_generated as schema
 
         self._schema = schema
-        self._model = schema.ModelT.InitFromPackedBuf(flatbuffer)
+        self._model = tflite_packing.parse(flatbuffer)
         (self._graph,) = self._model.subgraphs
-        for buffer in self._model.buffers:
-            if buffer.offset > 1:  # Some programs store tensor data after the flatbuffer.
-                content = flatbuffer[buffer.offset : buffer.offset + buffer.size]
-                buffer.data = np.frombuffer(content, np.uint8)
-                buffer.offset = buffer.size = 0
 
     @property
     def input(self) -> TensorRef:
@@ -177,9 +168,7 @@ class EditableModel:
         signature.inputs = [self._rename(self.input, PIXELS_INPUT)]
         signature.outputs = [self._rename(self.output, OUTPUT)]
         self._model.signatureDefs = [signature]
-        builder = _AligningBuilder()
-        builder.Finish(self._model.Pack(builder), _IDENTIFIER)
-        return bytes(builder.Output())
+        return tflite_packing.pack(self._model)
 
     def _tensor(self, index: int) -> TensorRef:
         tensor = self._graph.tensors[index]
@@ -237,11 +226,3 @@ class EditableModel:
         result = self._schema.TensorMapT()
         result.name, result.tensorIndex = name, tensor.index
         return result
-
-
-class _AligningBuilder(flatbuffers.Builder):
-    """Aligns tensor data, which the generated Python code does not."""
-
-    def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802 (overrides a base method)
-        self.Prep(_ALIGNMENT, x.nbytes)
-        return super().CreateNumpyVector(x)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import flatbuffers
 import numpy as np
 
+from retrain.data.fitting import DESCRIPTIONS
 from retrain.export import archive
 from retrain.export.tflite_editor import EditableModel
 from retrain.metadata import LABELS_FILE, METADATA_FILE, OUTPUT, PIXELS_INPUT, Metadata
@@ -100,7 +101,7 @@ def _describe_image(metadata: Metadata) -> _Table:
         "TensorMetadata",
         {
             "name": PIXELS_INPUT,
-            "description": "An RGB image.",
+            "description": f"An RGB image. {DESCRIPTIONS[metadata.fit]}",
             "content": _Table("Content", content),
             "process_units": [_Table("ProcessUnit", normalisation)],
             "stats": _Table("Stats", {"max": (255 - mean) / std, "min": -mean / std}),

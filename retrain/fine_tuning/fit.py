@@ -252,7 +252,7 @@ def _evaluate(
     """Returns the accuracy and the mean cross entropy on undistorted images."""
 
     def decode(image: ImageFile) -> np.ndarray:
-        return decode_undistorted(image, backbone.height, backbone.width)
+        return decode_undistorted(image, backbone.height, backbone.width, fit=backbone.fit)
 
     sums = np.zeros(2)
     with contextlib.closing(parallel_map(decode, images, processor_count())) as decoded:

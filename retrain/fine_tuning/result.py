@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from retrain.training.cross_validation import OutOfFold
 from retrain.training.evaluation import Evaluation
 from retrain.training.history import TrainingHistory
 
@@ -19,6 +20,8 @@ class FineTuningResult(NamedTuple):
         standard_error: Standard error of `gain`, in nats.
         test_tuned: Test accuracy with the fine-tuned backbone, 0 to 1; no choice depends on it.
         test_baseline: Test accuracy with the pretrained backbone, 0 to 1.
+        baseline_out_of_fold: Cross-validation of the pretrained backbone, if the config asks for
+            one. That of the fine-tuned one would need a fine-tuning for each fold.
     """
 
     kept: bool
@@ -29,3 +32,4 @@ class FineTuningResult(NamedTuple):
     standard_error: float
     test_tuned: float | None
     test_baseline: float | None
+    baseline_out_of_fold: OutOfFold | None = None

@@ -163,6 +163,7 @@ def _compare(
         standard_error=standard_error,
         test_tuned=after.test.accuracy,
         test_baseline=before.test.accuracy,
+        baseline_out_of_fold=before.out_of_fold,
     )
 
 

@@ -21,6 +21,7 @@ from retrain.errors import UserError
 from retrain.fine_tuning import fit, layers
 from retrain.fine_tuning.fit import TuningData
 from retrain.fine_tuning.variants import VariantSource
+from retrain.metadata import STRETCH
 from retrain.system.console import quiet_libraries, quiet_native_libraries
 from retrain.training import class_weights
 from retrain.training.history import TrainingHistory
@@ -73,7 +74,11 @@ def fine_tune_backbone(
 
     def prepare(folder: Path) -> BackboneInfo:
         source = VariantSource(
-            dataset.split(TRAINING), backbone.height, backbone.width, config.fine_tuning_distortions
+            dataset.split(TRAINING),
+            backbone.height,
+            backbone.width,
+            config.fine_tuning_distortions,
+            fit=backbone.fit,
         )
         with quiet_native_libraries():
             network = layers.load_trainable(
@@ -96,6 +101,7 @@ def fine_tune_backbone(
 
     name = f"{backbone.name}_fine_tuned"
     tuned = backbone_cache.load_or_prepare(config.bottleneck_dir, name, digest, prepare)
+    tuned = dataclasses.replace(tuned, fit=backbone.fit)
     checkpoint_file.unlink(missing_ok=True)
     history_file = tuned.graph_file.parent / _HISTORY_FILE
     return tuned, TrainingHistory.from_json(history_file.read_text())
@@ -126,6 +132,9 @@ def _digest_inputs(
         "options": config.provenance()["fine_tuning"],
         "seed": config.head.seed,
     }
+    if backbone.fit != STRETCH:
+        # Earlier versions always stretched images, and did not have this key.
+        inputs["fit"] = backbone.fit
     return _digest(json.dumps(inputs, sort_keys=True).encode())
 
 

@@ -17,6 +17,7 @@ from retrain.data import distortions, image_reader, pixels
 from retrain.data.dataset import ImageFile
 from retrain.data.distortions import Distortion
 from retrain.errors import UserError
+from retrain.metadata import STRETCH
 
 _MAX_BYTES = 1 << 30
 
@@ -33,6 +34,7 @@ class VariantSource:
         width: int,
         options: DistortionOptions,
         *,
+        fit: str = STRETCH,
         max_bytes: int = _MAX_BYTES,
     ) -> None:
         """Stores the arguments; images are read when their first variant is computed.
@@ -42,12 +44,14 @@ class VariantSource:
             height: Height of the variants in pixels.
             width: Width of the variants in pixels.
             options: Limits of the distortions.
+            fit: See `pixels.decode`.
             max_bytes: Maximum size of all decoded images in memory.
         """
         self._images = images
         self._height = height
         self._width = width
         self._options = options
+        self._fit = fit
         self._decoded: dict[int, np.ndarray] = {}
         self._bytes_left = max_bytes
         self._lock = threading.Lock()
@@ -71,7 +75,7 @@ class VariantSource:
         image = _read(
             self._images[row].path,
             lambda data: distortions.decode_for_cropping(
-                data, self._options, height=self._height, width=self._width
+                data, self._options, height=self._height, width=self._width, fit=self._fit
             ),
         )
         size = 3 * image.width * image.height
@@ -83,13 +87,15 @@ class VariantSource:
         return image
 
 
-def decode_undistorted(image: ImageFile, height: int, width: int) -> np.ndarray:
+def decode_undistorted(
+    image: ImageFile, height: int, width: int, *, fit: str = STRETCH
+) -> np.ndarray:
     """Returns the image as every backbone receives it, uint8 [height, width, 3], RGB.
 
     Raises:
         UserError: If the image cannot be read.
     """
-    return _read(image.path, lambda data: pixels.decode(data, height, width))
+    return _read(image.path, lambda data: pixels.decode(data, height, width, fit=fit))
 
 
 def _read(path: Path, decode: Callable[[bytes], _Result]) -> _Result:

@@ -7,6 +7,7 @@ from absl import flags
 from retrain.backbones import engines, registry
 from retrain.config import BackboneOptions, TrainingConfig
 from retrain.flags import values
+from retrain.metadata import FITS
 from retrain.system import trust_flag
 
 _DEFAULTS = BackboneOptions()
@@ -31,6 +32,15 @@ _INPUT_SIZE = flags.DEFINE_integer(
     "give a more accurate classifier.",
     lower_bound=32,
     upper_bound=1024,
+)
+_FIT = flags.DEFINE_enum(
+    "fit",
+    None,
+    FITS,
+    "How images whose aspect ratio is not that of the network's input are resized: stretch ignores "
+    "the aspect ratio; crop uses only the centre of an image; pad adds black bars. The default is "
+    "stretch, or what the graph of an earlier run states that --model_dir names. Exported "
+    "classifiers do the same.",
 )
 _TFHUB_MODULE = flags.DEFINE_string(
     "tfhub_module",
@@ -109,6 +119,7 @@ def parse_options() -> BackboneOptions:
         input_mean=values.channel_values(_INPUT_MEAN, minimum=0),
         input_std=values.channel_values(_INPUT_STD, minimum=math.ulp(0)),
         trust_model=trust_flag.TRUST_MODEL.value,
+        fit=_FIT.value,
     )
 
 

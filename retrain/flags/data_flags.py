@@ -5,7 +5,14 @@ from pathlib import Path
 
 from absl import flags
 
-from retrain.config import SplitOptions, TrainingConfig
+from retrain.config import (
+    FOLDER,
+    NEAR_DUPLICATES,
+    PREFIX,
+    UNGROUPED,
+    SplitOptions,
+    TrainingConfig,
+)
 from retrain.errors import UserError
 from retrain.flags import values
 from retrain.shards.schema import FILE_PREFIX, FILE_SUFFIX
@@ -14,6 +21,8 @@ from retrain.system.cache_folder import default_cache_folder
 from retrain.system.files import user_path
 
 _DEFAULTS = SplitOptions()
+# TensorFlow's script has no groups.
+_DEFAULT_GROUPS = {"path": UNGROUPED}
 
 _IMAGE_DIR = flags.DEFINE_string(
     "image_dir", None, "Folder with a sub-folder of images for each class. Required."
@@ -47,6 +56,16 @@ _SPLIT_BY = flags.DEFINE_enum(
     "Part of the path that decides the split of an image: name uses its folder and file name, so "
     "that the split stays the same if --image_dir moves; path uses the whole path, as in "
     "TensorFlow's image_retraining.",
+)
+_GROUP_BY = flags.DEFINE_enum(
+    "group_by",
+    None,
+    [NEAR_DUPLICATES, FOLDER, PREFIX, UNGROUPED],
+    "Images to keep in one split, so that no image is tested that resembles a training image: "
+    "near_duplicates, for copies, near-duplicates and photos of a burst; folder, for images in "
+    "sub-folders of the classes; prefix, for images whose names are the same up to the last space, "
+    "dot, hyphen, underscore or parenthesis; or none. The default is near_duplicates, "
+    "and none with --split_by=path.",
 )
 _STRICT = flags.DEFINE_boolean(
     "strict",
@@ -88,6 +107,7 @@ def parse_split_options() -> SplitOptions:
         validation_percentage=_VALIDATION_PERCENTAGE.value,
         testing_percentage=_TESTING_PERCENTAGE.value,
         split_by=_SPLIT_BY.value,
+        group_by=_GROUP_BY.value or _DEFAULT_GROUPS.get(_SPLIT_BY.value, _DEFAULTS.group_by),
         typed_image_dir=_IMAGE_DIR.value or "",
         validation_dir=values.optional_path(_VALIDATION_DIR),
         test_dir=values.optional_path(_TEST_DIR),

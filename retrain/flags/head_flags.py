@@ -65,6 +65,12 @@ _TEST_BATCH_SIZE = flags.DEFINE_integer(
     TrainingConfig.test_batch_size,
     "Number of images in the final test. -1 uses the whole test split.",
 )
+_FOLDS = flags.DEFINE_integer(
+    "folds",
+    TrainingConfig.folds,
+    "Number of folds of a cross-validation on the cached features, such as 5. It estimates the "
+    "accuracy from all images of --image_dir instead of from the test split alone. 0 for none.",
+)
 _SEED = flags.DEFINE_integer(
     "seed",
     _DEFAULTS.seed,
@@ -91,6 +97,19 @@ def seed() -> int:
 def test_batch_size() -> int:
     """Returns the number of test images to use; -1 for all."""
     return values.batch_size(_TEST_BATCH_SIZE)
+
+
+def folds() -> int:
+    """Returns the number of folds of the cross-validation; 0 for none.
+
+    Raises:
+        UserError: If the value is out of range.
+    """
+    if _FOLDS.value != 0 and _FOLDS.value < 2:
+        raise UserError(
+            f"--folds={_FOLDS.value} must be at least 2, or 0 for no cross-validation; 5 is usual"
+        )
+    return _FOLDS.value
 
 
 def parse_options(*, other_sgd_flags: Sequence[str] = ()) -> HeadOptions:

@@ -1,5 +1,7 @@
 """The flags that name the files to write."""
 
+from pathlib import Path
+
 from absl import flags
 
 from retrain.config import OutputOptions, TFLiteOptions, TrainingConfig
@@ -56,6 +58,17 @@ _ASSERT_ACCURACY_AT_LEAST = flags.DEFINE_float(
     "is written.",
 )
 _METRICS_JSON = flags.DEFINE_string("metrics_json", None, "JSON file for all metrics of the run.")
+_REPORT = flags.DEFINE_string(
+    "report",
+    None,
+    "HTML file for a report: how good the classifier is, where it fails, which images are wrong, "
+    "and what to do next. It contains everything that it shows.",
+)
+_PREDICTIONS = flags.DEFINE_string(
+    "predictions",
+    None,
+    "CSV file for a table with all scores of every held-out image, also from cross-validation.",
+)
 _PRINT_MISCLASSIFIED = flags.DEFINE_boolean(
     "print_misclassified_test_images",
     TrainingConfig.print_misclassified_test_images,
@@ -108,6 +121,8 @@ def parse_options() -> OutputOptions:
         min_agreement=values.fraction(_MIN_AGREEMENT),
         assert_accuracy_at_least=values.optional_fraction(_ASSERT_ACCURACY_AT_LEAST),
         metrics_json=values.optional_path(_METRICS_JSON),
+        report=_path_with_suffix(_REPORT, ".html", ".htm"),
+        predictions=_path_with_suffix(_PREDICTIONS, ".csv"),
         summaries_dir=values.optional_path(_SUMMARIES_DIR),
         plots_dir=values.optional_path(_PLOTS_DIR),
         intermediate_output_graphs_dir=user_path(_INTERMEDIATE_OUTPUT_GRAPHS_DIR.value),
@@ -125,6 +140,18 @@ def sgd_flags() -> list[str]:
     """Returns the names of flags that are set, and need gradient descent."""
     flag = _INTERMEDIATE_STORE_FREQUENCY
     return [flag.name] if flag.present else []
+
+
+def _path_with_suffix(flag: flags.FlagHolder[str | None], *suffixes: str) -> Path | None:
+    path = values.optional_path(flag)
+    if path and path.suffix.lower() not in suffixes:
+        hint = ""
+        if path.suffix.lower() == ".parquet":
+            hint = "; pandas.read_csv(...).to_parquet(...) converts it"
+        raise UserError(
+            f"--{flag.name}={flag.value} must have a name that ends in {suffixes[0]}{hint}"
+        )
+    return path
 
 
 def _tflite_options() -> TFLiteOptions:

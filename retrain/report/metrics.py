@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from retrain.backbones.engines import INT8
 from retrain.config import TrainingConfig
 from retrain.data.splits import TEST, TRAINING, VALIDATION
@@ -14,6 +16,7 @@ from retrain.export.parity import ParityCheck
 from retrain.fine_tuning.result import FineTuningResult
 from retrain.system.phase_timer import PhaseTimer
 from retrain.system.staging import Staging
+from retrain.training.cross_validation import OutOfFold
 from retrain.training.results import HeadResult, Results
 
 
@@ -84,6 +87,7 @@ def collect_metrics(
         "architecture": config.backbone.name,
         "images": images,
         "pictures": images,
+        "groups": dataset.grouping.as_json() if dataset.grouping else None,
         "training": config.provenance(),
         "engine": features.engine,
         **_evaluations_as_json(results.primary),
@@ -124,6 +128,11 @@ def _fine_tuning_as_json(result: FineTuningResult, labels: Sequence[str]) -> dic
         "standard_error": result.standard_error,
         "test_tuned": result.test_tuned,
         "test_baseline": result.test_baseline,
+        **(
+            {"baseline_cross_validation": _out_of_fold_as_json(out_of_fold, labels)}
+            if (out_of_fold := result.baseline_out_of_fold)
+            else {}
+        ),
         "course": history,
         "with_it": tuned,
         "without": baseline,
@@ -134,7 +143,21 @@ def _fine_tuning_as_json(result: FineTuningResult, labels: Sequence[str]) -> dic
 
 def _evaluations_as_json(result: HeadResult) -> dict[str, object]:
     labels = result.features.dataset.labels
-    return {split: evaluation.as_json(labels) for split, evaluation in result.evaluations.items()}
+    evaluations: dict[str, object] = {
+        split: evaluation.as_json(labels) for split, evaluation in result.evaluations.items()
+    }
+    if result.out_of_fold is None:
+        return evaluations
+    return {**evaluations, "cross_validation": _out_of_fold_as_json(result.out_of_fold, labels)}
+
+
+def _out_of_fold_as_json(result: OutOfFold, labels: Sequence[str]) -> dict[str, object]:
+    return {
+        **result.evaluation.as_json(labels),
+        "folds": result.fold_count,
+        "groups": len(np.unique(result.groups)),
+        "always_training": [str(image.path) for image in result.always_training],
+    }
 
 
 def _parity_check_as_json(check: ParityCheck) -> dict[str, object]:

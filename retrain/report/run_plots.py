@@ -184,7 +184,13 @@ def _plot_images(
             digest = hashlib.sha256(data).digest()
             return list(
                 distortions.decode_variants(
-                    data, numbers, options, digest=digest, height=height, width=width
+                    data,
+                    numbers,
+                    options,
+                    digest=digest,
+                    height=height,
+                    width=width,
+                    fit=backbone.fit,
                 )
             )
         except (OSError, UnreadableImageError):

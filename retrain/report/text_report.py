@@ -11,6 +11,7 @@ from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.export.formats import WrittenFile
 from retrain.fine_tuning.result import FineTuningResult
 from retrain.system.text import one_line
+from retrain.training.cross_validation import OutOfFold
 from retrain.training.evaluation import Evaluation
 from retrain.training.results import Results
 
@@ -61,6 +62,30 @@ def explain_accuracy(evaluation: Evaluation, dataset: Dataset) -> list[str]:
         for count, truth, predicted in _largest_confusions(evaluation)
     ]
     return lines + ([f"Most confused: {', '.join(confusions)}."] if confusions else [])
+
+
+def cross_validation_lines(result: OutOfFold | None, *, pretrained: bool = False) -> list[str]:
+    """Returns the line with the cross-validated accuracy, if there is one.
+
+    Args:
+        result: Result of the cross-validation.
+        pretrained: Whether the classifier's backbone was fine-tuned, unlike that of the result.
+    """
+    if result is None:
+        return []
+    evaluation = result.evaluation
+    if evaluation.accuracy is None or evaluation.interval is None:
+        return [
+            "Cross-validated accuracy is unknown: all images of each class are in one group, so no "
+            "image can be held out"
+        ]
+    low, high = (100 * bound for bound in evaluation.interval)
+    without = " without fine-tuning" if pretrained else ""
+    return [
+        f"Cross-validated accuracy{without} = {100 * evaluation.accuracy:.1f}% "
+        f"(N={evaluation.count}), likely between {low:.1f}% and {high:.1f}%: "
+        f"{result.fold_count} heads, each tested on images that it was not trained on."
+    ]
 
 
 def _largest_confusions(evaluation: Evaluation) -> list[tuple[int, int, int]]:
@@ -124,6 +149,10 @@ def print_results(
     lines += [accuracy_line(primary.test), *explain_accuracy(primary.test, dataset)]
     if fine_tuning and fine_tuning.kept and fine_tuning.test_baseline is not None:
         lines.append(f"Without fine-tuning: {100 * fine_tuning.test_baseline:.1f}%.")
+    pretrained = fine_tuning.baseline_out_of_fold if fine_tuning and fine_tuning.kept else None
+    lines += cross_validation_lines(
+        pretrained or primary.out_of_fold, pretrained=pretrained is not None
+    )
     if results.int8 and results.int8.test.accuracy is not None:
         lines.append(f"In int8, with a head of its own: {100 * results.int8.test.accuracy:.1f}%.")
     example = (test_images or dataset.images)[0].path

@@ -1,6 +1,7 @@
 """A Runtime that calls functions."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -8,7 +9,12 @@ from retrain.runtimes.runtime import NO_DESCRIPTION, Description, Runtime
 
 
 class FunctionRuntime(Runtime):
-    """Runs a network by calling functions, for file formats that other libraries run."""
+    """Runs a network by calling functions, for file formats that other libraries run.
+
+    Attributes:
+        trace: Function that returns the network as a concrete function of TensorFlow, from RGB
+            pixels from 0 to 255 to scores; None if there is none.
+    """
 
     def __init__(
         self,
@@ -17,6 +23,7 @@ class FunctionRuntime(Runtime):
         run_file: Callable[[bytes], np.ndarray] | None = None,
         description: Description = NO_DESCRIPTION,
         batch_size: int = 1,
+        trace: Callable[[], Any] | None = None,
     ) -> None:
         """Stores the functions.
 
@@ -26,9 +33,11 @@ class FunctionRuntime(Runtime):
                 images itself.
             description: Properties of the classifier that the file states.
             batch_size: Best number of images for one call of `run`.
+            trace: See the class.
         """
         self.description = description
         self.batch_size = batch_size
+        self.trace = trace
         self._run, self._run_file = run, run_file
         self.takes_files = run_file is not None
 

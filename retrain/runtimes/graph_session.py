@@ -1,9 +1,8 @@
 """Runs frozen graphs in TensorFlow 1 sessions, without importing all of TensorFlow."""
 
-import contextlib
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,7 +36,7 @@ class GraphSession:
         """
         self._tf = import_session_modules()
         self._optimised: set[tuple[str, ...]] = set()
-        self._optimising = threading.Lock()
+        self._optimising: dict[tuple[str, ...], threading.Lock] = {}
         if isinstance(graph, bytes):
             graph = parse_graph(graph)
         if not trust_model:
@@ -87,21 +86,30 @@ class GraphSession:
         Raises:
             ModelError: If the graph cannot compute the tensor from these values.
         """
-        tensor = full_tensor_name(tensor)
+        return self.run_all([tensor], feeds)[0]
+
+    def run_all(self, tensors: Sequence[str], feeds: Mapping[str, Any]) -> list[np.ndarray]:
+        """Returns the values of several tensors, computed in one run. See `run`."""
+        names = [full_tensor_name(tensor) for tensor in tensors]
         feeds = {full_tensor_name(name): value for name, value in feeds.items()}
-        signature = (tensor, *sorted(feeds))
+        signature = (*names, *sorted(feeds))
+        if signature in self._optimised:
+            return self._run(names, feeds)
         # TensorFlow optimises the graph for each new signature, and would do so in each thread
         # that calls before the first one has finished.
-        first_call = signature not in self._optimised
-        with self._optimising if first_call else contextlib.nullcontext():
-            value = self._run(tensor, feeds)
+        with self._optimising.setdefault(signature, threading.Lock()):
+            values = self._run(names, feeds)
         self._optimised.add(signature)
-        return value
+        return values
 
-    def _run(self, tensor: str, feeds: Mapping[str, Any]) -> np.ndarray:
+    def graph_def(self) -> Any:
+        """Returns the GraphDef that the session has loaded."""
+        return self._graph.as_graph_def()
+
+    def _run(self, tensors: list[str], feeds: Mapping[str, Any]) -> list[np.ndarray]:
         try:
             with quiet_native_libraries():
-                return self._session.run(tensor, feed_dict=feeds)
+                return self._session.run(tensors, feed_dict=feeds)
         except (ValueError, TypeError, KeyError, self._tf.errors.OpError) as error:
             raise ModelError(error_reason(error)) from error
 
@@ -117,7 +125,12 @@ class GraphSession:
 
 
 class SessionRuntime(Runtime):
-    """Runs a graph from its input for pixels, its input for files, or either, to one output."""
+    """Runs a graph from its input for pixels, its input for files, or either, to one output.
+
+    Attributes:
+        session: The loaded graph.
+        output: Tensor of the values.
+    """
 
     def __init__(
         self,
@@ -144,30 +157,37 @@ class SessionRuntime(Runtime):
         self.description = description
         self.takes_pixels, self.takes_files = pixels_input is not None, file_input is not None
         self.batch_size = batch_size
-        self._session = session
-        self._output = output
+        self.session = session
+        self.output = output
         self._pixels_input, self._file_input = pixels_input, file_input
         self._preprocessing = preprocessing
 
     def run(self, pixels: np.ndarray) -> np.ndarray:
         """Returns float32 [N, values] for uint8 [N, height, width, 3], RGB."""
-        if self._pixels_input is None:
-            raise ModelError("it takes files, not pixels")
-        feeds = {self._pixels_input: self._preprocessing.apply(pixels)}
-        values = np.asarray(self._session.run(self._output, feeds))
+        values = np.asarray(self.session.run(self.output, self.feeds(pixels)))
         if values.size % len(pixels):
             raise ModelError(f"it computes {list(values.shape)} for {len(pixels)} images")
         return values.reshape(len(pixels), -1)
 
     def run_file(self, data: bytes) -> np.ndarray:
         """Returns float32 [values] for the content of an image file."""
+        return np.asarray(self.session.run(self.output, self.file_feeds(data))).reshape(-1)
+
+    def feeds(self, pixels: np.ndarray) -> dict[str, Any]:
+        """Returns the values to feed for decoded images; see `run`."""
+        if self._pixels_input is None:
+            raise ModelError("it takes files, not pixels")
+        return {self._pixels_input: self._preprocessing.apply(pixels)}
+
+    def file_feeds(self, data: bytes) -> dict[str, Any]:
+        """Returns the values to feed for the content of an image file; see `run_file`."""
         if self._file_input is None:
-            return super().run_file(data)
-        return np.asarray(self._session.run(self._output, {self._file_input: data})).reshape(-1)
+            raise ModelError("it takes pixels, not files")
+        return {self._file_input: data}
 
     def close(self) -> None:
         """Frees the memory of the session."""
-        self._session.close()
+        self.session.close()
 
 
 def error_reason(error: Exception) -> str:

@@ -59,7 +59,12 @@ def load(path: Path, data: bytes) -> Runtime:
             raise ModelError(f"it takes images of {metadata.height} x {metadata.width} pixels")
         return compute(tf.constant(pixels, tf.float32)).numpy()
 
-    return FunctionRuntime(run, description=describe(metadata), batch_size=_BATCH_SIZE)
+    return FunctionRuntime(
+        run,
+        description=describe(metadata),
+        batch_size=_BATCH_SIZE,
+        trace=compute.get_concrete_function,
+    )
 
 
 def _read_metadata(data: bytes) -> Metadata:

@@ -58,7 +58,12 @@ FindBackbone = Callable[[str], KnownBackbone | None]
 
 
 class KnownGraphRuntime(Runtime):
-    """Runs a known backbone in LiteRT, and a head on its features."""
+    """Runs a known backbone in LiteRT, and a head on its features.
+
+    Attributes:
+        backbone: Network from pixels to features.
+        head: Head from features to probabilities.
+    """
 
     def __init__(self, backbone: LiteRTRuntime, head: Head, description: Description) -> None:
         """Joins a backbone and a head.
@@ -69,16 +74,16 @@ class KnownGraphRuntime(Runtime):
             description: Properties of the classifier that the graph states.
         """
         self.description = description
-        self._backbone = backbone
-        self._head = head
+        self.backbone = backbone
+        self.head = head
 
     def run(self, pixels: np.ndarray) -> np.ndarray:
         """Returns float32 [N, classes], probabilities, for uint8 [N, height, width, 3], RGB."""
-        return self._head.probabilities(self._backbone.run(pixels))
+        return self.head.probabilities(self.backbone.run(pixels))
 
     def close(self) -> None:
         """Frees the memory of the backbone."""
-        self._backbone.close()
+        self.backbone.close()
 
 
 def load(

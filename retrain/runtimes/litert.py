@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from retrain.model_limits import LIMITS
+from retrain.runtimes import native_imports
 from retrain.runtimes.preprocessing import Preprocessing
 from retrain.runtimes.runtime import NO_DESCRIPTION, Description, ModelError, Runtime
 from retrain.system.console import quiet_native_libraries
@@ -53,45 +54,63 @@ class Tensor(NamedTuple):
 
 def import_interpreter() -> Any:
     """Imports LiteRT, and returns its class of interpreters."""
-    with quiet_native_libraries():
+    with native_imports.LOCK, quiet_native_libraries():
         from ai_edge_litert.interpreter import Interpreter
     return Interpreter
 
 
 class LiteRTModel:
-    """A network with one input and one output, ready to run in any number of threads.
+    """A network with one input, ready to run in any number of threads.
 
     Each simultaneous call has an interpreter of its own, which uses one thread. Two processors that
     work on an image each are faster than two that work on the same image.
 
     Attributes:
         input: Description of the input.
-        output: Description of the output.
+        outputs: Descriptions of the outputs.
+        flatbuffer: Content of the TFLite file.
     """
 
-    def __init__(self, flatbuffer: bytes) -> None:
+    def __init__(self, flatbuffer: bytes, *, output_count: int = 1) -> None:
         """Loads the content of a TFLite file.
 
+        Args:
+            flatbuffer: Content of the file.
+            output_count: Number of outputs that the network must have.
+
         Raises:
-            ModelError: If LiteRT cannot run it, or it has several inputs or outputs.
+            ModelError: If LiteRT cannot run it, or it has several inputs or another number of
+                outputs.
         """
-        self._flatbuffer = flatbuffer
+        self.flatbuffer = flatbuffer
         self._lock = threading.Lock()
         interpreter = self._new_interpreter()
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-        if len(inputs) != 1 or len(outputs) != 1:
+        if len(inputs) != 1 or len(outputs) != output_count:
+            expected = "one of each" if output_count == 1 else f"1 and {output_count}"
             raise ModelError(
-                f"it has {len(inputs)} inputs and {len(outputs)} outputs instead of one of each"
+                f"it has {len(inputs)} inputs and {len(outputs)} outputs instead of {expected}"
             )
-        self.input, self.output = _tensor(inputs[0]), _tensor(outputs[0])
-        self._input_index, self._output_index = inputs[0]["index"], outputs[0]["index"]
+        self.input = _tensor(inputs[0])
+        self.outputs = tuple(map(_tensor, outputs))
+        self._input_index = inputs[0]["index"]
+        self._output_indices = [output["index"] for output in outputs]
         self._idle = [interpreter]
 
+    @property
+    def output(self) -> Tensor:
+        """Description of the first output."""
+        return self.outputs[0]
+
     def run(self, value: np.ndarray) -> np.ndarray:
-        """Returns the output for `value`. Both have the shape and dtype that the file states.
+        """Returns the first output for `value`; see `run_all`."""
+        return self.run_all(value)[0]
+
+    def run_all(self, value: np.ndarray) -> list[np.ndarray]:
+        """Returns the outputs for `value`. All have the shapes and dtypes that the file states.
 
         Raises:
-            ModelError: If LiteRT cannot compute it.
+            ModelError: If LiteRT cannot compute them.
         """
         with self._lock:
             interpreter = self._idle.pop() if self._idle else None
@@ -99,7 +118,7 @@ class LiteRTModel:
         try:
             interpreter.set_tensor(self._input_index, value)
             interpreter.invoke()
-            return interpreter.get_tensor(self._output_index)
+            return [interpreter.get_tensor(index) for index in self._output_indices]
         except (ValueError, RuntimeError) as error:
             raise ModelError(first_line(error)) from error
         finally:
@@ -110,7 +129,7 @@ class LiteRTModel:
         interpreter_class = import_interpreter()
         with quiet_native_libraries():
             try:
-                interpreter = interpreter_class(model_content=self._flatbuffer, num_threads=1)
+                interpreter = interpreter_class(model_content=self.flatbuffer, num_threads=1)
                 interpreter.allocate_tensors()
             except (ValueError, RuntimeError) as error:
                 raise ModelError(first_line(error)) from error
@@ -118,7 +137,11 @@ class LiteRTModel:
 
 
 class LiteRTRuntime(Runtime):
-    """Runs a network that takes one image at a time. Larger batches would not be faster."""
+    """Runs a network that takes one image at a time. Larger batches would not be faster.
+
+    Attributes:
+        model: The network.
+    """
 
     def __init__(
         self,
@@ -137,22 +160,26 @@ class LiteRTRuntime(Runtime):
             width: Number of values to return for an image; None for all.
         """
         self.description = description
-        self._model = model
+        self.model = model
         self._width = width
         self._preprocessing = preprocessing
         self._levels = model.input.quantise(preprocessing.levels())
 
     def run(self, pixels: np.ndarray) -> np.ndarray:
         """Returns float32 [N, values] for uint8 [N, height, width, 3], RGB."""
-        inputs = self._preprocessing.apply(pixels, levels=self._levels)
+        inputs = self.preprocess(pixels)
         return np.concatenate([self._run_one(image[np.newaxis]) for image in inputs])
+
+    def preprocess(self, pixels: np.ndarray) -> np.ndarray:
+        """Returns the inputs of the network for `pixels`, in the same shape."""
+        return self._preprocessing.apply(pixels, levels=self._levels)
 
     def close(self) -> None:
         """Frees the network's memory."""
-        del self._model
+        del self.model
 
     def _run_one(self, image: np.ndarray) -> np.ndarray:
-        output = self._model.output.dequantise(self._model.run(image))
+        output = self.model.output.dequantise(self.model.run(image))
         return output.reshape(1, -1)[:, : self._width]
 
 

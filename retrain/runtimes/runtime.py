@@ -2,11 +2,14 @@
 
 import abc
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 
-from retrain.metadata import Metadata
+from retrain.metadata import STRETCH, Metadata
 from retrain.model_limits import LIMITS
+from retrain.runtimes import familiarity
+from retrain.runtimes.familiarity import Familiarity
 from retrain.system.processors import processor_count
 
 
@@ -35,6 +38,9 @@ class Description:
             None if the file does not state it.
         assumption: What is assumed because the file does not state it, for a message; None if
             nothing is assumed.
+        familiarity: How familiar images are compared with the training images; None if the file
+            does not state it.
+        fit: How images of another aspect ratio are resized, one of `retrain.metadata.FITS`.
     """
 
     labels: tuple[str, ...] | None = None
@@ -42,6 +48,8 @@ class Description:
     width: int | None = None
     preprocessing_version: int | None = None
     assumption: str | None = None
+    familiarity: Familiarity | None = None
+    fit: str = STRETCH
 
     def __post_init__(self) -> None:
         """Raises ModelError if the images are too large."""
@@ -52,13 +60,19 @@ NO_DESCRIPTION = Description()
 
 
 def describe(metadata: Metadata) -> Description:
-    """Returns the description of a classifier with this metadata."""
+    """Returns the description of a classifier with this metadata.
+
+    Raises:
+        MetadataError: If the packed familiarity is damaged.
+    """
     version = metadata.versions.get("preprocessing")
     return Description(
         metadata.labels,
         metadata.height,
         metadata.width,
         preprocessing_version=version if isinstance(version, int) else None,
+        familiarity=familiarity.unpack(metadata.familiarity, classes=len(metadata.labels)),
+        fit=metadata.fit,
     )
 
 
@@ -82,6 +96,19 @@ class NetworkOverrides:
 
 
 NO_OVERRIDES = NetworkOverrides()
+
+
+class Outputs(NamedTuple):
+    """What one run of a network computes.
+
+    Attributes:
+        values: float32 [N, values], or [values] for a single file.
+        familiarity: Familiarity of each image, 0 to 1, float32 [N], or a scalar for a single file;
+            None if the file does not state how to compute it. See `Familiarity.scores`.
+    """
+
+    values: np.ndarray
+    familiarity: np.ndarray | None = None
 
 
 class Runtime(abc.ABC):
@@ -125,6 +152,28 @@ class Runtime(abc.ABC):
             ModelError: If the decoder in the network cannot read the file.
         """
         raise ModelError("it takes pixels, not files")
+
+    def predict(self, pixels: np.ndarray) -> Outputs:
+        """Returns the values and the familiarity of decoded images.
+
+        Args:
+            pixels: As for `run`.
+
+        Raises:
+            ModelError: As for `run`.
+        """
+        return Outputs(self.run(pixels))
+
+    def predict_file(self, data: bytes) -> Outputs:
+        """Returns the values and the familiarity of one encoded image.
+
+        Args:
+            data: Content of an image file.
+
+        Raises:
+            ModelError: As for `run_file`.
+        """
+        return Outputs(self.run_file(data))
 
     @abc.abstractmethod
     def close(self) -> None:

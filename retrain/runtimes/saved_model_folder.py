@@ -76,4 +76,5 @@ def load(folder: Path, *, trust_model: bool = False) -> Runtime:
         run_file=run_file if from_files else None,
         description=describe(metadata),
         batch_size=_BATCH_SIZE,
+        trace=lambda: from_pixels,
     )

@@ -13,16 +13,13 @@ soon as the import system reads the package's path.
 
 import importlib.util
 import sys
-import threading
 import types
 from typing import Any
 
+from retrain.runtimes import native_imports
 from retrain.system.console import quiet_native_libraries
 
 _TENSORFLOW = "tensorflow"
-
-# Held while a part of TensorFlow is imported, so that no thread sees a half-loaded package.
-_lock = threading.RLock()
 
 
 def import_lazily() -> None:
@@ -31,7 +28,7 @@ def import_lazily() -> None:
     Raises:
         ModuleNotFoundError: If TensorFlow is not installed.
     """
-    with _lock:
+    with native_imports.LOCK:
         if _TENSORFLOW in sys.modules:
             return
         spec = importlib.util.find_spec(_TENSORFLOW)
@@ -44,7 +41,7 @@ def import_lazily() -> None:
 
 def import_session_modules() -> Any:
     """Imports the modules that a session needs, and returns them as attributes."""
-    with _lock, quiet_native_libraries():
+    with native_imports.LOCK, quiet_native_libraries():
         import_lazily()
         from tensorflow.python import tf2
 
@@ -70,7 +67,7 @@ class _LazyPackage(types.ModuleType):
     """A package that runs its `__init__.py` when an attribute is missing."""
 
     def __getattr__(self, name: str) -> object:
-        with _lock:
+        with native_imports.LOCK:
             # `__init__.py` itself can read missing attributes while it runs.
             if type(self) is _LazyPackage and not self.__dict__.get("_is_loading"):
                 self.__dict__["_is_loading"] = True

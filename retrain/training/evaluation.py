@@ -101,13 +101,24 @@ class Evaluation:
         }
 
 
-def evaluate(probabilities: np.ndarray, class_ids: np.ndarray) -> Evaluation:
+def evaluate(
+    probabilities: np.ndarray,
+    class_ids: np.ndarray,
+    *,
+    groups: np.ndarray | None = None,
+    variance_factor: float = 1,
+) -> Evaluation:
     """Returns the metrics of predictions.
 
     Args:
         probabilities: Predicted probabilities, float [N, classes], 0 to 1, each row with sum 1.
             N may be 0.
         class_ids: True classes, int [N], 0 to classes - 1.
+        groups: Number of each image's group, int [N]. Images of a group resemble each other, so
+            they say less about the accuracy than as many other images, and the interval is wider.
+            None if each image is a group of its own.
+        variance_factor: Variance of the accuracy, divided by that of one classifier's accuracy on
+            independent images.
 
     Raises:
         ValueError: If the shapes do not match, or a class is out of range.
@@ -122,7 +133,9 @@ def evaluate(probabilities: np.ndarray, class_ids: np.ndarray) -> Evaluation:
     return Evaluation(
         count=count,
         accuracy=_fraction(right.sum(), count),
-        interval=_wilson_interval(int(right.sum()), count) if count else None,
+        interval=wilson_interval(right.mean(), _effective_count(right, groups) / variance_factor)
+        if count
+        else None,
         baseline=_fraction(confusion.sum(axis=1).max(), count),
         balanced_accuracy=_mean([c.recall for c in classes if c.recall is not None]),
         cross_entropy=float(cross_entropies(probabilities, class_ids).mean()) if count else None,
@@ -191,14 +204,42 @@ def _calibration_error(scores: np.ndarray, right: np.ndarray) -> float:
     return float(np.abs(gaps).sum() / len(scores))
 
 
-def _wilson_interval(right: int, count: int) -> tuple[float, float]:
+def _effective_count(right: np.ndarray, groups: np.ndarray | None) -> float:
+    """Returns the number of independent images whose accuracy would vary as much.
+
+    The variance between groups, divided by the one between as many independent images, is the
+    design effect (L. Kish, Survey Sampling, 1965). It is at least 1, and at most what it is if all
+    images of a group are right or wrong together.
+
+    Args:
+        right: Whether the label of each image is right, bool [N], N at least 1.
+        groups: As for `evaluate`.
+    """
+    count = len(right)
+    if groups is None:
+        return count
+    sizes = np.bincount(groups)
+    at_least = count**2 / np.square(sizes).sum(dtype=np.float64)
+    accuracy = right.mean()
+    if accuracy in (0, 1):
+        return at_least
+    group_count = np.count_nonzero(sizes)
+    squares = np.square(np.bincount(groups, right - accuracy)).sum()
+    variance = squares / count**2 * group_count / max(group_count - 1, 1)
+    return float(np.clip(accuracy * (1 - accuracy) / variance, at_least, count))
+
+
+def wilson_interval(fraction: float, count: float) -> tuple[float, float]:
     """Returns the 95 % Wilson score interval, which also holds for few images and near 0 and 1.
 
     E. B. Wilson, Probable Inference, the Law of Succession, and Statistical Inference, 1927,
     https://doi.org/10.1080/01621459.1927.10502953
+
+    Args:
+        fraction: Observed fraction, 0 to 1.
+        count: Number of independent observations, more than 0.
     """
-    fraction = right / count
     scale = 1 + _Z**2 / count
     centre = (fraction + _Z**2 / (2 * count)) / scale
     half_width = _Z * math.sqrt(fraction * (1 - fraction) / count + (_Z / (2 * count)) ** 2) / scale
-    return max(centre - half_width, 0.0), min(centre + half_width, 1.0)
+    return float(max(centre - half_width, 0.0)), float(min(centre + half_width, 1.0))

@@ -12,6 +12,7 @@ from retrain.backbones.backbone import Backbone
 from retrain.bottlenecks.compute import Bottlenecks
 from retrain.bottlenecks.fresh_features import FreshFeatures
 from retrain.config import TrainingConfig
+from retrain.data.groups import number_groups
 from retrain.data.splits import TRAINING, VALIDATION
 from retrain.runtimes.head import Head
 from retrain.training import calibration, class_weights, sgd
@@ -19,7 +20,7 @@ from retrain.training.class_weights import BALANCED
 from retrain.training.history import HistoryRecorder, TrainingHistory
 from retrain.training.logistic_regression import TrainingSet
 from retrain.training.step_metrics import Examples, StepMetrics, measure
-from retrain.training.strength_selection import fit_with_selected_strength
+from retrain.training.strength_selection import SelectedHead, fit_with_selected_strength
 from retrain.training.summaries import RunSummaries
 
 _PROGRESS_LINES = 10
@@ -156,11 +157,13 @@ def _train_by_regression(
             class_shares=class_shares,
             variants=training.variants.shape[1],
             stage_widths=stage_widths,
+            groups=number_groups(training.images),
         ),
         validation,
         seed=config.head.seed,
         validation_only=validation_only,
     )
+    _log_selection(selected, validation_only=validation_only)
     metrics = measure(0, selected.head, examples, validation if len(validation[1]) else None)
     logging.info("Logistic regression: %s.", _metrics_text(metrics))
     if summaries:
@@ -169,6 +172,20 @@ def _train_by_regression(
     return _Solution(
         selected.head, selected.history, selected.held_out_logits, selected.held_out_class_ids
     )
+
+
+def _log_selection(selected: SelectedHead, *, validation_only: bool) -> None:
+    count = len(selected.held_out_class_ids)
+    right = selected.held_out_logits.argmax(axis=1) == selected.held_out_class_ids
+    if count:
+        logging.info(
+            "%s: %d of %d images get the right label (C = %g%s).",
+            "Validation" if validation_only else "Cross-validation",
+            right.sum(),
+            count,
+            selected.strength,
+            ", with features of earlier stages" if selected.uses_stages else "",
+        )
 
 
 def _train_by_sgd(

@@ -46,6 +46,8 @@ class TrainingSet:
             shares if None.
         variants: Number of consecutive rows that come from one image and together count as one.
         stage_widths: Number of features of each earlier stage, after those of the last layer.
+        groups: Number of each image's group, int [images]. No cross-validation divides a group.
+            None if each image is a group of its own.
     """
 
     features: np.ndarray
@@ -54,6 +56,7 @@ class TrainingSet:
     class_shares: np.ndarray | None = None
     variants: int = 1
     stage_widths: tuple[int, ...] = ()
+    groups: np.ndarray | None = None
 
     @property
     def image_class_ids(self) -> np.ndarray:
@@ -74,7 +77,10 @@ class TrainingSet:
         numbers = np.arange(len(self.image_class_ids))[images]
         rows = (numbers[:, np.newaxis] * self.variants + np.arange(self.variants)).ravel()
         return dataclasses.replace(
-            self, features=self.features[rows], class_ids=self.class_ids[rows]
+            self,
+            features=self.features[rows],
+            class_ids=self.class_ids[rows],
+            groups=None if self.groups is None else self.groups[images],
         )
 
     def without_stages(self) -> "TrainingSet":

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures
 from retrain.data.splits import TEST, VALIDATION
 from retrain.runtimes.head import Head
+from retrain.training.cross_validation import OutOfFold
 from retrain.training.evaluation import Evaluation
 from retrain.training.history import TrainingHistory
 
@@ -23,6 +24,8 @@ class HeadResult:
         evaluations: Evaluation of the head on the splits VALIDATION and TEST.
         history: Metrics along the training.
         summaries: Folder with the run's TensorBoard summaries, if any were written.
+        out_of_fold: Result of the cross-validation, if the config asks for one. None for features
+            of a backbone that was fine-tuned on the images, and for the int8 head.
     """
 
     features: Bottlenecks
@@ -31,6 +34,7 @@ class HeadResult:
     evaluations: Mapping[str, Evaluation]
     history: TrainingHistory | None = None
     summaries: Path | None = None
+    out_of_fold: OutOfFold | None = None
 
     @property
     def test(self) -> Evaluation:

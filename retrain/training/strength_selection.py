@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from retrain.runtimes.head import Head
 from retrain.system.processors import processor_count
 from retrain.system.threads import parallel_map
+from retrain.training.folds import assign_folds
 from retrain.training.history import MetricSeries, TrainingHistory
 from retrain.training.logistic_regression import (
     STRENGTHS,
@@ -43,6 +44,7 @@ class SelectedHead(NamedTuple):
         head: The head, fitted to all training images. Its weights for the features of earlier
             stages are 0 if they were not selected.
         strength: The selected inverse regularisation strength.
+        uses_stages: Whether features of earlier stages were selected.
         held_out_logits: Logits of images by heads not fitted to them, float32 [M, classes].
         held_out_class_ids: True classes of these images, int [M].
         history: Metrics of all strengths, on training and on held-out images.
@@ -50,6 +52,7 @@ class SelectedHead(NamedTuple):
 
     head: Head
     strength: float
+    uses_stages: bool
     held_out_logits: np.ndarray
     held_out_class_ids: np.ndarray
     history: TrainingHistory
@@ -125,19 +128,17 @@ def fit_with_selected_strength(
             complete = training if selected.training.stage_widths else training.without_stages()
             head = refine(complete, head, best.strength, max_iterations=_MAX_LAST_ITERATIONS)
         head = head.pad(training.features.shape[1])
-    if len(class_ids):
-        logging.info(
-            "%s: %d of %d images get the right label (C = %g%s).",
-            "Validation" if validation_only else "Cross-validation",
-            len(class_ids) - best.errors,
-            len(class_ids),
-            best.strength,
-            ", with features of earlier stages" if selected.training.stage_widths else "",
-        )
     history = _history(
         selected.folds, selected.candidates, best.strength, validation_only=validation_only
     )
-    return SelectedHead(head, best.strength, best.held_out_logits, class_ids, history)
+    return SelectedHead(
+        head=head,
+        strength=best.strength,
+        uses_stages=bool(selected.training.stage_widths),
+        held_out_logits=best.held_out_logits,
+        held_out_class_ids=class_ids,
+        history=history,
+    )
 
 
 def _select_features(
@@ -187,6 +188,10 @@ def _held_out_masks(training: TrainingSet, seed: int, *, validation_only: bool) 
     """Returns which training images each fold holds out, bool [images] each."""
     if validation_only:
         return [np.zeros(len(training.image_class_ids), bool)]
+    groups = training.groups
+    if groups is not None and len(np.unique(groups)) < len(groups):
+        folds = assign_folds(training.image_class_ids, groups, _FOLDS, seed=seed)
+        return [folds == fold for fold in range(_FOLDS)]
     ranks = _rank_within_class(training.image_class_ids, seed)
     counts = np.bincount(training.class_ids, minlength=training.class_count)
     # The only image of a class stays in every fold's training images.

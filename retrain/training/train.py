@@ -1,14 +1,19 @@
 """Computes features with the engines of a run, and trains and evaluates a head for each."""
 
+import dataclasses
+import functools
 import logging
 
 from retrain.backbones.backbone import Backbone
 from retrain.backbones.engines import INT8
-from retrain.bottlenecks.compute import Bottlenecks, compute_bottlenecks
-from retrain.config import TrainingConfig
+from retrain.bottlenecks.compute import Bottlenecks, GroupImages, compute_bottlenecks
+from retrain.config import NEAR_DUPLICATES, TrainingConfig
 from retrain.data.dataset import Dataset
+from retrain.data.groups import number_groups
 from retrain.data.splits import TEST, VALIDATION
+from retrain.data_check.near_duplicate_groups import group_near_duplicates
 from retrain.system.phase_timer import PhaseTimer
+from retrain.training.cross_validation import cross_validate
 from retrain.training.engine_plan import EnginePlan
 from retrain.training.evaluation import evaluate
 from retrain.training.head_training import StepObserver, ignore_steps, train_head
@@ -52,7 +57,10 @@ def train_and_evaluate(
                 strict=config.strict,
                 distortions=config.distortions,
                 warn_duplicates=warn_duplicates and not results,
+                group=_near_duplicate_groups(config, dataset),
             )
+        if not results:
+            _log_groups(features.dataset)
         logging.info("%s", features.summary())
         results[engine] = _train_and_evaluate_head(
             config,
@@ -62,9 +70,30 @@ def train_and_evaluate(
             run_name=_run_name(backbone, engine, plan),
             observe_steps=observe_steps,
         )
+        if engine == plan.primary and not backbone.fine_tuned:
+            results[engine] = _cross_validate(config, backbone, results[engine], timer)
         # The next engine does not try to read the unreadable images again.
         dataset = features.dataset
     return Results(results[plan.primary], results.get(INT8))
+
+
+def _near_duplicate_groups(config: TrainingConfig, dataset: Dataset) -> GroupImages | None:
+    if config.split.group_by != NEAR_DUPLICATES or dataset.grouping:
+        return None
+    return functools.partial(group_near_duplicates, cache_dir=config.bottleneck_dir)
+
+
+def _log_groups(dataset: Dataset) -> None:
+    grouping = dataset.grouping
+    if grouping is None:
+        return
+    logging.info("%s", grouping.describe())
+    if grouping.fixed_count:
+        logging.warning(
+            "%d groups of near-duplicates have images in --validation_dir or --test_dir and in "
+            "another split, so the measured accuracy is too high.",
+            grouping.fixed_count,
+        )
 
 
 def _run_name(backbone: Backbone, engine: str, plan: EnginePlan) -> str:
@@ -93,7 +122,27 @@ def _train_and_evaluate_head(
     with timer.phase("evaluation"):
         test = features.split(TEST).sample(config.test_batch_size, config.head.seed)
         evaluations = {
-            name: evaluate(trained.head.probabilities(split.vectors), split.class_ids)
+            name: evaluate(
+                trained.head.probabilities(split.vectors),
+                split.class_ids,
+                groups=number_groups(split.images),
+            )
             for name, split in {VALIDATION: features.split(VALIDATION), TEST: test}.items()
         }
     return HeadResult(features, trained.head, test, evaluations, trained.history, trained.summaries)
+
+
+def _cross_validate(
+    config: TrainingConfig, backbone: Backbone, result: HeadResult, timer: PhaseTimer
+) -> HeadResult:
+    """Returns the result with that of a cross-validation, if the config asks for one."""
+    if not config.cross_validation_folds:
+        return result
+    with timer.phase("cross_validation"):
+        out_of_fold = cross_validate(
+            result.features,
+            config.head,
+            config.cross_validation_folds,
+            stage_widths=backbone.stage_widths,
+        )
+    return dataclasses.replace(result, out_of_fold=out_of_fold)

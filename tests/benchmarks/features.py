@@ -6,9 +6,13 @@ retrain runs with an empty cache and each engine; int8 includes the calibration.
 consists of `image_dataset_from_directory` and `predict`. It runs the same network twice: with batch
 normalisation layers, as networks in `keras.applications` have, and with these layers folded into
 the convolutions. The images are photos of 500 x 375 pixels, cropped at random from the large images
-in DIR.
+in DIR. --nokeras leaves these rows out.
+
+The last line compares the default engine with the limit: the rate if all processors did nothing but
+run the network and decode images, at the rates of each of the two alone.
 """
 
+import functools
 import statistics
 import tempfile
 import time
@@ -29,10 +33,14 @@ from retrain.backbones import (
 )
 from retrain.bottlenecks.compute import compute_bottlenecks
 from retrain.config import SplitOptions
+from retrain.data import pixels
 from retrain.data.dataset import Dataset, scan_dataset
+from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.errors import UserError
 from retrain.system import command_line
 from retrain.system.files import user_path
+from retrain.system.processors import processor_count
+from retrain.system.threads import parallel_map
 
 _IMAGE_DIR = flags.DEFINE_string(
     "image_dir", None, "Folder with a sub-folder of images for each class.", required=True
@@ -40,9 +48,12 @@ _IMAGE_DIR = flags.DEFINE_string(
 _IMAGES = flags.DEFINE_integer(
     "images", 1000, "Number of photos to crop. 0 uses the original images.", lower_bound=0
 )
+_KERAS = flags.DEFINE_boolean("keras", True, "Whether to measure plain Keras as well.")
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Number of measurements of each method.", lower_bound=1)
 
 _WIDTH, _HEIGHT = 500, 375
+# Number of images that the limit is measured with.
+_LIMIT_IMAGES = 320
 
 
 def main(_: list[str]) -> None:
@@ -56,27 +67,60 @@ def main(_: list[str]) -> None:
 
 
 def _measure(dataset: Dataset) -> None:
-    folded = _build_network()
-    published = _with_batch_norm(folded)
-    methods: dict[str, Callable[[], None]] = {
-        "Keras": lambda: _run_keras(dataset, published),
-        "Keras, folded": lambda: _run_keras(dataset, folded),
-        "retrain, float32": lambda: _run_retrain(dataset, engines.FLOAT32),
-        "retrain, int8": lambda: _run_retrain(dataset, engines.INT8),
-    }
     default = engines.resolve(engines.AUTO)
-    if default != engines.FLOAT32:
-        methods[f"retrain, {default}"] = lambda: _run_retrain(dataset, default)
+    methods: dict[str, Callable[[], None]] = {
+        f"retrain, {name}": functools.partial(_run_retrain, dataset, name)
+        for name in dict.fromkeys([engines.FLOAT32, engines.INT8, default])
+    }
+    if _KERAS.value:
+        folded = _build_network()
+        published = _with_batch_norm(folded)
+        methods = {
+            "Keras": lambda: _run_keras(dataset, published),
+            "Keras, folded": lambda: _run_keras(dataset, folded),
+        } | methods
     rates: dict[str, list[float]] = {name: [] for name in methods}
+    limits = []
     for _round in range(_ROUNDS.value):
         for name, compute in methods.items():
             start = time.monotonic()
             compute()
             rates[name].append(len(dataset.images) / (time.monotonic() - start))
+        limits.append(_measure_limit(dataset, default))
     medians = {name: statistics.median(values) for name, values in rates.items()}
     for name, median in medians.items():
-        ratios = [median / medians[keras] for keras in ("Keras", "Keras, folded")]
-        print(f"{name:20} {median:6.0f} images/s {ratios[0]:6.2f} {ratios[1]:6.2f}")
+        ratios = [median / medians[keras] for keras in ("Keras", "Keras, folded") if _KERAS.value]
+        print(f"{name:20} {median:6.0f} images/s", *(f"{ratio:6.2f}" for ratio in ratios))
+    reached = statistics.median(
+        rate / limit for rate, limit in zip(rates[f"retrain, {default}"], limits, strict=True)
+    )
+    print(f"limit of {default}: {statistics.median(limits):.0f} images/s, {reached:.2f} reached")
+
+
+def _measure_limit(dataset: Dataset, engine: str) -> float:
+    """Returns the images per second of processors that only decode images and run the network."""
+    backbone = efficientnet_lite0.load()
+    size = backbone.height, backbone.width
+    paths = [image.path for image in dataset.images[:_LIMIT_IMAGES]]
+    start = time.monotonic()
+    images = np.stack([pixels.decode(path.read_bytes(), *size) for path in paths])
+    seconds = (time.monotonic() - start) / len(images) / processor_count()
+    for split_engine, splits in (
+        (engine, [TRAINING]),
+        (engines.for_evaluation(engine), [VALIDATION, TEST]),
+    ):
+        share = sum(len(dataset.split(split)) for split in splits) / len(dataset.images)
+        with engines.create(split_engine, backbone) as one:
+            runtime = one.load()
+            chunks = [
+                images[i : i + runtime.batch_size]
+                for i in range(0, len(images), runtime.batch_size)
+            ]
+            list(parallel_map(runtime.run, chunks[:4], runtime.workers))
+            start = time.monotonic()
+            list(parallel_map(runtime.run, chunks, runtime.workers))
+            seconds += share * (time.monotonic() - start) / len(images)
+    return 1 / seconds
 
 
 def _crop(source: Dataset, folder: Path, count: int) -> None:

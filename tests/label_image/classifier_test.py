@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -25,7 +26,7 @@ from retrain.runtimes import classifier_file
 from retrain.runtimes.function_runtime import FunctionRuntime
 from retrain.runtimes.graph_def import parse_graph
 from retrain.runtimes.head import Head
-from retrain.runtimes.runtime import Description
+from retrain.runtimes.runtime import Description, Outputs, Runtime
 from tests.support import programs, tflite_models
 
 # With the name of a tensor, even the usual one, the graph runs in TensorFlow.
@@ -47,6 +48,40 @@ def _content(node) -> bytes:
 
 def _write_tflite(path: Path, classifier: assemble.TrainedClassifier) -> None:
     tflite.write(path, classifier, TFLiteOptions())
+
+
+class _FamiliarityRuntime(Runtime):
+    """Gives the images of a batch the scores 0.2, 0.3 and 0.5, and these familiarities."""
+
+    def __init__(self, *familiarity: float) -> None:
+        self._familiarity = np.array(familiarity, np.float32)
+        self.batch_size = len(familiarity)
+        known: Any = mock.sentinel.familiarity
+        self.description = Description(("a", "b", "c"), 8, 8, familiarity=known)
+
+    def run(self, pixels: np.ndarray) -> np.ndarray:
+        raise AssertionError("the network must run only once")
+
+    def predict(self, pixels: np.ndarray) -> Outputs:
+        scores = np.tile(np.array([0.2, 0.3, 0.5], np.float32), (len(pixels), 1))
+        return Outputs(scores, self._familiarity)
+
+    def predict_file(self, data: bytes) -> Outputs:
+        return Outputs(np.array([0.2, 0.3, 0.5], np.float32), self._familiarity[0])
+
+    def close(self) -> None:
+        pass
+
+
+def _classify(
+    runtime: Runtime, count: int, *, unknown_below: float | None = None
+) -> list[Prediction | UnreadableImage]:
+    """Returns the results for equal images."""
+    with mock.patch.object(classifier_file, "load", return_value=runtime):
+        classifier = Classifier(Path("graph.pb"), overrides=Overrides(unknown_below=unknown_below))
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "PNG")
+    return list(classifier.classify([file.getvalue()] * count))
 
 
 class ClassifierTest(parameterized.TestCase):
@@ -259,16 +294,46 @@ class OtherNetworksTest(parameterized.TestCase):
     def classify(self, scores: np.ndarray) -> list[Prediction | UnreadableImage]:
         description = Description(("a", "b", "c"), 8, 8)
         runtime = FunctionRuntime(lambda images: scores, description=description, batch_size=2)
-        with mock.patch.object(classifier_file, "load", return_value=runtime):
-            classifier = Classifier(Path("graph.pb"))
-        file = io.BytesIO()
-        Image.new("RGB", (8, 8)).save(file, "PNG")
-        return list(classifier.classify([file.getvalue()] * 2))
+        return _classify(runtime, 2)
 
     def test_scores_are_ranked(self):
         first, second = self.classify(np.array([[0.1, 0.2, 0.7], [0.5, 0.4, 0.1]], np.float32))
         self.assertEqual([label for label, _ in first.ranked], ["c", "b", "a"])
         self.assertEqual([label for label, _ in second.ranked], ["a", "b", "c"])
+
+    @parameterized.parameters(
+        (None, [True, False, False]), (0.5, [True, True, False]), (0.0, [False] * 3)
+    )
+    def test_images_with_a_low_familiarity_are_unknown(
+        self, unknown_below: float | None, expected: list[bool]
+    ):
+        runtime = _FamiliarityRuntime(0.001, 0.05, 0.5)
+        predictions = _classify(runtime, 3, unknown_below=unknown_below)
+        self.assertEqual([prediction.is_unknown for prediction in predictions], expected)
+        for prediction, familiarity in zip(predictions, (0.001, 0.05, 0.5), strict=True):
+            self.assertAlmostEqual(prediction.familiarity, familiarity, places=6)
+
+    def test_a_file_that_the_network_decodes_can_be_unknown(self):
+        runtime = _FamiliarityRuntime(0.001)
+        runtime.takes_pixels = False
+        (prediction,) = _classify(runtime, 1)
+        self.assertTrue(prediction.is_unknown)
+
+    def test_a_familiarity_that_is_not_a_number_concerns_one_image(self):
+        first, second = _classify(_FamiliarityRuntime(np.nan, 1), 2)
+        self.assertIsInstance(first, UnreadableImage)
+        self.assertFalse(second.is_unknown)
+
+    def test_a_threshold_needs_a_classifier_with_familiarity(self):
+        runtime = FunctionRuntime(
+            lambda images: np.full((len(images), 3), 1 / 3, np.float32),
+            description=Description(("a", "b", "c"), 8, 8),
+        )
+        for accepted in (None, 0.0):
+            (prediction,) = _classify(runtime, 1, unknown_below=accepted)
+            self.assertEqual((prediction.familiarity, prediction.is_unknown), (None, False))
+        with self.assertRaisesRegex(UserError, "^--unknown_below=0.1 needs .*, but graph.pb does"):
+            _classify(runtime, 1, unknown_below=0.1)
 
     @parameterized.parameters(
         ((2, 3), np.int32),

@@ -123,7 +123,7 @@ class RetrainMainTest(parameterized.TestCase):
         (["--class_weights=red=2", "--train_batch_size=-1"], "--train_batch_size=-1", "leave one"),
         (["--random_crop=-1"], "--random_crop must be a percentage from 0 to 100, not -1"),
         (["--random_scale=101"], "--random_scale must be a percentage from 0 to 100, not 101"),
-        (["--random_brightness=nan"], "--random_brightness must be a percentage", "nan"),
+        (["--random_brightness=nan"], "--random_brightness=nan is not a number"),
         (["--distortions_per_image=3"], "--distortions_per_image=3 needs a distortion"),
         (["--flip_left_right", "--distortions_per_image=1001"], "distortions_per_image", "1000"),
         (

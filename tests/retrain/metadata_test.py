@@ -48,13 +48,29 @@ class MetadataTest(parameterized.TestCase):
         self.assertEqual(parsed.split["pictures"]["training"], 8)
         self.assertEqual(metadata.from_json(parsed.to_json()), parsed)
 
+    def test_optional_fields_are_in_the_json_only_with_a_value(self):
+        self.assertNotIn("familiarity", json.loads(_METADATA.to_json()))
+        with_value = dataclasses.replace(_METADATA, familiarity={"rank": 1})
+        self.assertEqual(metadata.from_json(with_value.to_json()), with_value)
+        null = {**json.loads(_METADATA.to_json()), "familiarity": None}
+        self.assertEqual(metadata.from_json(json.dumps(null)), _METADATA)
+
+    def test_earlier_versions_refuse_files_whose_images_are_not_stretched(self):
+        self.assertEqual(metadata.from_json(_VERSION_1_0).fit, metadata.STRETCH)
+        self.assertEqual(json.loads(_METADATA.to_json())["format_version"], 1)
+        for fit in (metadata.CROP, metadata.PAD):
+            fitted = dataclasses.replace(_METADATA, fit=fit)
+            fields = json.loads(fitted.to_json())
+            self.assertEqual((fields["format_version"], fields["fit"]), (2, fit))
+            self.assertEqual(metadata.from_json(fitted.to_json()), fitted)
+
     def test_fields_of_a_later_version_are_ignored(self):
         text = json.dumps({**json.loads(_METADATA.to_json()), "later_field": 1})
         self.assertEqual(metadata.from_json(text), _METADATA)
 
     def test_later_format_is_rejected(self):
         fields = {**json.loads(_METADATA.to_json()), "format_version": 99}
-        with self.assertRaisesRegex(metadata.MetadataError, "format 99.*formats up to 1"):
+        with self.assertRaisesRegex(metadata.MetadataError, "format 99.*formats up to 2"):
             metadata.from_json(json.dumps(fields))
 
     @parameterized.parameters("", "[]", "3", "{}", '{"format_version": 1}', "\ud800")
@@ -63,6 +79,9 @@ class MetadataTest(parameterized.TestCase):
             metadata.from_json(text)
 
     @parameterized.parameters(
+        ("fit", "squeeze"),
+        ("fit", None),
+        ("fit", ["crop"]),
         ("labels", 3),
         ("labels", "red"),
         ("labels", []),

@@ -18,6 +18,7 @@ _MAINS = {
     "retrain": "retrain/main.py",
     "label_image": "label_image/main.py",
     "guess_dir": "tools/guess_dir.py",
+    "heatmap": "tools/heatmap.py",
     "serve": "tools/serve.py",
     "tensorboard": "tools/tensorboard_main.py",
     "train_keras": "tools/train_keras.py",

@@ -38,6 +38,7 @@ class _SizeClassifier:
     """Labels files by whether their size is even or odd."""
 
     labels = ("even", "odd")
+    unknown_below = None
 
     def classify(self, sources):
         for source in sources:

@@ -127,6 +127,10 @@ class GuessDirMainTest(parameterized.TestCase):
         done = self.undo(results)
         self.assertEqual((done.returncode, done.stderr), (0, "Restored 5 images\n"))
         self.assertEqual(_contents(self.source), before)
+        again = self.undo(results)
+        self.assertEqual(again.returncode, 0)
+        self.assertStartsWith(again.stderr, "Nothing is left to undo: ")
+        self.assertEqual(_contents(self.source), before)
 
     def test_the_results_of_another_run_are_kept(self):
         results = self.folder / "results.csv"

@@ -38,7 +38,7 @@ class ServeOpenapiTest(absltest.TestCase):
             text=True,
         )
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        self.assertIn("5 selected / 5 total", done.stdout)
+        self.assertIn("6 selected / 6 total", done.stdout)
         self.assertNotRegex(server.log, r'" 500 |defect|Traceback')
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from retrain.data.dataset import Dataset
 from retrain.data.folder_checks import FEW_IMAGES, MIN_IMAGES
 from retrain.data.labels import find_collisions
-from tools.check.findings import Finding
+from retrain.data_check.findings import Finding
 
 _IMBALANCE_RATIO = 10
 

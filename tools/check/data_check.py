@@ -10,15 +10,16 @@ import numpy as np
 
 from retrain.backbones import engines, registry
 from retrain.bottlenecks.store import open_store
-from retrain.config import BackboneOptions, SplitOptions
+from retrain.config import NEAR_DUPLICATES, BackboneOptions, SplitOptions
 from retrain.data import folder_checks, folders
 from retrain.data.dataset import Dataset, build_dataset, split_folders
 from retrain.data.splits import check_options
 from retrain.data_check import facts_table, feature_neighbours, last_check, near_duplicates
+from retrain.data_check.findings import KINDS, Finding
+from retrain.data_check.near_duplicate_groups import group_near_duplicates
 from retrain.errors import UserError
 from tools.check import class_checks, feature_checks, group_checks, image_checks
 from tools.check.dataset_features import DatasetFeatures, load_features
-from tools.check.findings import KINDS, Finding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +96,7 @@ def check_dataset(options: CheckOptions) -> CheckResult:
         )
     readable = [index for index in range(len(paths)) if index not in table.problems]
     features = _features(dataset, readable, options)
+    dataset = _group(dataset, readable, table.digests, options)
     groups = group_checks.group_by_digest(readable, table.digests)
     findings = [
         *image_checks.find_unreadable(table.problems),
@@ -150,6 +152,20 @@ def _features(dataset: Dataset, readable: Sequence[int], options: CheckOptions) 
             len(readable),
         )
     return features
+
+
+def _group(
+    dataset: Dataset,
+    readable: Sequence[int],
+    digests: Sequence[bytes | None],
+    options: CheckOptions,
+) -> Dataset:
+    """Returns the data set with the splits that a training would have."""
+    if options.split.group_by != NEAR_DUPLICATES:
+        return dataset
+    known = {dataset.images[index].path: digest for index in readable if (digest := digests[index])}
+    with open_store(options.bottleneck_dir) as store:
+        return group_near_duplicates(dataset, known, store, cache_dir=options.bottleneck_dir)
 
 
 def _find_near_duplicates(

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from retrain.data_check import label_errors, outliers
-from tools.check.findings import Finding
+from retrain.data_check.findings import Finding
 
 # Fewer images of a class say too little about what it looks like.
 _MIN_IMAGES = 5

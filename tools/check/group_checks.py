@@ -7,8 +7,8 @@ import numpy as np
 
 from retrain.data.dataset import ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION
+from retrain.data_check.findings import Finding
 from retrain.data_check.near_duplicates import NearDuplicates
-from tools.check.findings import Finding
 
 # The order in which images of a group are kept: a test image is worth most if it is unique.
 _KEEP_FIRST = {TEST: 0, VALIDATION: 1, TRAINING: 2}

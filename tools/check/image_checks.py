@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from retrain.data.file_kinds import EXTENSIONS_OF_FORMAT
+from retrain.data_check.findings import Finding
 from retrain.data_check.image_facts import FORMATS
-from tools.check.findings import Finding
 
 # Shorter sides, in pixels, are enlarged at least sevenfold for most networks.
 _TINY = 32

@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from retrain.data_check.findings import KIND_OF_NAME, NONE, Finding
 from retrain.system.files import atomic_file
 from tools.check.data_check import CheckResult
-from tools.check.findings import KIND_OF_NAME, NONE, Finding
 
 _COLUMNS = ("kind", "group", "image", "class", "split", "score", "suggested_class", "detail")
 

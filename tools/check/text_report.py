@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from retrain.data_check.findings import KINDS, Finding
 from retrain.system.text import name_some, one_line
 from tools.check.data_check import CheckResult
-from tools.check.findings import KINDS, Finding
 
 _MAX_IMAGES_NAMED = 4
 

@@ -14,7 +14,7 @@ from retrain.data import pixels
 from retrain.errors import UserError
 from retrain.export.assemble import current_versions
 from retrain.export.coreml_conversion import BGR, GRAYSCALE
-from retrain.metadata import Metadata
+from retrain.metadata import STRETCH, Metadata
 from retrain.runtimes.graph_session import error_reason
 from tools.conversion import output_layer
 from tools.conversion.preprocessing import InputFormat
@@ -37,12 +37,14 @@ class ConvertedClassifier:
         labels: Class labels in the order of the scores.
         input_format: Channels and normalisation of the network's input images.
         add_softmax: Whether to apply a softmax to the scores of the network.
+        fit: How images of another aspect ratio are resized, one of `retrain.metadata.FITS`.
     """
 
     source: SourceClassifier
     labels: tuple[str, ...]
     input_format: InputFormat
     add_softmax: bool
+    fit: str = STRETCH
 
     def scores(self, pixels: Any) -> Any:
         """Returns scores, float32 [N, classes], of normalised pixels. TensorFlow can trace it."""
@@ -192,6 +194,7 @@ class ConvertedClassifier:
             mean=(mean_1, mean_2, mean_3),
             std=(std_1, std_2, std_3),
             channel_order=self.input_format.channel_order,
+            fit=self.fit,
         )
 
 

@@ -4,9 +4,10 @@ import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import tee
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 from label_image.classifier import Classifier, Prediction, UnreadableImage
+from label_image.formatting import rounded_familiarity
 from retrain.system.batches import batches
 from retrain.system.path_owners import find_intruder
 from retrain.system.progress import ProgressBar
@@ -16,10 +17,9 @@ from tools.guess.errors import UnwritableError
 from tools.guess.journal import Journal
 from tools.guess.options import Options
 from tools.guess.plan import Plan
-from tools.guess.safe_names import UnusedNames, distinct_safe_names
+from tools.guess.safe_names import UnusedNames
 from tools.guess.transfer import Transfer
-
-_UNSURE = "unsure"
+from tools.guess.wanted_paths import WantedPaths
 
 # The images of a batch are transferred together, to wait for the disk only once.
 _BATCH_SIZE = 64
@@ -38,9 +38,7 @@ class BatchSorter:
         self._classifier = classifier
         self._unused_names = UnusedNames(options.target)
         self._known_folders: set[str] = set()
-        reserved = (_UNSURE,) if options.unsure_below else ()
-        labels = dict.fromkeys(classifier.labels)
-        self._class_names = distinct_safe_names(labels, reserved=reserved)
+        self._wanted_paths = WantedPaths(options, classifier)
 
     def run(self) -> None:
         """Completes the pending batch, and then sorts all remaining images.
@@ -83,14 +81,23 @@ class BatchSorter:
         if self._options.results is not None:
             by_label = dict(result.ranked)
             scores = tuple(round(by_label[each], _SCORE_DIGITS) for each in self._classifier.labels)
-        target = self._unused_names.reserve(self._wanted_path(name, label, score))
+        target = self._unused_names.reserve(self._wanted_paths.path(name, result))
         if self._options.dry_run:
             print(one_line(f"{path} -> {self._options.target / target}"))
         digest = None
         if not self._options.dry_run:
             digest = digests.of_image(path, moves=self._options.operation == transfer.MOVE)
-        score = round(score, _SCORE_DIGITS)
-        return Plan(name, target, label, score, scores=scores, digest=digest)
+        familiarity = result.familiarity
+        return Plan(
+            name,
+            target,
+            label,
+            round(score, _SCORE_DIGITS),
+            scores=scores,
+            digest=digest,
+            familiarity=None if familiarity is None else rounded_familiarity(familiarity),
+            is_unknown=result.is_unknown,
+        )
 
     def _new_folders(self, plans: Sequence[Plan]) -> list[str]:
         """Returns the subfolders of the target folder that the plans require and do not exist.
@@ -113,15 +120,6 @@ class BatchSorter:
                 new.append(folder)
         self._known_folders |= parents
         return new
-
-    def _wanted_path(self, name: str, label: str, score: float) -> str:
-        class_name = self._class_names[label]
-        original = Path(name)
-        if self._options.by_folder:
-            path = f"{class_name}/{original.name}"
-        else:
-            path = f"{class_name}-{score:.5f}{original.suffix}"
-        return f"{_UNSURE}/{path}" if score < self._options.unsure_below else path
 
     def _transfer_pending(self, *, is_retry: bool = False) -> None:
         """Executes the pending plans and records that they are done.

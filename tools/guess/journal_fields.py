@@ -8,6 +8,8 @@ from tools.guess import image_names
 from tools.guess.plan import Plan
 from tools.guess.results import ACTIONS
 
+# Values of the last fields of a plan that earlier versions did not write.
+_NOT_RECORDED: tuple[Any, ...] = (None, None, False)
 _HEXADECIMAL = re.compile(r"[0-9a-f]{32,64}")
 
 
@@ -77,7 +79,7 @@ def parse_plan(fields: Any) -> Plan:
     Raises:
         ValueError: If a value has an unexpected type, or a name does not stay in its folder.
     """
-    image, target, label, score, error, scores, *rest = fields
+    image, target, label, score, error, scores, *rest = list(fields)
     if target is None:
         image_names.check_name(image)
     else:
@@ -88,8 +90,13 @@ def parse_plan(fields: Any) -> Plan:
         raise ValueError("unexpected scores")
     if score is not None and not _is_score(score):
         raise ValueError("unexpected score")
-    (digest,) = rest or (None,)
-    return Plan(image, target, label, score, error, scores, parse_hexadecimal(digest))
+    digest, familiarity, is_unknown = [*rest, *_NOT_RECORDED[len(rest) :]]
+    if familiarity is not None and not _is_score(familiarity):
+        raise ValueError("unexpected familiarity")
+    if not isinstance(is_unknown, bool):
+        raise ValueError("unexpected decision")
+    digest = parse_hexadecimal(digest)
+    return Plan(image, target, label, score, error, scores, digest, familiarity, is_unknown)
 
 
 def _is_score(value: Any) -> bool:

@@ -9,6 +9,10 @@ from retrain.system.files import check_writable
 from retrain.system.path_owners import find_intruder
 from tools.guess import results_file, transfer
 
+# Subfolders of the target folder for images with low scores and for images of none of the classes.
+UNSURE = "unsure"
+UNKNOWN = "unknown"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:

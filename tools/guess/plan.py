@@ -19,6 +19,9 @@ class Plan:
         scores: Scores of all labels in the order of the labels. Empty unless requested.
         digest: Result of `digests.of_image`, None if the image is not transferred. Files of
             earlier versions do not have it.
+        familiarity: Familiarity of the image, 0 to 1. None if it could not be read, the classifier
+            does not state it, or an earlier version planned it.
+        is_unknown: Whether the image shows none of the classes.
     """
 
     image: str
@@ -28,3 +31,5 @@ class Plan:
     error: str | None = None
     scores: Sequence[float] = ()
     digest: str | None = None
+    familiarity: float | None = None
+    is_unknown: bool = False

@@ -86,8 +86,11 @@ class Restorer:
             if target is not None:
                 _remove(target, status)
 
-    def remove_copy(self, sorted_image: SortedImage) -> None:
+    def remove_copy(self, sorted_image: SortedImage) -> bool:
         """Removes a copy or link, if the original is still there.
+
+        Returns:
+            Whether there was a copy or link.
 
         Raises:
             TransferError: If it is not what the run created, or cannot be removed.
@@ -95,7 +98,7 @@ class Restorer:
         with self._target.place(sorted_image.target) as target:
             status = target.status() if target else None
             if target is None or status is None:
-                return
+                return False
             if sorted_image.operation == SYMBOLIC_LINK:
                 if not stat.S_ISLNK(status.st_mode):
                     raise TransferError(f"{target.path} is no longer a link")
@@ -107,6 +110,7 @@ class Restorer:
                     status = os.fstat(descriptor)
                     self._check_copy(sorted_image, target, descriptor)
             _remove(target, status)
+        return True
 
     def remove_partial(self, sorted_image: SortedImage) -> None:
         """Removes what an interrupted transfer left: an incomplete copy or a reserved name."""

@@ -34,6 +34,9 @@ class Result:
         scores: Scores of all labels, empty unless requested.
         sha256: Result of `digests.of_image`, None if the image was not transferred or an earlier
             version wrote the results.
+        familiarity: Familiarity of the image, 0 to 1. None if it could not be read or the
+            classifier does not state it.
+        is_unknown: Whether the image shows none of the classes; None like `familiarity`.
     """
 
     image: str
@@ -44,6 +47,8 @@ class Result:
     error: str | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
     sha256: str | None = None
+    familiarity: float | None = None
+    is_unknown: bool | None = None
 
 
 def results_of(
@@ -68,4 +73,6 @@ def results_of(
             error=plan.error,
             scores=dict(zip(labels, plan.scores, strict=False)),
             sha256=plan.digest,
+            familiarity=plan.familiarity,
+            is_unknown=plan.is_unknown if plan.familiarity is not None else None,
         )

@@ -29,8 +29,9 @@ _COLUMNS = {
     "score": "score",
     "error": "error",
 }
-# It comes last in CSV files, where earlier versions did not have it.
+# These come last in CSV files, where earlier versions did not have them.
 _DIGEST_COLUMN = "sha256"
+_UNKNOWN_COLUMNS = {"familiarity": "familiarity", "unknown": "is_unknown"}
 # The columns that `read` needs.
 _REQUIRED_COLUMNS = {"picture", "filed", "action"}
 # Errors of parsing a file that `write` did not write.
@@ -135,11 +136,13 @@ def read(path: Path, *, sha256: str | None = None) -> Iterator[Result]:
 
 def _write_csv(file: TextIO, results: Iterable[Result], labels: Sequence[str]) -> None:
     writer = csv.writer(file)
-    writer.writerow([*_COLUMNS, *(f"score of {label}" for label in labels), _DIGEST_COLUMN])
+    score_columns = (f"score of {label}" for label in labels)
+    writer.writerow([*_COLUMNS, *score_columns, _DIGEST_COLUMN, *_UNKNOWN_COLUMNS])
     for result in results:
         fields = [getattr(result, attribute) for attribute in _COLUMNS.values()]
         scores = (result.scores.get(label) for label in labels)
-        writer.writerow([*fields, *scores, result.sha256])
+        is_unknown = None if result.is_unknown is None else json.dumps(result.is_unknown)
+        writer.writerow([*fields, *scores, result.sha256, result.familiarity, is_unknown])
 
 
 def _write_json(file: TextIO, results: Iterable[Result]) -> None:
@@ -153,7 +156,8 @@ def _write_json(file: TextIO, results: Iterable[Result]) -> None:
 def _to_json(result: Result) -> str:
     # "picture" is an older name of "image".
     fields: dict[str, Any] = {"image": result.image}
-    fields |= {column: getattr(result, attribute) for column, attribute in _COLUMNS.items()}
+    columns = _COLUMNS | _UNKNOWN_COLUMNS
+    fields |= {column: getattr(result, attribute) for column, attribute in columns.items()}
     fields = {name: value for name, value in fields.items() if value is not None}
     if result.sha256:
         fields[_DIGEST_COLUMN] = result.sha256

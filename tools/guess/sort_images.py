@@ -65,7 +65,7 @@ def _run(options: Options, graph: Path, classifier: Classifier, journal_path: Pa
                 images = _find_images(options) if images is None else images
                 is_new_folder = is_new_folder or "." in journal.created_folders
                 journal.start(
-                    _settings(options, graph),
+                    _settings(options, graph, classifier),
                     classifier.labels,
                     images,
                     run_key=_keep_record(journal, options),
@@ -103,7 +103,7 @@ def _find_images(options: Options) -> Iterator[str]:
     )
 
 
-def _settings(options: Options, graph: Path) -> dict[str, Any]:
+def _settings(options: Options, graph: Path, classifier: Classifier) -> dict[str, Any]:
     """Returns what has to be the same to continue a run. The keys are part of the file format."""
     return {
         "source": str(options.source),
@@ -116,6 +116,8 @@ def _settings(options: Options, graph: Path) -> dict[str, Any]:
         # Only whether the journal has the scores. The path can be a different one.
         "results": options.results is not None,
         "graph": classifier_file.digest(graph),
+        # Journals of earlier versions do not have it.
+        "unknown_below": classifier.unknown_below or 0.0,
     }
 
 
@@ -127,8 +129,9 @@ def _continue(journal: Journal, options: Options, graph: Path, classifier: Class
             f"the images in {options.target} have only partly been restored; complete this with "
             f"{undo}"
         )
-    recorded = {**(journal.settings or {}), "labels": list(journal.labels)}
-    current = {**_settings(options, graph), "labels": list(classifier.labels)}
+    defaults = {"unknown_below": 0.0}
+    recorded = {**defaults, **(journal.settings or {}), "labels": list(journal.labels)}
+    current = {**_settings(options, graph, classifier), "labels": list(classifier.labels)}
     different = [
         _ARGUMENTS.get(name, f"--{name}")
         for name, value in current.items()

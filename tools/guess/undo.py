@@ -35,7 +35,12 @@ _THREADS = 16
 
 
 class UndoCounts(NamedTuple):
-    """Number of images that were restored, and number of images that were not."""
+    """Numbers of images. Those that an earlier undo restored are in neither.
+
+    Attributes:
+        restored: Number of images that the undo restored.
+        failed: Number of images that cannot be restored.
+    """
 
     restored: int
     failed: int
@@ -70,7 +75,10 @@ def undo_and_report(path: Path, folders: tuple[Path, Path] | None = None) -> int
         counts = undo(path, folders)
     except UnwritableError as error:
         raise UserError(f"{error}; solve the problem and run the same command again") from error
-    logging.info("Restored %d images", counts.restored)
+    if any(counts):
+        logging.info("Restored %d images", counts.restored)
+    else:
+        logging.info("Nothing is left to undo: no image is where the run put it")
     return int(counts.failed > 0)
 
 
@@ -197,11 +205,12 @@ def _restore(images: Sequence[SortedImage], record: RunRecord) -> UndoCounts:
     # If a run gave an image a name that another one had, the last change comes first.
     moved = [image for image in reversed(images) if image.operation == MOVE]
     copied = [image for image in reversed(images) if image.operation != MOVE]
-    _, failures = _attempt(restorer.remove_copy, copied)
-    failures |= _move_back(moved, restorer, record)
+    removed, failures = _attempt(restorer.remove_copy, copied)
+    moved_back, not_moved = _move_back(moved, restorer, record)
+    failures |= not_moved
     for image, reason in failures.items():
         logging.warning("%s was not restored: %s", Path(record.source, image.image), reason)
-    return UndoCounts(len(images) - len(failures), len(failures))
+    return UndoCounts(sum(removed.values()) + moved_back, len(failures))
 
 
 def _remove_folders(created: Iterable[str], record: RunRecord) -> None:
@@ -213,9 +222,13 @@ def _remove_folders(created: Iterable[str], record: RunRecord) -> None:
 
 def _move_back(
     moved: Sequence[SortedImage], restorer: Restorer, record: RunRecord
-) -> dict[SortedImage, str]:
-    """Moves images to their old places; returns the reason for each that cannot be moved."""
-    remaining = list(moved)
+) -> tuple[int, dict[SortedImage, str]]:
+    """Moves images to their old places.
+
+    Returns:
+        The number of images that were moved, and the reason for each that cannot be moved.
+    """
+    remaining, count = list(moved), 0
     while True:
         failures: dict[SortedImage, str] = {}
         for batch in batches(remaining, _BATCH_SIZE):
@@ -225,11 +238,13 @@ def _move_back(
             sync_folders(Path(record.real_source, image.image).parent for image in created)
             for image, status in created.items():
                 if status is not None:
-                    failures |= _attempt(restorer.remove_target, [image], status)[1]
+                    removed, failed = _attempt(restorer.remove_target, [image], status)
+                    count += len(removed)
+                    failures |= failed
         # The place of an image can have been occupied by another one that is moved back by now.
         failed_images = [image for image in remaining if image in failures]
         if len(failed_images) in (0, len(remaining)):
-            return failures
+            return count, failures
         remaining = failed_images
 
 

@@ -14,7 +14,8 @@ from tools.keras_training.options import Options
 from tools.keras_training.tasks import Task
 
 # The result depends on the contents of files and folders, not on their paths.
-_EXCLUDED = ("train_dir", "val_dir", "output_dir", "weights", "bottleneck_dir", "resume")
+# `Metadata.fit` states how images are resized.
+_EXCLUDED = ("train_dir", "val_dir", "output_dir", "weights", "bottleneck_dir", "resume", "fit")
 
 
 def write(path: Path, task: Task, metadata: Metadata) -> None:
@@ -55,6 +56,7 @@ def describe(task: Task, options: Options) -> Metadata:
         test_accuracy=None,
         training=training_options(options),
         versions={**current_versions(), "keras": version("keras")},
+        fit=options.fit,
     )
 
 

@@ -1,5 +1,6 @@
 """Lists and decodes the images in --train_dir and --val_dir."""
 
+import functools
 import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from retrain.data.labels import make_labels
 from retrain.data.pixels import UnreadableImageError
 from retrain.data.splits import TRAINING, VALIDATION, SplitPercentages
 from retrain.errors import UserError
+from retrain.metadata import STRETCH
 from retrain.system.processors import processor_count
 from retrain.system.progress import ProgressBar
 from retrain.system.text import name_some
@@ -116,31 +118,39 @@ def _names_digest(listings: Mapping[str, Listing]) -> str:
     return hashlib.sha256(repr(names).encode()).hexdigest()
 
 
-def load(folders: ImageFolders, shape: ImageShape) -> TrainingData:
+def load(folders: ImageFolders, shape: ImageShape, *, fit: str = STRETCH) -> TrainingData:
     """Decodes all images. Warns about unreadable images, which it leaves out, and duplicates.
+
+    Args:
+        folders: The image files.
+        shape: Shape of the decoded images.
+        fit: See `retrain.data.pixels.decode`.
 
     Raises:
         UserError: If no image of a class can be read, or if the disk is full.
     """
     dataset = folders.dataset
     images_and_digests: list[tuple[ImageFile, bytes]] = []
-    train = _decode_split(dataset, TRAINING, shape, images_and_digests)
-    validation = _decode_split(dataset, VALIDATION, shape, images_and_digests)
+    train = _decode_split(dataset, TRAINING, shape, images_and_digests, fit=fit)
+    validation = _decode_split(dataset, VALIDATION, shape, images_and_digests, fit=fit)
     warn_of_duplicates(images_and_digests)
     preview = train.sample(PREVIEW_SIZE)
     return TrainingData(dataset.labels, dataset.folders, train, validation, preview)
 
 
-def decode_preview(images: Sequence[ImageFile], shape: ImageShape) -> Examples:
+def decode_preview(
+    images: Sequence[ImageFile], shape: ImageShape, *, fit: str = STRETCH
+) -> Examples:
     """Decodes a sample of the images for plots.
 
     Args:
         images: Image files that were readable before.
         shape: Shape of the decoded images.
+        fit: See `retrain.data.pixels.decode`.
     """
     class_ids = np.array([image.class_id for image in images], np.int64)
     sample = Examples(np.arange(len(images)), class_ids).sample(PREVIEW_SIZE)
-    decoded = [_decode(images[row], shape) for row in sample.inputs]
+    decoded = [_decode(images[row], shape, fit=fit) for row in sample.inputs]
     # A file can become unreadable after its bottleneck was computed.
     readable = [i for i, image in enumerate(decoded) if isinstance(image, _DecodedImage)]
     inputs = np.array([image.pixels for image in decoded if isinstance(image, _DecodedImage)])
@@ -164,12 +174,14 @@ def _decode_split(
     split: str,
     shape: ImageShape,
     images_and_digests: list[tuple[ImageFile, bytes]],
+    *,
+    fit: str,
 ) -> Examples:
     """Decodes the images of a split, and appends each with its digest to `images_and_digests`."""
     images = dataset.split(split)
     inputs = allocate_images(len(images), shape)
     class_ids: list[int] = []
-    for image, decoded in zip(images, _decode_all(images, shape), strict=True):
+    for image, decoded in zip(images, _decode_all(images, shape, fit=fit), strict=True):
         if isinstance(decoded, UnreadableImageError):
             logging.warning("Skipped %s: %s.", image.path, decoded)
             continue
@@ -186,18 +198,21 @@ def _decode_split(
 
 
 def _decode_all(
-    images: Sequence[ImageFile], shape: ImageShape
+    images: Sequence[ImageFile], shape: ImageShape, *, fit: str
 ) -> Iterator[_DecodedImage | UnreadableImageError]:
+    decode = functools.partial(_decode, shape=shape, fit=fit)
     with ProgressBar(len(images), "Decoding") as progress:
-        for decoded in parallel_map(lambda image: _decode(image, shape), images, processor_count()):
+        for decoded in parallel_map(decode, images, processor_count()):
             progress.add(1)
             yield decoded
 
 
-def _decode(image: ImageFile, shape: ImageShape) -> _DecodedImage | UnreadableImageError:
+def _decode(
+    image: ImageFile, shape: ImageShape, *, fit: str
+) -> _DecodedImage | UnreadableImageError:
     try:
         content = image_reader.read(image.path)
-        rgb = pixels.decode(content, shape.height, shape.width)
+        rgb = pixels.decode(content, shape.height, shape.width, fit=fit)
     except UnreadableImageError as error:
         return error
     except OSError as error:

@@ -13,6 +13,7 @@ from retrain.bottlenecks.duplicates import DigestedImage, warn_of_equal_images
 from retrain.data import pixels
 from retrain.data.splits import TRAINING, VALIDATION
 from retrain.errors import UserError
+from retrain.metadata import STRETCH
 from retrain.system import archives
 from retrain.system.regular_files import open_regular_file
 from retrain.system.text import first_line
@@ -106,7 +107,7 @@ def is_grey(arrays: Arrays) -> bool:
     return arrays["x_train"].ndim == 3 or arrays["x_train"].shape[3] == 1
 
 
-def load(arrays: Arrays, shape: ImageShape) -> TrainingData:
+def load(arrays: Arrays, shape: ImageShape, *, fit: str = STRETCH) -> TrainingData:
     """Returns the images, converted to `shape`. The class numbers are the labels.
 
     Warns about equal images in two classes or in both splits.
@@ -114,13 +115,14 @@ def load(arrays: Arrays, shape: ImageShape) -> TrainingData:
     Args:
         arrays: Arrays from `read`.
         shape: Shape of the network's input images.
+        fit: See `retrain.data.pixels.decode`.
     """
     class_numbers = np.unique(arrays["y_train"])
     labels = tuple(str(number) for number in class_numbers)
     warn_of_equal_images(_digest_all(arrays))
     train, validation = (
         Examples(
-            _convert(arrays[f"x_{split}"], shape),
+            _convert(arrays[f"x_{split}"], shape, fit=fit),
             np.searchsorted(class_numbers, arrays[f"y_{split}"]).astype(np.int64),
         )
         for split in ("train", "test")
@@ -137,7 +139,7 @@ def _digest_all(arrays: Arrays) -> Iterator[DigestedImage]:
             yield DigestedImage(f"x_{name}[{row}]", int(class_number), split, digest)
 
 
-def _convert(images: np.ndarray, shape: ImageShape) -> np.ndarray:
+def _convert(images: np.ndarray, shape: ImageShape, *, fit: str) -> np.ndarray:
     if images.ndim == 3:
         images = images[..., np.newaxis]
     if images.shape[1:] == shape:
@@ -145,6 +147,6 @@ def _convert(images: np.ndarray, shape: ImageShape) -> np.ndarray:
     result = allocate_images(len(images), shape)
     for row, image in enumerate(images):
         rgb = Image.fromarray(np.broadcast_to(image, (*image.shape[:2], 3)).copy())
-        resized = pixels.resize(rgb, shape.height, shape.width)
+        resized = pixels.resize_to_fit(rgb, shape.height, shape.width, fit=fit)
         result[row] = convert_channels(resized, shape.channels)
     return result

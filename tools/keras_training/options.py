@@ -3,6 +3,8 @@
 import dataclasses
 from pathlib import Path
 
+from retrain.metadata import STRETCH
+
 ADAM, SGD = "adam", "sgd"
 CONSTANT, COSINE = "constant", "cosine"
 
@@ -48,6 +50,7 @@ class Options:
         greyscale: Whether the network sees images without colours.
         height: Height of the input images in pixels; None for the default of the network.
         width: Width of the input images in pixels; None for the default of the network.
+        fit: How images of another aspect ratio are resized, one of `retrain.metadata.FITS`.
         dropout: Dropout rate, 0 to below 1; None for the default of the network.
         fine_tune_layers: Number of last layers of a pretrained network that are trained besides
             the new layer; `config.ALL_LAYERS` for all.
@@ -79,6 +82,7 @@ class Options:
     greyscale: bool = False
     height: int | None = None
     width: int | None = None
+    fit: str = STRETCH
     dropout: float | None = None
     fine_tune_layers: int = 0
     optimizer: str = ADAM

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from retrain.errors import UserError
+from retrain.metadata import STRETCH
 from retrain.system.files import write_file
 from tools.keras_training import classifier_file
 from tools.keras_training.image_folders import TRAIN_FLAG, VAL_FLAG, ImageFolders
@@ -19,6 +20,7 @@ Description = dict[str, Any]
 _FOLDERS = (TRAIN_FLAG, VAL_FLAG)
 _NAMES, _EXAMPLES = "names", "pictures"
 _BACKBONE = "backbone"
+_FIT = "fit"
 
 
 def describe_inputs(options: Options, folders: ImageFolders | None) -> Description:
@@ -36,6 +38,7 @@ def describe_inputs(options: Options, folders: ImageFolders | None) -> Descripti
     # batch size.
     for key in ("engine", "patience", "batch_size"):
         del description[key]
+    description[_FIT] = options.fit
     description[TRAIN_FLAG] = str(options.train_dir)
     if folders and options.val_dir:
         description[VAL_FLAG] = str(options.val_dir)
@@ -82,7 +85,8 @@ def check(folder: Path, description: Description) -> None:
     if not file.exists():
         return
     try:
-        saved = dict(json.loads(file.read_bytes()))
+        # Runs of earlier versions stretched images.
+        saved = {_FIT: STRETCH, **json.loads(file.read_bytes())}
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise UserError(
             f"--resume: {file} is not the description of a run; choose another --output_dir"

@@ -69,7 +69,9 @@ def load(options: Options, folders: ImageFolders | None) -> Task:
     if checks.is_from_scratch(options):
         return _load_from_scratch(options, folders)
     backbone = registry.resolve(
-        BackboneOptions(architecture=options.architecture, weights=options.weights),
+        BackboneOptions(
+            architecture=options.architecture, weights=options.weights, fit=options.fit
+        ),
         options.bottleneck_dir,
     ).without_stages()
     for side in ("height", "width"):
@@ -101,13 +103,13 @@ class _ImageSource(NamedTuple):
 def _open_source(options: Options, folders: ImageFolders | None) -> _ImageSource:
     if folders is not None:
         classes = len(folders.dataset.labels)
-        load_folders = functools.partial(image_folders.load, folders)
+        load_folders = functools.partial(image_folders.load, folders, fit=options.fit)
         return _ImageSource(classes, is_grey=False, load=load_folders)
     arrays = npz_file.read(options.train_dir)
     return _ImageSource(
         npz_file.count_classes(arrays),
         is_grey=npz_file.is_grey(arrays),
-        load=functools.partial(npz_file.load, arrays),
+        load=functools.partial(npz_file.load, arrays, fit=options.fit),
     )
 
 
@@ -161,7 +163,7 @@ def _load_bottlenecks(options: Options, folders: ImageFolders | None, backbone: 
         folders=folders.dataset.folders,
         train=Examples(train.vectors, train.class_ids),
         validation=Examples(validation.vectors, validation.class_ids),
-        preview=image_folders.decode_preview(train.images, shape),
+        preview=image_folders.decode_preview(train.images, shape, fit=options.fit),
     )
     models = _build_pretrained(options, backbone, len(data.labels))
     return Task(

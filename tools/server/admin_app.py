@@ -39,6 +39,7 @@ def create_admin_app(
             graph=str(model.graph),
             loaded_at=model.loaded_at.isoformat(timespec="seconds"),
             reload_error=model.reload_error,
+            unknown_below=model.classifier.unknown_below,
             waiting_requests=queue.waiting,
         )
 

@@ -11,7 +11,7 @@ from flask import Flask, Response, g, json, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest, HTTPException
 
-from label_image.classifier import Classifier, UnreadableImage
+from label_image.classifier import Classifier
 from retrain.data.image_limits import DEFAULT_LIMITS, ImageLimits
 from retrain.data.pixels import UnreadableImageError
 from tools.server import health, http_errors, request_images
@@ -19,9 +19,12 @@ from tools.server.clients import client_key
 from tools.server.image_result import image_result
 from tools.server.metrics import ServerMetrics
 from tools.server.request_images import Upload
+from tools.server.served_heat_maps import ServedHeatMaps
 from tools.server.served_model import ServedModel
 from tools.server.work_queue import Ticket, WorkQueue
 
+# Number of labels that the page shows heat maps of, the best first.
+_HEAT_MAPS = 2
 _FILES = Path(__file__).with_name("files")
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -70,12 +73,14 @@ class _Routes:
         self, model: ServedModel, queue: WorkQueue, limits: Limits, metrics: ServerMetrics
     ) -> None:
         self._model, self._queue, self._limits, self._metrics = model, queue, limits, metrics
+        self._heat_maps = ServedHeatMaps()
         self._description = json.loads((_FILES / "openapi.json").read_bytes())
 
     def add_to(self, app: Flask) -> None:
         http_errors.handle_errors(app, self._error_page)
         app.add_url_rule("/", "page", self._page)
         app.add_url_rule("/", "label", self._label, methods=["POST"])
+        app.add_url_rule("/heatmap", "heat_map", self._heat_map, methods=["POST"])
         app.add_url_rule("/labels", "labels", self._labels)
         app.add_url_rule("/healthz", "healthz", lambda: health.respond(self._queue, "ok"))
         app.add_url_rule("/readyz", "readyz", lambda: health.respond(self._queue, "ready"))
@@ -90,8 +95,10 @@ class _Routes:
         with self._queue.admit(client_key(request.remote_addr or "")) as ticket:
             uploads = request_images.read_uploads(request)
             if http_errors.prefers_html():
-                return self._label_on_page(uploads, ticket)
-            results = self._classify_all(uploads, ticket, top)
+                with_heat_maps = request.args.get("heatmaps") == "1"
+                return self._label_on_page(uploads, ticket, with_heat_maps=with_heat_maps)
+            # A reload during the request does not change its classifier.
+            results = self._classify_all(self._model.classifier, uploads, ticket, top)
         # "pictures" is an older name of "images".
         lists = {"images": results, "pictures": results}
         if any("labels" in result for result in results):
@@ -99,21 +106,41 @@ class _Routes:
         status = HTTPStatus.UNPROCESSABLE_ENTITY
         return jsonify(status=status, error=_summarize_errors(results), **lists), status
 
-    def _label_on_page(self, uploads: list[Upload], ticket: Ticket) -> ResponseReturnValue:
-        results = self._classify_all(uploads, ticket, self._limits.top)
-        cards = [
-            {**result, "thumbnail": self._thumbnail(upload, ticket) if "labels" in result else None}
-            for upload, result in zip(uploads, results, strict=True)
-        ]
+    def _label_on_page(
+        self, uploads: list[Upload], ticket: Ticket, *, with_heat_maps: bool
+    ) -> ResponseReturnValue:
+        classifier = self._model.classifier
+        results = self._classify_all(classifier, uploads, ticket, self._limits.top)
+        cards = []
+        for upload, result in zip(uploads, results, strict=True):
+            card = {**result, "thumbnail": None}
+            if "labels" in result:
+                card["thumbnail"] = self._thumbnail(upload, ticket)
+                if with_heat_maps:
+                    labels = [label["label"] for label in result["labels"][:_HEAT_MAPS]]
+                    with ticket.worker():
+                        card["heat_maps"] = self._heat_maps.draw_cards(
+                            classifier, upload.data, labels
+                        )
+            cards.append(card)
         any_labelled = any("labels" in result for result in results)
         status = HTTPStatus.OK if any_labelled else HTTPStatus.UNPROCESSABLE_ENTITY
         return self._render(cards=cards), status
 
+    def _heat_map(self) -> ResponseReturnValue:
+        label = request.args.get("label")
+        with self._queue.admit(client_key(request.remote_addr or "")) as ticket:
+            uploads = request_images.read_uploads(request)
+            if len(uploads) != 1:
+                raise BadRequest(f"expected one image for a heat map, but got {len(uploads)}")
+            classifier = self._model.classifier
+            with ticket.worker():
+                jpeg = self._heat_maps.draw_one(classifier, uploads[0].data, label)
+        return Response(jpeg, mimetype="image/jpeg")
+
     def _classify_all(
-        self, uploads: list[Upload], ticket: Ticket, top: int | None
+        self, classifier: Classifier, uploads: list[Upload], ticket: Ticket, top: int | None
     ) -> list[dict[str, Any]]:
-        # A reload during the request does not change its classifier.
-        classifier = self._model.classifier
         return [self._classify(classifier, upload, ticket, top) for upload in uploads]
 
     def _classify(
@@ -123,8 +150,7 @@ class _Routes:
             started = time.perf_counter()
             result = classifier.classify_one(upload.data)
             milliseconds = 1000 * (time.perf_counter() - started)
-        is_readable = not isinstance(result, UnreadableImage)
-        self._metrics.count_image("labelled" if is_readable else "unreadable")
+        self._metrics.count_image(result)
         g.images = g.get("images", 0) + 1
         return image_result(upload.name, result, milliseconds=milliseconds, top=top)
 

@@ -6,6 +6,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from label_image.classifier import Prediction, UnreadableImage
 from tools.server.connections import Connections
 from tools.server.held_bytes import HeldBytes
 from tools.server.served_model import ServedModel
@@ -40,6 +41,11 @@ class ServerMetrics:
         self._images = Counter(
             "serve_pictures", "Received images.", ["result"], registry=self._registry
         )
+        self._unknown_images = Counter(
+            "serve_unknown_images",
+            "Labelled images that show none of the classes.",
+            registry=self._registry,
+        )
         waiting = Gauge(
             "serve_waiting_requests", "Requests that wait for a worker.", registry=self._registry
         )
@@ -65,9 +71,14 @@ class ServerMetrics:
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def count_image(self, result: str) -> None:
-        """Counts an image with the result `labelled` or `unreadable`."""
-        self._images.labels(result).inc()
+    def count_image(self, result: Prediction | UnreadableImage) -> None:
+        """Counts an image by its result."""
+        if isinstance(result, UnreadableImage):
+            self._images.labels("unreadable").inc()
+            return
+        self._images.labels("labelled").inc()
+        if result.is_unknown:
+            self._unknown_images.inc()
 
     def watch_connections(self, connections: Connections, held: HeldBytes) -> None:
         """Adds metrics of a listener."""

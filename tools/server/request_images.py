@@ -71,4 +71,9 @@ def thumbnail(data: bytes, limits: ImageLimits) -> str:
     with pixels.refuse_without_memory():
         upright.thumbnail((_THUMBNAIL_SIZE, _THUMBNAIL_SIZE))
         upright.save(file, "JPEG")
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return as_url(file.getvalue())
+
+
+def as_url(jpeg: bytes) -> str:
+    """Returns the content of a JPEG file as a `data:` URL."""
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"

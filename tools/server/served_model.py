@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from label_image.classifier import Classifier, Overrides
+from label_image.unknown_images import log_if_undecidable
 from retrain.data.image_limits import DEFAULT_LIMITS, ImageLimits
 from retrain.errors import UserError
 from retrain.runtimes import classifier_file
@@ -34,6 +35,7 @@ class ServedModel:
         *,
         labels_file: Path | None = None,
         trust_model: bool = False,
+        unknown_below: float | None = None,
         limits: ImageLimits = DEFAULT_LIMITS,
     ) -> None:
         """Loads the classifier and labels one image, so that the first request is quick.
@@ -42,6 +44,8 @@ class ServedModel:
             graph: Path of the classifier.
             labels_file: File with one label per line; None for the labels in the graph.
             trust_model: Whether to run a graph that does more than compute.
+            unknown_below: Familiarity, 0 to 1, below which an image shows none of the classes; None
+                for the default.
             limits: Budget of each image.
 
         Raises:
@@ -51,7 +55,9 @@ class ServedModel:
         self.reload_error = ""
         self.failed_reloads = 0
         self._limits = limits
-        self._overrides = Overrides(labels_file=labels_file, trust_model=trust_model)
+        self._overrides = Overrides(
+            labels_file=labels_file, trust_model=trust_model, unknown_below=unknown_below
+        )
         self._paths = [graph, *([labels_file] if labels_file else [])]
         self._stopped = threading.Event()
         self._watcher: threading.Thread | None = None
@@ -121,6 +127,7 @@ class ServedModel:
                 "which is not installed; use the .tflite file of the classifier"
             ) from error
         classifier.classify_one(_grey_image())
+        log_if_undecidable(self.graph, classifier.unknown_below, self._overrides.unknown_below)
         return classifier
 
     def _use(self, classifier: Classifier) -> None:

@@ -7,13 +7,13 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from retrain import metadata
-from retrain.backbones import backbone_cache, engines, registry
+from retrain.backbones import backbone_cache, efficientnet_lite0, engines, registry
 from retrain.config import BackboneOptions
 from retrain.errors import UserError
 from retrain.runtimes.graph_check import UntrustedModelError
 from retrain.runtimes.graph_def import parse_graph
 from retrain.runtimes.graph_session import GraphSession
-from tests.support import old_graphs
+from tests.support import old_graphs, sample_classifier
 from tests.support.python_code import run_python
 
 _SIDE = old_graphs.SIDE
@@ -153,6 +153,25 @@ class FrozenGraphTest(parameterized.TestCase):
         second = self.load(old_graphs.write(self.folder / "again.pb", graph))
         self.assert_inception(second)
         self.assertEqual(second.fine_tuned, fine_tuned)
+        self.assertEqual(second.fit, "stretch")
+
+    def test_images_are_fitted_as_for_the_run_that_made_the_graph(self):
+        path = old_graphs.write(self.folder / "g.pb", self.inception)
+        self.assertEqual(self.load(path, **_SIZE).fit, "stretch")
+        first = self.load(path, fit="pad", **_SIZE)
+        self.assertEqual(first.fit, "pad")
+        described = sample_classifier.classifier(
+            fit="crop", height=first.height, width=first.width, mean=first.mean, std=first.std
+        ).metadata
+        graph = parse_graph(first.graph_file.read_bytes())
+        old_graphs.add_text(graph, metadata.GRAPH_NODE, described.to_json())
+        cropped = old_graphs.write(self.folder / "cropped.pb", graph)
+        self.assertEqual(self.load(cropped).fit, "crop")
+        self.assertEqual(self.load(cropped, fit="crop").fit, "crop")
+        with self.assertRaisesRegex(
+            UserError, r"\A--fit=pad contradicts --model_dir=.*cropped.pb, .* with --fit=crop; .*\Z"
+        ):
+            self.load(cropped, fit="pad")
 
     def test_a_network_that_tflite_does_not_support_is_run_by_tensorflow(self):
         import tensorflow as tf
@@ -193,7 +212,7 @@ class FrozenGraphTest(parameterized.TestCase):
         path = self.folder / "known.pb"
         path.write_bytes(b"known content")
         with mock.patch.object(backbone_cache, "load_or_prepare") as load_or_prepare:
-            load_or_prepare.return_value.needs_trust = False
+            load_or_prepare.return_value = efficientnet_lite0.load()
             self.load(path, **options)
         _, name, digest, _ = load_or_prepare.call_args.args
         self.assertEqual((name, digest[:16]), ("known", expected))

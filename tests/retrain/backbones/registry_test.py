@@ -1,5 +1,6 @@
 """Options name one network, and contradictions are reported."""
 
+import dataclasses
 from pathlib import Path
 
 from absl.testing import absltest, parameterized
@@ -29,6 +30,12 @@ class ResolveTest(parameterized.TestCase):
 
     def test_the_default_is_the_bundled_network(self):
         self.assertEqual(registry.resolve(BackboneOptions(), _NO_CACHE), efficientnet_lite0.load())
+
+    @parameterized.parameters("crop", "pad", "stretch")
+    def test_images_are_fitted_as_requested(self, fit):
+        backbone = registry.resolve(BackboneOptions(fit=fit), _NO_CACHE)
+        self.assertEqual(backbone, dataclasses.replace(efficientnet_lite0.load(), fit=fit))
+        self.assertEqual(backbone.without_stages().with_stages().fit, fit)
 
     @parameterized.parameters("vgg99", "mobilenet_1.0_225", "mobilenet_1.0_224_int8", "")
     def test_known_names_are_listed_for_an_unknown_one(self, name):

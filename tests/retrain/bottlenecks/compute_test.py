@@ -14,13 +14,22 @@ from absl.testing import absltest
 from PIL import Image
 
 from retrain.backbones import efficientnet_lite0, engines
-from retrain.bottlenecks.compute import NO_DISTORTIONS, Bottlenecks, compute_bottlenecks
+from retrain.bottlenecks import traits_cache
+from retrain.bottlenecks.compute import (
+    NO_DISTORTIONS,
+    Bottlenecks,
+    GroupImages,
+    compute_bottlenecks,
+)
 from retrain.bottlenecks.store import FILE_NAME
+from retrain.bottlenecks.traits_cache import get_traits
 from retrain.config import DistortionOptions, SplitOptions
 from retrain.data import distortions, pixels
 from retrain.data.dataset import scan_dataset
+from retrain.data.groups import group_images
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.errors import UserError
+from retrain.metadata import FITS
 from retrain.runtimes.runtime import Runtime
 
 _DISTORTIONS = DistortionOptions(random_crop=10, random_brightness=10, flip_left_right=True)
@@ -55,10 +64,17 @@ class BottlenecksTest(absltest.TestCase):
         engine: str = "float32",
         strict: bool = False,
         distortions: DistortionOptions = NO_DISTORTIONS,
+        group: GroupImages | None = None,
     ) -> Bottlenecks:
         dataset = scan_dataset(folder or self.images, SplitOptions())
         return compute_bottlenecks(
-            dataset, self.backbone, engine, self.cache, strict=strict, distortions=distortions
+            dataset,
+            self.backbone,
+            engine,
+            self.cache,
+            strict=strict,
+            distortions=distortions,
+            group=group,
         )
 
     def test_vectors_are_those_of_the_engine_in_the_order_of_the_images(self):
@@ -83,7 +99,9 @@ class BottlenecksTest(absltest.TestCase):
         first = self.compute()
         with contextlib.closing(sqlite3.connect(self.cache / FILE_NAME)) as raw:
             raw.execute(
-                "UPDATE bottlenecks SET vector = randomblob(length(vector)) WHERE rowid < 4"
+                # Bottlenecks are longer than the traits of images, which are in the same table.
+                "UPDATE bottlenecks SET vector = randomblob(length(vector)) WHERE rowid IN"
+                " (SELECT rowid FROM bottlenecks ORDER BY length(vector) DESC, rowid LIMIT 3)"
             )
             raw.commit()
         with self.assertLogs(level="WARNING") as logged:
@@ -92,6 +110,46 @@ class BottlenecksTest(absltest.TestCase):
         assert_equal_vectors(first, second)
         (line,) = [line for line in logged.output if "Damaged" in line]
         self.assertIn(f"Damaged bottlenecks in {self.cache}: 3. They have been computed", line)
+
+    def test_images_are_grouped_before_their_variants_are_computed(self):
+        distortions = DistortionOptions(random_brightness=10, per_image=2)
+        calls = []
+
+        def group(dataset, digests, store):
+            paths = {digests[image.path]: image.path for image in dataset.images}
+            calls.append(get_traits(store, paths))
+            # The first images of both classes, and the second ones.
+            return group_images(dataset, [[0, 4], [1, 5]], group_by="near_duplicates")
+
+        with mock.patch.object(traits_cache, "_measure", side_effect=AssertionError):
+            first = self.compute(distortions=distortions, group=group)
+        grouped = first.dataset
+        self.assertEqual(grouped.images[0].split, grouped.images[4].split)
+        self.assertEqual(grouped.images[1].split, grouped.images[5].split)
+        for split, features in first.splits.items():
+            self.assertEqual(features.images, grouped.split(split))
+        # Each image once, and two variants of each image that stays in the training split.
+        training_count = len(grouped.split(TRAINING))
+        self.assertEqual(first.computed_count, 8 + 2 * training_count)
+        self.assertEqual(first.reused_count, 0)
+        self.assertGreater(calls[0]["thumbnail"].std(), 5)
+        second = self.compute(distortions=distortions, group=group)
+        self.assertEqual((second.computed_count, len(calls)), (0, 2))
+        assert_equal_vectors(first, second)
+
+    def test_unreadable_images_are_in_no_group(self):
+        (self.images / "a/0.png").write_bytes(b"nothing")
+        counts = []
+
+        def group(dataset, digests, store):
+            counts.append((len(dataset.images), len(digests)))
+            return group_images(dataset, [[0, 3]], group_by="near_duplicates")
+
+        result = self.compute(group=group)
+        self.assertEqual(counts, [(7, 7)])
+        self.assertLen(result.unreadable, 1)
+        self.assertIsNotNone(result.dataset.grouping)
+        self.assertEqual(result.dataset.images[0].split, result.dataset.images[3].split)
 
     def test_copied_and_renamed_images_are_found_again(self):
         self.compute()
@@ -131,6 +189,21 @@ class BottlenecksTest(absltest.TestCase):
         again = self.compute()
         self.assertEqual(again.computed_count, 0)
         assert_equal_vectors(again, complete)
+
+    def test_features_of_each_fit_are_kept_side_by_side(self):
+        network = engines.create("float32", self.backbone).load()
+        for fit in FITS:
+            self.backbone = dataclasses.replace(self.backbone, fit=fit)
+            result = self.compute()
+            self.assertEqual(result.computed_count, 8)
+            for features in result.splits.values():
+                for image, vector in zip(features.images, features.vectors, strict=True):
+                    decoded = pixels.decode(image.path.read_bytes(), 224, 224, fit=fit)
+                    expected = network.run(decoded[np.newaxis])[0].astype(np.float16)
+                    np.testing.assert_array_equal(expected, vector)
+        for fit in FITS:
+            self.backbone = dataclasses.replace(self.backbone, fit=fit)
+            self.assertEqual(self.compute().computed_count, 0)
 
     def test_an_unreadable_image_is_left_out_and_named(self):
         bad = self.images / "b/2.png"

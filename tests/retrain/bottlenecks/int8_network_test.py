@@ -16,6 +16,7 @@ from retrain.config import SplitOptions
 from retrain.data.dataset import Dataset, scan_dataset
 from retrain.data.splits import TEST, TRAINING
 from retrain.errors import UserError
+from retrain.metadata import CROP
 from retrain.runtimes.litert import LiteRTModel
 from tests.support import tiny_backbone
 
@@ -100,6 +101,16 @@ class Int8NetworkTest(absltest.TestCase):
         content = json.loads(path.with_suffix(".json").read_text())
         digests = [hashlib.sha256(p.read_bytes()).hexdigest() for p in self.images.glob("*/*")]
         self.assertCountEqual(content["pictures"], digests)
+
+    def test_images_of_another_fit_lead_to_a_new_network(self):
+        dataset = self.create_images(10)
+        stretched = self.network(dataset)
+        cropped = self.network(dataset, fit=CROP)
+        self.assertNotEqual(cropped, stretched)
+        self.assertLen(self.network_files(), 2)
+        self.assertEqual(self.network(dataset), stretched)
+        self.assertEqual(self.network(dataset, fit=CROP), cropped)
+        self.assertLen(self.network_files(), 2)
 
     def test_is_loaded_in_a_second_run(self):
         dataset = self.create_images(10)

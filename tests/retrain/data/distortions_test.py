@@ -15,6 +15,7 @@ from PIL import Image
 from retrain.config import DistortionOptions
 from retrain.data import distortions, pixels
 from retrain.data.distortions import UNDISTORTED
+from retrain.metadata import CROP, PAD
 from tests.support.python_code import run_python
 
 _SIDE = 64
@@ -257,6 +258,61 @@ class ReproducibilityTest(parameterized.TestCase):
         image.save(file, file_format, exif=exif)
         first, _ = decode(file.getvalue(), [UNDISTORTED, 1], _ALL)
         np.testing.assert_array_equal(first, pixels.decode(file.getvalue(), _SIDE, _SIDE))
+
+
+class FitTest(parameterized.TestCase):
+    def decode(self, data: bytes, numbers: Sequence[int], fit: str) -> list[np.ndarray]:
+        variants = distortions.decode_variants(
+            data, numbers, _ALL, digest=_DIGEST, height=_SIDE, width=_SIDE, fit=fit
+        )
+        return list(variants)
+
+    def stripes(self, height: int, width: int) -> bytes:
+        """Returns a white image whose left and right thirds are black."""
+        rgb = np.full((height, width, 3), 255)
+        rgb[:, : width // 3] = rgb[:, -(width // 3) :] = 0
+        return png(rgb)
+
+    @parameterized.product(fit=[CROP, PAD], size=[(90, 270), (700, 2100), (2100, 700)])
+    def test_the_undistorted_variant_equals_pixels_decode(self, fit: str, size: tuple[int, int]):
+        data = noise(*size)
+        first, _ = self.decode(data, [UNDISTORTED, 1], fit)
+        np.testing.assert_array_equal(first, pixels.decode(data, _SIDE, _SIDE, fit=fit))
+
+    @parameterized.parameters((90, 270), (1000, 3000))
+    def test_crops_are_taken_from_the_centre(self, height: int, width: int):
+        options = DistortionOptions(random_crop=30, random_scale=30)
+        variants = distortions.decode_variants(
+            self.stripes(height, width),
+            range(1, 9),
+            options,
+            digest=_DIGEST,
+            height=_SIDE,
+            width=_SIDE,
+            fit=CROP,
+        )
+        for variant in variants:
+            self.assertEqual(variant.min(), 255)
+
+    @parameterized.parameters((30, 90), (1000, 3000))
+    def test_crops_are_taken_from_the_image_with_its_bars(self, height: int, width: int):
+        data = png(np.full((height, width, 3), 255))
+        (complete,) = self.decode(data, [UNDISTORTED], PAD)
+        self.assertBetween((complete > 127).mean(), 0.3, 0.36)
+        for variant in self.decode(data, range(1, 9), PAD):
+            # At the scale of 1.1 to 1.32, the band in the middle is so much higher.
+            self.assertBetween((variant > 60).mean(), 0.9 * 0.33, 1.1 * 1.32 * 0.34)
+            self.assertEqual(variant[:8].max(), 0)
+            self.assertEqual(variant[-8:].max(), 0)
+
+    def test_a_narrow_image_takes_little_memory(self):
+        data = png(np.full((3, 20_000, 3), 255))
+        with mock.patch.object(Image, "new", wraps=Image.new) as new:
+            self.decode(data, [UNDISTORTED, 1], PAD)
+        for call in new.call_args_list:
+            width, height = call.args[1]
+            self.assertLessEqual(max(width, height), 20_000)
+            self.assertLess(width * height, 200_000)
 
 
 class ImageTest(parameterized.TestCase):

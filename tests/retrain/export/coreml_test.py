@@ -59,6 +59,7 @@ class ClassifierTest(parameterized.TestCase):
         self.assertIn("red, grün, blue sky", description.metadata.shortDescription)
         self.assertIn("95.4%", description.metadata.shortDescription)
         self.assertIn("224 x 224", description.input[0].shortDescription)
+        self.assertIn("aspect ratio", description.input[0].shortDescription)
         for output in description.output:
             self.assertTrue(output.shortDescription, output.name)
         fields = description.metadata.userDefined

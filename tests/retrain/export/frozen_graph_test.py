@@ -7,10 +7,13 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from retrain import metadata
+from retrain.backbones import efficientnet_lite0
+from retrain.data import pixels
 from retrain.errors import UserError
 from retrain.export import frozen_graph
 from retrain.export.assemble import TrainedClassifier
-from retrain.runtimes import graph_file
+from retrain.metadata import CROP, PAD
+from retrain.runtimes import graph_file, known_graph
 from retrain.runtimes.graph_def import parse_graph
 from retrain.runtimes.graph_session import GraphSession
 from retrain.runtimes.preprocessing import normalise
@@ -90,6 +93,29 @@ class FrozenGraphTest(parameterized.TestCase):
         loaded = self.load(classifier)
         found = loaded.run(self.image[..., ::-1])
         np.testing.assert_allclose(found, self.expected, atol=1e-4)
+
+    @parameterized.parameters(CROP, PAD)
+    def test_files_are_fitted_as_the_metadata_states(self, fit: str):
+        backbone = dataclasses.replace(self.classifier.backbone, fit=fit)
+        described = dataclasses.replace(self.classifier.metadata, fit=fit)
+        classifier = dataclasses.replace(self.classifier, backbone=backbone, metadata=described)
+        loaded = self.load(classifier)
+        self.assertEqual(loaded.description.fit, fit)
+        folder = Path(self.create_tempdir().full_path)
+        image = sample_classifier.save(folder, self.image[0], "image.png", size=(500, 200))
+        data = image.read_bytes()
+        fitted = pixels.decode(data, 224, 224, fit=fit)[np.newaxis]
+        expected = classifier.head.probabilities(sample_classifier.features(fitted))
+        np.testing.assert_allclose(loaded.run_file(data), expected[0], atol=1e-2)
+        np.testing.assert_allclose(loaded.run(fitted), expected, atol=1e-4)
+        stretched = self.load(self.classifier).run_file(data)
+        self.assertGreater(np.abs(stretched - expected[0]).max(), 0.05)
+        # LiteRT runs the network in this graph, too.
+        graph = parse_graph(frozen_graph.to_bytes(classifier))
+        fast = known_graph.load(graph, efficientnet_lite0.find)
+        self.assertIsNotNone(fast)
+        self.assertEqual(fast.description.fit, fit)
+        np.testing.assert_allclose(fast.run(fitted), expected, atol=1e-4)
 
     @parameterized.parameters("a b", "", "a:0", "input", "Mul", "bottleneck", "decode/Equal", "-x")
     def test_invalid_output_names_are_rejected(self, name: str):

@@ -91,6 +91,14 @@ class CheckTest(_OutputChecksTestCase):
         self.assert_refused(
             "--output_labels and --metrics_json", metrics_json=self.folder / "l.txt"
         )
+        table = self.folder / "table.csv"
+        self.assert_refused(
+            f"--report and --predictions are both {table}", report=table, predictions=table
+        )
+
+    def test_a_report_cannot_replace_a_folder(self):
+        for flag in ("report", "predictions"):
+            self.assert_refused(f"--{flag}={self.folder} is a folder", **{flag: self.folder})
 
     def test_an_image_is_not_replaced(self):
         path = self.folder / "photo.JPG"

@@ -1,5 +1,6 @@
 """Tests that a SavedModel suits TensorFlow Serving and computes the head's probabilities."""
 
+import dataclasses
 import shutil
 import tempfile
 from pathlib import Path
@@ -75,6 +76,20 @@ class SavedModelTest(absltest.TestCase):
         np.testing.assert_allclose(found["probabilities"].numpy(), expected, atol=2e-2)
         one = saved_model.load(self.folder).run_file(files[1])
         np.testing.assert_allclose(one, expected[1], atol=2e-2)
+
+    def test_files_are_fitted_as_the_metadata_states(self):
+        backbone = dataclasses.replace(self.classifier.backbone, fit=metadata.PAD)
+        classifier = dataclasses.replace(
+            sample_classifier.classifier(fit=metadata.PAD), backbone=backbone
+        )
+        folder = Path(self.create_tempdir().full_path)
+        saved_model.write(folder, classifier)
+        loaded = saved_model.load(folder)
+        self.assertEqual(loaded.description.fit, metadata.PAD)
+        path = sample_classifier.save(folder, self.images[0], "0.png", size=(500, 200))
+        fitted = pixels.decode(path.read_bytes(), 224, 224, fit=metadata.PAD)[np.newaxis]
+        expected = classifier.head.probabilities(sample_classifier.features(fitted))
+        np.testing.assert_allclose(loaded.run_file(path.read_bytes()), expected[0], atol=1e-2)
 
     def test_undecodable_file_raises_model_error(self):
         with self.assertRaises(ModelError):

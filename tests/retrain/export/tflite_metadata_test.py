@@ -91,6 +91,7 @@ class TFLiteMetadataTest(parameterized.TestCase):
         (subgraph,) = model.tables(3)
         (image,) = subgraph.tables(2)
         self.assertEqual(image.text(0), "image")
+        self.assertIn("The aspect ratio of an image is ignored", image.text(1))
         content = image.table(3)
         self.assertEqual(content.number(0, number_types.Uint8Flags), 2)  # ImageProperties
         properties = content.table(1)
@@ -104,6 +105,16 @@ class TFLiteMetadataTest(parameterized.TestCase):
         self.assertEqual(step.table(1).floats(1), [std] * 3)
         self.assertEqual(image.table(5).floats(0), [highest] * 3)
         self.assertEqual(image.table(5).floats(1), [lowest] * 3)
+
+    @parameterized.parameters(
+        (metadata.CROP, "cropped to its centre"), (metadata.PAD, "black bars")
+    )
+    def test_input_is_described_for_images_of_another_aspect_ratio(self, fit: str, words: str):
+        data = tflite.to_bytes(sample_classifier.classifier(fit=fit), TFLiteOptions())
+        _, model = _tables(data)
+        self.assertIn(words, model.tables(3)[0].tables(2)[0].text(1))
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            self.assertEqual(metadata.from_json(archive.read("retrain_metadata.json")).fit, fit)
 
     def test_output_names_its_labels_file(self):
         _, model = _tables(self.files["uint8"])

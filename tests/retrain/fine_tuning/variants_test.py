@@ -13,6 +13,7 @@ from retrain.data.distortions import Distortion
 from retrain.data.splits import TRAINING
 from retrain.errors import UserError
 from retrain.fine_tuning.variants import VariantSource, decode_undistorted
+from retrain.metadata import FITS, STRETCH
 
 _OPTIONS = DistortionOptions(random_crop=20, random_scale=50, random_brightness=30)
 _DISTORTION = Distortion(scale=0.5, left=0.1, top=0.9, brightness=0.7, mirrored=False)
@@ -31,16 +32,16 @@ class VariantSourceTest(parameterized.TestCase):
             scene.resize((300 + number, 200), Image.Resampling.BICUBIC).save(path)
             self.files.append(ImageFile(path, 0, TRAINING, 0.5))
 
-    def source(self, max_bytes: int) -> VariantSource:
-        return VariantSource(self.files, *_SIZE, _OPTIONS, max_bytes=max_bytes)
+    def source(self, max_bytes: int, fit: str = STRETCH) -> VariantSource:
+        return VariantSource(self.files, *_SIZE, _OPTIONS, fit=fit, max_bytes=max_bytes)
 
-    @parameterized.parameters(0, 50_000, 10**9)
-    def test_variants_are_those_of_the_file(self, max_bytes: int):
-        source = self.source(max_bytes)
+    @parameterized.product(max_bytes=[0, 50_000, 10**9], fit=FITS)
+    def test_variants_are_those_of_the_file(self, max_bytes: int, fit: str):
+        source = self.source(max_bytes, fit)
         for _ in range(2):
             for row, file in enumerate(self.files):
                 large = distortions.decode_for_cropping(
-                    file.path.read_bytes(), _OPTIONS, height=_SIZE[0], width=_SIZE[1]
+                    file.path.read_bytes(), _OPTIONS, height=_SIZE[0], width=_SIZE[1], fit=fit
                 )
                 expected = distortions.distort(
                     large, _DISTORTION, _OPTIONS, height=_SIZE[0], width=_SIZE[1]

@@ -25,6 +25,7 @@ from retrain.system import command_line
 _NUMBER = flags.DEFINE_integer("number", 3, "Number of things.", lower_bound=1)
 _ON = flags.DEFINE_boolean("on", True, "Whether to do it.")
 _TEXT = flags.DEFINE_string("text", None, "Text to print.")
+_SHARE = flags.DEFINE_float("share", 0.5, "Share of it.", lower_bound=0, upper_bound=1)
 _SIZE = flags.DEFINE_enum("size", "s", ["s", "m"], "Size of the thing.")
 _NAMES = flags.DEFINE_multi_string("name", [], "Name of a {long_word}.")
 def main(arguments):
@@ -68,6 +69,8 @@ class CommandLineTest(absltest.TestCase):
             ("--numbr=3", "number"),
             ("--number=x", "number"),
             ("--number=0", "number"),
+            ("--share=2", "share"),
+            ("--share=nan", "--share=nan is not a number"),
         ):
             done = _run("pass", argument)
             self.assertEqual(done.returncode, 1)
@@ -91,6 +94,8 @@ Flags:
       Whether to do it.
   --text=
       Text to print.
+  --share=0.5
+      Share of it.
   --size=s
       Size of the thing. One of: s, m.
   --name=

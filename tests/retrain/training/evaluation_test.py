@@ -103,6 +103,24 @@ class IntervalTest(absltest.TestCase):
                 error = math.sqrt(end * (1 - end) / count)
                 self.assertAlmostEqual(abs(right / count - end) / error, 1.959964, places=5)
 
+    def test_groups_that_are_right_or_wrong_together_count_once(self):
+        def interval(right, groups):
+            class_ids = np.zeros(len(right), np.int64)
+            probabilities = np.stack([right, ~right], axis=1).astype(np.float32)
+            return evaluation.evaluate(probabilities, class_ids, groups=groups).interval
+
+        once = np.arange(40) % 4 != 0
+        groups = np.repeat(np.arange(40), 5)
+        low, high = interval(np.repeat(once, 5), groups)
+        expected = interval(once, np.arange(40))
+        self.assertAlmostEqual(low, expected[0], delta=0.01)
+        self.assertAlmostEqual(high, expected[1], delta=0.01)
+        # Without mistakes, nothing shows how alike the images of a group are.
+        self.assertEqual(interval(np.ones(200, bool), groups), interval(np.ones(40, bool), None))
+        # Groups whose images differ like others do not make the interval narrower.
+        mixed = np.tile(once, 5)
+        self.assertEqual(interval(mixed, groups), interval(mixed, None))
+
     def test_interval_stays_between_0_and_1_and_is_never_empty(self):
         low, high = self.interval(0, 10)
         self.assertAlmostEqual(low, 0)

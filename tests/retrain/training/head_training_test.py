@@ -22,7 +22,7 @@ def _split_features(count: int, split: str, seed: int) -> SplitFeatures:
     noise = np.random.default_rng(seed).normal(0, 0.4, (count, 1, 6))
     features = np.eye(3, 6)[class_ids][:, np.newaxis] + noise
     images = tuple(
-        ImageFile(Path(f"/{split}/{i}"), int(class_id), split, 0.0)
+        ImageFile(Path(f"/{split}/{i}"), int(class_id), split, seed + i / 1000)
         for i, class_id in enumerate(class_ids)
     )
     return SplitFeatures(images, features.astype(np.float16), class_ids.astype(np.int64))
@@ -66,6 +66,11 @@ class TrainHeadTest(parameterized.TestCase):
         self.assertGreater(self.accuracy(trained.head), 0.8)
         self.assertIsNone(trained.summaries)
         self.assertEqual(trained.history.selected is not None, solver != "sgd")
+
+    def test_the_result_on_held_out_images_is_logged(self):
+        with self.assertLogs(level="INFO") as logs:
+            train_head(self.config(), self.backbone, _features(30))
+        self.assertRegex(logs.output[0], r"Cross-validation: \d+ of 150 images get the right label")
 
     def test_calibration_changes_scores_and_no_labels(self):
         features = _features(30)

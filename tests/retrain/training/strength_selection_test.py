@@ -1,5 +1,6 @@
 """The selected strength fits the data, and no image is judged by a head fitted to it."""
 
+import dataclasses
 import warnings
 from unittest import mock
 
@@ -190,11 +191,18 @@ class StrengthSelectionTest(absltest.TestCase):
         self.assertLess(len(selected.held_out_class_ids), 25_000)
         self.assertTrue(np.isfinite(selected.head.weights).all())
 
-    def test_the_strength_with_the_fewest_errors_is_selected(self):
-        with self.assertLogs(level="INFO") as logs:
-            selected = _fit(_examples(0, 80, spread=3), _examples(1, 200, spread=3))
-        right = int((selected.held_out_logits.argmax(axis=1) == selected.held_out_class_ids).sum())
-        self.assertIn(f"{right} of 280 images get the right label", logs.output[-1])
+    def test_no_group_is_divided_by_the_folds(self):
+        # Each image three times: a head that has seen a copy of an image knows its label.
+        examples = _examples(0, 60, width=200, spread=20)
+        features, class_ids = (np.repeat(array, 3, axis=0) for array in examples)
+        data = TrainingSet(features, class_ids, 3)
+        nothing = (features[:0], class_ids[:0])
+        divided, together = (
+            fit_with_selected_strength(dataclasses.replace(data, groups=groups), nothing)
+            for groups in (None, np.repeat(np.arange(60), 3))
+        )
+        self.assertGreater(self.held_out_accuracy(divided), 0.9)
+        self.assertLess(self.held_out_accuracy(together), 0.8)
 
     def test_without_any_held_out_image_a_default_strength_is_used_with_a_warning(self):
         features, class_ids = _examples(0, 200)

@@ -7,10 +7,10 @@ from absl.testing import absltest, parameterized
 
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION, SplitPercentages
+from retrain.data_check.findings import FIXABLE, KIND_OF_NAME, KINDS, Finding
 from retrain.data_check.image_facts import FACTS, FORMATS
 from retrain.data_check.near_duplicates import NearDuplicates
 from tools.check import class_checks, feature_checks, group_checks, image_checks
-from tools.check.findings import FIXABLE, KIND_OF_NAME, KINDS, Finding
 
 
 def _facts(**changes) -> np.ndarray:

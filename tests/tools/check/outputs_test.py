@@ -11,10 +11,10 @@ from absl.testing import absltest
 
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TRAINING, SplitPercentages
+from retrain.data_check.findings import Finding
 from tests.support import chromium, natural_images
 from tools.check import html_report, result_files, text_report
 from tools.check.data_check import CheckResult
-from tools.check.findings import Finding
 
 _NAMES = (
     "<script>alert(1)<",

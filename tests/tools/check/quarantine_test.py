@@ -11,10 +11,10 @@ from absl.testing import absltest, parameterized
 
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TRAINING, SplitPercentages
+from retrain.data_check.findings import Finding
 from retrain.errors import UserError
 from tools.check import quarantine
 from tools.check.data_check import CheckResult
-from tools.check.findings import Finding
 from tools.guess.journal import NAME
 from tools.guess.undo import undo
 

@@ -1,5 +1,6 @@
 """Tests that a classifier gets labels and preprocessing, and is checked before it is written."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +170,11 @@ class MetadataTest(absltest.TestCase):
         self.assertEqual((metadata.height, metadata.width), (8, 10))
         self.assertEqual((metadata.mean, metadata.std), (_RGB.mean, _RGB.std))
         self.assertIsNone(metadata.test_accuracy)
+        self.assertEqual(metadata.fit, "stretch")
+
+    def test_how_images_are_fitted_is_kept(self):
+        cropped = dataclasses.replace(_classifier(), fit="crop")
+        self.assertEqual(cropped.metadata().fit, "crop")
 
     def test_there_is_none_for_grey_images(self):
         input_format = InputFormat("GRAYSCALE", (0.0,), (1.0,))

@@ -70,10 +70,34 @@ class ResultsFileTest(parameterized.TestCase):
         with self.write(".csv").open(encoding="utf-8", errors="replace", newline="") as file:
             header, first, *_, last = csv.reader(file)
         self.assertEqual(header[:6], ["picture", "filed", "action", "label", "score", "error"])
-        self.assertEqual(header[6:-1], [f"score of {label}" for label in _LABELS])
-        self.assertEqual([float(score) for score in first[6:-1]], [1 / 3] * 3)
-        self.assertEqual((header[-1], first[-1], last[-1]), ("sha256", _DIGEST, ""))
+        self.assertEqual(header[6:9], [f"score of {label}" for label in _LABELS])
+        self.assertEqual([float(score) for score in first[6:9]], [1 / 3] * 3)
+        self.assertEqual((header[9], first[9], last[9]), ("sha256", _DIGEST, ""))
         self.assertEqual(last[:6], ["/s/bad.jpg", "", "", "", "", "it is damaged"])
+
+    def test_familiarities_are_written_after_the_columns_of_earlier_versions(self):
+        familiarities = ((0.125, False), (0.001, True), (None, None))
+        results = [
+            Result(
+                f"/s/{number}.jpg", f"/t/{number}.jpg", "copied", "a", 0.5, None, {}, _DIGEST, *x
+            )
+            for number, x in enumerate(familiarities)
+        ]
+        with self.write(".csv", results).open(newline="") as file:
+            rows = list(csv.reader(file))
+        self.assertEqual(
+            [row[9:] for row in rows],
+            [
+                ["sha256", "familiarity", "unknown"],
+                [_DIGEST, "0.125", "false"],
+                [_DIGEST, "0.001", "true"],
+                [_DIGEST, "", ""],
+            ],
+        )
+        first, second, third = json.loads(self.write(".json", results).read_text())
+        self.assertEqual((first["familiarity"], first["unknown"]), (0.125, False))
+        self.assertEqual((second["familiarity"], second["unknown"]), (0.001, True))
+        self.assertNoCommonElements(third, ["familiarity", "unknown"])
 
     @parameterized.parameters(
         (".json", "{}"),
@@ -142,7 +166,10 @@ class ResultsFileTest(parameterized.TestCase):
         expected = Result("/s/a.jpg", "/t/x.jpg", "copied", "x", 0.5, None, scores)
         self.assertEqual(first, expected)
         self.assertEqual(second, Result("/s/b.jpg", error="bad"))
-        planned = results.results_of(plans, settings | {"dry_run": True}, ["x", "y"])
+        plans.append(Plan("c.jpg", "unknown/c.jpg", "x", 0.5, familiarity=0.01, is_unknown=True))
+        *_, third = results.results_of(plans, settings, ["x", "y"])
+        self.assertEqual((third.familiarity, third.is_unknown), (0.01, True))
+        planned = results.results_of(plans[:2], settings | {"dry_run": True}, ["x", "y"])
         self.assertEqual([result.action for result in planned], ["planned", None])
 
 

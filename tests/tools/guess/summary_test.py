@@ -30,6 +30,21 @@ class SummaryTest(absltest.TestCase):
             "total       3",
         )
 
+    def test_images_of_none_of_the_classes_have_a_row_of_their_own(self):
+        summary = Summary()
+        unknown = Result("/s/4.jpg", "/t/unknown/4.jpg", "moved", "a", 0.9, is_unknown=True)
+        list(summary.counting((*_RESULTS, unknown)))
+        self.assertEqual((summary.num_sorted, summary.num_unknown), (4, 1))
+        self.assertEqual(
+            summary.table().splitlines()[1:],
+            [
+                "a                   2       0.375",
+                f"{'語':13}       1       1.000",
+                "none of these       1",
+                "total               4",
+            ],
+        )
+
 
 if __name__ == "__main__":
     absltest.main()

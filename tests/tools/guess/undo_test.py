@@ -79,8 +79,8 @@ class UndoTest(_UndoTestCase):
     def test_each_operation_can_be_undone_twice(self, operation: str, record: bool):
         results = self.sort(operation, record=record, a="x/1", b="x/2", c="unsure/x/1")
         folders = None if record else (self.source, self.target)
-        for _ in range(2):
-            self.assertEqual(undo(results, folders), (3, 0))
+        for restored in (3, 0):
+            self.assertEqual(undo(results, folders), (restored, 0))
             self.assertEqual(self.images(), {"a": "a", "b": "b", "c": "c"})
             self.assertEmpty([path for path in self.target.rglob("*") if not path.is_dir()])
             # Results of earlier versions do not say which folders the run created.

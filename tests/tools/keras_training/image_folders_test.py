@@ -8,11 +8,13 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 from PIL import Image
 
+from retrain.data import pixels
 from retrain.data.splits import TRAINING, VALIDATION
 from retrain.errors import UserError
+from retrain.metadata import FITS
 from tests.support import drawn_shapes
 from tools.keras_training import examples, image_folders
 from tools.keras_training.image_shape import ImageShape
@@ -20,7 +22,7 @@ from tools.keras_training.image_shape import ImageShape
 _GREY = ImageShape(28, 28, 1)
 
 
-class ImageFoldersTest(absltest.TestCase):
+class ImageFoldersTest(parameterized.TestCase):
     def setUp(self):
         super().setUp()
         self.folder = Path(tempfile.mkdtemp())
@@ -76,6 +78,20 @@ class ImageFoldersTest(absltest.TestCase):
         preview = image_folders.decode_preview(images, ImageShape(20, 24, 3))
         self.assertEqual(preview.class_ids.tolist(), [2, 2])
         self.assertLen(preview.inputs, 2)
+
+    @parameterized.parameters(*FITS)
+    def test_images_of_another_aspect_ratio_are_fitted(self, fit):
+        file = self.train / "bar" / "0.png"
+        colours = np.random.default_rng(0).integers(0, 256, (20, 50, 3), np.uint8)
+        Image.fromarray(colours).save(file)
+        folders = image_folders.scan(self.train, self.val)
+        data = image_folders.load(folders, ImageShape(28, 28, 3), fit=fit)
+        expected = pixels.decode(file.read_bytes(), 28, 28, fit=fit)
+        np.testing.assert_array_equal(data.train.inputs[0], expected)
+        preview = image_folders.decode_preview(
+            folders.dataset.images[:1], ImageShape(28, 28, 3), fit=fit
+        )
+        np.testing.assert_array_equal(preview.inputs[0], expected)
 
     def test_unreadable_images_are_named_and_left_out(self):
         (self.train / "bar" / "broken.png").write_bytes(b"no image")

@@ -104,6 +104,12 @@ class NpzFileTest(parameterized.TestCase):
         self.change(**rgb)
         self.assertFalse(npz_file.is_grey(npz_file.read(self.file)))
 
+    def test_images_are_fitted_to_another_aspect_ratio(self):
+        arrays = npz_file.read(self.file)
+        data = npz_file.load(arrays, ImageShape(28, 56, 1), fit="pad")
+        np.testing.assert_array_equal(data.train.inputs[:, :, 14:42, 0], arrays["x_train"])
+        self.assertEqual(data.train.inputs[:, :, :14].max(), 0)
+
     def test_images_are_converted_to_another_size_and_rgb(self):
         data = npz_file.load(npz_file.read(self.file), ImageShape(14, 20, 3))
         self.assertEqual(data.train.inputs.shape, (60, 14, 20, 3))

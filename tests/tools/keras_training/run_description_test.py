@@ -35,7 +35,8 @@ class RunDescriptionTest(absltest.TestCase):
             *("fine_tune_layers", "learning_rate", "momentum", "schedule", "label_smoothing"),
             *("class_weights", "mixed_precision", "augmentation", "seed"),
         }
-        self.assertEqual(set(description), expected)
+        # Runs of earlier versions stretched images, and did not have this key.
+        self.assertEqual(set(description), {*expected, "fit"})
         names = {"random_shift", "random_rotation", "random_scale", "random_brightness"}
         self.assertEqual(set(description["augmentation"]), {*names, "flip_left_right"})
 
@@ -56,6 +57,11 @@ class RunDescriptionTest(absltest.TestCase):
         self.assertEqual(json.loads((self.folder / "run.json").read_text()), {"seed": 0})
         with self.assertRaisesRegex(UserError, "seed=0, not 1"):
             run_description.write(self.folder, {"seed": 1})
+
+    def test_a_run_with_another_fit_is_refused(self):
+        run_description.write(self.folder, {"seed": 0})
+        run_description.check(self.folder, {"seed": 0, "fit": "stretch"})
+        self.assert_refused("fit='stretch', not 'crop'; use the same value", {"fit": "crop"})
 
     def test_damaged_description_is_refused(self):
         for damaged in (b"", b"[1", b"[1]", b"7", b"\xff", b"[" * 200_000):

@@ -185,6 +185,36 @@ class AppTest(parameterized.TestCase):
         self.assertIn("not a JPEG", response.text)
         self.assertEqual(response.text.count("<meter"), 2 + 1 + 1)
 
+    def with_familiarity(self, familiarity: float | None, *, is_unknown: bool) -> Any:
+        """Makes the classifier return the labels of an image with another familiarity."""
+        prediction = self.model.classifier.classify_one(_image())
+        changed = dataclasses.replace(prediction, familiarity=familiarity, is_unknown=is_unknown)
+        return mock.patch.object(self.model.classifier, "classify_one", return_value=changed)
+
+    def test_an_image_of_none_of_the_classes_is_marked_and_counted(self):
+        with self.with_familiarity(0.0012345678, is_unknown=True):
+            (result,) = self.send(("a.png", _image())).json["images"]
+            page = self.send(("a.png", _image()), headers=_BROWSER).text
+        self.assertEqual((result["familiarity"], result["unknown"]), (0.00123457, True))
+        self.assertEqual(result["labels"][0]["label"], "red")
+        self.assertIn("<title>None of these classes –", page)
+        self.assertIn('<h3 class="top-label">None of these classes</h3>', page)
+        self.assertIn('<p class="explanation">', page)
+        with self.with_familiarity(0.5, is_unknown=False):
+            (result,) = self.send(("a.png", _image())).json["images"]
+            page = self.send(("a.png", _image()), headers=_BROWSER).text
+        self.assertEqual((result["familiarity"], result["unknown"]), (0.5, False))
+        self.assertNotIn("None of these classes", page)
+        self.assertNotIn('<p class="explanation">', page)
+        metrics = self.admin.get("/metrics").text
+        self.assertIn("serve_unknown_images_total 2.0", metrics)
+        self.assertIn('serve_pictures_total{result="labelled"} 4.0', metrics)
+
+    def test_a_classifier_without_familiarity_gives_the_answers_of_earlier_versions(self):
+        with self.with_familiarity(None, is_unknown=False):
+            (result,) = self.send(("a.png", _image())).json["images"]
+        self.assertNoCommonElements(result, ["familiarity", "unknown"])
+
     def test_an_image_without_a_thumbnail_is_labelled_on_the_page(self):
         unreadable = UnreadableImageError("it is damaged")
         with mock.patch.object(request_images, "thumbnail", side_effect=unreadable):

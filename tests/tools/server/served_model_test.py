@@ -27,6 +27,7 @@ class _LineClassifier:
             raise ZeroDivisionError("a defect")
         path = overrides.labels_file or graph
         self.labels = tuple(path.read_text().splitlines())
+        self.unknown_below = overrides.unknown_below
 
     def classify_one(self, source: bytes) -> None:
         assert source.startswith(b"\xff\xd8")
@@ -96,6 +97,20 @@ class ServedModelTest(absltest.TestCase):
         self.replace(self.graph, "d")
         self.wait_until(lambda: model.labels == ("d",))
         self.wait_until(lambda: model.reload_error == "")
+
+    def test_each_new_classifier_gets_the_users_threshold(self):
+        model = self.watched(unknown_below=0.2)
+        self.assertEqual(model.classifier.unknown_below, 0.2)
+        self.replace(self.graph, "c")
+        self.wait_until(lambda: model.labels == ("c",))
+        self.assertEqual(model.classifier.unknown_below, 0.2)
+
+    def test_a_line_says_once_per_file_that_a_classifier_has_no_familiarity(self):
+        with self.assertLogs(level="INFO") as logged:
+            ServedModel(self.graph)
+        self.assertIn("does not state how familiar images are", logged.output[0])
+        with self.assertNoLogs(level="INFO"):
+            ServedModel(self.graph, unknown_below=0.0)
 
     def test_a_file_that_cannot_be_used_at_the_start_is_an_error(self):
         self.graph.write_text("unusable")

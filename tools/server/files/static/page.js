@@ -10,6 +10,9 @@ const template = document.getElementById("card");
 // More parallel requests would only wait in the server's queue.
 const MAX_REQUESTS = 2;
 const MAX_TRIES = 8;
+// Labels with heat maps, the best first.
+const HEAT_MAPS = 2;
+const NONE = "None of these classes";
 
 const waiting = [];
 let running = 0;
@@ -30,7 +33,9 @@ async function labelNext() {
   if (!next) return;
   running++;
   try {
-    showResult(next.card, await label(next.file));
+    const result = await label(next.file);
+    showResult(next.card, result);
+    offerHeatMaps(next.card, next.file, result.labels);
   } catch (error) {
     showError(next.card, error.message);
   }
@@ -42,22 +47,26 @@ async function labelNext() {
 }
 
 async function label(file) {
+  const response = await send(`${form.action}?top=${form.dataset.top}`, file);
+  return (await response.json()).images[0];
+}
+
+async function send(url, file) {
   if (file.size > Number(form.dataset.maxBodyBytes) - 1000) {
     throw new Error(`the file has ${megabytes(file.size)}, more than ${megabytes(form.dataset.maxBodyBytes)}`);
   }
   for (let attempt = 1; ; attempt++) {
     const body = new FormData();
     body.append("image", file, file.name);
-    const url = `${form.action}?top=${form.dataset.top}`;
     const response = await fetch(url, { method: "POST", body, headers: { Accept: "application/json" } })
       .catch(() => { throw new Error("the server cannot be reached"); });
+    if (response.ok) return response;
     if (response.status === 503 && attempt < MAX_TRIES) {
       await sleep(Number(response.headers.get("Retry-After")) || 1);
       continue;
     }
     const answer = await response.json().catch(() => ({ error: `the server answered ${response.status}` }));
-    if (!response.ok) throw new Error(answer.error);
-    return answer.images[0];
+    throw new Error(answer.error);
   }
 }
 
@@ -86,19 +95,53 @@ function showResult(card, result) {
     return bar;
   }));
   bars.hidden = false;
-  setText(card, ".top-label", result.labels[0].label);
+  card.classList.toggle("unknown", Boolean(result.unknown));
+  card.querySelector(".explanation").hidden = !result.unknown;
+  setText(card, ".top-label", result.unknown ? NONE : result.labels[0].label);
   setText(card, ".time", `${result.milliseconds.toFixed(0)} ms`);
+}
+
+function offerHeatMaps(card, file, labels) {
+  const list = card.querySelector(".heat-maps");
+  const template = list.firstElementChild;
+  list.replaceChildren(...labels.slice(0, HEAT_MAPS).map(({ label }) => {
+    const details = template.cloneNode(true);
+    setText(details, ".label", label);
+    details.addEventListener("toggle", () => { if (details.open) showHeatMap(details, file, label); });
+    return details;
+  }));
+  list.hidden = false;
+}
+
+async function showHeatMap(details, file, label) {
+  const image = details.querySelector(".heat-map");
+  if (image.src || details.hasAttribute("aria-busy")) return;
+  details.setAttribute("aria-busy", "true");
+  const error = details.querySelector(".error");
+  error.hidden = true;
+  try {
+    const response = await send(`${form.dataset.heatMapUrl}?label=${encodeURIComponent(label)}`, file);
+    image.src = URL.createObjectURL(await response.blob());
+    image.onload = () => URL.revokeObjectURL(image.src);
+    image.alt = `Heat map: where the image looks like ${label}`;
+    image.hidden = false;
+  } catch (reason) {
+    error.textContent = reason.message;
+    error.hidden = false;
+  }
+  details.removeAttribute("aria-busy");
 }
 
 function showError(card, message) {
   setText(card, ".top-label", "No label");
-  setText(card, ".error", message);
-  card.querySelector(".error").hidden = false;
+  setText(card, ".failure", message);
+  card.querySelector(".failure").hidden = false;
 }
 
 function announceResult(name, card) {
   const label = card.querySelector(".top-label").textContent;
-  const percentage = card.querySelector(".error").hidden ? card.querySelector(".percentage").textContent : "";
+  const hasLabel = card.querySelector(".failure").hidden && !card.classList.contains("unknown");
+  const percentage = hasLabel ? card.querySelector(".percentage").textContent : "";
   const count = total > 1 ? ` (${finished} of ${total})` : "";
   announce(`${name}: ${label} ${percentage}${count}`);
 }

@@ -1,0 +1,71 @@
+"""Renders templates to HTML pages that contain all that they show."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from retrain.system.text import one_line
+
+_FLAG = re.compile(r"(?<!\S)--[a-z_]+(?:=[\w.]+)?")
+_FOLDER = Path(__file__).parent / "files"
+
+
+def render(template: str | Path, **values: object) -> str:
+    """Returns a page without scripts, which loads nothing. All values are escaped.
+
+    Args:
+        template: Name of a template in this package, or the path of one elsewhere. It can extend
+            `page.html`, and use the macros of `macros.html`.
+        **values: Values that the template uses.
+    """
+    from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+
+    path = Path(template)
+    loaders = [FileSystemLoader(folder) for folder in dict.fromkeys((path.parent, _FOLDER))]
+    environment = Environment(
+        loader=ChoiceLoader(loaders[1:] if path == Path(path.name) else loaders),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "text": show,
+        "percent": percent,
+        "number": "{:,}".format,
+        "flags": mark_flags,
+    }
+    environment.globals["style"] = (_FOLDER / "page.css").read_text("utf-8")
+    return environment.get_template(path.name).render(**values)
+
+
+def show(name: object) -> str:
+    """Returns a name in one line that can be encoded. File names can contain any bytes."""
+    return one_line(name).encode("utf-8", "replace").decode()
+
+
+def shorten(name: object, length: int) -> str:
+    """Returns at most `length` characters of a name, with an ellipsis if it is longer."""
+    text = show(name)
+    return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"
+
+
+def percent(fraction: Any) -> str:
+    """Returns a fraction as a percentage, such as 94.2%. Only the fraction 1 becomes 100%."""
+    if fraction is None:
+        return "–"
+    if fraction in (0, 1):
+        return f"{100 * fraction:.0f}%"
+    return f"{min(max(100 * fraction, 0.1), 99.9):.1f}%"
+
+
+def mark_flags(text: str) -> Markup:
+    """Returns a text in which flags are marked as code, so that they are not divided."""
+    return Markup(_FLAG.sub(r'<code class="flag">\g<0></code>', str(escape(text))))
+
+
+def plural(count: int, noun: str, plural_noun: str = "") -> str:
+    """Returns a count with its noun, such as "1 image" or "2 images"."""
+    return f"{count:,} {noun if count == 1 else plural_noun or noun + 's'}"

@@ -1,0 +1,55 @@
+"""Writes the report of a run: one HTML file that contains all that it shows."""
+
+from datetime import datetime
+
+from retrain.report.html import (
+    accuracy,
+    classes,
+    confusion,
+    data_check,
+    exports,
+    learning_curve,
+    mistakes,
+    reliability,
+    reproduction,
+    summary,
+    thresholds,
+    unknowns,
+)
+from retrain.report.html.page import plural, render, show
+from retrain.report.html.run import Run
+from retrain.version import VERSION
+
+# In the order of the page. The last ones are for people who work on the classifier.
+_SECTIONS = (
+    summary.describe,
+    accuracy.describe,
+    mistakes.describe,
+    confusion.describe,
+    classes.describe,
+    thresholds.describe,
+    reliability.describe,
+    unknowns.describe,
+    learning_curve.describe,
+    data_check.describe,
+    exports.describe,
+    reproduction.describe,
+)
+
+
+def render_report(run: Run) -> str:
+    """Returns the page."""
+    sections = [section for describe in _SECTIONS if (section := describe(run))]
+    dataset = run.dataset
+    return render(
+        "report.html",
+        name=show(dataset.image_dir.name or dataset.image_dir),
+        folder=show(dataset.image_dir),
+        images=plural(len(dataset.images), "image"),
+        classes=plural(len(dataset.labels), "class", "classes"),
+        backbone=show(reproduction.hide_secrets(run.backbone.name)),
+        date=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
+        version=VERSION,
+        sections=sections,
+        contents=sections[1:],
+    )

@@ -1,0 +1,88 @@
+"""Draws heat maps over the images of a folder: where they look like a label of a classifier.
+
+    bazel run //tools:heatmap -- --graph=/tmp/output_graph.pb SRC DEST
+
+Writes the heat map of each image in SRC to DEST under the name of the image with .png after it,
+such as photo.jpg.png. With --recursive, DEST gets the same sub-folders. DEST must be new or empty,
+or contain only earlier heat maps, which are overwritten. The exit status is 1 if an image could not
+be read; a warning names it.
+"""
+
+from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
+
+# isort: split
+import logging
+
+from absl import flags
+
+from retrain.errors import UserError
+from retrain.system import command_line, trust_flag
+from retrain.system.files import user_path
+from retrain.system.graph_flag import graph_path
+
+_GRAPH = flags.DEFINE_string(
+    "graph",
+    "/tmp/output_graph.pb",
+    "Classifier to use: a frozen graph, TFLite file, Keras file or SavedModel folder.",
+)
+_LABELS = flags.DEFINE_string(
+    "labels",
+    None,
+    "File with one label per line. Required only if the graph does not contain its labels.",
+)
+_RECURSIVE = flags.DEFINE_boolean(
+    "recursive", False, "Whether to search the sub-folders of SRC as well, except DEST."
+)
+_LABEL = flags.DEFINE_string(
+    "label", None, "Label of all heat maps. By default, the best label of each image."
+)
+_TOP = flags.DEFINE_integer(
+    "top",
+    1,
+    "Number of labels to draw a heat map of for each image, the best first. If there are several, "
+    "the names of the files contain them, as in photo.jpg-elsa.png.",
+    lower_bound=1,
+)
+flags.adopt_module_key_flags(trust_flag)
+
+
+def main(arguments: list[str]) -> int:
+    """Draws the heat maps; returns the exit status."""
+    if len(arguments) != 2:
+        raise UserError(
+            "expected two folders, one with images and one for the heat maps; "
+            f"received: {' '.join(arguments) or 'none'}"
+        )
+    if _LABEL.value is not None and _TOP.value > 1:
+        raise UserError(
+            f"--label={_LABEL.value} and --top={_TOP.value} cannot be combined; omit one of them"
+        )
+    # Loading these takes time, which an error message about the flags does not have to wait for.
+    from label_image.classifier import Classifier, Overrides
+    from tools.heat_maps.draw_folder import Options, check, draw_folder
+
+    options = Options(
+        source=user_path(arguments[0]),
+        target=user_path(arguments[1]),
+        recursive=_RECURSIVE.value,
+        label=_LABEL.value,
+        top=_TOP.value,
+    )
+    check(options)
+    overrides = Overrides(
+        labels_file=user_path(_LABELS.value) if _LABELS.value else None,
+        trust_model=trust_flag.TRUST_MODEL.value,
+    )
+    counts = draw_folder(options, Classifier(graph_path(_GRAPH), overrides=overrides))
+    logging.info("Wrote the heat maps of %d images to %s", counts.drawn, options.target)
+    if counts.failed:
+        logging.warning("%d images could not be read; the warnings above say why", counts.failed)
+    return int(counts.failed > 0)
+
+
+if __name__ == "__main__":
+    command_line.run(
+        main,
+        __doc__,
+        when_interrupted="interrupted; the heat maps that were written are complete",
+    )
