@@ -15,6 +15,7 @@ from typing import Any
 
 from absl import flags
 
+from label_image import unknown_flag
 from retrain.errors import UserError
 from retrain.system import command_line, trust_flag
 from retrain.system.files import user_path
@@ -40,6 +41,7 @@ _RESULTS = flags.DEFINE_string(
 _NUM_TOP_PREDICTIONS = flags.DEFINE_integer(
     "num_top_predictions", 5, "Number of labels to write for each image.", lower_bound=1
 )
+flags.adopt_module_key_flags(unknown_flag)
 flags.adopt_module_key_flags(run_flags)
 flags.adopt_module_key_flags(trust_flag)
 
@@ -71,6 +73,7 @@ def main(arguments: list[str]) -> int:
         labels=user_path(_LABELS.value) if _LABELS.value else None,
         num_top_predictions=_NUM_TOP_PREDICTIONS.value,
         trust_model=trust_flag.TRUST_MODEL.value,
+        unknown_below=unknown_flag.UNKNOWN_BELOW.value,
     )
     output.check_writable()
     images = image_table.list_images(source)

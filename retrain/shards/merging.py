@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from retrain.backbones.backbone import Backbone
 from retrain.bottlenecks.file_version import FileVersion
 from retrain.bottlenecks.recipes import Recipes
 from retrain.bottlenecks.store import BottleneckStore, open_store
+from retrain.bottlenecks.traits_cache import put_traits
 from retrain.config import DistortionOptions
 from retrain.data.distortions import UNDISTORTED
 from retrain.errors import UserError
@@ -107,24 +108,36 @@ def merge_shards(
         stored = store.stored_variants(wanted.recipe, wanted.feature_width)
         for name in names:
             try:
-                vectors = _missing_vectors(storage, name, found, stored)
+                missing = _missing_images(storage, name, found, stored)
                 rows = shard_files.read_columns(storage, name, ("name", "size", "modified", "key"))
             except FormatError as error:
                 raise shard_files.refuse_damaged(storage, name, error) from error
             width = wanted.feature_width
             store.put_vectors(
-                wanted.recipe, [(key, UNDISTORTED, vector[:width]) for key, vector in vectors]
+                wanted.recipe,
+                [(image.key, UNDISTORTED, image.vector[:width]) for image in missing],
             )
-            copied += len(vectors)
+            put_traits(
+                store, [(image.key, image.traits) for image in missing if image.traits is not None]
+            )
+            copied += len(missing)
             _store_known_files(store, rows, paths)
             progress.add(len(rows))
     return copied
 
 
-def _missing_vectors(
+class _StoredImage(NamedTuple):
+    """A row of a shard: SHA-256, bottleneck and, if this version reads them, the traits."""
+
+    key: bytes
+    vector: np.ndarray
+    traits: np.ndarray | None
+
+
+def _missing_images(
     storage: Storage, name: str, expected: ShardDescription, stored: dict[bytes, int]
-) -> list[tuple[bytes, np.ndarray]]:
-    """Returns key and vector of each image of a shard that is not stored, and adds it to `stored`.
+) -> list[_StoredImage]:
+    """Returns the images of a shard whose vector is not stored, and adds them to `stored`.
 
     Raises:
         UserError: If the shard has bottlenecks of another kind than others in its folder.
@@ -138,12 +151,16 @@ def _missing_vectors(
     found = shard_files.read_description(storage, name)
     if found != expected:
         raise other_bottlenecks(storage, found, expected)
-    vectors = shard_files.vectors_of(shard_files.read_columns(storage, name, ("vector",)))
+    table = shard_files.read_columns(storage, name, ("vector", "traits"))
+    vectors, traits = shard_files.vectors_of(table), shard_files.traits_of(table)
     if not np.isfinite(vectors).all():
         raise FormatError("it has numbers that are not finite")
     for key in missing:
         stored[key] = stored.get(key, 0) | bit
-    return [(key, vectors[row]) for key, row in missing.items()]
+    return [
+        _StoredImage(key, vectors[row], None if traits is None else traits[row])
+        for key, row in missing.items()
+    ]
 
 
 def _store_known_files(store: BottleneckStore, rows: Any, paths: Mapping[str, list[Path]]) -> None:

@@ -9,6 +9,7 @@ The columns are:
     modified  what tells whether the file changed since: usually its time in nanoseconds
     key       SHA-256 of the file, 32 bytes
     vector    bottleneck, as many float16 values as the metadata says
+    traits    record by which a training recognizes similar images; see `data.image_traits`
 """
 
 import dataclasses
@@ -16,6 +17,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from retrain.bottlenecks import traits_cache
+from retrain.data.image_traits import TRAITS
 from retrain.version import VERSION
 
 FILE_PREFIX = "bottlenecks-"
@@ -23,6 +26,8 @@ FILE_SUFFIX = ".parquet"
 DIGEST_BYTES = 32
 _FORMAT = "1"
 _PREFIX = "retrain_"
+# Key of the recipe of the traits. Traits of another recipe are not read.
+TRAITS_KEY = f"{_PREFIX}traits_recipe"
 
 
 class FormatError(Exception):
@@ -99,6 +104,7 @@ def shard_schema(description: ShardDescription) -> Any:
             ("modified", pa.string()),
             ("key", pa.binary(DIGEST_BYTES)),
             ("vector", pa.list_(pa.float16(), description.feature_width)),
+            ("traits", pa.binary(TRAITS.itemsize)),
         ],
-        metadata=description.to_metadata(),
+        metadata={**description.to_metadata(), TRAITS_KEY: traits_cache.RECIPE},
     )

@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from retrain.bottlenecks import traits_cache
+from retrain.data.image_traits import TRAITS
 from retrain.errors import UserError
 from retrain.shards.schema import (
     FILE_PREFIX,
     FILE_SUFFIX,
+    TRAITS_KEY,
     FormatError,
     ShardDescription,
     shard_schema,
@@ -26,7 +29,12 @@ _COMPRESSION = "zstd"
 
 
 def encode_shard(
-    description: ShardDescription, images: Any, keys: list[bytes], vectors: np.ndarray
+    description: ShardDescription,
+    images: Any,
+    *,
+    keys: list[bytes],
+    vectors: np.ndarray,
+    traits: np.ndarray,
 ) -> bytes:
     """Returns the content of a shard.
 
@@ -35,6 +43,7 @@ def encode_shard(
         images: Arrow table of N images with the columns name, label, size and modified.
         keys: SHA-256 of each image file.
         vectors: Bottlenecks, float16 [N, feature_width].
+        traits: Traits of each image, TRAITS [N].
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -44,6 +53,7 @@ def encode_shard(
         **{name: images[name] for name in ("name", "label", "size", "modified")},
         "key": pa.array(keys, pa.binary(32)),
         "vector": pa.FixedSizeListArray.from_arrays(values, description.feature_width),
+        "traits": pa.array([record.tobytes() for record in traits], pa.binary(TRAITS.itemsize)),
     }
     table = pa.table(columns, schema=shard_schema(description))
     buffer = io.BytesIO()
@@ -94,6 +104,13 @@ def vectors_of(table: Any) -> np.ndarray:
     return np.concatenate(
         [empty, *(chunk.flatten().to_numpy().reshape(-1, width) for chunk in chunks)]
     )
+
+
+def traits_of(table: Any) -> np.ndarray | None:
+    """Returns the column `traits` as TRAITS [N]; None if another version measured them."""
+    if (table.schema.metadata or {}).get(TRAITS_KEY.encode()) != traits_cache.RECIPE.encode():
+        return None
+    return np.frombuffer(b"".join(table["traits"].to_pylist()), TRAITS)
 
 
 def refuse_damaged(storage: Storage, name: str, error: FormatError) -> UserError:

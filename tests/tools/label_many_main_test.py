@@ -70,6 +70,8 @@ class LabelManyTest(absltest.TestCase):
             for found, (_, score) in zip(row["scores"], expected, strict=True):
                 self.assertAlmostEqual(found, score, places=5)
             self.assertEqual((row["label"], row["score"]), (row["labels"][0], row["scores"][0]))
+            self.assertEqual(row["familiarity"], result.get("familiarity"))
+            self.assertEqual(row["is_unknown"], result.get("unknown", False))
 
     def test_a_second_run_labels_only_new_images(self):
         images = Path(shutil.copytree(self.images, self.folder / "images"))
@@ -78,11 +80,11 @@ class LabelManyTest(absltest.TestCase):
         shutil.copy(images / "Red/0.jpg", images / "loose.jpg")
         (images / "bad.jpg").write_bytes(b"no image")
         result = self.label(flag)
-        self.assertRegex(result.stderr, "1 computed in .* s, 18 from earlier runs")
+        self.assertRegex(result.stderr, "1 computed in .*, 18 from earlier runs")
         self.assertIn("bad.jpg, which cannot be decoded", result.stderr)
         self.assertEqual(self.rows()["loose.jpg"]["label"], "red")
         self.assertNotIn("bad.jpg", self.rows())
-        self.assertRegex(self.label(flag).stderr, "0 computed in .* s, 20 from earlier runs")
+        self.assertRegex(self.label(flag).stderr, "0 computed in .*, 20 from earlier runs")
 
     def test_only_the_best_labels_are_written(self):
         self.label("--num_top_predictions=1")

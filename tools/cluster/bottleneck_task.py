@@ -13,6 +13,7 @@ from retrain.backbones.backbone import Backbone
 from retrain.bottlenecks.vector_computer import ImageVectors, VectorComputer
 from retrain.config import DistortionOptions
 from retrain.data.dataset import ImageFile
+from retrain.data.image_traits import TRAITS
 from retrain.data.splits import TRAINING
 from retrain.shards import merging, schema, unreadable_list
 from retrain.shards.schema import ShardDescription
@@ -135,8 +136,9 @@ class BottleneckWorker(Worker):
             content = encode_shard(
                 self._description,
                 images.take([result.row for result in done]),
-                [result.digest for result in done],
-                np.concatenate([result.vectors for result in done]),
+                keys=[result.digest for result in done],
+                vectors=np.concatenate([result.vectors for result in done]),
+                traits=np.array([result.traits for result in done], TRAITS),
             )
             self._output.write(f"{schema.FILE_PREFIX}{name}{schema.FILE_SUFFIX}", content)
         return ChunkResult(len(done), undecodable, missed)

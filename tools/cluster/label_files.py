@@ -3,6 +3,7 @@
 import io
 from typing import Any
 
+from label_image.classifier import Prediction
 from retrain.errors import UserError
 from retrain.shards.schema import FormatError
 from retrain.shards.shard_files import VERSION_COLUMNS, open_parquet
@@ -13,25 +14,27 @@ FILE_PREFIX = "labels-"
 FILE_SUFFIX = ".parquet"
 _CLASSIFIER_KEY = "retrain_classifier_sha256"
 
-Ranked = tuple[tuple[str, float], ...]
 
-
-def encode(images: Any, ranked: list[Ranked], classifier: str) -> bytes:
+def encode(images: Any, predictions: list[Prediction], *, top: int, classifier: str) -> bytes:
     """Returns the content of a file.
 
     Args:
         images: Arrow table with the columns of `image_table`.
-        ranked: Labels and scores of each image, best first.
-        classifier: SHA-256 of the classifier.
+        predictions: Labels of each image.
+        top: Number of labels to write for each image.
+        classifier: Text that identifies the classifier and its settings.
     """
     import pyarrow as pa
     from pyarrow import parquet
 
+    ranked = [prediction.ranked[:top] for prediction in predictions]
     table = pa.table(
         {
             **{name: images[name] for name in VERSION_COLUMNS},
             "label": pa.array([best[0][0] for best in ranked], pa.string()),
             "score": pa.array([best[0][1] for best in ranked], pa.float32()),
+            "familiarity": pa.array([p.familiarity for p in predictions], pa.float32()),
+            "is_unknown": pa.array([p.is_unknown for p in predictions], pa.bool_()),
             "labels": pa.array(
                 [[label for label, _ in best] for best in ranked], pa.list_(pa.string())
             ),
@@ -56,7 +59,7 @@ def read_versions(storage: Storage, name: str, classifier: str) -> Any:
     Args:
         storage: Folder with results.
         name: Name of the file.
-        classifier: SHA-256 of the classifier whose labels are wanted.
+        classifier: As for `encode`, of the labels that are wanted.
 
     Raises:
         UserError: If the file has labels of another classifier, or cannot be read.
@@ -68,7 +71,7 @@ def read_versions(storage: Storage, name: str, classifier: str) -> Any:
             raise FormatError("it has no labels of retrain")
         if found != classifier:
             raise UserError(
-                f"--{storage.flag}={storage.url} has labels of another classifier; choose another "
-                f"--{storage.flag}"
+                f"--{storage.flag}={storage.url} has labels of another classifier, or by "
+                f"another --unknown_below or --num_top_predictions; choose another --{storage.flag}"
             )
         return file.read(columns=list(VERSION_COLUMNS))

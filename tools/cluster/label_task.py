@@ -31,6 +31,7 @@ class LabelTask(Task):
         labels: Content of the file with the labels; None if the graph contains them.
         num_top_predictions: Number of labels to write for each image.
         trust_model: Whether to run a graph that does more than compute.
+        unknown_below: Familiarity below which an image is unknown; see `Overrides`.
     """
 
     image_url: str
@@ -40,6 +41,7 @@ class LabelTask(Task):
     labels: bytes | None = None
     num_top_predictions: int = 5
     trust_model: bool = False
+    unknown_below: float | None = None
 
     @classmethod
     def create(
@@ -51,6 +53,7 @@ class LabelTask(Task):
         labels: Path | None,
         num_top_predictions: int,
         trust_model: bool,
+        unknown_below: float | None,
     ) -> "LabelTask":
         """Reads a classifier and its labels.
 
@@ -70,12 +73,16 @@ class LabelTask(Task):
             _read("labels", labels) if labels else None,
             num_top_predictions,
             trust_model,
+            unknown_below,
         )
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the classifier and its labels."""
-        return hashlib.sha256(self.graph + (self.labels or b"")).hexdigest()
+        """SHA-256 of the classifier and of everything else that determines the results."""
+        settings = f"{self.num_top_predictions} {self.unknown_below}".encode()
+        digest = hashlib.sha256(hashlib.sha256(self.graph).digest() + settings)
+        digest.update(self.labels or b"")
+        return digest.hexdigest()
 
     def start(self) -> "LabelWorker":
         """Loads the classifier."""
@@ -102,7 +109,12 @@ class LabelWorker(Worker):
                 labels = Path(folder, "labels.txt")
                 labels.write_bytes(task.labels)
             self._classifier = Classifier(
-                graph, overrides=Overrides(labels_file=labels, trust_model=task.trust_model)
+                graph,
+                overrides=Overrides(
+                    labels_file=labels,
+                    trust_model=task.trust_model,
+                    unknown_below=task.unknown_below,
+                ),
             )
 
     def process(self, images: Any) -> ChunkResult:
@@ -112,7 +124,7 @@ class LabelWorker(Worker):
         with ImageReader(self._images, images) as reader:
             sources = _contents(reader, len(images), missed, digests)
             results = list(self._classifier.classify(sources))
-        done, ranked, undecodable = [], [], []
+        done, predictions, undecodable = [], [], []
         for row, result in enumerate(results):
             if row in missed:
                 continue
@@ -122,7 +134,7 @@ class LabelWorker(Worker):
                 )
             else:
                 done.append(row)
-                ranked.append(result.ranked[: self._task.num_top_predictions])
+                predictions.append(result)
         name = chunk_name(images, self._task.sha256)
         if undecodable:
             self._output.write(
@@ -130,7 +142,12 @@ class LabelWorker(Worker):
                 unreadable_list.encode(undecodable),
             )
         if done:
-            content = label_files.encode(images.take(done), ranked, self._task.sha256)
+            content = label_files.encode(
+                images.take(done),
+                predictions,
+                top=self._task.num_top_predictions,
+                classifier=self._task.sha256,
+            )
             self._output.write(f"{label_files.FILE_PREFIX}{name}{label_files.FILE_SUFFIX}", content)
         names = images["name"]
         return ChunkResult(

@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 from absl.testing import absltest
 
+from retrain.bottlenecks import traits_cache
 from retrain.bottlenecks.file_version import FileVersion
 from retrain.bottlenecks.store import open_store
+from retrain.bottlenecks.traits_cache import get_traits
+from retrain.data.image_traits import TRAITS
 from retrain.errors import UserError
 from retrain.shards import merging, shard_files
 from retrain.shards.schema import FormatError, ShardDescription
@@ -31,7 +34,9 @@ class MergingTest(absltest.TestCase):
         super().setUp()
         self.folder = Path(self.create_tempdir().full_path)
         self.storage = Storage(str(self.folder / "shards"), "bottleneck_dir")
-        self.vectors = np.random.default_rng(0).normal(size=(4, _WIDTH)).astype(np.float16)
+        rng = np.random.default_rng(0)
+        self.vectors = rng.normal(size=(4, _WIDTH)).astype(np.float16)
+        self.traits = np.frombuffer(rng.bytes(4 * TRAITS.itemsize), TRAITS)
 
     def write(self, name: str, rows: list[int], *, modified: str = "5", **changes: object):
         import pyarrow as pa
@@ -45,7 +50,11 @@ class MergingTest(absltest.TestCase):
             }
         )
         content = shard_files.encode_shard(
-            _description(**changes), images, [_key(row) for row in rows], self.vectors[rows]
+            _description(**changes),
+            images,
+            keys=[_key(row) for row in rows],
+            vectors=self.vectors[rows],
+            traits=self.traits[rows],
         )
         self.storage.write(f"bottlenecks-{name}.parquet", content)
 
@@ -72,6 +81,21 @@ class MergingTest(absltest.TestCase):
         stored = self.stored(_description(), [0, 1, 2, 3])
         self.assertEqual(stored.tobytes(), self.vectors.tobytes())
         self.assertEqual(self.merge(), 0)
+
+    def test_traits_are_copied(self):
+        self.write("1", [0, 1, 2, 3])
+        self.merge()
+        with open_store(self.folder / "cache") as store:
+            paths = {_key(row): self.folder / "none" for row in range(4)}
+            self.assertEqual(get_traits(store, paths).tobytes(), self.traits.tobytes())
+
+    def test_traits_of_another_version_are_not_copied(self):
+        with absltest.mock.patch.object(traits_cache, "RECIPE", "another"):
+            self.write("1", [0])
+        self.assertEqual(self.merge(), 1)
+        with open_store(self.folder / "cache") as store:
+            found = get_traits(store, {_key(0): self.folder / "none"})
+        self.assertEqual(found.tobytes(), bytes(TRAITS.itemsize))
 
     def test_equal_images_count_once(self):
         self.write("1", [0, 0, 1])

@@ -7,8 +7,13 @@ from absl.testing import absltest, parameterized
 from retrain.shards import unreadable_list
 from retrain.shards.storage import Storage
 from retrain.shards.unreadable_list import UndecodableImage
+from retrain.system import optional_packages
 from tools.cluster import missing
 from tools.cluster.task import chunk_name
+
+
+def setUpModule():
+    optional_packages.require("pyarrow", purpose="this test")
 
 
 def _table(*rows: tuple[str, int, str]):
@@ -25,7 +30,8 @@ def _table(*rows: tuple[str, int, str]):
     )
 
 
-_IMAGES = _table(("a", 1, "1"), ("b", 2, "2"), ("c", 3, "3"), ("d", 4, "4"))
+def _images():
+    return _table(("a", 1, "1"), ("b", 2, "2"), ("c", 3, "3"), ("d", 4, "4"))
 
 
 class MissingTest(parameterized.TestCase):
@@ -35,8 +41,8 @@ class MissingTest(parameterized.TestCase):
 
     def find(self, *done) -> list[str]:
         files = [str(number) for number in range(len(done))]
-        found = missing.find_missing(_IMAGES, self.output, files, lambda name: done[int(name)])
-        self.assertEqual(found.column_names, _IMAGES.column_names)
+        found = missing.find_missing(_images(), self.output, files, lambda name: done[int(name)])
+        self.assertEqual(found.column_names, _images().column_names)
         return found["name"].to_pylist()
 
     def test_nothing_is_done(self):
@@ -64,10 +70,10 @@ class MissingTest(parameterized.TestCase):
         self.assertEqual(self.find(), ["b", "c", "d"])
 
     def test_everything_is_done(self):
-        self.assertEqual(self.find(_IMAGES.select(["name", "size", "modified"])), [])
+        self.assertEqual(self.find(_images().select(["name", "size", "modified"])), [])
 
     def test_chunks_have_all_images(self):
-        parts = [part["name"].to_pylist() for part in missing.chunks(_IMAGES, 3)]
+        parts = [part["name"].to_pylist() for part in missing.chunks(_images(), 3)]
         self.assertEqual(parts, [["a", "b", "c"], ["d"]])
 
     @parameterized.parameters(
@@ -78,13 +84,13 @@ class MissingTest(parameterized.TestCase):
 
     def test_names_of_chunks_depend_on_the_images_and_the_network(self):
         names = {
-            chunk_name(_IMAGES, "network"),
-            chunk_name(_IMAGES, "other"),
-            chunk_name(_IMAGES.slice(0, 3), "network"),
+            chunk_name(_images(), "network"),
+            chunk_name(_images(), "other"),
+            chunk_name(_images().slice(0, 3), "network"),
             chunk_name(_table(("a", 1, "2"), *[(x, 1, "1") for x in "bcd"]), "network"),
         }
         self.assertLen(names, 4)
-        self.assertEqual(chunk_name(_IMAGES, "network"), chunk_name(_IMAGES, "network"))
+        self.assertEqual(chunk_name(_images(), "network"), chunk_name(_images(), "network"))
 
 
 class ImageTableTest(absltest.TestCase):
