@@ -129,13 +129,13 @@ def _resize(image: Image.Image, max_side: int) -> Image.Image:
 def _add_legend(image: Image.Image) -> Image.Image:
     result = Image.new("RGB", (image.width, image.height + _LEGEND_HEIGHT), "white")
     result.paste(image)
-    drawing = ImageDraw.Draw(result)
+    canvas = ImageDraw.Draw(result)
     font = ImageFont.load_default(_FONT_SIZE)
     middle = image.height + _LEGEND_HEIGHT // 2
-    drawing.text((_MARGIN, middle), "least", fill="black", font=font, anchor="lm")
-    drawing.text((image.width - _MARGIN, middle), "most", fill="black", font=font, anchor="rm")
-    left = 2 * _MARGIN + round(drawing.textlength("least", font))
-    right = image.width - 2 * _MARGIN - round(drawing.textlength("most", font))
+    canvas.text((_MARGIN, middle), "least", fill="black", font=font, anchor="lm")
+    canvas.text((image.width - _MARGIN, middle), "most", fill="black", font=font, anchor="rm")
+    left = 2 * _MARGIN + round(canvas.textlength("least", font))
+    right = image.width - 2 * _MARGIN - round(canvas.textlength("most", font))
     if right > left:
         colours = overlay.colour_scale(right - left).astype(np.uint8)
         bar = np.broadcast_to(colours, (_LEGEND_HEIGHT - 2 * _MARGIN, *colours.shape))

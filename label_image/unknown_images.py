@@ -4,9 +4,7 @@ import logging
 from pathlib import Path
 
 from retrain.errors import UserError
-
-# 95 % of the images of the classes are at least as familiar.
-_DEFAULT_THRESHOLD = 0.05
+from retrain.runtimes.familiarity import UNKNOWN_BELOW
 
 
 def resolve_threshold(graph: Path, wanted: float | None, *, has_familiarity: bool) -> float | None:
@@ -24,7 +22,7 @@ def resolve_threshold(graph: Path, wanted: float | None, *, has_familiarity: boo
         UserError: If the user set a threshold for a classifier that cannot have one.
     """
     if has_familiarity:
-        return _DEFAULT_THRESHOLD if wanted is None else wanted
+        return UNKNOWN_BELOW if wanted is None else wanted
     if wanted:
         raise UserError(
             f"--unknown_below={wanted:g} needs a classifier that states how familiar images are, "

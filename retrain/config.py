@@ -12,10 +12,17 @@ FOLDER = "folder"
 PREFIX = "prefix"
 UNGROUPED = "none"
 
+# Value of `FineTuningOptions.epochs` and `layers` that leaves the choice to the program.
+AUTO = "auto"
+
+# Values of `TrainingConfig.select_architecture`.
+SMALLEST = "smallest"
+MOST_ACCURATE = "most_accurate"
+
 # Value of `FineTuningOptions.layers` for all layers.
 ALL_LAYERS = -1
 
-_DEFAULT_FOLDS = 5
+DEFAULT_FOLDS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,19 +134,22 @@ class FineTuningOptions:
     """How the backbone is fine-tuned on the training images.
 
     Attributes:
-        epochs: Number of passes over the training images; 0 for no fine-tuning.
-        layers: Number of the backbone's last layers with weights to train, or ALL_LAYERS.
+        epochs: Number of passes over the training images; 0 for no fine-tuning; AUTO to stop when
+            the validation loss no longer decreases.
+        layers: Number of the backbone's last layers with weights to train; ALL_LAYERS; or AUTO for
+            the stages in which images have at most a sixteenth of their height.
         batch_size: Number of images in a step.
-        learning_rate: Peak learning rate, reached after the warm-up; it then decays to 0.
-        warm_up: Fraction of all steps for the warm-up, 0 to 1.
+        learning_rate: Peak learning rate, reached after the warm-up. It then decays to 0, or stays
+            constant with epochs AUTO.
+        warm_up: Fraction of all steps for the warm-up, 0 to 1, if the number of epochs is given.
         weight_decay: Weight decay of AdamW.
         label_smoothing: Probability that is spread over all classes, 0 to less than 1.
         distortions: Distortions of the images if the user chooses none. They do not mirror
             images, because that turns some letters or hand signs into others.
     """
 
-    epochs: int = 0
-    layers: int = ALL_LAYERS
+    epochs: int | str = 0
+    layers: int | str = ALL_LAYERS
     batch_size: int = 32
     learning_rate: float = 2e-4
     warm_up: float = 0.1
@@ -148,6 +158,10 @@ class FineTuningOptions:
     distortions: DistortionOptions = DistortionOptions(
         random_crop=15, random_scale=30, random_brightness=20
     )
+
+
+# The options if the program chooses the number of epochs. Fewer epochs need a higher learning rate.
+AUTO_FINE_TUNING = FineTuningOptions(epochs=AUTO, layers=AUTO, learning_rate=5e-4)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,6 +209,19 @@ class BackboneOptions:
         if self.tfhub_module:
             return self.tfhub_module.partition("?")[0]
         return str(self.model_dir or self.architecture)
+
+
+@dataclasses.dataclass(frozen=True)
+class BaselineOptions:
+    """The earlier classifier that the new one is compared with.
+
+    Attributes:
+        graph: File or folder of the classifier; None for no comparison.
+        labels: File with its labels, one per line; None for those in the classifier.
+    """
+
+    graph: Path | None = None
+    labels: Path | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -320,6 +347,10 @@ class TrainingConfig:
         command_line: Arguments of the program, for the report.
         folds: Number of folds of the cross-validation, at least 2; 0 for 5 if a report or
             predictions need them, and else none.
+        architectures: Names of several pretrained networks to compare; empty for no comparison.
+        select_architecture: Which of them to use: SMALLEST for the smallest one whose accuracy is
+            within one standard error of the best, or MOST_ACCURATE.
+        baseline: The earlier classifier to compare with.
     """
 
     image_dir: Path
@@ -337,6 +368,9 @@ class TrainingConfig:
     print_misclassified_test_images: bool = False
     command_line: tuple[str, ...] = ()
     folds: int = 0
+    architectures: tuple[str, ...] = ()
+    select_architecture: str = SMALLEST
+    baseline: BaselineOptions = BaselineOptions()
 
     @property
     def cross_validation_folds(self) -> int:
@@ -344,7 +378,7 @@ class TrainingConfig:
         if self.distortions.fresh:
             return 0  # There are no cached features.
         is_needed = self.output.report is not None or self.output.predictions is not None
-        return self.folds or (_DEFAULT_FOLDS if is_needed else 0)
+        return self.folds or (DEFAULT_FOLDS if is_needed else 0)
 
     @property
     def fine_tuning_distortions(self) -> DistortionOptions:

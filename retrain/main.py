@@ -20,6 +20,7 @@ from retrain.config import TrainingConfig
 from retrain.errors import UserError
 from retrain.flags import (
     backbone_flags,
+    comparison_flags,
     coreml_flags,
     data_flags,
     distortion_flags,
@@ -39,6 +40,7 @@ for _module in (
     fine_tuning_flags,
     head_flags,
     backbone_flags,
+    comparison_flags,
 ):
     flags.adopt_module_key_flags(_module)
 
@@ -58,6 +60,7 @@ def _config() -> TrainingConfig:
     image_dir = data_flags.image_dir()
     distortions = distortion_flags.parse_options(seed=head_flags.seed())
     sgd_flags = output_flags.sgd_flags() + (["distortions_per_image"] if distortions.fresh else [])
+    architectures = backbone_flags.architectures()
     config = TrainingConfig(
         image_dir=image_dir,
         split=data_flags.parse_split_options(),
@@ -67,12 +70,15 @@ def _config() -> TrainingConfig:
         fine_tuning=fine_tuning_flags.parse_options(),
         bottleneck_dir=data_flags.bottleneck_dir(),
         shards=data_flags.shards(),
-        backbone=backbone_flags.parse_options(),
+        backbone=backbone_flags.parse_options(architectures[0] if architectures else None),
         engine=backbone_flags.engine(),
         strict=data_flags.strict(),
         test_batch_size=head_flags.test_batch_size(),
         print_misclassified_test_images=output_flags.print_misclassified_test_images(),
         folds=head_flags.folds(),
+        architectures=architectures,
+        select_architecture=comparison_flags.select_architecture(architectures),
+        baseline=comparison_flags.baseline(),
         command_line=tuple(sys.argv[1:]),
     )
     _check_combinations(config)
@@ -86,6 +92,12 @@ def _check_combinations(config: TrainingConfig) -> None:
             raise UserError(
                 f"--distortions_per_image=0 cannot be combined with --{flag}={value}; leave one out"
             )
+    if config.distortions.fresh and config.architectures:
+        raise UserError(
+            f"--architecture={','.join(config.architectures)} cannot be combined with "
+            "--distortions_per_image=0, which has no cached features to compare the networks by; "
+            "leave one out"
+        )
     if config.distortions.fresh and config.folds:
         raise UserError(
             f"--folds={config.folds} cannot be combined with --distortions_per_image=0, which has "

@@ -25,6 +25,8 @@ GRAPH_BOTTLENECK = "bottleneck"
 # The bottleneck and the outputs of earlier stages, in the graph of a backbone that offers these.
 GRAPH_FEATURES = "all_features"
 GRAPH_OUTPUT = "final_result"
+# The familiarity of the images, and the scope of the operations that compute it.
+GRAPH_FAMILIARITY, FAMILIARITY_SCOPE = "familiarity", "familiarity_ops"
 # The files in a SavedModel's assets, and in the ZIP archives of a Keras or TFLite file.
 LABELS_FILE = "labels.txt"
 METADATA_FILE = "retrain_metadata.json"
@@ -33,9 +35,16 @@ METADATA_FILE = "retrain_metadata.json"
 PIXELS_SIGNATURE = "serving_default"
 FILES_SIGNATURE = "serve_bytes"
 PIXELS_INPUT = "image"
+# Signatures that return the familiarity, too. A signature with a single output has a simpler answer
+# in TensorFlow Serving's REST API, which clients of the signatures above expect.
+PIXELS_FAMILIARITY_SIGNATURE = "familiarity"
+FILES_FAMILIARITY_SIGNATURE = "familiarity_bytes"
+FAMILIARITY_OUTPUT = "familiarity"
 # TensorFlow Serving's REST API accepts `{"b64": ...}` for inputs whose names end in `_bytes`.
 FILES_INPUT = "image_bytes"
 OUTPUT = "probabilities"
+# The tensor in a TFLite file that the head computes the probabilities from.
+TFLITE_FEATURES = GRAPH_FEATURES
 
 # How an image of another aspect ratio is resized; `retrain.data.pixels` has the details. Files
 # without the field `fit` were made by versions that always stretched.

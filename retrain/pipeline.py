@@ -2,7 +2,10 @@
 
 import logging
 
-from retrain.backbones import engines, registry
+from retrain.comparison.architectures import resolve_backbones, select_backbone
+from retrain.comparison.baseline import compare_with_baseline
+from retrain.comparison.baseline_classifier import BaselineClassifier
+from retrain.comparison.comparisons import Comparisons
 from retrain.config import TrainingConfig
 from retrain.data.dataset import scan_dataset
 from retrain.data.groups import summarise_name_groups
@@ -30,12 +33,9 @@ def run(config: TrainingConfig) -> None:
     """
     timer = PhaseTimer()
     plan = plan_engines(config.engine, int8_export=formats.needs_int8(config.output))
-    backbone = registry.resolve(config.backbone, config.bottleneck_dir)
-    if config.head.solver == "sgd":
-        # As in TensorFlow's script, whose features gradient descent without scaling suits.
-        backbone = backbone.without_stages()
-    engines.check(config.engine, backbone)
-    output_checks.check(config, backbone)
+    backbones = resolve_backbones(config)
+    for backbone in backbones:
+        output_checks.check(config, backbone)
     run_plots.check(config)
     with timer.phase("scan"):
         dataset = summarise_name_groups(scan_dataset(config.image_dir, config.split), config.split)
@@ -43,10 +43,15 @@ def run(config: TrainingConfig) -> None:
     last_check.log_summary(config.bottleneck_dir, dataset)
     class_weights.check_labels(config.head.class_weights, dataset.labels, dataset.folders)
     output_checks.require_test_images(len(dataset.split(TEST)), config.output)
-    selection.check(config.fine_tuning, backbone, dataset)
-    plan = shards_for_training.merge(config, backbone, dataset, plan)
+    for backbone in backbones:
+        selection.check(config.fine_tuning, backbone, dataset)
+    baseline = BaselineClassifier.load(config.baseline, dataset.labels)
+    plan = shards_for_training.merge(config, backbones, dataset, plan)
     load_in_background(_import_runtimes)
     observe_steps = outputs.intermediate_writer(config)
+    config, backbone, architectures = select_backbone(
+        config, backbones, dataset, engine=plan.primary, timer=timer
+    )
     results = train_and_evaluate(
         config, backbone, dataset, plan, timer=timer, observe_steps=observe_steps
     )
@@ -56,6 +61,9 @@ def run(config: TrainingConfig) -> None:
             config, backbone, results, plan=plan, timer=timer, observe_steps=observe_steps
         )
     output_checks.require_accuracy(results, config.output)
+    comparisons = Comparisons(
+        architectures, compare_with_baseline(baseline, results.primary, config.split)
+    )
     with Staging() as staging:
         with timer.phase("export"):
             classifiers = outputs.assemble_classifiers(config, backbone, results)
@@ -72,6 +80,7 @@ def run(config: TrainingConfig) -> None:
             backbone,
             results,
             fine_tuning=fine_tuning,
+            comparisons=comparisons,
             exported=exported,
             timer=timer,
         )
@@ -80,6 +89,7 @@ def run(config: TrainingConfig) -> None:
             config,
             results,
             fine_tuning,
+            comparisons=comparisons,
             parity_checks=exported.parity_checks,
             timer=timer,
         )
@@ -87,6 +97,7 @@ def run(config: TrainingConfig) -> None:
         config,
         results,
         fine_tuning,
+        comparisons=comparisons,
         files=[*exported.files, *plots, *reports, *metrics_files],
         parity_table=exported.parity_table,
     )

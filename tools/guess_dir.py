@@ -129,7 +129,7 @@ def _report(summary: Summary, options: Options) -> None:
     logging.info("%s %d images to %s", action, summary.num_sorted, options.target)
     if summary.num_unknown:
         logging.info(
-            "%d of them show none of the classes: %s",
+            "Images that show none of the classes: %d, in %s",
             *(summary.num_unknown, options.target / UNKNOWN),
         )
     if options.results:

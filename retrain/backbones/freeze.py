@@ -5,7 +5,9 @@ from typing import Any, NamedTuple
 
 from retrain.backbones import graph_preprocessing, graph_surgery
 from retrain.metadata import (
+    FAMILIARITY_SCOPE,
     GRAPH_BOTTLENECK,
+    GRAPH_FAMILIARITY,
     GRAPH_FEATURES,
     GRAPH_FILE_INPUT,
     GRAPH_PIXELS_INPUTS,
@@ -24,6 +26,8 @@ RESERVED_NAMES = (
     _NORMALISE_SCOPE,
     *GRAPH_PIXELS_INPUTS,
     GRAPH_BOTTLENECK,
+    GRAPH_FAMILIARITY,
+    FAMILIARITY_SCOPE,
 )
 
 

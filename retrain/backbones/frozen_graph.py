@@ -1,5 +1,6 @@
 """Loads backbones from frozen graphs: the Inception graph of 2015, retrained graphs, and others."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -80,15 +81,18 @@ def load(options: BackboneOptions, cache_dir: Path) -> Backbone:
     def prepare(folder: Path) -> BackboneInfo:
         return _prepare(content, options, file, fingerprint=fingerprint, folder=folder)
 
+    fit = _resolve_fit(content, options, file)
     backbone = backbone_cache.load_or_prepare(cache_dir, file.stem, fingerprint, prepare)
-    return dataclasses.replace(backbone, fit=_resolve_fit(content, options, file))
+    return dataclasses.replace(backbone, fit=fit)
 
 
 def _resolve_fit(content: bytes, options: BackboneOptions, file: Path) -> str:
     """Returns how images are resized: as in the run that made the graph, or else as requested."""
     stated = None
-    if GRAPH_NODE.encode() in content:  # Parsing any other graph would be in vain.
-        stated = graph_layout.stated_fit(parse_graph(content))
+    # Parsing any other graph would be in vain. `_prepare` reports one that cannot be parsed.
+    if GRAPH_NODE.encode() in content:
+        with contextlib.suppress(ModelError):
+            stated = graph_layout.stated_fit(parse_graph(content))
     return fitting.resolve(options.fit, stated, f"--model_dir={file}")
 
 

@@ -4,6 +4,7 @@ The groups depend on the images alone, so that they are the same for all network
 the cache: they are found again only if images were added, changed or removed.
 """
 
+import functools
 import hashlib
 import json
 from collections import defaultdict
@@ -12,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from retrain.bottlenecks.compute import GroupImages
 from retrain.bottlenecks.store import BottleneckStore
 from retrain.bottlenecks.traits_cache import get_traits
-from retrain.config import NEAR_DUPLICATES
+from retrain.config import NEAR_DUPLICATES, TrainingConfig
 from retrain.data.dataset import Dataset
 from retrain.data.groups import group_images
 from retrain.data_check import bursts, near_duplicates
@@ -31,6 +33,13 @@ _MAX_IMAGES = 100_000
 _MAX_SHARE = 0.1
 _MIN_LIMIT = 10
 _STRICTER = (0.99, 0.993, 0.996, 0.998, 0.999)
+
+
+def near_duplicate_grouping(config: TrainingConfig, dataset: Dataset) -> GroupImages | None:
+    """Returns the function that groups the data set, or None if there is nothing to group."""
+    if config.split.group_by != NEAR_DUPLICATES or dataset.grouping:
+        return None
+    return functools.partial(group_near_duplicates, cache_dir=config.bottleneck_dir)
 
 
 def group_near_duplicates(
@@ -57,7 +66,9 @@ def group_near_duplicates(
     key = hashlib.sha256(b"".join(unique)).hexdigest()
     groups = _read(path, key, len(unique))
     if groups is None:
-        class_ids = np.array([dataset.images[rows_of_digest[d][0]].class_id for d in unique])
+        class_ids = np.array(
+            [dataset.images[rows_of_digest[d][0]].class_id for d in unique], np.int64
+        )
         paths = {d: dataset.images[rows_of_digest[d][0]].path for d in unique}
         groups = find_groups(get_traits(store, paths), class_ids)
         write_file(path, json.dumps({"version": _VERSION, "images": key, "groups": groups}) + "\n")

@@ -13,6 +13,8 @@ from retrain.config import TrainingConfig
 from retrain.data import pixels
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.metadata import Metadata
+from retrain.runtimes import familiarity_packing
+from retrain.runtimes.familiarity import Familiarity
 from retrain.runtimes.head import Head
 from retrain.version import VERSION
 
@@ -28,6 +30,8 @@ class TrainedClassifier:
         int8_network: The int8 backbone as a TFLite file, if the head was trained on its features.
         largest_logit: Largest absolute logit of the head for the training images, if there is an
             int8 network.
+        familiarity: How familiar images are, compared with the training images, if that is known.
+            The metadata contain it, too.
     """
 
     backbone: Backbone
@@ -35,6 +39,7 @@ class TrainedClassifier:
     metadata: Metadata
     int8_network: bytes | None = None
     largest_logit: float | None = None
+    familiarity: Familiarity | None = None
 
 
 def assemble(
@@ -44,6 +49,7 @@ def assemble(
     head: Head,
     *,
     test_accuracy: float | None,
+    familiarity: Familiarity | None = None,
 ) -> TrainedClassifier:
     """Assembles a classifier and its metadata.
 
@@ -53,6 +59,7 @@ def assemble(
         features: Features of the images that the head was trained on.
         head: Trained head.
         test_accuracy: Accuracy on the test split, 0 to 1; None if the split is empty.
+        familiarity: How familiar images are, computed from the same features, if that is known.
     """
     # The files of a backbone compute all of its features.
     backbone = backbone.with_stages()
@@ -77,17 +84,31 @@ def assemble(
         backbone=backbone.name,
         fingerprint=backbone.fingerprint,
         # Programs of version 1.0 read the counts under "pictures".
-        split={"by": config.split.split_by, "images": counts, "pictures": counts},
+        split={
+            "by": config.split.split_by,
+            "group_by": config.split.group_by,
+            "percentages": dataclasses.asdict(dataset.percentages),
+            "images": counts,
+            "pictures": counts,
+        },
         test_accuracy=test_accuracy,
         training=training,
         versions=current_versions(),
         fit=backbone.fit,
+        familiarity=familiarity_packing.pack(familiarity) if familiarity else None,
+    )
+    classifier = TrainedClassifier(
+        backbone,
+        complete_head,
+        metadata,
+        int8_network=features.int8_network,
+        familiarity=familiarity,
     )
     if features.int8_network is None:
-        return TrainedClassifier(backbone, complete_head, metadata)
+        return classifier
     logits = head.logits(features.split(TRAINING).vectors)
     largest = float(np.abs(logits).max(initial=0.0))
-    return TrainedClassifier(backbone, complete_head, metadata, features.int8_network, largest)
+    return dataclasses.replace(classifier, largest_logit=largest)
 
 
 def current_versions() -> dict[str, Any]:

@@ -2,15 +2,15 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from retrain.backbones import backbone_graph, freeze
 from retrain.errors import UserError
+from retrain.export import familiarity_graph
 from retrain.export.assemble import TrainedClassifier
+from retrain.export.graph_nodes import GraphNodes
 from retrain.metadata import GRAPH_FEATURES, GRAPH_NODE
-from retrain.runtimes.tensorflow_import import import_session_modules
 
 # Names in TensorFlow's examples/image_retraining.
 _WEIGHTS = "final_training_ops/weights/final_weights"
@@ -19,7 +19,13 @@ _PRODUCT = "final_training_ops/Wx_plus_b/MatMul"
 _LOGITS = "final_training_ops/Wx_plus_b/add"
 
 # Nodes and scopes that the output cannot be named after.
-_RESERVED = {*freeze.RESERVED_NAMES, "backbone", GRAPH_FEATURES, _WEIGHTS.split("/")[0], GRAPH_NODE}
+_RESERVED = {
+    *freeze.RESERVED_NAMES,
+    "backbone",
+    GRAPH_FEATURES,
+    _WEIGHTS.split("/")[0],
+    GRAPH_NODE,
+}
 
 _VALID_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
 
@@ -42,7 +48,8 @@ def to_bytes(classifier: TrainedClassifier) -> bytes:
 
     In addition to the backbone's tensors (see `backbones.freeze.to_graph`), the graph has the
     output, float32 [N, classes], probabilities, with the name in the metadata, and the metadata as
-    the string constant GRAPH_NODE.
+    the string constant GRAPH_NODE. If the classifier has a familiarity, the graph also has the
+    tensor GRAPH_FAMILIARITY, float32 [N].
 
     Raises:
         UserError: If the backbone already has a tensor with the name of the output.
@@ -54,26 +61,18 @@ def to_bytes(classifier: TrainedClassifier) -> bytes:
             f"--final_tensor_name={metadata.output} is the name of another tensor in "
             f"{classifier.backbone.name}; choose another name"
         )
-    _add_constant(graph, GRAPH_NODE, np.array(metadata.to_json().encode(), object))
-    _add_constant(graph, _WEIGHTS, classifier.head.weights)
-    _add_constant(graph, _BIASES, classifier.head.bias)
-    _add(graph, "MatMul", _PRODUCT, [classifier.backbone.features_tensor, _WEIGHTS])
-    _add(graph, "BiasAdd", _LOGITS, [_PRODUCT, _BIASES])
-    _add(graph, "Softmax", metadata.output, [_LOGITS])
-    return graph.SerializeToString(deterministic=True)
-
-
-def _add(graph: Any, operation: str, name: str, inputs: list[str]) -> Any:
-    node = graph.node.add(op=operation, name=name, input=inputs)
-    node.attr["T"].type = import_session_modules().types_pb2.DT_FLOAT
-    return node
-
-
-def _add_constant(graph: Any, name: str, value: np.ndarray) -> None:
-    tensor = import_session_modules().tensor_util.make_tensor_proto(value)
-    node = graph.node.add(op="Const", name=name)
-    node.attr["dtype"].type = tensor.dtype
-    node.attr["value"].tensor.CopyFrom(tensor)
+    # Programs find the head in the last six nodes.
+    if classifier.familiarity:
+        features = classifier.backbone.features_tensor
+        familiarity_graph.add(graph, classifier.familiarity, features)
+    nodes = GraphNodes(graph)
+    nodes.constant(GRAPH_NODE, np.array(metadata.to_json().encode(), object))
+    nodes.constant(_WEIGHTS, classifier.head.weights)
+    nodes.constant(_BIASES, classifier.head.bias)
+    nodes.add("MatMul", _PRODUCT, [classifier.backbone.features_tensor, _WEIGHTS])
+    nodes.add("BiasAdd", _LOGITS, [_PRODUCT, _BIASES])
+    nodes.add("Softmax", metadata.output, [_LOGITS])
+    return bytes(graph.SerializeToString(deterministic=True))
 
 
 def write(path: Path, classifier: TrainedClassifier) -> None:

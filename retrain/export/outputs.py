@@ -69,7 +69,12 @@ def assemble_classifiers(
 
     def assemble_one(result: HeadResult) -> TrainedClassifier:
         return assemble(
-            config, backbone, result.features, result.head, test_accuracy=result.test.accuracy
+            config,
+            backbone,
+            result.features,
+            result.head,
+            test_accuracy=result.test.accuracy,
+            familiarity=result.familiarity,
         )
 
     int8 = assemble_one(results.int8) if results.int8 else None

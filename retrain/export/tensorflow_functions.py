@@ -3,8 +3,9 @@
 from typing import Any, NamedTuple
 
 from retrain.backbones import backbone_graph, graph_surgery
+from retrain.export import familiarity_graph
 from retrain.export.assemble import TrainedClassifier
-from retrain.metadata import GRAPH_FILE_INPUT, GRAPH_PIXELS_INPUTS
+from retrain.metadata import GRAPH_FAMILIARITY, GRAPH_FILE_INPUT, GRAPH_PIXELS_INPUTS
 from retrain.system.console import quiet_native_libraries
 
 
@@ -16,10 +17,13 @@ class ClassifierFunctions(NamedTuple):
             [1, height, width, 3], in the channel order of the metadata.
         classify: From such pixels, float32 [N, height, width, 3], to probabilities, float32
             [N, classes].
+        classify_and_compare: From such pixels to probabilities and the familiarity, float32 [N];
+            None if the classifier has no familiarity.
     """
 
     decode: Any
     classify: Any
+    classify_and_compare: Any = None
 
 
 def build(classifier: TrainedClassifier) -> ClassifierFunctions:
@@ -36,10 +40,26 @@ def build(classifier: TrainedClassifier) -> ClassifierFunctions:
     )
     head = classifier.head
 
-    def classify(value: Any) -> Any:
-        return tf.nn.softmax(tf.matmul(features(value), head.weights) + head.bias)
+    def probabilities(computed: Any) -> Any:
+        return tf.nn.softmax(tf.matmul(computed, head.weights) + head.bias)
 
-    return ClassifierFunctions(decode, classify)
+    def classify(value: Any) -> Any:
+        return probabilities(features(value))
+
+    if classifier.familiarity is None:
+        return ClassifierFunctions(decode, classify)
+    start = classifier.backbone.features_tensor
+    last_part = type(graph)()
+    placeholder = last_part.node.add(op="Placeholder", name=start)
+    placeholder.attr["dtype"].type = tf.float32.as_datatype_enum
+    familiarity_graph.add(last_part, classifier.familiarity, start)
+    familiarity = _import_between(last_part, start, GRAPH_FAMILIARITY)
+
+    def classify_and_compare(value: Any) -> tuple[Any, Any]:
+        computed = features(value)
+        return probabilities(computed), familiarity(computed)
+
+    return ClassifierFunctions(decode, classify, classify_and_compare)
 
 
 def _import_between(graph: Any, start: str, end: str) -> Any:

@@ -155,6 +155,10 @@ class EditableModel:
         self._graph.inputs = [result.index]
         return result
 
+    def name_output(self, name: str) -> None:
+        """Gives the tensor that is now the output a name, which it keeps when others follow."""
+        self._graph.tensors[self.output.index].name = name
+
     def add_metadata(self, name: str, content: bytes) -> None:
         """Adds a named buffer, which LiteRT ignores."""
         entry = self._schema.MetadataT()

@@ -3,6 +3,7 @@
 import numpy as np
 
 from retrain.export.tflite_editor import EditableModel, NewTensor, Quantisation, TensorRef
+from retrain.metadata import TFLITE_FEATURES
 from retrain.runtimes.head import Head
 
 _INT8_MAX = 127
@@ -19,6 +20,7 @@ def append_float_head(model: EditableModel, head: Head) -> None:
             probabilities, float32 [1, classes].
         head: Head of the classifier.
     """
+    model.name_output(TFLITE_FEATURES)
     shape = (1, len(head.bias))
     weights = model.add_constant("weights", np.ascontiguousarray(head.weights.T))
     bias = model.add_constant("bias", head.bias)
@@ -43,6 +45,7 @@ def append_integer_head(
         largest_logit: Largest absolute logit to expect. Logits are clipped at twice this value. By
             default, the range covers all logits that are possible.
     """
+    model.name_output(TFLITE_FEATURES)
     features = model.output
     assert features.quantisation is not None
     scale, zero_point = features.quantisation

@@ -17,22 +17,18 @@ import numpy as np
 from retrain.backbones.backbone import Backbone
 from retrain.config import FineTuningOptions
 from retrain.data.dataset import ImageFile
-from retrain.data.distortions import Distortion
 from retrain.errors import UserError
 from retrain.fine_tuning import checkpoint
+from retrain.fine_tuning.activation_store import ActivationStore
 from retrain.fine_tuning.checkpoint import History
-from retrain.fine_tuning.variants import VariantSource, decode_undistorted
+from retrain.fine_tuning.inputs import Inputs
+from retrain.fine_tuning.plan import Plan
+from retrain.fine_tuning.precision import bfloat16_images
+from retrain.fine_tuning.trainer import Trainer
+from retrain.fine_tuning.variants import VariantSource
 from retrain.runtimes.head import Head
-from retrain.system.batches import batches
-from retrain.system.processors import processor_count
-from retrain.system.text import format_duration
-from retrain.system.threads import parallel_map
 from retrain.training.history import MetricSeries, TrainingHistory
-
-# The gradients of the first steps can be very large.
-_MAX_GRADIENT_NORM = 1.0
-
-_VALIDATION_BATCH_SIZE = 32
+from retrain.training.losses import cross_entropies_of_logits
 
 
 @dataclass(frozen=True)
@@ -43,7 +39,8 @@ class TuningData:
         images: Source of distorted variants of the N training images.
         class_ids: Classes of the training images, int [N].
         sample_weights: Weights of the training images in the loss, float32 [N] with mean 1.
-        validation: Validation images, for metrics only.
+        validation: Validation images. They decide when to stop if the number of epochs is "auto";
+            otherwise, they are for metrics only.
     """
 
     images: VariantSource
@@ -61,6 +58,7 @@ def fine_tune(
     options: FineTuningOptions,
     seed: int,
     checkpoint_file: Path,
+    bfloat16: bool = False,
 ) -> TrainingHistory:
     """Trains the trainable layers of `network` in place, and returns the metrics by epochs.
 
@@ -76,52 +74,88 @@ def fine_tune(
         options: Hyperparameters.
         seed: Random seed of the order and the distortions.
         checkpoint_file: Checkpoint of this training. The caller deletes it.
+        bfloat16: Whether to compute in bfloat16. The weights are float32 in any case.
 
     Raises:
         UserError: If an image cannot be read, training diverges, or the checkpoint cannot be read
             or written.
     """
     steps = -(-len(data.images) // options.batch_size)
-    trainer = _Trainer(network, head, backbone, options=options, steps=steps)
-    history = checkpoint.restore(checkpoint_file, trainer.variables)
-    first_epoch = len(history)
-    if first_epoch:
-        logging.info("Fine-tuning continues after epoch %d of %d.", first_epoch, options.epochs)
-    started = time.monotonic()
-    for epoch in range(first_epoch, options.epochs):
-        epoch_started = time.monotonic()
-        rng = np.random.default_rng([seed, epoch])
-        accuracy, loss = _train_epoch(trainer, data, steps, rng)
-        if not np.isfinite(loss):
-            raise UserError(
-                f"fine-tuning diverged in epoch {epoch + 1}; leave --fine_tune_epochs out, or use "
-                "a smaller --fine_tune_layers"
-            )
-        val_accuracy, val_loss = _evaluate(trainer, backbone, data.validation)
-        history.append(
-            {
-                "accuracy": accuracy,
-                "loss": loss,
-                "val_accuracy": val_accuracy,
-                "val_loss": val_loss,
-            }
-        )
-        checkpoint.save(checkpoint_file, trainer.variables, history)
-        now = time.monotonic()
-        remaining = (now - started) / (epoch + 1 - first_epoch) * (options.epochs - epoch - 1)
-        logging.info(
-            "Fine-tuning, epoch %d of %d: train accuracy = %.1f%%, cross entropy = %.4f, "
-            "validation accuracy = %.1f%%, cross entropy = %.4f, %.0f s, %s left.",
-            epoch + 1,
-            options.epochs,
-            100 * accuracy,
-            loss,
-            100 * val_accuracy,
-            val_loss,
-            now - epoch_started,
-            format_duration(remaining),
-        )
+    plan = Plan(options, steps)
+    precision = bfloat16_images(network) if bfloat16 else contextlib.nullcontext()
+    with precision, ActivationStore(checkpoint_file.parent) as store:
+        trainer = Trainer(network, head, backbone, options=options, plan=plan)
+        inputs = Inputs(trainer, backbone, data.images, data.validation, store=store, seed=seed)
+        history = checkpoint.restore(checkpoint_file, trainer.variables)
+        if history:
+            logging.info("Fine-tuning continues after epoch %s.", plan.describe(_losses(history)))
+        while not plan.is_finished(_losses(history)):
+            started = time.monotonic()
+            trainer.first_final_step.assign(plan.first_final_step(_losses(history)))
+            epoch = len(history)
+            order = np.random.default_rng([seed, epoch]).permutation(len(data.images))
+            # Batches of equal size, up to one image: a small last batch would count too much.
+            batches = np.array_split(order, steps)
+            metrics = _train(trainer, inputs, data, batches, variant=plan.variant(epoch))
+            if not np.isfinite(metrics["loss"]):
+                raise UserError(
+                    f"fine-tuning diverged in epoch {epoch + 1}; leave --fine_tune_epochs out, or "
+                    "use a smaller --fine_tune_layers"
+                )
+            history.append(metrics)
+            checkpoint.save(checkpoint_file, trainer.variables, history)
+            _log(history, plan, time.monotonic() - started)
+        trainer.keep_averages()
     return _to_training_history(history)
+
+
+def _train(
+    trainer: Trainer,
+    inputs: Inputs,
+    data: TuningData,
+    batches: Sequence[np.ndarray],
+    *,
+    variant: int,
+) -> dict[str, float]:
+    """Trains for an epoch, and returns its metrics.
+
+    Those of the training images are measured before each step.
+    """
+    sums = np.zeros(2)
+    with contextlib.closing(inputs.train(batches, variant)) as values:
+        for rows in batches:
+            sums += trainer.train_step(
+                next(values), data.class_ids[rows], data.sample_weights[rows]
+            )
+    accuracy, loss = (sums / len(data.images)).tolist()
+    class_ids = np.array([image.class_id for image in data.validation], np.int64)
+    with trainer.averaged(), contextlib.closing(inputs.validation()) as values:
+        logits = np.concatenate([trainer.logits(batch).numpy() for batch in values])
+    return {
+        "accuracy": accuracy,
+        "loss": loss,
+        "val_accuracy": float(np.mean(logits.argmax(axis=1) == class_ids)),
+        "val_loss": float(np.mean(cross_entropies_of_logits(logits, class_ids))),
+    }
+
+
+def _log(history: History, plan: Plan, seconds: float) -> None:
+    epoch = history[-1]
+    logging.info(
+        "Fine-tuning, epoch %s: train accuracy = %.1f%%, cross entropy = %.4f, "
+        "validation accuracy = %.1f%%, cross entropy = %.4f, %.0f s, %s left.",
+        plan.describe(_losses(history)),
+        100 * epoch["accuracy"],
+        epoch["loss"],
+        100 * epoch["val_accuracy"],
+        epoch["val_loss"],
+        seconds,
+        plan.describe_remaining(_losses(history), seconds),
+    )
+
+
+def _losses(history: History) -> list[float]:
+    return [epoch["val_loss"] for epoch in history]
 
 
 def _to_training_history(history: History) -> TrainingHistory:
@@ -133,131 +167,3 @@ def _to_training_history(history: History) -> TrainingHistory:
         MetricSeries(column("accuracy"), column("loss")),
         MetricSeries(column("val_accuracy"), column("val_loss")),
     )
-
-
-class _Trainer:
-    """The network with its head and optimizer, compiled to TensorFlow functions.
-
-    Attributes:
-        variables: All variables that training changes, in a fixed order.
-        train_step: Trains on a batch of pixels, classes and sample weights; returns the number of
-            right labels and the sum of the losses before the step.
-        evaluate: Returns the same numbers for a batch of pixels and classes, without training.
-    """
-
-    def __init__(
-        self,
-        network: Any,
-        head: Head,
-        backbone: Backbone,
-        *,
-        options: FineTuningOptions,
-        steps: int,
-    ) -> None:
-        import tensorflow as tf
-
-        keras = tf.keras
-        classes = len(head.bias)
-        dense = keras.layers.Dense(classes)
-        dense.build((None, backbone.feature_width))
-        dense.set_weights([head.weights, head.bias])
-        trained = [*network.trainable_variables, *dense.trainable_variables]
-        optimizer = _create_optimizer(options, steps)
-        optimizer.build(trained)
-        is_bgr = backbone.channel_order == "BGR"
-        off_value = options.label_smoothing / classes
-        on_value = 1 - options.label_smoothing + off_value
-
-        def compute_logits(pixels: Any, *, training: bool) -> Any:
-            ordered = tf.cast(pixels[..., ::-1] if is_bgr else pixels, tf.float32)
-            normalised = (ordered - tf.constant(backbone.mean)) / tf.constant(backbone.std)
-            return dense(network(normalised, training=training))
-
-        def sum_metrics(logits: Any, class_ids: Any) -> Any:
-            correct = tf.equal(tf.argmax(logits, 1), class_ids)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(class_ids, logits)
-            return tf.reduce_sum(tf.cast(correct, tf.float32)), tf.reduce_sum(losses)
-
-        def train_step(pixels: Any, class_ids: Any, sample_weights: Any) -> Any:
-            targets = tf.one_hot(class_ids, classes, on_value, off_value)
-            with tf.GradientTape() as tape:
-                logits = compute_logits(pixels, training=True)
-                losses = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
-                loss = tf.reduce_mean(losses * sample_weights)
-            optimizer.apply(tape.gradient(loss, trained), trained)
-            return sum_metrics(logits, class_ids)
-
-        def evaluate(pixels: Any, class_ids: Any) -> Any:
-            return sum_metrics(compute_logits(pixels, training=False), class_ids)
-
-        pixels = tf.TensorSpec((None, backbone.height, backbone.width, 3), tf.uint8)
-        class_ids = tf.TensorSpec((None,), tf.int64)
-        sample_weights = tf.TensorSpec((None,), tf.float32)
-        self.train_step = tf.function(train_step, [pixels, class_ids, sample_weights])
-        self.evaluate = tf.function(evaluate, [pixels, class_ids])
-        # The random seeds of dropout layers are not weights, but training changes them, too.
-        weights = {id(weight) for weight in network.weights}
-        seeds = [variable for variable in network.variables if id(variable) not in weights]
-        self.variables = [*trained, *seeds, *optimizer.variables]
-
-
-def _create_optimizer(options: FineTuningOptions, steps: int) -> Any:
-    from tensorflow import keras
-
-    total_steps = options.epochs * steps
-    warm_up_steps = round(options.warm_up * total_steps)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0,
-        total_steps - warm_up_steps,
-        warmup_target=options.learning_rate,
-        warmup_steps=warm_up_steps,
-    )
-    optimizer = keras.optimizers.AdamW(
-        schedule, options.weight_decay, global_clipnorm=_MAX_GRADIENT_NORM
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer
-
-
-def _train_epoch(
-    trainer: _Trainer, data: TuningData, steps: int, rng: np.random.Generator
-) -> tuple[float, float]:
-    """Returns the accuracy and the mean cross entropy of all batches, before their steps."""
-    count = len(data.images)
-    order = rng.permutation(count)
-    random_values = iter(rng.random((count, len(Distortion._fields))).tolist())
-    variants = parallel_map(
-        lambda row_and_distortion: data.images.variant(*row_and_distortion),
-        ((row, _to_distortion(next(random_values))) for row in order.tolist()),
-        processor_count(),
-    )
-    sums = np.zeros(2)
-    with contextlib.closing(variants):
-        # Batches of equal size, up to one image: a small last batch would count too much.
-        for rows in np.array_split(order, steps):
-            pixels = np.stack([next(variants) for _ in rows])
-            sums += trainer.train_step(pixels, data.class_ids[rows], data.sample_weights[rows])
-    accuracy, loss = sums / count
-    return float(accuracy), float(loss)
-
-
-def _to_distortion(values: list[float]) -> Distortion:
-    scale, left, top, brightness, mirror = values
-    return Distortion(scale, left, top, brightness, mirrored=mirror < 0.5)
-
-
-def _evaluate(
-    trainer: _Trainer, backbone: Backbone, images: Sequence[ImageFile]
-) -> tuple[float, float]:
-    """Returns the accuracy and the mean cross entropy on undistorted images."""
-
-    def decode(image: ImageFile) -> np.ndarray:
-        return decode_undistorted(image, backbone.height, backbone.width, fit=backbone.fit)
-
-    sums = np.zeros(2)
-    with contextlib.closing(parallel_map(decode, images, processor_count())) as decoded:
-        for batch in batches(images, _VALIDATION_BATCH_SIZE):
-            class_ids = np.array([image.class_id for image in batch], np.int64)
-            sums += trainer.evaluate(np.stack([next(decoded) for _ in batch]), class_ids)
-    accuracy, loss = sums / len(images)
-    return float(accuracy), float(loss)

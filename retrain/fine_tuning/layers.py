@@ -4,13 +4,15 @@ from typing import Any
 
 from retrain.backbones import freeze
 from retrain.backbones.backbone import Backbone
-from retrain.config import ALL_LAYERS
+from retrain.config import ALL_LAYERS, AUTO
 from retrain.errors import UserError
+from retrain.fine_tuning import cut
+from retrain.fine_tuning.precision import leaf_layers
 from retrain.runtimes.tensorflow_import import import_session_modules
 from retrain.system.console import quiet_native_libraries
 
 
-def load_trainable(backbone: Backbone, count: int, *, seed: int = 0) -> Any:
+def load_trainable(backbone: Backbone, count: int | str, *, seed: int = 0) -> Any:
     """Returns a backbone as a Keras model whose last layers are trainable.
 
     Args:
@@ -45,10 +47,10 @@ def load_network(backbone: Backbone) -> Any:
     return network if backbone.stage_widths else freeze.last_layer(network)
 
 
-def check(backbone: Backbone, count: int) -> None:
+def check(backbone: Backbone, count: int | str) -> None:
     """Raises UserError if `load_trainable` would."""
     _check_keras(backbone)
-    if count != ALL_LAYERS:
+    if count not in (ALL_LAYERS, AUTO):
         # Loading takes seconds, but an error after the training of the head would cost more.
         with quiet_native_libraries():
             load_trainable(backbone, count)
@@ -63,7 +65,7 @@ def _check_keras(backbone: Backbone) -> None:
         )
 
 
-def unfreeze(network: Any, name: str, count: int) -> None:
+def unfreeze(network: Any, name: str, count: int | str) -> None:
     """Makes the last layers of a network trainable, and freezes all others.
 
     Only layers with weights count. Batch normalisation layers do not count and stay frozen: their
@@ -72,7 +74,7 @@ def unfreeze(network: Any, name: str, count: int) -> None:
     Args:
         network: A Keras model.
         name: Name of the network for messages.
-        count: Number of trainable layers, or ALL_LAYERS.
+        count: Number of trainable layers; ALL_LAYERS; or AUTO, see `cut.last_stages`.
 
     Raises:
         UserError: If the network has fewer layers.
@@ -80,23 +82,21 @@ def unfreeze(network: Any, name: str, count: int) -> None:
     from tensorflow import keras
 
     network.trainable = True
-    layers = [layer for layer in _leaf_layers(network) if layer.weights]
+    layers = [layer for layer in leaf_layers(network) if layer.weights]
     for layer in layers:
         layer.trainable = False
     candidates = [
         layer for layer in layers if not isinstance(layer, keras.layers.BatchNormalization)
     ]
-    if count > len(candidates):
+    if count == AUTO:
+        for layer in set(candidates).intersection(cut.last_stages(network)):
+            layer.trainable = True
+        return
+    if int(count) > len(candidates):
         raise UserError(
             f"--fine_tune_layers={count} is more than the {len(candidates)} layers with weights "
             f"of {name}; use a smaller number, or {ALL_LAYERS} for all layers"
         )
-    first = 0 if count == ALL_LAYERS else len(candidates) - count
+    first = 0 if count == ALL_LAYERS else len(candidates) - int(count)
     for layer in candidates[first:]:
         layer.trainable = True
-
-
-def _leaf_layers(layer: Any) -> list[Any]:
-    if not hasattr(layer, "layers"):
-        return [layer]
-    return [leaf for inner in layer.layers for leaf in _leaf_layers(inner)]

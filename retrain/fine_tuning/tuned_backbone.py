@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from retrain.backbones import backbone_cache, backbone_files
+from retrain.backbones import backbone_cache, backbone_files, engines
 from retrain.backbones.backbone import Backbone
 from retrain.backbones.backbone_cache import BackboneInfo
 from retrain.bottlenecks.file_version import FileVersion
@@ -92,6 +92,7 @@ def fine_tune_backbone(
                 options=config.fine_tuning,
                 seed=config.head.seed,
                 checkpoint_file=checkpoint_file,
+                bfloat16=engines.resolve(config.engine) == engines.BFLOAT16,
             )
         with quiet_libraries():
             backbone_files.write_keras(network, info, folder)
@@ -124,7 +125,7 @@ def _digest_inputs(
         "preprocessing": pixels.PREPROCESSING_VERSION,
         "pictures": _digest(b"".join(_file_digests(training.images, config.bottleneck_dir))),
         "categories": _digest(training.class_ids),
-        # The validation images do not affect the network, but the metrics of its epochs.
+        # The validation images affect the number of epochs, or the metrics only.
         "validation": _digest(b"".join(_file_digests(validation.images, config.bottleneck_dir))),
         "validation_categories": validation.class_ids.tolist(),
         "importance": _digest(sample_weights),

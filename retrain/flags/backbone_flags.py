@@ -6,6 +6,7 @@ from absl import flags
 
 from retrain.backbones import engines, registry
 from retrain.config import BackboneOptions, TrainingConfig
+from retrain.errors import UserError
 from retrain.flags import values
 from retrain.metadata import FITS
 from retrain.system import trust_flag
@@ -16,7 +17,8 @@ _ARCHITECTURE = flags.DEFINE_string(
     "architecture",
     _DEFAULTS.architecture,
     f"Name of the pretrained network: {', '.join(registry.architecture_names())}. The first one "
-    "is part of retrain; the weights of the others are downloaded once.",
+    "is part of retrain; the weights of the others are downloaded once. //retrain compares several "
+    "names separated by commas by cross-validation, and uses one of them.",
 )
 _WEIGHTS = flags.DEFINE_string(
     "weights",
@@ -100,14 +102,44 @@ _ENGINE = flags.DEFINE_string(
 )
 
 
-def parse_options() -> BackboneOptions:
+def architectures() -> tuple[str, ...]:
+    """Returns the names of the networks to compare, or nothing if there is only one.
+
+    Raises:
+        UserError: If a name is unknown, missing or there twice, or other flags contradict.
+    """
+    text = _ARCHITECTURE.value
+    if "," not in text:
+        return ()
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if not registry.is_architecture(name):
+            raise UserError(
+                f"--architecture={text} contains {name!r}, which is not known; choose from: "
+                f"{', '.join(registry.architecture_names())}"
+            )
+        if names.count(name) > 1:
+            raise UserError(f"--architecture={text} contains {name} twice; leave one out")
+    for flag in (_WEIGHTS, _TFHUB_MODULE, _MODEL_DIR):
+        if flag.value:
+            raise UserError(
+                f"--architecture={text} names several networks, but --{flag.name}={flag.value} is "
+                "for a single one; leave one out"
+            )
+    return names
+
+
+def parse_options(architecture: str | None = None) -> BackboneOptions:
     """Returns which pretrained network to use.
+
+    Args:
+        architecture: Name of the network; None for the value of the flag.
 
     Raises:
         UserError: If a value is out of range.
     """
     return BackboneOptions(
-        architecture=_ARCHITECTURE.value,
+        architecture=architecture or _ARCHITECTURE.value,
         weights=values.optional_path(_WEIGHTS),
         input_size=_INPUT_SIZE.value,
         tfhub_module=_TFHUB_MODULE.value,

@@ -1,30 +1,33 @@
 """The flags that fine-tune the backbone."""
 
+import dataclasses
+
 from absl import flags
 
-from retrain.config import ALL_LAYERS, FineTuningOptions
+from retrain.config import ALL_LAYERS, AUTO, AUTO_FINE_TUNING, FineTuningOptions
 from retrain.errors import UserError
 
 _DEFAULTS = FineTuningOptions()
+_MAX_EPOCHS = 1000
 
-_EPOCHS = flags.DEFINE_integer(
+_EPOCHS = flags.DEFINE_string(
     "fine_tune_epochs",
-    _DEFAULTS.epochs,
-    "Number of epochs for which to fine-tune the pretrained network on the training images. 8 is a "
-    "good start; 0 leaves the network unchanged. Each epoch distorts the images in a new way, by "
-    "default with "
+    str(_DEFAULTS.epochs),
+    "Number of epochs for which to fine-tune the pretrained network on the training images. "
+    f"{AUTO}, the recommended value, stops when the validation images show no more progress; 0 "
+    "leaves the network unchanged. The images are distorted in new ways, by default with "
     f"--random_crop={_DEFAULTS.distortions.random_crop:g} "
     f"--random_scale={_DEFAULTS.distortions.random_scale:g} "
     f"--random_brightness={_DEFAULTS.distortions.random_brightness:g}. The fine-tuned network is "
     "kept only if it is better on the validation images.",
-    lower_bound=0,
-    upper_bound=1000,
 )
-_LAYERS = flags.DEFINE_integer(
+_LAYERS = flags.DEFINE_string(
     "fine_tune_layers",
-    _DEFAULTS.layers,
-    "Number of the network's last layers with weights to fine-tune, or -1 for all. Batch "
-    "normalisation layers do not count and stay unchanged.",
+    None,
+    f"Number of the network's last layers with weights to fine-tune; {ALL_LAYERS} for all; or "
+    f"{AUTO} for the last stages, in which images have at most a sixteenth of their height. Batch "
+    f"normalisation layers do not count and stay unchanged. The default is {AUTO} with "
+    f"--fine_tune_epochs={AUTO}, and {ALL_LAYERS} with a number of epochs.",
 )
 
 
@@ -34,11 +37,39 @@ def parse_options() -> FineTuningOptions:
     Raises:
         UserError: If a value is out of range, or there are layers but no epochs.
     """
-    epochs, layers = _EPOCHS.value, _LAYERS.value
-    if layers < 1 and layers != ALL_LAYERS:
-        raise UserError(
-            f"--fine_tune_layers={layers} must be a number of layers, or {ALL_LAYERS} for all"
-        )
-    if _LAYERS.present and not epochs:
+    epochs, layers = _parse_epochs(_EPOCHS.value), _parse_layers(_LAYERS.value)
+    if layers is not None and not epochs:
         raise UserError(f"--fine_tune_layers={layers} needs --fine_tune_epochs; add it")
-    return FineTuningOptions(epochs=epochs, layers=layers)
+    options = AUTO_FINE_TUNING if epochs == AUTO else _DEFAULTS
+    return dataclasses.replace(
+        options, epochs=epochs, layers=options.layers if layers is None else layers
+    )
+
+
+def _parse_epochs(text: str) -> int | str:
+    if text == AUTO:
+        return text
+    number = _parse_int(text)
+    if number is None or not 0 <= number <= _MAX_EPOCHS:
+        raise UserError(
+            f"--fine_tune_epochs={text} must be {AUTO}, or a number from 0 to {_MAX_EPOCHS}"
+        )
+    return number
+
+
+def _parse_layers(text: str | None) -> int | str | None:
+    if text is None or text == AUTO:
+        return text
+    number = _parse_int(text)
+    if number is None or (number < 1 and number != ALL_LAYERS):
+        raise UserError(
+            f"--fine_tune_layers={text} must be a number of layers, {ALL_LAYERS} for all, or {AUTO}"
+        )
+    return number
+
+
+def _parse_int(text: str) -> int | None:
+    try:
+        return int(text)
+    except ValueError:
+        return None

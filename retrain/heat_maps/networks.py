@@ -17,6 +17,7 @@ from retrain.runtimes.known_graph import KnownGraphRuntime
 from retrain.runtimes.litert import LiteRTModel, LiteRTRuntime
 from retrain.runtimes.runtime import ModelError, Runtime
 from retrain.system.console import quiet_native_libraries
+from retrain.system.text import first_line
 
 
 class PooledNetwork(abc.ABC):
@@ -57,15 +58,22 @@ def open_network(runtime: Runtime) -> PooledNetwork:
         NoHeatMapError: If its scores are not a linear function of means over the image.
         ModelError: If the network cannot be run up to these layers.
     """
-    match runtime:
-        case KnownGraphRuntime():
-            return _TFLiteNetwork(runtime.backbone, runtime.head)
-        case LiteRTRuntime():
-            return _TFLiteNetwork(runtime)
-        case SessionRuntime():
-            return _GraphNetwork(runtime)
-        case FunctionRuntime(trace=trace) if trace is not None:
-            return _FunctionNetwork(trace(), runtime.batch_size)
+    try:
+        match runtime:
+            case KnownGraphRuntime():
+                return _TFLiteNetwork(runtime.backbone, runtime.head)
+            case LiteRTRuntime():
+                return _TFLiteNetwork(runtime)
+            case SessionRuntime():
+                return _GraphNetwork(runtime)
+            case FunctionRuntime(trace=trace) if trace is not None:
+                return _FunctionNetwork(trace(), runtime.batch_size)
+    except (NoHeatMapError, ModelError):
+        raise
+    # A network that can be run can still lack what describes an operation.
+    except Exception as error:
+        reason = f"the operations of the network cannot be read ({first_line(error)})"
+        raise NoHeatMapError(reason) from error
     raise NoHeatMapError("files of this kind have no heat maps; use a frozen graph or TFLite file")
 
 

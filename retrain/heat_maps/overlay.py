@@ -31,9 +31,10 @@ def draw(image: np.ndarray, heat_map: np.ndarray) -> np.ndarray:
     """
     heat = upsample(heat_map, *image.shape[:2])
     is_known = np.isfinite(heat)
-    low, high = heat[is_known].min(), heat[is_known].max()
     levels = np.zeros(heat.shape, np.uint8)
-    levels[is_known] = np.rint(255 * (heat[is_known] - low) / ((high - low) or 1))
+    if is_known.any():
+        low, high = heat[is_known].min(), heat[is_known].max()
+        levels[is_known] = np.rint(255 * (heat[is_known] - low) / ((high - low) or 1))
     opacity = np.linspace(*_OPACITY, 256, dtype=np.float32)
     grey = image @ _LUMINANCE * (1 - opacity[levels] * is_known)
     colours = colour_scale(256) * opacity[:, np.newaxis]

@@ -48,10 +48,11 @@ class HeldOut:
 def select_held_out(result: HeadResult) -> HeldOut:
     """Returns the predictions of cross-validation, or if there are none, those for the test split.
 
-    Cross-validation judges all images, so there are more mistakes to learn from.
+    Cross-validation judges all images, so there are more mistakes to learn from. It judges none if
+    all images of each class are nearly the same.
     """
     out_of_fold = result.out_of_fold
-    if out_of_fold is not None:
+    if out_of_fold is not None and out_of_fold.images:
         return HeldOut(
             out_of_fold.images,
             out_of_fold.class_ids,

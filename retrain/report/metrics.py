@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from retrain.backbones.engines import INT8
+from retrain.comparison.comparisons import NO_COMPARISONS, Comparisons
 from retrain.config import TrainingConfig
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.export.formats import WrittenFile
@@ -26,6 +27,7 @@ def stage_metrics(
     results: Results,
     fine_tuning: FineTuningResult | None,
     *,
+    comparisons: Comparisons = NO_COMPARISONS,
     parity_checks: Sequence[ParityCheck],
     timer: PhaseTimer,
 ) -> list[WrittenFile]:
@@ -36,6 +38,7 @@ def stage_metrics(
         config: Configuration of the run.
         results: The trained heads.
         fine_tuning: How fine-tuning went, if there was any.
+        comparisons: What the classifier was compared with.
         parity_checks: Parity checks of the exported files.
         timer: Timer of the run's phases.
     """
@@ -43,7 +46,12 @@ def stage_metrics(
     if path is None:
         return []
     metrics = collect_metrics(
-        config, results, fine_tuning, parity_checks=parity_checks, timer=timer
+        config,
+        results,
+        fine_tuning,
+        comparisons=comparisons,
+        parity_checks=parity_checks,
+        timer=timer,
     )
     text = json.dumps(_without_nan(metrics), indent=2, allow_nan=False)
     staging.file(path).write_text(text + "\n", "utf-8")
@@ -55,6 +63,7 @@ def collect_metrics(
     results: Results,
     fine_tuning: FineTuningResult | None,
     *,
+    comparisons: Comparisons = NO_COMPARISONS,
     parity_checks: Sequence[ParityCheck],
     timer: PhaseTimer,
 ) -> dict[str, object]:
@@ -66,6 +75,7 @@ def collect_metrics(
         config: Configuration of the run.
         results: The trained heads.
         fine_tuning: How fine-tuning went, if there was any.
+        comparisons: What the classifier was compared with.
         parity_checks: Parity checks of the exported files.
         timer: Timer of the run's phases.
     """
@@ -97,6 +107,11 @@ def collect_metrics(
             if fine_tuning
             else {}
         ),
+        **{
+            name: comparison.as_json()
+            for name, comparison in zip(comparisons._fields, comparisons, strict=True)
+            if comparison
+        },
         "exports": [_parity_check_as_json(check) for check in parity_checks],
         "seconds": _seconds_as_json(timer),
     }

@@ -1,6 +1,7 @@
 """Writes what a run reports about single images: the page for browsers and the predictions."""
 
 from retrain.backbones.backbone import Backbone
+from retrain.comparison.comparisons import Comparisons
 from retrain.config import TrainingConfig
 from retrain.export.formats import WrittenFile
 from retrain.export.outputs import Exported
@@ -19,6 +20,7 @@ def stage_reports(
     results: Results,
     *,
     fine_tuning: FineTuningResult | None,
+    comparisons: Comparisons,
     exported: Exported,
     timer: PhaseTimer,
 ) -> list[WrittenFile]:
@@ -30,6 +32,7 @@ def stage_reports(
         backbone: Backbone of the classifier.
         results: The trained heads.
         fine_tuning: How fine-tuning went, if there was any.
+        comparisons: What the classifier was compared with.
         exported: The exported files.
         timer: Timer of the run's phases.
 
@@ -44,10 +47,10 @@ def stage_reports(
     if path := config.output.report:
         # Imported late: most runs write no report.
         from retrain.report.html.report import render_report
-        from retrain.report.html.run import Run
+        from retrain.report.html.training_run import TrainingRun
 
         with timer.phase("learning_curve"):
-            run = Run(
+            run = TrainingRun(
                 config=config,
                 backbone=backbone,
                 results=results,
@@ -56,6 +59,7 @@ def stage_reports(
                 parity_checks=exported.parity_checks,
                 timer=timer,
                 learning_curve=_measure_learning_curve(config, backbone, results),
+                comparisons=comparisons,
             )
         with timer.phase("report"):
             staging.file(path).write_text(render_report(run), "utf-8")
@@ -71,7 +75,9 @@ def _measure_learning_curve(
     Gradient descent would take minutes, and a logistic regression would have another curve.
     """
     result = results.primary
-    if result.out_of_fold is None or result.history is None or result.history.selected is None:
+    if result.out_of_fold is None or not result.out_of_fold.images:
+        return None
+    if result.history is None or result.history.selected is None:
         return None
     return measure_learning_curve(
         result.features,

@@ -5,11 +5,13 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from retrain.comparison.comparisons import NO_COMPARISONS, Comparisons
 from retrain.config import TrainingConfig
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.export.formats import WrittenFile
 from retrain.fine_tuning.result import FineTuningResult
+from retrain.report.comparison_lines import architecture_lines, baseline_lines
 from retrain.system.text import one_line
 from retrain.training.cross_validation import OutOfFold
 from retrain.training.evaluation import Evaluation
@@ -129,6 +131,7 @@ def print_results(
     results: Results,
     fine_tuning: FineTuningResult | None,
     *,
+    comparisons: Comparisons = NO_COMPARISONS,
     files: Sequence[WrittenFile],
     parity_table: Sequence[str],
 ) -> None:
@@ -138,6 +141,7 @@ def print_results(
         config: Configuration of the run.
         results: The trained heads.
         fine_tuning: How fine-tuning went, if there was any.
+        comparisons: What the classifier was compared with.
         files: All files that the run wrote.
         parity_table: Lines of the table of parity checks.
     """
@@ -155,6 +159,8 @@ def print_results(
     )
     if results.int8 and results.int8.test.accuracy is not None:
         lines.append(f"In int8, with a head of its own: {100 * results.int8.test.accuracy:.1f}%.")
+    lines += baseline_lines(comparisons.baseline)
+    lines += architecture_lines(comparisons.architectures)
     example = (test_images or dataset.images)[0].path
     lines += [*parity_table, *written_lines(files, config.output.output_graph, example)]
     print("\n".join(lines))

@@ -23,14 +23,19 @@ from retrain.system.unfinished_outputs import settle
 
 
 def load(
-    path: Path, find_backbone: FindBackbone, *, overrides: NetworkOverrides = NO_OVERRIDES
+    path: Path,
+    find_backbone: FindBackbone,
+    *,
+    overrides: NetworkOverrides = NO_OVERRIDES,
+    flag: str = "graph",
 ) -> Runtime:
-    """Loads the classifier that the user named with `--graph`, in the fastest way.
+    """Loads the classifier that the user named, in the fastest way.
 
     Args:
         path: Frozen graph, TFLite file, or a Keras file or SavedModel folder of this program.
         find_backbone: Function that returns the known backbone of a name, or None.
         overrides: The user's settings, which override those in the file.
+        flag: Name of the flag with the path, for messages.
 
     Raises:
         UserError: If the file cannot be read, is not a classifier, or does not have the tensors in
@@ -40,13 +45,13 @@ def load(
         return next(load_all(path, find_backbone, overrides=overrides))
     except OSError as error:
         raise UserError(
-            f"--graph={path} cannot be read: {error.strerror}; give a file that retrain wrote"
+            f"--{flag}={path} cannot be read: {error.strerror}; give a file that retrain wrote"
         ) from error
     except UntrustedModelError as error:
-        raise UserError(f"--graph={path} is not run: {error}") from error
+        raise UserError(f"--{flag}={path} is not run: {error}") from error
     except (ModelError, MetadataError) as error:
         raise UserError(
-            f"--graph={path} is not a classifier that can be run: {error}; give a file that "
+            f"--{flag}={path} is not a classifier that can be run: {error}; give a file that "
             "retrain wrote"
         ) from error
 

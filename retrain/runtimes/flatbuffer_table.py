@@ -67,6 +67,15 @@ class FlatbufferTable:
         start, count = self._vector(field, 1)
         return self._content[start : start + count]
 
+    def integers(self, field: str) -> list[int]:
+        """Returns the value of a field of int32 numbers, which is empty by default."""
+        start, count = self._vector(field, 4)
+        return np.frombuffer(self._content, "<i4", count, start).tolist()
+
+    def position(self, field: str) -> int:
+        """Returns where in the flatbuffer a field is, or 0 if it is missing."""
+        return self._find(field)
+
     def floats(self, field: str) -> np.ndarray:
         """Returns the value of a field of float32 numbers, which is empty by default."""
         start, count = self._vector(field, 4)

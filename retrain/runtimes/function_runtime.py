@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from retrain.runtimes.runtime import NO_DESCRIPTION, Description, Runtime
+from retrain.runtimes.runtime import NO_DESCRIPTION, Description, Outputs, Runtime
 
 
 class FunctionRuntime(Runtime):
@@ -24,6 +24,8 @@ class FunctionRuntime(Runtime):
         description: Description = NO_DESCRIPTION,
         batch_size: int = 1,
         trace: Callable[[], Any] | None = None,
+        predict: Callable[[np.ndarray], Outputs] | None = None,
+        predict_file: Callable[[bytes], Outputs] | None = None,
     ) -> None:
         """Stores the functions.
 
@@ -34,11 +36,14 @@ class FunctionRuntime(Runtime):
             description: Properties of the classifier that the file states.
             batch_size: Best number of images for one call of `run`.
             trace: See the class.
+            predict: Implementation of `Runtime.predict`; None for a network without familiarity.
+            predict_file: Implementation of `Runtime.predict_file`; None for one without either.
         """
         self.description = description
         self.batch_size = batch_size
         self.trace = trace
         self._run, self._run_file = run, run_file
+        self._predict, self._predict_file = predict, predict_file
         self.takes_files = run_file is not None
 
     def run(self, pixels: np.ndarray) -> np.ndarray:
@@ -49,6 +54,16 @@ class FunctionRuntime(Runtime):
         """Returns float32 [values] for the content of an image file."""
         return super().run_file(data) if self._run_file is None else self._run_file(data)
 
+    def predict(self, pixels: np.ndarray) -> Outputs:
+        """Returns the values and the familiarity; see `Runtime.predict`."""
+        return super().predict(pixels) if self._predict is None else self._predict(pixels)
+
+    def predict_file(self, data: bytes) -> Outputs:
+        """Returns the values and the familiarity; see `Runtime.predict_file`."""
+        return (
+            super().predict_file(data) if self._predict_file is None else self._predict_file(data)
+        )
+
     def close(self) -> None:
         """Releases the functions, which own the network."""
-        del self._run, self._run_file
+        del self._run, self._run_file, self._predict, self._predict_file

@@ -1,10 +1,12 @@
 """Loads classifiers from frozen graphs of any program, and runs them in TensorFlow."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from retrain.errors import UserError
 from retrain.metadata import (
+    GRAPH_FAMILIARITY,
     GRAPH_FILE_INPUT,
     GRAPH_OUTPUT,
     GRAPH_PIXELS_INPUT,
@@ -58,13 +60,17 @@ def load(path: Path, graph: Any, *, overrides: NetworkOverrides = NO_OVERRIDES) 
         inputs = _find_input(session, overrides.input_layer, path)
     shape = _shape(session, inputs.pixels)
     preprocessing = Preprocessing.of(metadata) if metadata else Preprocessing()
+    description = _describe(metadata, shape)
+    if not session.has(GRAPH_FAMILIARITY):
+        description = dataclasses.replace(description, familiarity=None)
     return SessionRuntime(
         session,
         output,
         pixels_input=inputs.pixels,
         file_input=inputs.file,
         preprocessing=preprocessing.override(overrides.mean, overrides.std),
-        description=_describe(metadata, shape),
+        description=description,
+        familiarity=GRAPH_FAMILIARITY if description.familiarity else None,
         batch_size=_BATCH_SIZE if shape and shape[0] != 1 else 1,
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 from retrain.runtimes.graph_check import check_graph
 from retrain.runtimes.graph_def import full_tensor_name, parse_graph
 from retrain.runtimes.preprocessing import Preprocessing
-from retrain.runtimes.runtime import NO_DESCRIPTION, Description, ModelError, Runtime
+from retrain.runtimes.runtime import NO_DESCRIPTION, Description, ModelError, Outputs, Runtime
 from retrain.runtimes.tensorflow_import import import_session_modules
 from retrain.system.console import quiet_native_libraries
 
@@ -142,6 +142,7 @@ class SessionRuntime(Runtime):
         pixels_input: str | None = None,
         file_input: str | None = None,
         description: Description = NO_DESCRIPTION,
+        familiarity: str | None = None,
     ) -> None:
         """Stores the session and the names of its tensors, which can leave out `:0`.
 
@@ -153,25 +154,42 @@ class SessionRuntime(Runtime):
             pixels_input: Tensor that takes preprocessed pixels, float32 [N, height, width, 3].
             file_input: Tensor that takes the content of one image file, a string scalar.
             description: Properties of the classifier that the file states.
+            familiarity: Tensor of the familiarity, float32 [N], if there is one.
         """
         self.description = description
         self.takes_pixels, self.takes_files = pixels_input is not None, file_input is not None
         self.batch_size = batch_size
         self.session = session
         self.output = output
+        self._familiarity = familiarity
         self._pixels_input, self._file_input = pixels_input, file_input
         self._preprocessing = preprocessing
 
     def run(self, pixels: np.ndarray) -> np.ndarray:
         """Returns float32 [N, values] for uint8 [N, height, width, 3], RGB."""
-        values = np.asarray(self.session.run(self.output, self.feeds(pixels)))
-        if values.size % len(pixels):
-            raise ModelError(f"it computes {list(values.shape)} for {len(pixels)} images")
-        return values.reshape(len(pixels), -1)
+        return _by_image(self.session.run(self.output, self.feeds(pixels)), len(pixels))
 
     def run_file(self, data: bytes) -> np.ndarray:
         """Returns float32 [values] for the content of an image file."""
         return np.asarray(self.session.run(self.output, self.file_feeds(data))).reshape(-1)
+
+    def predict(self, pixels: np.ndarray) -> Outputs:
+        """Returns the values and the familiarity, computed in one run; see `run`."""
+        if self._familiarity is None:
+            return super().predict(pixels)
+        values, familiarity = self.session.run_all(
+            [self.output, self._familiarity], self.feeds(pixels)
+        )
+        return Outputs(_by_image(values, len(pixels)), familiarity)
+
+    def predict_file(self, data: bytes) -> Outputs:
+        """Returns the values and the familiarity, computed in one run; see `run_file`."""
+        if self._familiarity is None:
+            return super().predict_file(data)
+        values, familiarity = self.session.run_all(
+            [self.output, self._familiarity], self.file_feeds(data)
+        )
+        return Outputs(np.asarray(values).reshape(-1), familiarity[0])
 
     def feeds(self, pixels: np.ndarray) -> dict[str, Any]:
         """Returns the values to feed for decoded images; see `run`."""
@@ -188,6 +206,13 @@ class SessionRuntime(Runtime):
     def close(self) -> None:
         """Frees the memory of the session."""
         self.session.close()
+
+
+def _by_image(values: Any, count: int) -> np.ndarray:
+    values = np.asarray(values)
+    if values.size % count:
+        raise ModelError(f"it computes {list(values.shape)} for {count} images")
+    return values.reshape(count, -1)
 
 
 def error_reason(error: Exception) -> str:

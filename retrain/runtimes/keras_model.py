@@ -1,15 +1,17 @@
 """Loads classifiers from the Keras files that this program writes, and runs them in Keras."""
 
+import dataclasses
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from retrain.metadata import METADATA_FILE, Metadata, from_json
+from retrain.metadata import METADATA_FILE, OUTPUT, Metadata, from_json
 from retrain.model_limits import LIMITS
 from retrain.runtimes.function_runtime import FunctionRuntime
 from retrain.runtimes.hdf5_check import check_keras_archive
-from retrain.runtimes.runtime import ModelError, Runtime, describe
+from retrain.runtimes.runtime import Description, ModelError, Outputs, Runtime, describe
 from retrain.system import archives
 from retrain.system.console import quiet_native_libraries
 from retrain.system.text import first_line
@@ -54,17 +56,53 @@ def load(path: Path, data: bytes) -> Runtime:
         raise ModelError(f"its input has the shape {model.input_shape}, but must have {shape}")
     compute = tf.function(lambda pixels: model(pixels, training=False), [tf.TensorSpec(shape)])
 
-    def run(pixels: np.ndarray) -> np.ndarray:
+    def check(pixels: np.ndarray) -> None:
         if pixels.shape[1:] != shape[1:]:
             raise ModelError(f"it takes images of {metadata.height} x {metadata.width} pixels")
+
+    def run(pixels: np.ndarray) -> np.ndarray:
+        check(pixels)
         return compute(tf.constant(pixels, tf.float32)).numpy()
+
+    description = describe(metadata)
+    extended = _with_features(model, description)
+    if extended is None:
+        description = dataclasses.replace(description, familiarity=None)
+    compute_all = tf.function(
+        lambda pixels: extended(pixels, training=False), [tf.TensorSpec(shape)]
+    )
+
+    def predict(pixels: np.ndarray) -> Outputs:
+        check(pixels)
+        values, features = compute_all(tf.constant(pixels, tf.float32))
+        assert description.familiarity is not None
+        return Outputs(values.numpy(), description.familiarity.scores(features.numpy()))
 
     return FunctionRuntime(
         run,
-        description=describe(metadata),
+        predict=predict if extended is not None else None,
+        description=description,
         batch_size=_BATCH_SIZE,
         trace=compute.get_concrete_function,
     )
+
+
+def _with_features(model: Any, description: Description) -> Any:
+    """Returns a model that computes the features, too.
+
+    Returns:
+        None if the familiarity is not known, or the last layer is not the one that this program
+        writes.
+    """
+    import tensorflow as tf
+
+    layer = model.layers[-1]
+    if description.familiarity is None or layer.name != OUTPUT:
+        return None
+    features = layer.input
+    if len(features.shape) != 2 or features.shape[1] < description.familiarity.width:
+        return None
+    return tf.keras.Model(model.inputs, [model.outputs[0], features])
 
 
 def _read_metadata(data: bytes) -> Metadata:

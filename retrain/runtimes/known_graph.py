@@ -16,7 +16,14 @@ from retrain.runtimes.graph_def import find_metadata, parse_graph, read_constant
 from retrain.runtimes.head import Head
 from retrain.runtimes.litert import LiteRTModel, LiteRTRuntime
 from retrain.runtimes.preprocessing import Preprocessing
-from retrain.runtimes.runtime import NO_OVERRIDES, Description, NetworkOverrides, Runtime, describe
+from retrain.runtimes.runtime import (
+    NO_OVERRIDES,
+    Description,
+    NetworkOverrides,
+    Outputs,
+    Runtime,
+    describe,
+)
 
 # The operations that `retrain.export.frozen_graph` appends to the graph of a backbone.
 _APPENDED = ["Const", "Const", "Const", "MatMul", "BiasAdd", "Softmax"]
@@ -80,6 +87,15 @@ class KnownGraphRuntime(Runtime):
     def run(self, pixels: np.ndarray) -> np.ndarray:
         """Returns float32 [N, classes], probabilities, for uint8 [N, height, width, 3], RGB."""
         return self.head.probabilities(self.backbone.run(pixels))
+
+    def predict(self, pixels: np.ndarray) -> Outputs:
+        """Returns the probabilities and the familiarity; see `run`."""
+        features = self.backbone.run(pixels)
+        familiarity = self.description.familiarity
+        return Outputs(
+            self.head.probabilities(features),
+            None if familiarity is None else familiarity.scores(features),
+        )
 
     def close(self) -> None:
         """Frees the memory of the backbone."""

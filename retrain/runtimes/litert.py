@@ -8,7 +8,7 @@ import numpy as np
 from retrain.model_limits import LIMITS
 from retrain.runtimes import native_imports
 from retrain.runtimes.preprocessing import Preprocessing
-from retrain.runtimes.runtime import NO_DESCRIPTION, Description, ModelError, Runtime
+from retrain.runtimes.runtime import NO_DESCRIPTION, Description, ModelError, Outputs, Runtime
 from retrain.system.console import quiet_native_libraries
 from retrain.system.text import first_line
 
@@ -85,7 +85,10 @@ class LiteRTModel:
         self.flatbuffer = flatbuffer
         self._lock = threading.Lock()
         interpreter = self._new_interpreter()
-        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+        try:
+            inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+        except ValueError as error:  # Names of tensors that are not text.
+            raise ModelError(first_line(error)) from error
         if len(inputs) != 1 or len(outputs) != output_count:
             expected = "one of each" if output_count == 1 else f"1 and {output_count}"
             raise ModelError(
@@ -169,6 +172,21 @@ class LiteRTRuntime(Runtime):
         """Returns float32 [N, values] for uint8 [N, height, width, 3], RGB."""
         inputs = self.preprocess(pixels)
         return np.concatenate([self._run_one(image[np.newaxis]) for image in inputs])
+
+    def predict(self, pixels: np.ndarray) -> Outputs:
+        """Returns the values and the familiarity, computed in one run; see `run`.
+
+        If the familiarity is known, the second output of the network is the features.
+        """
+        familiarity = self.description.familiarity
+        if familiarity is None:
+            return super().predict(pixels)
+        results = [self.model.run_all(image[np.newaxis]) for image in self.preprocess(pixels)]
+        values, features = (
+            np.concatenate([tensor.dequantise(result[i]).reshape(1, -1) for result in results])
+            for i, tensor in enumerate(self.model.outputs)
+        )
+        return Outputs(values[:, : self._width], familiarity.scores(features))
 
     def preprocess(self, pixels: np.ndarray) -> np.ndarray:
         """Returns the inputs of the network for `pixels`, in the same shape."""

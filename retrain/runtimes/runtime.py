@@ -2,13 +2,14 @@
 
 import abc
 import dataclasses
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from retrain.metadata import STRETCH, Metadata
 from retrain.model_limits import LIMITS
-from retrain.runtimes import familiarity
+from retrain.runtimes import familiarity_packing
 from retrain.runtimes.familiarity import Familiarity
 from retrain.system.processors import processor_count
 
@@ -41,6 +42,7 @@ class Description:
         familiarity: How familiar images are compared with the training images; None if the file
             does not state it.
         fit: How images of another aspect ratio are resized, one of `retrain.metadata.FITS`.
+        split: How the images of the training were split; see `Metadata.split`.
     """
 
     labels: tuple[str, ...] | None = None
@@ -50,6 +52,7 @@ class Description:
     assumption: str | None = None
     familiarity: Familiarity | None = None
     fit: str = STRETCH
+    split: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raises ModelError if the images are too large."""
@@ -71,8 +74,9 @@ def describe(metadata: Metadata) -> Description:
         metadata.height,
         metadata.width,
         preprocessing_version=version if isinstance(version, int) else None,
-        familiarity=familiarity.unpack(metadata.familiarity, classes=len(metadata.labels)),
+        familiarity=familiarity_packing.unpack(metadata.familiarity, classes=len(metadata.labels)),
         fit=metadata.fit,
+        split=metadata.split,
     )
 
 

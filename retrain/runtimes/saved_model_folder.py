@@ -1,14 +1,19 @@
 """Loads classifiers from the SavedModels that this program writes, and runs them in TensorFlow."""
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from retrain.metadata import (
+    FAMILIARITY_OUTPUT,
+    FILES_FAMILIARITY_SIGNATURE,
     FILES_INPUT,
     FILES_SIGNATURE,
     METADATA_FILE,
     OUTPUT,
+    PIXELS_FAMILIARITY_SIGNATURE,
     PIXELS_INPUT,
     PIXELS_SIGNATURE,
     from_json,
@@ -16,7 +21,7 @@ from retrain.metadata import (
 from retrain.model_limits import LIMITS
 from retrain.runtimes import saved_model_import
 from retrain.runtimes.function_runtime import FunctionRuntime
-from retrain.runtimes.runtime import ModelError, Runtime, describe
+from retrain.runtimes.runtime import ModelError, Outputs, Runtime, describe
 from retrain.system.console import quiet_native_libraries
 from retrain.system.regular_files import read_regular_file
 from retrain.system.text import first_line
@@ -59,22 +64,41 @@ def load(folder: Path, *, trust_model: bool = False) -> Runtime:
         raise ModelError(f"it has no signature {PIXELS_SIGNATURE}")
     from_pixels, from_files = signatures[PIXELS_SIGNATURE], signatures.get(FILES_SIGNATURE)
 
-    def run(pixels: np.ndarray) -> np.ndarray:
+    both_from_pixels = signatures.get(PIXELS_FAMILIARITY_SIGNATURE)
+    both_from_files = signatures.get(FILES_FAMILIARITY_SIGNATURE)
+    description = describe(metadata)
+    if not both_from_pixels or (from_files and not both_from_files):
+        description = dataclasses.replace(description, familiarity=None)
+
+    def call(signature: Any, pixels: np.ndarray) -> Any:
         if pixels.shape[1:3] != (metadata.height, metadata.width):
             raise ModelError(f"it takes images of {metadata.height} x {metadata.width} pixels")
-        return from_pixels(**{PIXELS_INPUT: tf.constant(pixels)})[OUTPUT].numpy()
+        return signature(**{PIXELS_INPUT: tf.constant(pixels)})
 
-    def run_file(data: bytes) -> np.ndarray:
+    def call_file(signature: Any, data: bytes) -> Any:
         try:
             with quiet_native_libraries():
-                return from_files(**{FILES_INPUT: tf.constant([data])})[OUTPUT].numpy()[0]
+                return signature(**{FILES_INPUT: tf.constant([data])})
         except tf.errors.OpError as error:
             raise ModelError(first_line(error)) from error
 
+    def predict(pixels: np.ndarray) -> Outputs:
+        outputs = call(both_from_pixels, pixels)
+        return Outputs(outputs[OUTPUT].numpy(), outputs[FAMILIARITY_OUTPUT].numpy())
+
+    def predict_file(data: bytes) -> Outputs:
+        outputs = call_file(both_from_files, data)
+        return Outputs(outputs[OUTPUT].numpy()[0], outputs[FAMILIARITY_OUTPUT].numpy()[0])
+
+    has_familiarity = description.familiarity is not None
     return FunctionRuntime(
-        run,
-        run_file=run_file if from_files else None,
-        description=describe(metadata),
+        lambda pixels: call(from_pixels, pixels)[OUTPUT].numpy(),
+        run_file=(lambda data: call_file(from_files, data)[OUTPUT].numpy()[0])
+        if from_files
+        else None,
+        predict=predict if has_familiarity else None,
+        predict_file=predict_file if has_familiarity and from_files else None,
+        description=description,
         batch_size=_BATCH_SIZE,
         trace=lambda: from_pixels,
     )

@@ -2,14 +2,16 @@
 
 import dataclasses
 import io
+import math
 import zipfile
 from collections.abc import Sequence
 
 import numpy as np
 
-from retrain.metadata import LABELS_FILE, METADATA_FILE, MetadataError, from_json
+from retrain.metadata import LABELS_FILE, METADATA_FILE, TFLITE_FEATURES, MetadataError, from_json
 from retrain.model_limits import LIMITS
 from retrain.runtimes import label_lines, tflite_description, tflite_schema
+from retrain.runtimes.familiarity import Familiarity
 from retrain.runtimes.flatbuffer_table import FlatbufferError, FlatbufferTable
 from retrain.runtimes.litert import LiteRTModel, LiteRTRuntime, Tensor
 from retrain.runtimes.preprocessing import Preprocessing
@@ -22,6 +24,7 @@ from retrain.runtimes.runtime import (
     describe,
 )
 from retrain.runtimes.tflite_description import Normalization
+from retrain.runtimes.tflite_outputs import add_output
 from retrain.system import archives
 
 _IDENTIFIER = b"TFL3"
@@ -56,10 +59,26 @@ def load(data: bytes, *, overrides: NetworkOverrides = NO_OVERRIDES) -> Runtime:
     if len(shape) != 4 or shape[0] != 1 or shape[3] != 3:
         raise ModelError(f"its input has the shape {list(shape)}, which is not one colour image")
     description, preprocessing = _describe(data, model.input)
+    if description.familiarity:
+        extended = _with_features(data, description.familiarity)
+        model = extended or model
+        if not extended:
+            description = dataclasses.replace(description, familiarity=None)
     if overrides.mean is not None and overrides.std is not None:
         description = dataclasses.replace(description, assumption=None)
     preprocessing = preprocessing.override(overrides.mean, overrides.std)
     return LiteRTRuntime(model, preprocessing, description=description)
+
+
+def _with_features(data: bytes, familiarity: Familiarity) -> LiteRTModel | None:
+    """Returns a network with the features as its second output; None if they cannot be found."""
+    extended = add_output(data, TFLITE_FEATURES)
+    if extended is None:
+        return None
+    model = LiteRTModel(extended, output_count=2)
+    features = model.outputs[1]
+    is_usable = features.dtype in _DTYPES and math.prod(features.shape) >= familiarity.width
+    return model if is_usable else None
 
 
 def _check_weights(data: bytes) -> None:

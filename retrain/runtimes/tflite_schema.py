@@ -55,7 +55,7 @@ RGB = 1
 # Values of the enumeration AssociatedFileType.
 DESCRIPTIONS, TENSOR_AXIS_LABELS = 1, 2
 
-# Fields of the tables of a TFLite file itself that lead to the metadata:
+# Fields of the tables of a TFLite file itself that lead to the metadata and to the outputs:
 # https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converter/schema/schema.fbs
 MODEL_FIELDS = {
     "Model": (
@@ -69,6 +69,8 @@ MODEL_FIELDS = {
         "signature_defs",
         "external_buffer_groups",
     ),
+    "SubGraph": ("tensors", "inputs", "outputs"),
+    "Tensor": ("shape", "type", "buffer", "name"),
     "ExternalBufferGroup": (),
     "Metadata": ("name", "buffer"),
     "Buffer": ("data", "offset", "size"),

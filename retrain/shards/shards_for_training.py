@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 from retrain.backbones import engines
@@ -16,13 +17,13 @@ from retrain.training.engine_plan import EnginePlan
 
 
 def merge(
-    config: TrainingConfig, backbone: Backbone, dataset: Dataset, plan: EnginePlan
+    config: TrainingConfig, backbones: Sequence[Backbone], dataset: Dataset, plan: EnginePlan
 ) -> EnginePlan:
     """Copies the bottlenecks in the shards of a training, if it has any, to the cache.
 
     Args:
         config: Configuration of the run.
-        backbone: The backbone that computes features.
+        backbones: The backbone that computes features, or several to compare.
         dataset: All images.
         plan: The engines to use without shards.
 
@@ -35,6 +36,12 @@ def merge(
     if config.shards is None:
         return plan
     storage = Storage(config.shards, "bottleneck_dir")
+    if len(backbones) > 1:
+        raise UserError(
+            f"--bottleneck_dir={storage.url} has the bottlenecks of one network, but several are "
+            "to be compared; name one --architecture, or choose another --bottleneck_dir"
+        )
+    (backbone,) = backbones
     names = shard_files.find_shards(storage)
     if not names:
         raise UserError(

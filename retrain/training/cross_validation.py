@@ -6,7 +6,7 @@ from the images that the fold trains on.
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +30,7 @@ class FoldedImages:
     """The images of a cross-validation.
 
     Attributes:
-        images: N images: those of --image_dir, from all splits.
+        images: N images of --image_dir.
         training_set: Their features. Images without distorted variants have copies of their own
             features in place of them.
         folds: Fold that holds each image out, int64 [N]; ALWAYS_TRAINING for images that no fold
@@ -78,7 +78,12 @@ class OutOfFold:
 
 
 def fold_images(
-    features: Bottlenecks, fold_count: int, *, stage_widths: tuple[int, ...], seed: int
+    features: Bottlenecks,
+    fold_count: int,
+    *,
+    stage_widths: tuple[int, ...],
+    seed: int,
+    splits: Sequence[str] = (TRAINING, VALIDATION, TEST),
 ) -> FoldedImages:
     """Divides the images of --image_dir into folds, by class and without dividing groups.
 
@@ -87,11 +92,12 @@ def fold_images(
         fold_count: Number of folds, at least 2.
         stage_widths: Number of features of each earlier stage.
         seed: Random seed of the folds.
+        splits: The splits whose images take part.
 
     Raises:
         UserError: If there are fewer images than folds.
     """
-    parts = [_of_image_dir(features.split(split)) for split in (TRAINING, VALIDATION, TEST)]
+    parts = [_of_image_dir(features.split(split)) for split in splits]
     images = tuple(image for part in parts for image in part.images)
     if fold_count > len(images):
         raise UserError(
@@ -122,6 +128,7 @@ def cross_validate(
     fold_count: int,
     *,
     stage_widths: tuple[int, ...],
+    splits: Sequence[str] = (TRAINING, VALIDATION, TEST),
 ) -> OutOfFold:
     """Judges each image of --image_dir by a head that was trained without its fold.
 
@@ -132,11 +139,14 @@ def cross_validate(
         options: How to train the heads.
         fold_count: Number of folds, at least 2.
         stage_widths: Number of features of each earlier stage.
+        splits: The splits whose images take part.
 
     Raises:
         UserError: If there are fewer images than folds, or gradient descent diverges.
     """
-    folded = fold_images(features, fold_count, stage_widths=stage_widths, seed=options.seed)
+    folded = fold_images(
+        features, fold_count, stage_widths=stage_widths, seed=options.seed, splits=splits
+    )
     training_set, dataset = folded.training_set, features.dataset
     probabilities = np.zeros((len(folded.images), training_set.class_count), np.float32)
     with ProgressBar(len(folded.images), "Judged by folds") as progress:

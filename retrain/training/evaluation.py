@@ -12,7 +12,7 @@ from retrain.training.losses import cross_entropies
 _CALIBRATION_BINS = 15
 
 # 95 % of a normal distribution lie within this number of standard deviations.
-_Z = 1.959963984540054
+Z_95 = 1.959963984540054
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,9 @@ def wilson_interval(fraction: float, count: float) -> tuple[float, float]:
         fraction: Observed fraction, 0 to 1.
         count: Number of independent observations, more than 0.
     """
-    scale = 1 + _Z**2 / count
-    centre = (fraction + _Z**2 / (2 * count)) / scale
-    half_width = _Z * math.sqrt(fraction * (1 - fraction) / count + (_Z / (2 * count)) ** 2) / scale
+    scale = 1 + Z_95**2 / count
+    centre = (fraction + Z_95**2 / (2 * count)) / scale
+    half_width = (
+        Z_95 * math.sqrt(fraction * (1 - fraction) / count + (Z_95 / (2 * count)) ** 2) / scale
+    )
     return float(max(centre - half_width, 0.0)), float(min(centre + half_width, 1.0))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures
 from retrain.data.splits import TEST, VALIDATION
+from retrain.runtimes.familiarity import Familiarity
 from retrain.runtimes.head import Head
 from retrain.training.cross_validation import OutOfFold
 from retrain.training.evaluation import Evaluation
@@ -26,6 +27,8 @@ class HeadResult:
         summaries: Folder with the run's TensorBoard summaries, if any were written.
         out_of_fold: Result of the cross-validation, if the config asks for one. None for features
             of a backbone that was fine-tuned on the images, and for the int8 head.
+        familiarity: How familiar images are, compared with the training images; None if there are
+            too few images.
     """
 
     features: Bottlenecks
@@ -35,6 +38,7 @@ class HeadResult:
     history: TrainingHistory | None = None
     summaries: Path | None = None
     out_of_fold: OutOfFold | None = None
+    familiarity: Familiarity | None = None
 
     @property
     def test(self) -> Evaluation:

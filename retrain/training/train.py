@@ -1,21 +1,21 @@
 """Computes features with the engines of a run, and trains and evaluates a head for each."""
 
 import dataclasses
-import functools
 import logging
 
 from retrain.backbones.backbone import Backbone
 from retrain.backbones.engines import INT8
-from retrain.bottlenecks.compute import Bottlenecks, GroupImages, compute_bottlenecks
-from retrain.config import NEAR_DUPLICATES, TrainingConfig
+from retrain.bottlenecks.compute import Bottlenecks, compute_bottlenecks
+from retrain.config import TrainingConfig
 from retrain.data.dataset import Dataset
 from retrain.data.groups import number_groups
 from retrain.data.splits import TEST, VALIDATION
-from retrain.data_check.near_duplicate_groups import group_near_duplicates
+from retrain.data_check.near_duplicate_groups import near_duplicate_grouping
 from retrain.system.phase_timer import PhaseTimer
 from retrain.training.cross_validation import cross_validate
 from retrain.training.engine_plan import EnginePlan
 from retrain.training.evaluation import evaluate
+from retrain.training.familiarity_fit import train_familiarity
 from retrain.training.head_training import StepObserver, ignore_steps, train_head
 from retrain.training.results import HeadResult, Results
 
@@ -57,7 +57,7 @@ def train_and_evaluate(
                 strict=config.strict,
                 distortions=config.distortions,
                 warn_duplicates=warn_duplicates and not results,
-                group=_near_duplicate_groups(config, dataset),
+                group=near_duplicate_grouping(config, dataset),
             )
         if not results:
             _log_groups(features.dataset)
@@ -75,12 +75,6 @@ def train_and_evaluate(
         # The next engine does not try to read the unreadable images again.
         dataset = features.dataset
     return Results(results[plan.primary], results.get(INT8))
-
-
-def _near_duplicate_groups(config: TrainingConfig, dataset: Dataset) -> GroupImages | None:
-    if config.split.group_by != NEAR_DUPLICATES or dataset.grouping:
-        return None
-    return functools.partial(group_near_duplicates, cache_dir=config.bottleneck_dir)
 
 
 def _log_groups(dataset: Dataset) -> None:
@@ -129,7 +123,19 @@ def _train_and_evaluate_head(
             )
             for name, split in {VALIDATION: features.split(VALIDATION), TEST: test}.items()
         }
-    return HeadResult(features, trained.head, test, evaluations, trained.history, trained.summaries)
+    with timer.phase("familiarity"):
+        familiarity = train_familiarity(
+            backbone, features, config.bottleneck_dir, seed=config.head.seed
+        )
+    return HeadResult(
+        features,
+        trained.head,
+        test,
+        evaluations,
+        trained.history,
+        trained.summaries,
+        familiarity=familiarity,
+    )
 
 
 def _cross_validate(

@@ -28,13 +28,17 @@ import numpy as np
 from absl import flags
 
 from retrain.backbones import engines, registry
+from retrain.bottlenecks import known_files
 from retrain.bottlenecks.compute import NO_DISTORTIONS
 from retrain.bottlenecks.file_version import FileVersion
 from retrain.bottlenecks.recipes import Recipes
 from retrain.bottlenecks.store import open_store
+from retrain.bottlenecks.traits_cache import put_traits
 from retrain.config import BackboneOptions, SplitOptions
 from retrain.data.dataset import Dataset, scan_dataset
+from retrain.data.image_traits import TRAITS
 from retrain.data_check import facts_table, image_facts, label_errors, near_duplicates
+from retrain.data_check.near_duplicate_groups import group_near_duplicates
 from retrain.system import command_line
 from retrain.system.batches import batches
 from retrain.system.files import user_path
@@ -175,6 +179,14 @@ def _measure_many(count: int) -> None:
             engine=engines.FLOAT32,
             compute_features=False,
         )
+        for task in ("grouped", "grouped again"):
+            start, cpu = time.monotonic(), time.process_time()
+            _group(options)
+            print(
+                f"{count:,} cached images {task}: {time.monotonic() - start:.1f} s, "
+                f"{time.process_time() - cpu:.1f} s of processor time",
+                flush=True,
+            )
         start, cpu = time.monotonic(), time.process_time()
         result = check_dataset(options)
         seconds, cpu_seconds = time.monotonic() - start, time.process_time() - cpu
@@ -184,6 +196,16 @@ def _measure_many(count: int) -> None:
         f"{count:,} cached images: {seconds:.1f} s, {cpu_seconds:.1f} s of processor time; peak "
         f"memory {peak:,} MB"
     )
+
+
+def _group(options: CheckOptions) -> None:
+    """Groups the images as a training does."""
+    dataset = scan_dataset(options.image_dir, options.split)
+    paths = [image.path for image in dataset.images]
+    with open_store(options.bottleneck_dir) as store:
+        digests = dict(zip(paths, known_files.get_digests(store, paths), strict=True))
+        known = {path: digest for path, digest in digests.items() if digest}
+        group_near_duplicates(dataset, known, store, cache_dir=options.bottleneck_dir)
 
 
 def _make_cached_images(folder: Path, count: int) -> None:
@@ -197,7 +219,7 @@ def _make_cached_images(folder: Path, count: int) -> None:
         (folder / "images" / f"class {class_id}").mkdir(parents=True)
     with open_store(folder / "cache") as store:
         for numbers in batches(range(count), 5000):
-            versions, facts, vectors = [], [], []
+            versions, facts, traits, vectors = [], [], [], []
             for number in numbers:
                 class_id = number % _CLASSES
                 file = folder / "images" / f"class {class_id}" / f"{number}.jpg"
@@ -205,11 +227,13 @@ def _make_cached_images(folder: Path, count: int) -> None:
                 digest = hashlib.sha256(file.read_bytes()).digest()
                 versions.append((FileVersion.from_stat(file.stat()), digest))
                 facts.append((digest, _make_facts(rng)))
+                traits.append((digest, _make_traits(facts[-1][1])))
                 noise = rng.standard_normal(backbone.feature_width)
                 vector = np.maximum(centres[class_id] + noise, 0).astype(np.float16)
                 vectors.append((digest, 0, vector))
             store.put_digests(versions)
             facts_table.put_facts(store, facts)
+            put_traits(store, traits)
             store.put_vectors(recipe, vectors)
 
 
@@ -220,6 +244,12 @@ def _make_facts(rng: np.random.Generator) -> np.ndarray:
     coarse = rng.integers(0, 200, (4, 4)).repeat(8, axis=0).repeat(8, axis=1)
     facts["thumbnail"] = coarse + rng.integers(0, 50, coarse.shape)
     return facts
+
+
+def _make_traits(facts: np.ndarray) -> np.ndarray:
+    traits = np.zeros((), TRAITS)
+    traits["thumbnail"] = facts["thumbnail"]
+    return traits
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 from absl.testing import absltest, parameterized
+from PIL import Image
 
-from tests.support import programs
+from tests.support import natural_images, old_graphs, programs
 
 
 def _graph_without_metadata(path: Path) -> None:
@@ -34,12 +35,16 @@ class LabelImageMainTest(parameterized.TestCase):
         cls.addClassCleanup(shutil.rmtree, cls.folder)
         cls.images = programs.draw_colours(cls.folder / "images")
         cls.keras_file, cls.saved_model = cls.folder / "model.keras", cls.folder / "saved"
+        cls.tflite_file = cls.folder / "model.tflite"
         done = programs.run(
             *("retrain", f"--image_dir={cls.images}", *programs.outputs(cls.folder)),
             *(f"--keras_file={cls.keras_file}", f"--saved_model_dir={cls.saved_model}"),
+            f"--tflite_file={cls.tflite_file}",
         )
         assert done.returncode == 0, done.stderr
         cls.graph = cls.folder / "graph.pb"
+        cls.photo = cls.folder / "photo.png"
+        natural_images.draw(0).save(cls.photo)
         cls.old_graph = cls.folder / "old.pb"
         _graph_without_metadata(cls.old_graph)
         cls.channels = cls.folder / "channels.txt"
@@ -75,6 +80,75 @@ class LabelImageMainTest(parameterized.TestCase):
                 self.assertEqual(list(scores), list(others))
                 for label, score in scores.items():
                     self.assertAlmostEqual(score, others[label], places=4)
+
+    def test_the_last_line_of_an_unknown_image_says_so(self):
+        for graph in (self.graph, self.tflite_file, self.keras_file, self.saved_model):
+            done = self.label(self.photo, "--num_top_predictions=2", graph=graph)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            first, second, last = done.stdout.splitlines()
+            for line in (first, second):
+                self.assertRegex(line, r"^\w+ \(score = [01]\.\d{5}\)$")
+            self.assertRegex(last, r"^none of these: familiarity 0\.\d{5}, below 0\.05$")
+            self.assertNotIn("none of these", self.label(self.red, graph=graph).stdout)
+
+    def test_a_file_that_the_graph_decodes_is_unknown_too(self):
+        done = self.label(self.photo, "--input_layer=DecodeJpeg/contents:0", "--json")
+        (result,) = json.loads(done.stdout)
+        self.assertIs(result["unknown"], True)
+
+    def test_json_has_the_familiarity_and_a_flag_sets_the_limit(self):
+        done = self.label(self.red, self.photo, "--json")
+        known, unknown = json.loads(done.stdout)
+        self.assertEqual((known["unknown"], unknown["unknown"]), (False, True))
+        self.assertGreaterEqual(known["familiarity"], 0.05)
+        self.assertLess(unknown["familiarity"], 0.05)
+        limit = f"--unknown_below={unknown['familiarity'] / 2}"
+        for flag in ("--unknown_below=0", limit):
+            (result,) = json.loads(self.label(self.photo, "--json", flag).stdout)
+            self.assertEqual(result, {**unknown, "unknown": False})
+            self.assertNotIn("none of these", self.label(self.photo, flag).stdout)
+
+    def test_a_graph_of_an_earlier_version_has_the_output_of_earlier_versions(self):
+        graph = old_graphs.without_familiarity(self.folder / "without.pb", self.graph)
+        self.assert_one_line(
+            self.label(self.photo, "--unknown_below=0.1", graph=graph),
+            "--unknown_below=0.1 needs a classifier that states how familiar",
+        )
+        done = self.label(self.photo, graph=graph)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertNotIn("none of these", done.stdout)
+        (result,) = json.loads(self.label(self.photo, "--json", graph=graph).stdout)
+        self.assertEqual(list(result), ["image", "labels", "predictions"])
+
+    def test_heat_maps_are_written_next_to_the_same_output(self):
+        plain = self.label(self.red)
+        target = self.folder / "maps/red.png"
+        done = self.label(self.red, f"--heatmap={target}")
+        self.assertEqual((done.returncode, done.stdout), (0, plain.stdout), done.stderr)
+        self.assertEqual(done.stderr, f"Wrote the heat map of red to {target}\n")
+        best = target.read_bytes()
+        with Image.open(target) as image:
+            self.assertEqual(image.format, "PNG")
+        self.label(self.red, f"--heatmap={target}", "--heatmap_label=blue")
+        self.assertNotEqual(target.read_bytes(), best)
+
+    def test_several_heat_maps_go_to_a_folder_and_unreadable_images_have_none(self):
+        target = self.folder / "several"
+        done = self.label(self.red, self.folder / "none.jpg", self.green, f"--heatmap={target}")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("none.jpg cannot be labelled", done.stderr)
+        self.assertEqual(sorted(p.name for p in target.iterdir()), ["0.jpg.png", "1.png.png"])
+
+    def test_bad_flags_of_heat_maps_are_refused_before_anything_is_written(self):
+        target = self.folder / "bad.png"
+        self.assert_one_line(self.label(self.red, "--heatmap_label=red"), "needs --heatmap")
+        done = self.label(self.red, f"--heatmap={target}", "--heatmap_label=pink")
+        self.assert_one_line(done, "--heatmap_label=pink is not a label", "blue, green, red")
+        done = self.label(self.red, self.green, f"--heatmap={target}")
+        self.assert_one_line(done, "2 images; name a folder")
+        done = self.label(self.green, f"--heatmap={self.green}")
+        self.assert_one_line(done, "is the image itself")
+        self.assertFalse(target.exists())
 
     def test_keras_files_of_other_programs_are_refused(self):
         path = self.folder / "other.keras"
@@ -146,6 +220,8 @@ class LabelImageMainTest(parameterized.TestCase):
         (["--labels=/no/file", "p.jpg"], "--labels=/no/file"),
         (["--input_std=0", "p.jpg"], "--input_std=0"),
         (["--num_top_predictions=0", "p.jpg"], "num_top_predictions"),
+        (["--unknown_below=2", "p.jpg"], "--unknown_below=2"),
+        (["--unknown_below=nan", "p.jpg"], "--unknown_below=nan is not a number"),
         (["--grph=x", "p.jpg"], "grph"),
     )
     def test_wrong_flags_are_refused(self, arguments: list[str], part: str):

@@ -14,7 +14,7 @@ _ROWS = (
     ("retrain.pipeline", "retrain.flags"),
     ("retrain.report",),
     ("retrain.export",),
-    ("retrain.fine_tuning",),
+    ("retrain.fine_tuning", "retrain.comparison"),
     ("retrain.shards",),
     ("retrain.training",),
     ("retrain.data_check",),

@@ -21,6 +21,7 @@ _PROGRAMS = {
     "//label_image": "label_image/main.py",
     "//tools:check_images": "tools/check_images.py",
     "//tools:guess_dir": "tools/guess_dir.py",
+    "//tools:heatmap": "tools/heatmap.py",
     "//tools:serve": "tools/serve.py",
     "//tools:convert": "tools/convert.py",
     "//tools:train_keras": "tools/train_keras.py",
@@ -42,6 +43,7 @@ _TOURS = {
     "README.md": 13,
     "docs/data_check.md": 5,
     "docs/exports.md": 2,
+    "docs/heat_maps.md": 7,
     "docs/inference.md": 9,
     "docs/serving.md": 5,
     "docs/training.md": 7,
@@ -196,6 +198,8 @@ class CommandsTest(parameterized.TestCase):
             self.assertTrue(Path(_value("coreml_file", given)).exists(), command)
         elif "//tools:check_images" in command:
             self.assertRegex(answer, r"\d+ images in 3 classes", command)
+        elif "//tools:heatmap" in command:
+            self.assertLen(list(Path(given[-1]).rglob("*.png")), 150, command)
         elif "//tools:guess_dir" in command:
             self.assertRegex(answer, r"ones +\d+", command)
         else:
@@ -209,6 +213,7 @@ class CommandsTest(parameterized.TestCase):
         parser.add_argument("-F", dest="form")
         parser.add_argument("-H", dest="header")
         parser.add_argument("--data-binary")
+        parser.add_argument("--output")
         given = parser.parse_args(shlex.split(command)[1:])
         port, path = _matched(r"http://127\.0\.0\.1:(5000|5001)(/.*)", given.url).groups()
         if port == "5001":
@@ -225,7 +230,9 @@ class CommandsTest(parameterized.TestCase):
             headers["Content_Type"] = _matched(r"Content-Type: (.*)", given.header)[1]
         response = self.server.request("POST" if body else "GET", path, body=body, **headers)
         self.assertEqual(response.status, 200, response.body)
-        if body:
+        if given.output:
+            self.assertStartsWith(response.body, b"\xff\xd8", "a JPEG file")
+        elif body:
             best = response.json["images"][0]["labels"][0]["label"]
             self.assertEqual(best, Path(name).parent.name, command)
 

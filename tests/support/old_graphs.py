@@ -1,9 +1,13 @@
 """Builds small frozen graphs like those of 2015 to 2018, with random weights."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from retrain.metadata import GRAPH_NODE
+from retrain.runtimes.graph_def import parse_graph
 
 SIDE = 32
 WIDTH = 24
@@ -121,6 +125,17 @@ def add_text(graph: Any, name: str, text: str) -> None:
     node = graph.node.add(op="Const", name=name)
     node.attr["dtype"].type = tf.string.as_datatype_enum
     node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(text))
+
+
+def without_familiarity(path: Path, graph: Path) -> Path:
+    """Writes a frozen graph to `path` as earlier versions did, without familiarity."""
+    changed = parse_graph(graph.read_bytes())
+    (node,) = (node for node in changed.node if node.name == GRAPH_NODE)
+    text = node.attr["value"].tensor.string_val
+    fields = json.loads(text[0])
+    del fields["familiarity"]
+    text[0] = json.dumps(fields).encode()
+    return write(path, changed)
 
 
 def write(path: Path, graph: Any) -> Path:

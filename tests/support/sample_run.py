@@ -12,7 +12,7 @@ from retrain.config import TrainingConfig
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION, SplitPercentages
 from retrain.export.parity import Difference, ParityCheck
-from retrain.report.html.run import Run
+from retrain.report.html.training_run import TrainingRun
 from retrain.runtimes.head import Head
 from retrain.system.phase_timer import PhaseTimer
 from retrain.training.cross_validation import OutOfFold
@@ -34,7 +34,7 @@ def make_run(
     cross_validated: bool = True,
     draw_images: bool = True,
     **options: object,
-) -> Run:
+) -> TrainingRun:
     """Returns a run whose features are the true classes, with errors.
 
     Args:
@@ -100,7 +100,7 @@ def make_run(
         out_of_fold=out_of_fold if cross_validated else None,
     )
     same = Difference(50, 1.0, 0.001, 0.0001)
-    return Run(
+    return TrainingRun(
         config=config,
         backbone=_backbone(count),
         results=Results(result),
@@ -112,7 +112,7 @@ def make_run(
     )
 
 
-def without_test_images(run: Run) -> Run:
+def without_test_images(run: TrainingRun) -> TrainingRun:
     """Returns a run that held out no images."""
     result = run.results.primary
     nothing = result.test_features.take(np.zeros(0, np.int64))
@@ -123,7 +123,13 @@ def without_test_images(run: Run) -> Run:
         evaluations={VALIDATION: no_evaluation, TEST: no_evaluation},
         out_of_fold=None,
     )
-    return dataclasses.replace(run, results=Results(result), learning_curve=None)
+    split = dataclasses.replace(run.config.split, testing_percentage=0)
+    return dataclasses.replace(
+        run,
+        config=dataclasses.replace(run.config, split=split),
+        results=Results(result),
+        learning_curve=None,
+    )
 
 
 def _backbone(width: int) -> Backbone:

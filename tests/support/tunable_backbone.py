@@ -25,7 +25,12 @@ def make(cache: Path) -> Backbone:
     )
 
     def prepare(folder: Path) -> BackboneInfo:
-        backbone_files.write_keras(tiny_backbone.build_network(), info, folder)
+        from tensorflow import keras
+
+        network = tiny_backbone.build_network()
+        # Real backbones are functional models, too, not sequential ones.
+        functional = keras.Model(network.inputs[0], network.outputs[0])
+        backbone_files.write_keras(functional, info, folder)
         return info
 
     return backbone_cache.load_or_prepare(cache, info.name, info.fingerprint, prepare)

@@ -1,5 +1,6 @@
 """guess_dir sorts images, explains failures, and can be interrupted and undone."""
 
+import csv
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from absl.testing import absltest, parameterized
 
-from tests.support import privileges, programs
+from tests.support import natural_images, old_graphs, privileges, programs
 from tools.guess.journal import NAME, Journal
 
 _OTHER_FILE_SYSTEM = Path("/dev/shm")
@@ -197,6 +198,51 @@ class GuessDirMainTest(parameterized.TestCase):
         self.draw(one="Red", two="Blue")
         self.assert_succeeded(self.run_guess_dir("--unsure_below=1"))
         self.assertEqual([name.split("/")[0] for name in self.sorted_files()], ["unsure"] * 2)
+
+    def test_images_of_other_things_go_to_a_folder_of_their_own(self):
+        self.draw(one="Red", two="Blue")
+        natural_images.draw(0).save(self.source / "photo.png")
+        (self.source / "bad.jpg").write_bytes(b"text")
+        before = sorted(path.name for path in self.source.iterdir())
+        results = self.folder / "results.csv"
+        done = self.run_guess_dir(
+            "--move", "--by_folder", "--unsure_below=0.1", f"--results={results}"
+        )
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(self.sorted_files(), ["blue/two.jpg", "red/one.jpg", "unknown/photo.png"])
+        self.assertRegex(done.stdout, r"(?m)^none of these +1\ntotal +3$")
+        self.assertIn(
+            f"Images that show none of the classes: 1, in {self.target}/unknown\n", done.stderr
+        )
+        with results.open(newline="") as file:
+            rows = {Path(row["picture"]).name: row for row in csv.DictReader(file)}
+        self.assertEqual(
+            {name: row["unknown"] for name, row in rows.items()},
+            {"one.jpg": "false", "two.jpg": "false", "photo.png": "true", "bad.jpg": ""},
+        )
+        self.assertLess(float(rows["photo.png"]["familiarity"]), 0.05)
+        self.assertGreaterEqual(float(rows["one.jpg"]["familiarity"]), 0.05)
+        self.assertEqual(rows["bad.jpg"]["familiarity"], "")
+        self.assert_succeeded(self.undo(results))
+        self.assertEqual(sorted(path.name for path in self.source.iterdir()), before)
+        self.assertFalse(self.target.exists())
+        self.run_guess_dir("--by_folder", "--unknown_below=0")
+        self.assertLen(self.sorted_files(), 3)
+        self.assertFalse((self.target / "unknown").exists())
+
+    def test_a_classifier_of_an_earlier_version_cannot_tell_unknown_images(self):
+        self.draw(one="Red")
+        natural_images.draw(0).save(self.source / "photo.png")
+        self.graph = old_graphs.without_familiarity(self.folder / "old.pb", self.graph)
+        self.assert_one_line_error(
+            self.run_guess_dir("--unknown_below=0.1"), "--unknown_below=0.1 needs a classifier"
+        )
+        self.assertFalse(self.target.exists())
+        done = self.run_guess_dir("--by_folder")
+        self.assert_succeeded(done)
+        self.assertEqual(done.stderr.count("does not state how familiar images are"), 1)
+        self.assertLen(self.sorted_files(), 2)
+        self.assertFalse((self.target / "unknown").exists())
 
     def test_a_dry_run_changes_nothing(self):
         self.draw(one="Red", two="Red")
@@ -421,6 +467,9 @@ class GuessDirMainTest(parameterized.TestCase):
         (["--move", "--link=hard", "a", "b"], "--move and --link=hard cannot be combined"),
         (["--link=soft", "a", "b"], "link"),
         (["--unsure_below=1.5", "a", "b"], "unsure_below"),
+        (["--unsure_below=nan", "a", "b"], "--unsure_below=nan is not a number"),
+        (["--unknown_below=2", "a", "b"], "--unknown_below=2"),
+        (["--unknown_below=nan", "a", "b"], "--unknown_below=nan is not a number"),
         (["--undo=x.csv", "/a"], "--undo takes no folder, or SRC and DEST of the run", "/a"),
         (["--undo=/no/x.csv"], "--undo=/no/x.csv cannot be read"),
         (["--results=x.txt", "/", "b"], "x.txt has no known format"),

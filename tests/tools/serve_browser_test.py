@@ -7,7 +7,7 @@ from pathlib import Path
 
 from absl.testing import absltest
 
-from tests.support import chromium, server_process
+from tests.support import chromium, natural_images, server_process
 
 _PROGRAM = chromium.find()
 _TOP_LABELS = "[...document.querySelectorAll('.card .top-label')].map((e) => e.textContent).join()"
@@ -33,6 +33,8 @@ class ServeBrowserTest(absltest.TestCase):
         cls.browser = cls.enter_context(chromium.Chromium(_PROGRAM))
         cls.notes = folder / "notes.txt"
         cls.notes.write_text("not an image")
+        cls.photo = folder / "photo.png"
+        natural_images.draw(0).save(cls.photo)
 
     def image(self, colour: str) -> Path:
         return self.images / colour / "1.png"
@@ -67,6 +69,50 @@ class ServeBrowserTest(absltest.TestCase):
         status = self.browser.evaluate("document.getElementById('status').textContent")
         self.assertRegex(status, r"^1\.png: red [0-9.]+ %$")
         self.save_screenshot("page.png")
+        self.assert_no_violations()
+
+    def assert_is_unknown(self) -> None:
+        """Fails unless the only card says that the image shows none of the classes."""
+        self.assertEqual(self.browser.evaluate(_TOP_LABELS), "None of these classes")
+        text = self.browser.evaluate("document.querySelector('.card').innerText")
+        self.assertRegex(text, r"(?s)None of these classes.*does not look like.*\d %")
+        quiet, title = (
+            self.browser.evaluate(f"getComputedStyle(document.querySelector('{part}')).color")
+            for part in (".card .bars li:first-child", ".card .top-label")
+        )
+        self.assertNotEqual(quiet, title)
+        headings = [
+            node["name"]["value"]
+            for node in self.browser.call("Accessibility.getFullAXTree")["nodes"]
+            if node.get("role", {}).get("value") == "heading"
+        ]
+        self.assertIn("None of these classes", headings)
+
+    def test_an_image_of_something_else_belongs_to_no_class(self):
+        self.browser.open(self.url)
+        self.browser.drop(self.photo)
+        self.browser.wait_until("!document.querySelector('.card[aria-busy]')")
+        self.assert_is_unknown()
+        status = self.browser.evaluate("document.getElementById('status').textContent")
+        self.assertRegex(status, r"^photo\.png: None of these classes *$")
+        self.save_screenshot("unknown.png")
+        self.browser.drop(self.image("Red"))
+        self.browser.wait_until(f"{_TOP_LABELS} == 'red,None of these classes'")
+        hidden = "[...document.querySelectorAll('.explanation')].map((e) => e.hidden).join()"
+        self.assertEqual(self.browser.evaluate(hidden), "true,false")
+        self.assert_no_violations()
+
+    def test_the_form_without_javascript_says_so_too(self):
+        self.browser.call("Emulation.setScriptExecutionDisabled", value=True)
+        self.addCleanup(self.browser.call, "Emulation.setScriptExecutionDisabled", value=False)
+        self.browser.open(self.url)
+        self.browser.choose("#choose", self.photo)
+        self.browser.events.clear()
+        self.browser.evaluate("document.querySelector('button').focus()")
+        self.browser.press("Enter", 13)
+        self.browser.wait_for_event("Page.loadEventFired")
+        self.assert_is_unknown()
+        self.assertStartsWith(self.browser.evaluate("document.title"), "None of these classes – ")
         self.assert_no_violations()
 
     def test_several_images_are_chosen_and_one_is_unreadable(self):
@@ -134,6 +180,34 @@ class ServeBrowserTest(absltest.TestCase):
         )
         self.assertEqual(self.browser.evaluate("document.documentElement.className"), "")
         self.save_screenshot("without_script.png")
+        self.assert_no_violations()
+
+    def test_heat_maps_of_the_two_best_labels_are_drawn_when_they_are_opened(self):
+        self.browser.open(self.url)
+        self.browser.drop(self.image("Red"))
+        self.browser.wait_until("document.querySelectorAll('.heat-maps details').length == 2")
+        shown = "[...document.querySelectorAll('.heat-map')].map((e) => e.naturalWidth).join()"
+        self.assertEqual(self.browser.evaluate(shown), "0,0")
+        for click in range(2):
+            script = f"document.querySelectorAll('.heat-maps summary')[{click}].click()"
+            self.browser.evaluate(script)
+            self.browser.wait_until(f"{shown} == '{('320,0', '320,320')[click]}'")
+        first = self.browser.evaluate("document.querySelector('.heat-map').alt")
+        self.assertEqual(first, "Heat map: where the image looks like red")
+        self.save_screenshot("heat_maps.png")
+        self.assert_no_violations()
+
+    def test_heat_maps_need_no_javascript(self):
+        self.browser.call("Emulation.setScriptExecutionDisabled", value=True)
+        self.addCleanup(self.browser.call, "Emulation.setScriptExecutionDisabled", value=False)
+        self.browser.open(self.url)
+        self.browser.choose("#choose", self.image("Blue"))
+        self.browser.events.clear()
+        self.browser.evaluate("document.querySelector('button.secondary').focus()")
+        self.browser.press("Enter", 13)
+        self.browser.wait_for_event("Page.loadEventFired")
+        urls = "[...document.querySelectorAll('.heat-map')].map((e) => e.src.slice(0, 15)).join()"
+        self.assertEqual(self.browser.evaluate(urls), "data:image/jpeg,data:image/jpeg")
         self.assert_no_violations()
 
     def test_the_page_fits_a_phone(self):

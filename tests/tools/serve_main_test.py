@@ -1,5 +1,6 @@
 """The server starts, refuses bad requests, reloads its classifier and shuts down gracefully."""
 
+import io
 import shutil
 import signal
 import socket
@@ -10,7 +11,7 @@ from pathlib import Path
 from absl.testing import absltest
 
 from retrain.runtimes.graph_def import parse_graph
-from tests.support import programs, server_process
+from tests.support import natural_images, old_graphs, programs, server_process
 from tests.support.server_process import ServerProcess
 
 
@@ -91,6 +92,31 @@ class ServeMainTest(absltest.TestCase):
         self.assert_refused("--labels is needed", f"--graph={unlabelled}", "--port=0")
         named = self.serve(unlabelled, f"--labels={self.folder / 'labels.txt'}")
         self.assertEqual(self.label(named), "red")
+
+    def test_an_image_of_none_of_the_classes_is_answered_and_counted(self):
+        file = io.BytesIO()
+        natural_images.draw(0).save(file, "PNG")
+        for flags, is_unknown in (((), True), (("--unknown_below=0",), False)):
+            server = self.serve(None, *flags)
+            answer = server.request("POST", "/", body=file.getvalue(), Content_Type="image/png")
+            (result,) = answer.json["images"]
+            self.assertIs(result["unknown"], is_unknown)
+            self.assertLess(result["familiarity"], 0.05)
+            self.assertLen(result["labels"], 3)
+            self.assertEqual(self.label(server), "red")
+            metrics = server.admin_request("/metrics").body
+            self.assertIn(f"serve_unknown_images_total {is_unknown:d}.0".encode(), metrics)
+            state = server.admin_request("/readyz").json
+            self.assertEqual(state["unknown_below"], 0.05 if is_unknown else 0)
+
+    def test_a_limit_for_unknown_images_needs_a_classifier_with_familiarity(self):
+        old = old_graphs.without_familiarity(self.folder / "old.pb", self.graph)
+        self.assert_refused("--unknown_below=0.1 needs", f"--graph={old}", "--unknown_below=0.1")
+        self.assert_refused("--unknown_below=2", f"--graph={old}", "--unknown_below=2")
+        self.assert_refused("--timeout=nan is not", f"--graph={old}", "--timeout=nan")
+        server = self.serve(old)
+        self.assertIn("does not state how familiar images are", server.log)
+        self.assertIsNone(server.admin_request("/readyz").json["unknown_below"])
 
     def test_by_default_the_server_listens_on_the_loopback_address_only(self):
         server = self.serve()

@@ -22,7 +22,7 @@ from tools.guess.safe_names import distinct_safe_names
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """Options for drawing the heat maps of a folder.
+    """Options of a run.
 
     Attributes:
         source: Absolute path of the folder with the images.

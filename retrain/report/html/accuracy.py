@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from retrain.report.html.page import plural, show
-from retrain.report.html.run import Run, Section
+from retrain.report.html.training_run import Section, TrainingRun
 from retrain.training.evaluation import Evaluation
 
 
@@ -19,7 +19,7 @@ class _Row(NamedTuple):
     interval: tuple[float, float] | None
 
 
-def describe(run: Run) -> Section | None:
+def describe(run: TrainingRun) -> Section | None:
     """Returns the section, or None if no images were held out."""
     rows = list(_rows(run))
     evaluation = run.held_out.evaluation
@@ -39,7 +39,7 @@ def describe(run: Run) -> Section | None:
     return Section("accuracy", "Accuracy", values)
 
 
-def _rows(run: Run) -> Iterator[_Row]:
+def _rows(run: TrainingRun) -> Iterator[_Row]:
     folds = run.held_out.fold_count
     if folds:
         yield from _row(
@@ -80,7 +80,7 @@ def _row(name: str, explanation: str, evaluation: Evaluation) -> Iterator[_Row]:
         yield _Row(name, explanation, evaluation.count, evaluation.accuracy, evaluation.interval)
 
 
-def name_judged(run: Run) -> str:
+def name_judged(run: TrainingRun) -> str:
     """Returns which images the sections judge the classifier by, as in "1,658 images"."""
     count = plural(run.held_out.evaluation.count, "image")
     return count if run.held_out.fold_count else count.replace(" ", " test ")

@@ -6,12 +6,14 @@ from typing import NamedTuple
 from retrain.data_check import last_check
 from retrain.data_check.findings import KIND_OF_NAME
 from retrain.report.html.page import percent, plural
-from retrain.report.html.run import Run
 from retrain.report.html.thresholds import measure, recommend
+from retrain.report.html.training_run import TrainingRun
 from retrain.system.text import name_some
 
 _MAX_STEPS = 6
 _MAX_NAMES = 3
+# Fewer mistakes in a class can be chance.
+_MIN_MISTAKES = 3
 # Fewer images of a class say little about it.
 _SMALL_CLASS = 20
 # Fine-tuning and more images are worth their time if they can bring so much.
@@ -37,19 +39,15 @@ class Step(NamedTuple):
     section: str = ""
 
 
-def next_steps(run: Run) -> list[Step]:
+def next_steps(run: TrainingRun) -> list[Step]:
     """Returns the steps to advise, the most useful first."""
     return list(_steps(run))[:_MAX_STEPS]
 
 
-def _steps(run: Run) -> Iterator[Step]:
+def _steps(run: TrainingRun) -> Iterator[Step]:
     evaluation = run.held_out.evaluation
     if evaluation.accuracy is None:
-        yield Step(
-            "Hold images out for a test",
-            "No image was held out, so nothing is known about how good the classifier is.",
-            "--testing_percentage=10",
-        )
+        yield _hold_images_out(run)
     elif evaluation.baseline is not None and evaluation.accuracy <= evaluation.baseline:
         yield Step(
             "Check that the images are in the right folders",
@@ -61,8 +59,9 @@ def _steps(run: Run) -> Iterator[Step]:
     if mistakes:
         yield Step(
             "Look at the most confident mistakes",
-            f"There are {plural(mistakes, 'mistake')}. Where the classifier was sure, the label "
-            "of the image is often what is wrong: move the image to the right folder.",
+            f"There {'is' if mistakes == 1 else 'are'} {plural(mistakes, 'mistake')}. Where the "
+            "classifier was sure, the label of the image is often what is wrong: move the image to "
+            "the right folder.",
             section="mistakes",
         )
     yield from _add_images(run)
@@ -80,7 +79,22 @@ def _steps(run: Run) -> Iterator[Step]:
     yield from _use_threshold(run)
 
 
-def _check_data(run: Run) -> Iterator[Step]:
+def _hold_images_out(run: TrainingRun) -> Step:
+    if run.config.split.test_dir is None and not run.config.split.testing_percentage:
+        return Step(
+            "Hold images out for a test",
+            "No image was held out, so nothing is known about how good the classifier is.",
+            "--testing_percentage=10",
+        )
+    return Step(
+        "Add images that differ from each other",
+        "The images of each class are nearly the same, so that none of them could be held out for "
+        "a test.",
+        section="classes",
+    )
+
+
+def _check_data(run: TrainingRun) -> Iterator[Step]:
     check = last_check.read(run.config.bottleneck_dir, run.dataset)
     if check is None or not check.is_current:
         yield Step(
@@ -106,7 +120,7 @@ def _check_data(run: Run) -> Iterator[Step]:
         )
 
 
-def _add_images(run: Run) -> Iterator[Step]:
+def _add_images(run: TrainingRun) -> Iterator[Step]:
     evaluation = run.held_out.evaluation
     small = [
         label
@@ -138,7 +152,7 @@ def _add_images(run: Run) -> Iterator[Step]:
         )
 
 
-def _use_threshold(run: Run) -> Iterator[Step]:
+def _use_threshold(run: TrainingRun) -> Iterator[Step]:
     recommended = recommend(measure(run)) if run.held_out.evaluation.count else None
     if recommended and recommended.score and recommended.accuracy is not None:
         yield Step(
@@ -150,13 +164,15 @@ def _use_threshold(run: Run) -> Iterator[Step]:
         )
 
 
-def weakest_classes(run: Run) -> list[int]:
-    """Returns up to three classes that are recognised clearly less often than the average."""
+def weakest_classes(run: TrainingRun) -> list[int]:
+    """Returns up to three classes with several mistakes, the least recognised class first."""
     evaluation = run.held_out.evaluation
     recalls = [
         (scores.recall, class_id)
         for class_id, scores in enumerate(evaluation.classes)
-        if scores.recall is not None and scores.recall < (evaluation.accuracy or 0)
+        if scores.recall is not None
+        and scores.recall < (evaluation.accuracy or 0)
+        and (1 - scores.recall) * scores.count >= _MIN_MISTAKES
     ]
     return [class_id for _, class_id in sorted(recalls)[:_MAX_NAMES]]
 

@@ -3,7 +3,8 @@
 from collections import Counter
 
 from retrain.data.splits import TEST, TRAINING, VALIDATION
-from retrain.report.html.run import Run, Section
+from retrain.report.html.page import show
+from retrain.report.html.training_run import Section, TrainingRun
 
 _SPLITS = (TRAINING, VALIDATION, TEST)
 # Rows that are shown at once. The others have to be opened.
@@ -11,7 +12,7 @@ _FIRST_ROWS = 50
 _MAX_UNREADABLE = 10
 
 
-def describe(run: Run) -> Section | None:
+def describe(run: TrainingRun) -> Section | None:
     """Returns the section, the weakest classes first."""
     counts = Counter((image.class_id, image.split) for image in run.dataset.images)
     confusion = run.held_out.evaluation.confusion
@@ -23,7 +24,7 @@ def describe(run: Run) -> Section | None:
         worst = mistaken.most_common(1)
         rows.append(
             {
-                "label": run.labels[class_id],
+                "label": show(run.dataset.labels[class_id]),
                 "images": [counts[class_id, split] for split in _SPLITS],
                 "judged": scores.count,
                 "recall": scores.recall,

@@ -7,7 +7,7 @@ import numpy as np
 
 from retrain.report.html import thumbnails
 from retrain.report.html.page import percent, shorten
-from retrain.report.html.run import Run, Section
+from retrain.report.html.training_run import Section, TrainingRun
 
 # A matrix of more classes shows those with the most mistakes, and one row for all others.
 _MAX_CLASSES, _SELECTED = 50, 30
@@ -34,7 +34,7 @@ class _Cell:
         return f"cell-{self.truth}-{self.predicted}"
 
 
-def describe(run: Run) -> Section | None:
+def describe(run: TrainingRun) -> Section | None:
     """Returns the section, or None if no images were held out."""
     if not run.held_out.evaluation.count:
         return None
@@ -63,12 +63,12 @@ def _select_classes(mistakes: np.ndarray) -> np.ndarray:
     return np.sort(np.argsort(-involved, kind="stable")[:_SELECTED])
 
 
-def _labels(run: Run, shown: np.ndarray, length: int) -> list[dict[str, str]]:
+def _labels(run: TrainingRun, shown: np.ndarray, length: int) -> list[dict[str, str]]:
     return [{"full": run.labels[i], "short": shorten(run.labels[i], length)} for i in shown]
 
 
 def _matrix(
-    run: Run, counts: np.ndarray, shown: np.ndarray, anchors: dict[tuple[int, int], str]
+    run: TrainingRun, counts: np.ndarray, shown: np.ndarray, anchors: dict[tuple[int, int], str]
 ) -> list[dict[str, object]]:
     """Returns the rows of the matrix. The last row and column are for all other classes."""
     others = np.setdiff1d(np.arange(len(counts)), shown)
@@ -93,7 +93,9 @@ def _matrix(
     return rows
 
 
-def _cells_with_images(run: Run, mistakes: np.ndarray, shown: np.ndarray) -> Iterator[_Cell]:
+def _cells_with_images(
+    run: TrainingRun, mistakes: np.ndarray, shown: np.ndarray
+) -> Iterator[_Cell]:
     """Yields the cells with images to show: mistakes from the largest on, then hits."""
     truths, predictions = np.nonzero(mistakes)
     order = np.argsort(-mistakes[truths, predictions], kind="stable")[:_MAX_MISTAKEN_CELLS]
@@ -105,7 +107,7 @@ def _cells_with_images(run: Run, mistakes: np.ndarray, shown: np.ndarray) -> Ite
             yield cell
 
 
-def _cell(run: Run, truth: int, predicted: int, most: int) -> _Cell:
+def _cell(run: TrainingRun, truth: int, predicted: int, most: int) -> _Cell:
     """Returns a cell with the most confident of its mistakes, or the least confident hits."""
     held_out = run.held_out
     rows = np.flatnonzero((held_out.class_ids == truth) & (held_out.predicted == predicted))
@@ -114,7 +116,7 @@ def _cell(run: Run, truth: int, predicted: int, most: int) -> _Cell:
     return _Cell(truth, predicted, len(rows), tuple(rows[order].tolist()))
 
 
-def _panels(run: Run, cells: Sequence[_Cell]) -> Iterator[dict[str, object]]:
+def _panels(run: TrainingRun, cells: Sequence[_Cell]) -> Iterator[dict[str, object]]:
     held_out = run.held_out
     rows = [row for cell in cells for row in cell.rows]
     urls = thumbnails.encode_all(
@@ -141,7 +143,9 @@ def _panels(run: Run, cells: Sequence[_Cell]) -> Iterator[dict[str, object]]:
         }
 
 
-def _pairs(run: Run, counts: np.ndarray, cells: Sequence[_Cell]) -> Iterator[dict[str, object]]:
+def _pairs(
+    run: TrainingRun, counts: np.ndarray, cells: Sequence[_Cell]
+) -> Iterator[dict[str, object]]:
     for cell in [cell for cell in cells if cell.truth != cell.predicted][:_MAX_PAIRS]:
         yield {
             "truth": run.labels[cell.truth],

@@ -5,10 +5,10 @@ import shlex
 from retrain.data_check import last_check
 from retrain.data_check.findings import KINDS
 from retrain.report.html.page import show
-from retrain.report.html.run import Run, Section
+from retrain.report.html.training_run import Section, TrainingRun
 
 
-def describe(run: Run) -> Section:
+def describe(run: TrainingRun) -> Section:
     """Returns the section. If there was no check, it says how to run one."""
     check = last_check.read(run.config.bottleneck_dir, run.dataset)
     kinds = [

@@ -1,10 +1,10 @@
 """The section with the exported files and how they compare with the tested classifier."""
 
 from retrain.report.html.page import show
-from retrain.report.html.run import Run, Section
+from retrain.report.html.training_run import Section, TrainingRun
 
 
-def describe(run: Run) -> Section | None:
+def describe(run: TrainingRun) -> Section | None:
     """Returns the section."""
     rows = [
         {

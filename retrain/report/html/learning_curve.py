@@ -3,11 +3,11 @@
 from typing import Any
 
 from retrain.report.html import charts
-from retrain.report.html.run import Run, Section
+from retrain.report.html.training_run import Section, TrainingRun
 from retrain.training.learning_curve import LearningCurve
 
 
-def describe(run: Run) -> Section | None:
+def describe(run: TrainingRun) -> Section | None:
     """Returns the section, or None if the accuracy with fewer images was not measured."""
     curve = run.learning_curve
     if curve is None:

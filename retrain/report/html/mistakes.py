@@ -12,7 +12,7 @@ from retrain.data import image_reader, pixels
 from retrain.heat_maps import heat_maps, overlay
 from retrain.heat_maps.pooled_layers import NoHeatMapError
 from retrain.report.html import thumbnails
-from retrain.report.html.run import Run, Section
+from retrain.report.html.training_run import Section, TrainingRun
 from retrain.system.batches import batches
 from retrain.system.processors import processor_count
 from retrain.system.threads import parallel_map
@@ -21,7 +21,7 @@ _MAX_MISTAKES, _MAX_HITS = 12, 6
 _SIDE = 160
 
 
-def describe(run: Run) -> Section | None:
+def describe(run: TrainingRun) -> Section | None:
     """Returns the section, or None if no images were held out."""
     held_out = run.held_out
     if not held_out.evaluation.count:
@@ -44,7 +44,7 @@ def _rank(values: np.ndarray) -> list[int]:
     return np.argsort(-values, kind="stable").tolist()
 
 
-def _show(run: Run, rows: Sequence[int]) -> list[dict[str, object]]:
+def _show(run: TrainingRun, rows: Sequence[int]) -> list[dict[str, object]]:
     """Returns the images with what was predicted, and their heat maps if there are any."""
     held_out = run.held_out
     images = [held_out.images[row] for row in rows]
@@ -78,7 +78,7 @@ def _show(run: Run, rows: Sequence[int]) -> list[dict[str, object]]:
     return shown
 
 
-def _decode_all(run: Run, paths: Sequence[Path]) -> list[np.ndarray | None]:
+def _decode_all(run: TrainingRun, paths: Sequence[Path]) -> list[np.ndarray | None]:
     """Returns the pixels that the network sees; None for images that cannot be read any more."""
     backbone = run.backbone
 
@@ -93,7 +93,7 @@ def _decode_all(run: Run, paths: Sequence[Path]) -> list[np.ndarray | None]:
 
 
 def _draw_maps(
-    run: Run, decoded: Sequence[np.ndarray], classes: Sequence[tuple[int, int]]
+    run: TrainingRun, decoded: Sequence[np.ndarray], classes: Sequence[tuple[int, int]]
 ) -> Iterator[tuple[str, str]]:
     """Yields data URLs of heat maps over each image, or nothing if the network has none.
 

@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 
 from retrain.system.text import one_line
 
-_FLAG = re.compile(r"(?<!\S)--[a-z_]+(?:=[\w.]+)?")
+_FLAG = re.compile(r"(?<!\S)--[a-z_]+(?:=[\w.]*\w)?")
 _FOLDER = Path(__file__).parent / "files"
 
 
@@ -46,10 +46,18 @@ def show(name: object) -> str:
     return one_line(name).encode("utf-8", "replace").decode()
 
 
-def shorten(name: object, length: int) -> str:
-    """Returns at most `length` characters of a name, with an ellipsis if it is longer."""
+def shorten(name: object, length: int, *, end: int = 0) -> str:
+    """Returns at most `length` characters of a name, with an ellipsis if it is longer.
+
+    Args:
+        name: The name.
+        length: Maximum number of characters.
+        end: Number of characters to keep at the end.
+    """
     text = show(name)
-    return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"
+    if len(text) <= length:
+        return text
+    return f"{text[: length - 1 - end].rstrip()}…{text[len(text) - end :]}"
 
 
 def percent(fraction: Any) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from retrain.report.html import charts
-from retrain.report.html.run import Run, Section
+from retrain.report.html.training_run import Section, TrainingRun
 from retrain.training.evaluation import wilson_interval
 
 _BINS = 10
@@ -13,7 +13,7 @@ _BINS = 10
 _MIN_IMAGES = 5
 
 
-def describe(run: Run) -> Section | None:
+def describe(run: TrainingRun) -> Section | None:
     """Returns the section, or None if no images were held out."""
     held_out = run.held_out
     error = held_out.evaluation.expected_calibration_error

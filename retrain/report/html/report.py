@@ -5,6 +5,7 @@ from datetime import datetime
 from retrain.report.html import (
     accuracy,
     classes,
+    comparison,
     confusion,
     data_check,
     exports,
@@ -17,7 +18,7 @@ from retrain.report.html import (
     unknowns,
 )
 from retrain.report.html.page import plural, render, show
-from retrain.report.html.run import Run
+from retrain.report.html.training_run import TrainingRun
 from retrain.version import VERSION
 
 # In the order of the page. The last ones are for people who work on the classifier.
@@ -31,13 +32,14 @@ _SECTIONS = (
     reliability.describe,
     unknowns.describe,
     learning_curve.describe,
+    comparison.describe,
     data_check.describe,
     exports.describe,
     reproduction.describe,
 )
 
 
-def render_report(run: Run) -> str:
+def render_report(run: TrainingRun) -> str:
     """Returns the page."""
     sections = [section for describe in _SECTIONS if (section := describe(run))]
     dataset = run.dataset

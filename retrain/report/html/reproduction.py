@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from retrain.export.assemble import current_versions
 from retrain.report.html.page import show
-from retrain.report.html.run import Run, Section
+from retrain.report.html.training_run import Section, TrainingRun
 from retrain.system.files import user_path
 
 _URL = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)(?:[^/?#\s@]*@)?(?P<rest>[^?#\s]*)\S*")
@@ -24,7 +24,7 @@ class _Input(NamedTuple):
     digest: str
 
 
-def describe(run: Run) -> Section:
+def describe(run: TrainingRun) -> Section:
     """Returns the section."""
     values = {
         "command": format_command(run.config.command_line),
@@ -71,7 +71,7 @@ def digest_images(digests: dict[str, bytes]) -> str:
     return digest.hexdigest()
 
 
-def _inputs(run: Run) -> Iterator[_Input]:
+def _inputs(run: TrainingRun) -> Iterator[_Input]:
     folders = {
         "image_dir": run.config.image_dir,
         "validation_dir": run.config.split.validation_dir,

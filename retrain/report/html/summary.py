@@ -2,12 +2,12 @@
 
 from retrain.report.html.accuracy import name_judged
 from retrain.report.html.advice import next_steps, weakest_classes
-from retrain.report.html.run import Run, Section
+from retrain.report.html.training_run import Section, TrainingRun
 
 _MAX_PAIRS = 3
 
 
-def describe(run: Run) -> Section:
+def describe(run: TrainingRun) -> Section:
     """Returns the section."""
     evaluation = run.held_out.evaluation
     pairs = sorted(

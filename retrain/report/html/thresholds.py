@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from retrain.report.html import charts
-from retrain.report.html.run import Run, Section
+from retrain.report.html.training_run import Section, TrainingRun
 
 _THRESHOLDS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99)
 # Shares of right answers to aim at, and the smallest share of images to answer for each of them.
@@ -28,7 +28,7 @@ class Threshold(NamedTuple):
     wrong: int
 
 
-def measure(run: Run) -> list[Threshold]:
+def measure(run: TrainingRun) -> list[Threshold]:
     """Returns what each threshold brings."""
     held_out = run.held_out
     thresholds = []
@@ -55,7 +55,7 @@ def recommend(thresholds: list[Threshold]) -> Threshold | None:
     return None
 
 
-def describe(run: Run) -> Section | None:
+def describe(run: TrainingRun) -> Section | None:
     """Returns the section, or None if no images were held out."""
     if not run.held_out.evaluation.count:
         return None
@@ -75,7 +75,7 @@ def describe(run: Run) -> Section | None:
     return Section("thresholds", "Answer only when sure", values)
 
 
-def _plot(axis: Any, run: Run, recommended: Threshold | None) -> None:
+def _plot(axis: Any, run: TrainingRun, recommended: Threshold | None) -> None:
     order = np.argsort(-run.held_out.scores, kind="stable")
     right = run.held_out.right[order]
     answered = np.arange(1, len(right) + 1)

@@ -5,15 +5,15 @@ import numpy as np
 from retrain.data.dataset import ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.report.html import thumbnails
-from retrain.report.html.run import Run, Section
+from retrain.report.html.training_run import Section, TrainingRun
+from retrain.runtimes.familiarity import UNKNOWN_BELOW
 
-_THRESHOLD = 0.05
 _MAX_IMAGES = 8
 _SIDE = 120
 _MAX_BYTES = 200_000
 
 
-def describe(run: Run) -> Section | None:
+def describe(run: TrainingRun) -> Section | None:
     """Returns the section, or None if the classifier has no familiarity."""
     familiarity = run.result.familiarity
     if familiarity is None:
@@ -27,11 +27,11 @@ def describe(run: Run) -> Section | None:
         scores.append(familiarity.scores(part.vectors))
     all_scores = np.concatenate(scores)
     held_out = run.result.test_features
-    accepted = familiarity.scores(held_out.vectors) >= _THRESHOLD
+    accepted = familiarity.scores(held_out.vectors) >= UNKNOWN_BELOW
     least = [images[row] for row in np.argsort(all_scores, kind="stable")[:_MAX_IMAGES]]
     urls = thumbnails.encode_all([image.path for image in least], side=_SIDE, max_bytes=_MAX_BYTES)
     values = {
-        "threshold": _THRESHOLD,
+        "threshold": UNKNOWN_BELOW,
         "accepted": float(accepted.mean()) if len(accepted) else None,
         "test_count": len(accepted),
         "least": [

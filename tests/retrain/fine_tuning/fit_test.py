@@ -8,15 +8,16 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from retrain.config import ALL_LAYERS, DistortionOptions, FineTuningOptions, SplitOptions
+from retrain.config import ALL_LAYERS, AUTO, DistortionOptions, FineTuningOptions, SplitOptions
 from retrain.data.dataset import scan_dataset
 from retrain.data.splits import TRAINING, VALIDATION
 from retrain.errors import UserError
-from retrain.fine_tuning import fit, layers
+from retrain.fine_tuning import activation_store, fit, layers
 from retrain.fine_tuning.fit import TuningData
 from retrain.fine_tuning.variants import VariantSource
 from retrain.runtimes.head import Head
@@ -60,14 +61,16 @@ class FineTuneTest(parameterized.TestCase):
         seed: int = 0,
         checkpoint: Path | None = None,
         channel_order: str = "RGB",
+        bfloat16: bool = False,
         **options,
     ):
         """Returns the network, and the history of its training."""
         checkpoint = checkpoint or Path(self.create_tempdir().full_path, "new", "epochs.npz")
         network = layers.load_trainable(self.backbone, count)
         if channel_order == "BGR":
-            kernel, bias = network.layers[0].get_weights()
-            network.layers[0].set_weights([kernel[:, :, ::-1], bias])
+            first = next(layer for layer in network.layers if layer.weights)
+            kernel, bias = first.get_weights()
+            first.set_weights([kernel[:, :, ::-1], bias])
         images = self.dataset.split(TRAINING)
         history = fit.fine_tune(
             network,
@@ -82,6 +85,7 @@ class FineTuneTest(parameterized.TestCase):
             options=FineTuningOptions(**{"epochs": 1, "batch_size": 8, **options}),
             seed=seed,
             checkpoint_file=checkpoint,
+            bfloat16=bfloat16,
         )
         return network, history
 
@@ -137,20 +141,84 @@ class FineTuneTest(parameterized.TestCase):
         ):
             np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
 
-    def test_an_interrupted_training_continues_with_the_same_result(self):
-        whole, history = self.fine_tune(ALL_LAYERS, epochs=3)
+    @parameterized.parameters(
+        (ALL_LAYERS, 3, False, (1, 2), 3),
+        (1, 3, True, (1,), 3),
+        # The decision is after epoch 6. The distorted variants repeat after epoch 4.
+        (1, AUTO, False, (2, 5, 9), 12),
+    )
+    def test_an_interrupted_training_continues_with_the_same_result(
+        self, count: int, epochs: int | str, bfloat16: bool, stops: tuple[int, ...], last: int
+    ):
+        options = {"count": count, "epochs": epochs, "bfloat16": bfloat16}
+        whole, history = self.fine_tune(**options)
         file = Path(self.create_tempdir().full_path) / "epochs.npz"
-        for epoch in (1, 2):
+        for epoch in stops:
             with _interrupted_after(epoch), self.assertRaises(KeyboardInterrupt):
-                self.fine_tune(ALL_LAYERS, epochs=3, checkpoint=file)
+                self.fine_tune(**options, checkpoint=file)
         with self.assertLogs(level="INFO") as logs:
-            resumed, resumed_history = self.fine_tune(ALL_LAYERS, epochs=3, checkpoint=file)
+            resumed, resumed_history = self.fine_tune(**options, checkpoint=file)
         # TensorFlow also warns there, because a test creates many networks in one process.
         lines = [line for line in logs.output if line.startswith("INFO:root:")]
-        self.assertIn("continues after epoch 2 of 3", lines[0])
-        self.assertLen(lines, 2)
+        self.assertIn(f"continues after epoch {stops[-1]} of {last}", lines[0])
+        self.assertLen(lines, 1 + last - stops[-1])
         self.assertEqual(self.weights(resumed), self.weights(whole))
         self.assertEqual(resumed_history, history)
+
+    def test_a_finished_training_is_not_continued(self):
+        file = Path(self.create_tempdir().full_path) / "epochs.npz"
+        options = {"count": 1, "epochs": AUTO, "checkpoint": file}
+        whole, history = self.fine_tune(**options)
+        with self.assertLogs(level="INFO") as logs:
+            again, same_history = self.fine_tune(**options)
+        self.assertFalse(any("Fine-tuning, epoch" in line for line in logs.output), logs.output)
+        self.assertEqual(self.weights(again), self.weights(whole))
+        self.assertEqual(same_history, history)
+
+    def test_the_validation_loss_decides_when_to_stop(self):
+        _, history = self.fine_tune(ALL_LAYERS, epochs=AUTO, learning_rate=0.0)
+        # The epochs have 6 steps, so rounds have 3 epochs: 2 rounds without progress, 2 at the end.
+        self.assertEqual(history.at, tuple(range(1, 13)))
+        self.assertLen(set(history.validation.cross_entropy), 1)
+        with self.assertLogs(level="INFO") as logs:
+            _, history = self.fine_tune(ALL_LAYERS, epochs=AUTO, learning_rate=0.01)
+        self.assertLess(history.validation.cross_entropy[-1], history.validation.cross_entropy[0])
+        self.assertIn(f"epoch {len(history.at)} of {len(history.at)}: ", logs.output[-1])
+
+    @parameterized.parameters((1, AUTO, 4), (ALL_LAYERS, AUTO, 12), (1, 6, 6))
+    def test_variants_are_computed_once_if_they_repeat(
+        self, count: int, epochs: int | str, expected: int
+    ):
+        with mock.patch.object(
+            VariantSource, "variant", autospec=True, side_effect=VariantSource.variant
+        ) as variant:
+            self.fine_tune(count, epochs=epochs)
+        self.assertEqual(variant.call_count, expected * len(self.dataset.split(TRAINING)))
+
+    def test_without_space_on_the_disk_the_result_is_the_same(self):
+        with_space, history = self.fine_tune(1, epochs=AUTO)
+        with (
+            mock.patch.object(activation_store, "_MAX_SHARE_OF_FREE_SPACE", 0.0),
+            self.assertLogs(level="WARNING") as logs,
+        ):
+            without, same_history = self.fine_tune(1, epochs=AUTO)
+        lines = [line for line in logs.output if "has no space" in line]
+        self.assertLen(lines, 1)
+        self.assertEqual(self.weights(without), self.weights(with_space))
+        self.assertEqual(same_history, history)
+
+    @parameterized.parameters(1, ALL_LAYERS)
+    def test_bfloat16_gives_nearly_the_same_network_in_float32(self, count: int):
+        options = {"count": count, "epochs": 2, "learning_rate": 0.001}
+        exact, exact_history = self.fine_tune(**options)
+        network, history = self.fine_tune(**options, bfloat16=True)
+        self.assertNotEqual(self.weights(network), self.weights(exact))
+        for weight, other in zip(network.weights, exact.weights, strict=True):
+            self.assertEqual(weight.dtype, "float32")
+            np.testing.assert_allclose(weight.numpy(), other.numpy(), atol=0.01)
+        for layer in network.layers:
+            self.assertEqual(layer.dtype_policy.name, "float32")
+        np.testing.assert_allclose(history.train, exact_history.train, atol=0.05)
 
     def test_damaged_checkpoint_is_refused(self):
         file = Path(self.create_tempdir().full_path) / "epochs.npz"

@@ -48,6 +48,11 @@ class DrawTest(parameterized.TestCase):
         for channel in range(3):
             np.testing.assert_allclose(drawn[:, 5:, channel], grey, atol=1)
 
+    def test_a_map_without_any_number_leaves_the_image_grey(self):
+        image = np.full((4, 4, 3), 99, np.uint8)
+        drawn = overlay.draw(image, np.full((2, 2), np.nan, np.float32))
+        np.testing.assert_array_equal(drawn, image)
+
 
 class PlaceTest(parameterized.TestCase):
     @parameterized.product(fit=(STRETCH, CROP, PAD), size=((300, 120), (120, 300), (96, 96)))

@@ -3,6 +3,7 @@
 import numpy as np
 from absl.testing import absltest, parameterized
 
+from retrain.runtimes import tflite_packing
 from retrain.runtimes.litert import LiteRTModel, LiteRTRuntime, Tensor
 from retrain.runtimes.preprocessing import Preprocessing
 from retrain.runtimes.runtime import ModelError
@@ -62,6 +63,26 @@ class LiteRTModelTest(absltest.TestCase):
         values = [np.full(_SHAPE, number, np.float32) for number in range(200)]
         for value, output in zip(values, parallel_map(model.run, values, 4), strict=True):
             np.testing.assert_array_equal(output, value)
+
+    def test_several_outputs_are_computed_in_one_run(self):
+        parsed = tflite_packing.parse(tflite_models.identity(_SHAPE))
+        (graph,) = parsed.subgraphs
+        graph.outputs = [graph.outputs[0], graph.inputs[0]]
+        parsed.signatureDefs = None
+        model = LiteRTModel(tflite_packing.pack(parsed), output_count=2)
+        value = np.ones(_SHAPE, np.float32)
+        first, second = model.run_all(value)
+        np.testing.assert_array_equal(first, model.run(value))
+        np.testing.assert_array_equal(second, value)
+        with self.assertRaisesRegex(ModelError, "2 outputs instead of one of each"):
+            LiteRTModel(model.flatbuffer)
+
+    def test_names_that_are_not_text_are_refused(self):
+        parsed = tflite_packing.parse(tflite_models.identity(_SHAPE))
+        for tensor in parsed.subgraphs[0].tensors:
+            tensor.name = b"\xff"
+        with self.assertRaisesRegex(ModelError, "can't decode"):
+            LiteRTModel(tflite_packing.pack(parsed))
 
 
 class LiteRTRuntimeTest(absltest.TestCase):

@@ -39,9 +39,9 @@ class SummariseTest(absltest.TestCase):
 
     def test_groups_make_the_interval_wider(self):
         right = _right([0.2, 0.1, 0.05], count=400)
-        alone = summarise([1, 2, 4], right, np.arange(400)).points[-1]
+        ungrouped = summarise([1, 2, 4], right, np.arange(400)).points[-1]
         grouped = summarise([1, 2, 4], right, np.arange(400) // 20).points[-1]
-        self.assertGreater(grouped.high - grouped.low, 2 * (alone.high - alone.low))
+        self.assertGreater(grouped.high - grouped.low, 2 * (ungrouped.high - ungrouped.low))
 
 
 class SelectSubsetTest(absltest.TestCase):

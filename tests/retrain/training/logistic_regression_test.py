@@ -32,7 +32,11 @@ def _objective(training: TrainingSet, weights: np.ndarray, bias: np.ndarray, str
     counts = np.bincount(training.class_ids)
     sample_weights = (len(training.class_ids) / 3 / counts)[training.class_ids]
     losses = cross_entropies_of_logits(training.features @ weights + bias, training.class_ids)
-    penalty = np.square(weights * training.features.std(axis=0)[:, np.newaxis]).sum()
+    variance = training.features.var(axis=0)
+    count = len(training.image_class_ids)
+    # The mean variance counts as much as 300 images.
+    scales = np.sqrt((count * variance + 300 * variance.mean()) / (count + 300))
+    penalty = np.square(weights * scales[:, np.newaxis]).sum()
     return sample_weights @ losses + penalty / (2 * strength)
 
 
@@ -74,6 +78,20 @@ class FitPathTest(absltest.TestCase):
         np.testing.assert_allclose(
             head.logits(training.features), half_head.logits(training.features), atol=2e-2
         )
+
+    def test_the_scale_of_a_feature_matters_only_in_few_images(self):
+        change = {}
+        for count in (9, 30_000):
+            training = _training_set(count)
+            logits = []
+            for scale in (1, 3):
+                features = training.features * np.array([scale] + [1] * 7, np.float32)
+                scaled = dataclasses.replace(training, features=features)
+                _, head = next(fit_path(scaled, [1e-1 / count]))
+                logits.append(head.logits(features))
+            change[count] = np.abs(logits[1] - logits[0]).mean() / np.abs(logits[0]).mean()
+        self.assertLess(change[30_000], 0.02)
+        self.assertGreater(change[9], 0.1)
 
     def test_each_stage_has_a_limit_of_its_own_for_small_standard_deviations(self):
         training = _training_set()

@@ -12,10 +12,14 @@ import numpy as np
 from absl.testing import absltest
 
 from retrain.backbones.backbone import Backbone
+from retrain.comparison.architectures import ArchitectureComparison, ArchitectureResult
+from retrain.comparison.baseline import BaselineComparison, DifferingImage
+from retrain.comparison.comparisons import Comparisons
+from retrain.comparison.paired_test import count_pairs
 from retrain.heat_maps.pooled_layers import NoHeatMapError
 from retrain.report.html import mistakes
 from retrain.report.html.report import render_report
-from retrain.report.html.run import Run
+from retrain.report.html.training_run import TrainingRun
 from tests.support import chromium, sample_run
 
 _HOSTILE_NAMES = (
@@ -60,7 +64,7 @@ class _ReportTestCase(absltest.TestCase):
         self.load = patch.start()
         self.addCleanup(patch.stop)
 
-    def make_run(self, names=("cat", "dog", "fox"), **options) -> Run:
+    def make_run(self, names=("cat", "dog", "fox"), **options) -> TrainingRun:
         return sample_run.make_run(self.folder / "images", names, **options)
 
 
@@ -145,6 +149,30 @@ class ContentTest(_ReportTestCase):
         self.assertIn("There are no mistakes", text)
         text = render_report(self.make_run(("a", "b"), images_per_class=1, mistakes=1.0))
         self.assertIn("no better than the baseline", text)
+
+    def test_comparisons_have_a_table_and_the_images_that_differ(self):
+        run = self.make_run()
+        image = run.dataset.images[0]
+        networks = tuple(
+            ArchitectureResult(name, 100, accuracy, (0.8, 0.95), 10.0, 14_000_000)
+            for name, accuracy in (("small_net", 0.875), ("large_net", 0.9))
+        )
+        right = np.arange(40) < 30
+        baseline = BaselineComparison(
+            Path("/old.pb"),
+            ("cat", "dog"),
+            count_pairs(right, np.roll(right, 5)),
+            seen_count=3,
+            unseen_counts=None,
+            gained=(DifferingImage(image.path, "cat", "cat", "<b>fox</b>"),),
+            lost=(),
+        )
+        comparisons = Comparisons(ArchitectureComparison(networks, 0, "smallest"), baseline)
+        text = render_report(dataclasses.replace(run, comparisons=comparisons))
+        self.assertIn("small_net</bdi> (used)", text)
+        self.assertIn("87.5%", text)
+        self.assertIn("old: <bdi>&lt;b&gt;fox&lt;/b&gt;</bdi>", text)
+        self.assertIn("Neither is better.", text)
 
     def test_secrets_in_addresses_are_hidden(self):
         run = self.make_run()

@@ -7,19 +7,24 @@ from pathlib import Path
 from typing import NamedTuple
 
 from retrain.backbones.backbone import Backbone
+from retrain.comparison.comparisons import NO_COMPARISONS, Comparisons
 from retrain.config import TrainingConfig
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.export.parity import ParityCheck
 from retrain.fine_tuning.result import FineTuningResult
 from retrain.report.held_out import HeldOut, select_held_out
-from retrain.report.html.page import show
+from retrain.report.html.page import shorten
 from retrain.system.phase_timer import PhaseTimer
 from retrain.training.learning_curve import LearningCurve
 from retrain.training.results import HeadResult, Results
 
+_MAX_LABEL = 60
+# Of a longer path, the beginning and the end are shown.
+_MAX_PATH, _PATH_END = 80, 40
+
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class TrainingRun:
     """A run of //retrain that is about to put its files in place.
 
     Attributes:
@@ -31,6 +36,7 @@ class Run:
         parity_checks: Parity checks of the exported files.
         timer: Timer of the run's phases.
         learning_curve: Accuracy with fewer images; None if it was not measured.
+        comparisons: What the classifier was compared with.
     """
 
     config: TrainingConfig
@@ -41,6 +47,7 @@ class Run:
     parity_checks: Sequence[ParityCheck]
     timer: PhaseTimer
     learning_curve: LearningCurve | None
+    comparisons: Comparisons = NO_COMPARISONS
 
     @property
     def result(self) -> HeadResult:
@@ -54,8 +61,8 @@ class Run:
 
     @functools.cached_property
     def labels(self) -> list[str]:
-        """Labels of the classes as text that can be encoded."""
-        return [show(label) for label in self.dataset.labels]
+        """Labels of the classes as text that can be encoded, of limited length."""
+        return [shorten(label, _MAX_LABEL) for label in self.dataset.labels]
 
     @functools.cached_property
     def held_out(self) -> HeldOut:
@@ -69,7 +76,8 @@ class Run:
     def name_path(self, path: Path) -> str:
         """Returns a path for readers, relative to the image folder if possible."""
         folder = self.dataset.image_dir
-        return show(path.relative_to(folder) if path.is_relative_to(folder) else path)
+        shown = path.relative_to(folder) if path.is_relative_to(folder) else path
+        return shorten(shown, _MAX_PATH, end=_PATH_END)
 
 
 class Section(NamedTuple):

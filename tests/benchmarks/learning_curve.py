@@ -1,0 +1,74 @@
+"""Compares estimates of what twice as many images would bring with what they brought.
+
+    bazel run //tests/benchmarks:learning_curve -- --image_dir=DIR --image_dir=ANOTHER
+
+Each folder has a sub-folder of images for each class. The estimate is made from the points with at
+most half of the images, and compared with the accuracy that all images reached.
+"""
+
+import tempfile
+from pathlib import Path
+
+from absl import flags
+
+from retrain.backbones import registry
+from retrain.bottlenecks.compute import compute_bottlenecks
+from retrain.config import BackboneOptions, TrainingConfig
+from retrain.data.dataset import scan_dataset
+from retrain.system import command_line
+from retrain.system.files import user_path
+from retrain.training import learning_curve
+from retrain.training.cross_validation import cross_validate
+from retrain.training.head_training import train_head
+
+_FOLDS = 5
+
+_IMAGE_DIRS = flags.DEFINE_multi_string(
+    "image_dir", [], "Folder with a sub-folder of images for each class. Can be repeated."
+)
+
+
+def main(_: list[str]) -> None:
+    """Prints a row of a table for each folder of images."""
+    print("| images | estimate from half of them | all of them |\n|---|---|---|")
+    for folder in _IMAGE_DIRS.value:
+        with tempfile.TemporaryDirectory() as cache:
+            print(_row(user_path(folder), Path(cache)), flush=True)
+
+
+def _row(folder: Path, cache: Path) -> str:
+    config = TrainingConfig(folder, bottleneck_dir=cache)
+    backbone = registry.resolve(BackboneOptions(), cache)
+    dataset = scan_dataset(folder, config.split)
+    features = compute_bottlenecks(dataset, backbone, config.engine, cache)
+    trained = train_head(config, backbone, features)
+    out_of_fold = cross_validate(features, config.head, _FOLDS, stage_widths=backbone.stage_widths)
+    curves = []
+    summarise = learning_curve.summarise
+
+    def summarise_half(sizes, right, groups, *, seed=0):
+        curves.append(summarise(sizes[:-1], right[:-1], groups, seed=seed))
+        return summarise(sizes, right, groups, seed=seed)
+
+    learning_curve.summarise = summarise_half
+    try:
+        complete = learning_curve.measure_learning_curve(
+            features,
+            config.head,
+            out_of_fold,
+            strength=trained.history.selected,
+            stage_widths=backbone.stage_widths,
+            uses_stages=bool(trained.head.weights[backbone.bottleneck_width :].any()),
+        )
+    finally:
+        learning_curve.summarise = summarise
+    gain = complete.points[-1].accuracy - complete.points[-2].accuracy
+    estimate = curves[0].doubled
+    text = "too few mistakes"
+    if estimate:
+        text = "{:+.1f} points ({:.1f} to {:.1f})".format(*(100 * value for value in estimate))
+    return f"| {len(dataset.images):,} {folder.name} | {text} | {100 * gain:+.1f} |"
+
+
+if __name__ == "__main__":
+    command_line.run(main, __doc__)
