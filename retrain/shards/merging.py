@@ -66,7 +66,7 @@ def other_bottlenecks(
     elif found.feature_width != wanted.feature_width:
         difference = f"{found.feature_width} features, not of {wanted.feature_width}"
     else:
-        difference = f"other weights or of another preprocessing version of {wanted.architecture}"
+        difference = f"other weights, --fit or preprocessing of {wanted.architecture}"
     return UserError(
         f"--{storage.flag}={storage.url} has bottlenecks of {difference}; choose another "
         f"--{storage.flag}, or the flags that these bottlenecks were computed with"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -75,10 +76,13 @@ def merge(
 
 def _paths_by_name(config: TrainingConfig, dataset: Dataset) -> dict[str, list[Path]]:
     """Returns the files of the data set by their path relative to the folder of a flag."""
-    roots = [dataset.image_dir, *split_folders(config.split).values()]
+    folders = [dataset.image_dir, *split_folders(config.split).values()]
+    roots = [os.path.join(folder, "") for folder in folders]  # noqa: PTH118 (with a slash at the end)
     paths: dict[str, list[Path]] = defaultdict(list)
     for image in dataset.images:
+        # Paths take ten times as long to compare as texts, and there can be millions.
+        text = os.fspath(image.path)
         for root in roots:
-            if image.path.is_relative_to(root):
-                paths[image.path.relative_to(root).as_posix()].append(image.path)
+            if text.startswith(root):
+                paths[text.removeprefix(root).replace(os.sep, "/")].append(image.path)
     return paths

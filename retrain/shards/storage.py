@@ -27,6 +27,8 @@ _S3_ERRORS = {
     "SIGNATURE_DOES_NOT_MATCH": "the secret key is wrong",
     "NETWORK_CONNECTION": "the server cannot be reached",
 }
+# In the errors of Arrow's file systems, which have no numbers.
+_REMOTE_ERRORS = ("AWS Error", "google::cloud")
 # What the listings of other file systems have instead of the time of the last change, best first.
 _VERSION_KEYS = ("etag", "ETag", "md5", "generation", "mtime", "last_modified", "created")
 
@@ -75,8 +77,8 @@ class Storage:
         self.is_local = self._file_system.type_name == "local"
 
     @property
-    def is_remote(self) -> bool:
-        """Whether other machines see the same files at this URL. Local folders can be shared."""
+    def can_be_shared(self) -> bool:
+        """Whether other machines can see the same files at this path or URL."""
         return not self.url.startswith("memory:")
 
     def path(self, name: str) -> Path:
@@ -212,7 +214,9 @@ def _time_text(mtime_ns: int | None) -> str:
 
 def is_access_error(error: Exception) -> bool:
     """Returns whether a file could not be accessed, rather than has the wrong content."""
-    return isinstance(error, OSError) and (error.errno is not None or "AWS Error" in str(error))
+    if not isinstance(error, OSError):
+        return False
+    return error.errno is not None or any(text in str(error) for text in _REMOTE_ERRORS)
 
 
 def parse_url(value: str) -> str:

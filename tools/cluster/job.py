@@ -23,7 +23,7 @@ def check_shared(storage: Storage, ray_address: str | None) -> None:
     Raises:
         UserError: If only this process can use it.
     """
-    if ray_address and not storage.is_remote:
+    if ray_address and not storage.can_be_shared:
         raise UserError(
             f"--{storage.flag}={storage.url} exists only in this process, and cannot be combined "
             f"with --ray_address={ray_address}; use shared storage"

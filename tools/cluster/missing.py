@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from retrain.shards import unreadable_list
+from retrain.shards.shard_files import VERSION_COLUMNS
 from retrain.shards.storage import Storage
 from retrain.system.threads import parallel_map
-from tools.cluster.task import VERSION_COLUMNS
 
 _READERS = 16
 # Fewer images are not worth a file.

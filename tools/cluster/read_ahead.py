@@ -6,13 +6,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from retrain.data.image_limits import DEFAULT_LIMITS
-from retrain.shards.storage import Storage
+from retrain.shards.shard_files import VERSION_COLUMNS
+from retrain.shards.storage import Storage, StoredFile
 from retrain.system.regular_files import open_regular_file, read_bounded
 
 # Reading from object storage takes 10 to 100 ms, in which a processor decodes several images.
 _THREADS = 16
 _MAX_IMAGES = 128
 _MAX_BYTES = 64_000_000
+_CHANGED = "it changed during this run"
 
 
 class ImageReader:
@@ -29,8 +31,10 @@ class ImageReader:
             images: Arrow table with the columns of `image_table`.
         """
         self._storage = storage
-        self._names = images["name"].to_pylist()
-        self._sizes = images["size"].to_pylist()
+        rows = images.select(VERSION_COLUMNS).to_pylist()
+        self._files = [StoredFile(**row) for row in rows]
+        self._names = [file.name for file in self._files]
+        self._sizes = [file.size for file in self._files]
         self._lock = threading.Lock()
         self._pending: dict[int, Future[bytes]] = {}
         self._next = 0
@@ -48,13 +52,17 @@ class ImageReader:
         """Returns the content of the image with an index. Each image can be read once.
 
         Raises:
-            OSError: If the image does not exist, is too large or, in a local folder, cannot be
-                read.
+            OSError: If the image does not exist, is too large, has changed since it was listed or,
+                in a local folder, cannot be read.
             UserError: If the storage cannot be used.
         """
         if self._pool is None:
             with open_regular_file(self._storage.path(self._names[row])) as file:
-                return read_bounded(file, DEFAULT_LIMITS.file_bytes)
+                data = read_bounded(file, DEFAULT_LIMITS.file_bytes)
+            # Otherwise a result would be stored for a version that it is not of.
+            if self._storage.describe_file(self._names[row]) != self._files[row]:
+                raise OSError(errno.ESTALE, _CHANGED)
+            return data
         with self._lock:
             self._read_ahead(row)
             future = self._pending.pop(row)
@@ -81,4 +89,7 @@ class ImageReader:
                 f"it has {self._sizes[row]:,} bytes, more than the limit of "
                 f"{DEFAULT_LIMITS.file_bytes:,}",
             )
-        return self._storage.read(self._names[row])
+        data = self._storage.read(self._names[row])
+        if len(data) != self._sizes[row]:
+            raise OSError(errno.ESTALE, _CHANGED)
+        return data

@@ -7,10 +7,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from retrain.shards.shard_files import VERSION_COLUMNS
 from retrain.shards.unreadable_list import UndecodableImage
-
-# Columns that identify a version of an image.
-VERSION_COLUMNS = ("name", "size", "modified")
 
 
 @dataclass(frozen=True)
