@@ -9,12 +9,13 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from label_image.classifier import Classifier
 from label_image.image_decoding import Source
 from retrain.data import pixels
+from retrain.data.image_limits import ImageLimits
 from retrain.errors import UserError
 from retrain.heat_maps import overlay
 from retrain.heat_maps.heat_maps import HeatMaps
 from retrain.heat_maps.pooled_layers import NoHeatMapError
 from retrain.runtimes.runtime import ModelError
-from retrain.system.text import name_some
+from retrain.system.text import first_line, name_some
 
 # The longer side of the result in pixels. Smaller images are enlarged, so that the colours can be
 # seen; larger ones would take seconds to compress.
@@ -40,7 +41,7 @@ class HeatMapImages:
         """
         try:
             self._heat_maps = HeatMaps(classifier.runtime)
-        except (NoHeatMapError, ModelError) as error:
+        except NoHeatMapError as error:
             raise UserError(f"heat maps cannot be drawn: {error}") from error
         self._classifier = classifier
 
@@ -90,8 +91,7 @@ class HeatMapImages:
             else:
                 pixels.check_budget(data, decoding.limits)
                 maps = self._heat_maps.compute_file(data, ids)
-                # The decoder in the graph does not turn the image upright.
-                image = pixels.open_image(data, limits=decoding.limits).convert("RGB")
+                image = _decode_as_stored(data, decoding.limits)
         except ModelError as error:
             raise pixels.UnreadableImageError(f"the graph cannot decode it ({error})") from error
         with pixels.refuse_without_memory():
@@ -101,6 +101,18 @@ class HeatMapImages:
                 overlay.place(heat, shown.shape[:2], network_size, decoding.fit) for heat in maps
             )
             return [Image.fromarray(overlay.draw(shown, heat)) for heat in placed]
+
+
+def _decode_as_stored(data: bytes, limits: ImageLimits) -> Image.Image:
+    """Returns an image as the decoders in graphs see it, which do not turn it upright."""
+    try:
+        with pixels.open_image(data, limits=limits) as image:
+            return image.convert("RGB")
+    except pixels.UnreadableImageError:
+        raise
+    # Pillow raises exceptions of many types for damaged files, of which TensorFlow reads some.
+    except Exception as error:
+        raise pixels.UnreadableImageError(f"it is damaged ({first_line(error)})") from error
 
 
 def to_png(image: Image.Image) -> bytes:

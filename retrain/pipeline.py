@@ -40,7 +40,7 @@ def run(config: TrainingConfig) -> None:
     with timer.phase("scan"):
         dataset = summarise_name_groups(scan_dataset(config.image_dir, config.split), config.split)
     logging.info("%s", text_report.dataset_line(dataset))
-    last_check.log_summary(config.bottleneck_dir, dataset)
+    data_check = last_check.log_summary(config.bottleneck_dir, dataset)
     class_weights.check_labels(config.head.class_weights, dataset.labels, dataset.folders)
     output_checks.require_test_images(len(dataset.split(TEST)), config.output)
     for backbone in backbones:
@@ -81,6 +81,7 @@ def run(config: TrainingConfig) -> None:
             results,
             fine_tuning=fine_tuning,
             comparisons=comparisons,
+            data_check=data_check,
             exported=exported,
             timer=timer,
         )

@@ -42,6 +42,7 @@ _TOP = flags.DEFINE_integer(
     "Number of labels to draw a heat map of for each image, the best first. If there are several, "
     "the names of the files contain them, as in photo.jpg-elsa.png.",
     lower_bound=1,
+    upper_bound=10,
 )
 flags.adopt_module_key_flags(trust_flag)
 

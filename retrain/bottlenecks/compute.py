@@ -140,13 +140,14 @@ def compute_bottlenecks(
             can be read.
     """
     name = engines.resolve(engine)
+    network = None
+    if name == engines.INT8:
+        # Before the images are grouped, so that all runs measure the value ranges on the same ones.
+        network = int8_network.load_or_quantise(dataset, backbone, cache_dir)
     grouped: Dataset | None = dataset
     if group:
         grouped = _group_known(dataset, cache_dir, group)
         dataset = grouped or dataset
-    network = None
-    if name == engines.INT8:
-        network = int8_network.load_or_quantise(dataset, backbone, cache_dir)
     training_engine = evaluation_engine = engines.create(name, backbone, int8_network=network)
     evaluation_name = engines.for_evaluation(name)
     if evaluation_name != name:

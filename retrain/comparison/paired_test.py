@@ -36,14 +36,14 @@ class PairedCounts:
         """Returns a sentence about what the difference means."""
         if self.only_new == self.only_old:
             return "Neither is better."
-        better = "new" if self.only_new > self.only_old else "old"
+        winner = "new" if self.only_new > self.only_old else "old"
         chance = (
             f"If both were equally good, a difference like this would occur in "
             f"{_percent(self.p_value)} of such comparisons."
         )
         if self.p_value < SIGNIFICANT:
-            return f"The {better} one is better. {chance}"
-        return f"This does not show that the {better} one is better. {chance}"
+            return f"The {winner} one is better. {chance}"
+        return f"This does not show that the {winner} one is better. {chance}"
 
 
 def count_pairs(new_right: np.ndarray, old_right: np.ndarray) -> PairedCounts:

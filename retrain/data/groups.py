@@ -64,7 +64,7 @@ def group_images(dataset: Dataset, groups: Sequence[Sequence[int]], *, group_by:
         }
         fixed_count += len(fixed_splits) + bool(movable) > 1
     grouped = assign_splits(dataclasses.replace(dataset, images=tuple(images)))
-    return summarise_groups(dataset, grouped, group_by=group_by, fixed_count=fixed_count)
+    return _summarise(dataset, grouped, groups, group_by=group_by, fixed_count=fixed_count)
 
 
 def summarise_name_groups(dataset: Dataset, options: SplitOptions) -> Dataset:
@@ -98,33 +98,33 @@ def summarise_name_groups(dataset: Dataset, options: SplitOptions) -> Dataset:
         )
     images = tuple(without_group(image) for image in dataset.images)
     before = assign_splits(dataclasses.replace(dataset, images=images))
-    return summarise_groups(before, dataset, group_by=options.group_by)
-
-
-def summarise_groups(
-    before: Dataset, after: Dataset, *, group_by: str, fixed_count: int = 0
-) -> Dataset:
-    """Returns the grouped data set `after` with a summary of the difference to `before`.
-
-    Args:
-        before: The same images without --group_by.
-        after: The images in groups.
-        group_by: Value of --group_by.
-        fixed_count: See `GroupSummary`.
-    """
     rows_of_group: dict[int, list[int]] = defaultdict(list)
-    for row, number in enumerate(number_groups(after.images).tolist()):
+    for row, number in enumerate(number_groups(dataset.images).tolist()):
         rows_of_group[number].append(row)
     groups = [rows for rows in rows_of_group.values() if len(rows) > 1]
+    return _summarise(before, dataset, groups, group_by=options.group_by)
+
+
+def _summarise(
+    before: Dataset,
+    after: Dataset,
+    groups: Sequence[Sequence[int]],
+    *,
+    group_by: str,
+    fixed_count: int = 0,
+) -> Dataset:
+    """Returns the data set `after` with a summary of its groups and the difference to `before`."""
+    divided = []
+    for rows in groups:
+        movable = [row for row in rows if after.images[row].percentage_hash is not None]
+        if len({before.images[row].split for row in movable}) > 1:
+            paths = (after.images[row].path.relative_to(after.image_dir) for row in movable)
+            divided.append(tuple(map(str, paths)))
     summary = GroupSummary(
         group_by,
         group_count=len(groups),
         image_count=sum(map(len, groups)),
-        divided=tuple(
-            tuple(str(after.images[row].path.relative_to(after.image_dir)) for row in rows)
-            for rows in groups
-            if len({before.images[row].split for row in rows}) > 1
-        ),
+        divided=tuple(divided),
         fixed_count=fixed_count,
     )
     return dataclasses.replace(after, grouping=summary)

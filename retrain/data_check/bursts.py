@@ -13,11 +13,14 @@ _MIN_CORRELATION = 0.8
 _MAX_PER_SECOND = 30
 
 
-def find_pairs(traits: np.ndarray) -> np.ndarray:
+def find_pairs(traits: np.ndarray, class_ids: np.ndarray) -> np.ndarray:
     """Returns pairs of photos of the same burst.
+
+    Photos of different classes are no burst: somebody took one of each class in turn.
 
     Args:
         traits: TRAITS [N].
+        class_ids: Class of each image, int [N].
 
     Returns:
         Indices of the images, int64 [pairs, 2].
@@ -33,10 +36,13 @@ def find_pairs(traits: np.ndarray) -> np.ndarray:
     dated, camera, captured = dated[order], camera[order], captured[order]
     candidates = [np.empty((0, 2), np.int64)]
     for step in range(1, min(_FOLLOWING + 1, len(dated))):
-        is_close = (camera[step:] == camera[:-step]) & (
-            captured[step:] - captured[:-step] <= _MAX_SECONDS
+        first, second = dated[:-step], dated[step:]
+        is_close = (
+            (camera[step:] == camera[:-step])
+            & (captured[step:] - captured[:-step] <= _MAX_SECONDS)
+            & (class_ids[first] == class_ids[second])
         )
-        candidates.append(np.stack([dated[:-step], dated[step:]], axis=1)[is_close])
+        candidates.append(np.stack([first, second], axis=1)[is_close])
     pairs = np.concatenate(candidates)
     correlations = near_duplicates.correlate(traits["thumbnail"], pairs)
     return pairs[correlations >= _MIN_CORRELATION]

@@ -28,7 +28,7 @@ _VERSION = 1
 # The time to find near-duplicates grows with the square of the number of images: 100,000 take a
 # minute. Only identical files and bursts are grouped in larger sets.
 _MAX_IMAGES = 100_000
-# Similarity is not transitive: among drawings of a digit, chains of similar ones connect half of a
+# Similarity is not transitive: among drawn digits, chains of similar ones connect half of a
 # class. A group with a larger share of its class is divided by higher thresholds.
 _MAX_SHARE = 0.1
 _MIN_LIMIT = 10
@@ -99,7 +99,7 @@ def find_groups(traits: np.ndarray, class_ids: np.ndarray) -> list[list[int]]:
     if len(traits) <= _MAX_IMAGES:
         pairs, correlations = near_duplicates.find(traits["thumbnail"])
     close = _without_chains(pairs, correlations, class_ids)
-    return _components(np.concatenate([close, bursts.find_pairs(traits)]), len(traits))
+    return _components(np.concatenate([close, bursts.find_pairs(traits, class_ids)]), len(traits))
 
 
 def _without_chains(

@@ -6,8 +6,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from retrain.backbones.backbone import Backbone
 from retrain.backbones.engines import INT8
 from retrain.bottlenecks.compute import Bottlenecks
@@ -21,6 +19,7 @@ from retrain.export.parity_sample import MAX_IMAGES, MIN_IMAGES, Sample, draw_sa
 from retrain.export.parity_table import format_table
 from retrain.metadata import labels_text
 from retrain.runtimes.head import Head
+from retrain.runtimes.runtime import Outputs
 from retrain.system.files import write_file
 from retrain.system.staging import Staging
 from retrain.training.head_training import OnStep, StepObserver
@@ -28,10 +27,12 @@ from retrain.training.results import HeadResult, Results
 
 # Largest difference between two probabilities that rounding can explain.
 _ROUNDING_ERROR = 5e-3
+# The same of a familiarity, which changes faster than the distances that it is computed from.
+_FAMILIARITY_ROUNDING_ERROR = 2e-2
 
 
 class ParityError(Exception):
-    """An exact export computes other probabilities than the tested classifier: a defect."""
+    """An exact export computes other outputs than the tested classifier: a defect."""
 
 
 class Classifiers(NamedTuple):
@@ -95,7 +96,7 @@ def stage_classifiers(
     Raises:
         UserError: If a file cannot be written, or gives too few images the label that the tested
             classifier gives them.
-        ParityError: If an exact export computes other probabilities.
+        ParityError: If an exact export computes other outputs.
     """
     exports = list(formats.requested_exports(options))
     metadata = classifiers.primary.metadata
@@ -104,10 +105,10 @@ def stage_classifiers(
     sample = draw_sample(
         features, metadata.height, metadata.width, fit=metadata.fit, max_images=max_images
     )
-    expected_by_engine: dict[str, Future[np.ndarray]] = {}
+    expected_by_engine: dict[str, Future[Outputs]] = {}
     checks: list[tuple[Export, ParityCheck]] = []
     paths: list[Path] = []
-    # The expected probabilities are computed while a file is written and loaded.
+    # The expected outputs are computed while a file is written and loaded.
     with ThreadPoolExecutor(1) as pool:
         for export in exports:
             engine, classifier = features.engine, classifiers.primary
@@ -115,7 +116,7 @@ def stage_classifiers(
                 engine, classifier = INT8, classifiers.int8
             if engine not in expected_by_engine:
                 expected_by_engine[engine] = pool.submit(
-                    parity.expected_probabilities, classifier, engine, sample
+                    parity.expected_outputs, classifier, engine, sample
                 )
             paths.append(export.stage(staging, classifier))
             parity_check = _check_parity(export, paths[-1], sample, expected_by_engine[engine])
@@ -134,7 +135,7 @@ def stage_classifiers(
 
 
 def _check_parity(
-    export: Export, path: Path, sample: Sample, expected: Future[np.ndarray]
+    export: Export, path: Path, sample: Sample, expected: Future[Outputs]
 ) -> ParityCheck | None:
     """Returns the parity check of a file, or None if nothing on this machine can run the file."""
     try:
@@ -173,6 +174,9 @@ def _require_agreement(
         raise ParityError(
             f"{export.name}: probabilities differ by {parity_check.from_pixels.largest:.2g}"
         )
+    familiarity = parity_check.familiarity
+    if export.exact and familiarity is not None and familiarity > _FAMILIARITY_ROUNDING_ERROR:
+        raise ParityError(f"{export.name}: familiarity differs by {familiarity:.2g}")
 
 
 def intermediate_writer(config: TrainingConfig) -> StepObserver:

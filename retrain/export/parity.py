@@ -13,7 +13,7 @@ from retrain.export.assemble import TrainedClassifier
 from retrain.export.difference import Difference, measure_difference
 from retrain.export.parity_files import compare_files
 from retrain.export.parity_sample import Sample
-from retrain.runtimes.runtime import Runtime
+from retrain.runtimes.runtime import Outputs, Runtime
 from retrain.system.batches import batches
 from retrain.system.processors import processor_count
 from retrain.system.threads import parallel_map
@@ -37,6 +37,8 @@ class ParityCheck:
             all ways to run it. Only this difference decides whether the file is written.
         from_files: Difference if the file decodes images itself; None if it cannot. Images that its
             decoder does not support are left out.
+        familiarity: Largest difference between a familiarity from pixels and that of the tested
+            classifier; None if one of the two has none.
     """
 
     kind: str
@@ -44,12 +46,11 @@ class ParityCheck:
     milliseconds: float | None
     from_pixels: Difference
     from_files: Difference | None
+    familiarity: float | None = None
 
 
-def expected_probabilities(
-    classifier: TrainedClassifier, engine: str, sample: Sample
-) -> np.ndarray:
-    """Returns the probabilities of the classifier that was tested, float32 [N, classes].
+def expected_outputs(classifier: TrainedClassifier, engine: str, sample: Sample) -> Outputs:
+    """Returns the probabilities and the familiarity of the classifier that was tested.
 
     The features are computed again, since those in the cache are rounded to 16 bits.
 
@@ -61,7 +62,12 @@ def expected_probabilities(
     name = engines.for_evaluation(engine)
     backbone, int8_network = classifier.backbone, classifier.int8_network
     with engines.create(name, backbone, int8_network=int8_network) as exact:
-        return classifier.head.probabilities(_run_all(exact.load(), sample.pixels))
+        features = _run_all(exact.load(), sample.pixels)
+    familiarity = classifier.familiarity
+    return Outputs(
+        classifier.head.probabilities(features),
+        None if familiarity is None else familiarity.scores(features),
+    )
 
 
 def check(
@@ -70,7 +76,7 @@ def check(
     runtimes: Sequence[Runtime],
     *,
     sample: Sample,
-    expected: np.ndarray,
+    expected: Outputs,
     timed: bool = True,
 ) -> ParityCheck:
     """Compares a file with the classifier that was tested.
@@ -83,7 +89,7 @@ def check(
         runtimes: The file, loaded in all ways that programs run it. The first one runs all images,
             the others run a few images.
         sample: Images to run.
-        expected: Probabilities of the classifier that was tested, float32 [N, classes].
+        expected: Probabilities and familiarity of the classifier that was tested.
         timed: Whether to time the first runtime.
     """
     first, *others = runtimes
@@ -91,19 +97,37 @@ def check(
         # TensorFlow optimises a graph on one processor for each of its inputs. Both at the same
         # time take half as long.
         from_files = (
-            pool.submit(compare_files, kind, first, sample, expected) if first.takes_files else None
+            pool.submit(compare_files, kind, first, sample, expected.values)
+            if first.takes_files
+            else None
         )
         computed = [_run_all(first, sample.pixels)]
         computed += [_run_all(runtime, sample.pixels[:_FEW_IMAGES]) for runtime in others]
-    expected_of_each = [expected[: len(probabilities)] for probabilities in computed]
+    expected_of_each = [expected.values[: len(probabilities)] for probabilities in computed]
     from_pixels = measure_difference(np.concatenate(computed), np.concatenate(expected_of_each))
     return ParityCheck(
         kind=kind,
         size=_size(path),
         milliseconds=_measure_milliseconds(first, sample.pixels) if timed else None,
-        from_pixels=dataclasses.replace(from_pixels, images=len(expected)),
+        from_pixels=dataclasses.replace(from_pixels, images=len(expected.values)),
         from_files=from_files.result() if from_files else None,
+        familiarity=_measure_familiarity(runtimes, sample.pixels[:_FEW_IMAGES], expected),
     )
+
+
+def _measure_familiarity(
+    runtimes: Sequence[Runtime], images: np.ndarray, expected: Outputs
+) -> float | None:
+    """Returns the largest difference of a familiarity; infinite if one is not a number."""
+    if expected.familiarity is None:
+        return None
+    computed = [runtime.predict(images).familiarity for runtime in runtimes]
+    differences = [
+        float(np.abs(familiarity - expected.familiarity[: len(images)]).max())
+        for familiarity in computed
+        if familiarity is not None
+    ]
+    return float(np.nan_to_num(max(differences), nan=np.inf)) if differences else None
 
 
 def _run_all(runtime: Runtime, images: np.ndarray) -> np.ndarray:

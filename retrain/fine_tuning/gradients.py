@@ -1,6 +1,6 @@
 """Computes gradients of convolutions faster than TensorFlow's own kernels for CPUs.
 
-The forward pass stays as it is. `tests/benchmarks/gradients.py` measures the kernels.
+The forward pass stays as it is. `tests/benchmarks/training_steps.py` measures the gain.
 """
 
 import contextlib

@@ -13,7 +13,7 @@ _WARM_UP_STEPS = 20
 
 # Minimum number of steps in a round, and maximum number of its epochs. With few images, an epoch is
 # too short to judge progress.
-_MIN_ROUND_STEPS = 25
+_MIN_ROUND_STEPS = 12
 _MAX_ROUND_EPOCHS = 3
 
 # The learning rate stays high until a round reduces the validation loss by less than this fraction.

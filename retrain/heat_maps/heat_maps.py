@@ -17,7 +17,11 @@ from retrain.runtimes.runtime import NO_OVERRIDES, NetworkOverrides, Runtime
 
 
 class HeatMaps:
-    """The heat maps of a classifier, which can be computed in any number of threads."""
+    """The heat maps of a classifier, which can be computed in any number of threads.
+
+    Attributes:
+        batch_size: Maximum number of images for one call of `compute`.
+    """
 
     def __init__(self, runtime: Runtime) -> None:
         """Prepares the network of a loaded classifier.
@@ -27,15 +31,9 @@ class HeatMaps:
 
         Raises:
             NoHeatMapError: If the logits are not a linear function of means over the image.
-            ModelError: If the network cannot be run up to the layers that are averaged.
         """
         self._network: PooledNetwork = open_network(runtime)
         self.batch_size = self._network.batch_size
-
-    @property
-    def classes(self) -> int:
-        """Number of classes."""
-        return len(self._network.pooled.bias)
 
     def compute(self, pixels: np.ndarray, class_ids: np.ndarray) -> np.ndarray:
         """Returns the heat maps of images, float32 [N, h, w], or [N, k, h, w] for k classes each.
@@ -45,8 +43,8 @@ class HeatMaps:
         layer that the network averages, such as 14 and 14; maps of smaller layers are upsampled.
 
         Args:
-            pixels: uint8 [N, height, width, 3], RGB, 0 to 255. The whole image is one batch for the
-                network, so N should be about `batch_size`.
+            pixels: uint8 [N, height, width, 3], RGB, 0 to 255. The network gets them as one batch,
+                so N must not be larger than `batch_size`.
             class_ids: int [N], or [N, k]: classes, as indices of labels.
 
         Raises:

@@ -55,8 +55,8 @@ def open_network(runtime: Runtime) -> PooledNetwork:
     """Returns the network of a loaded classifier.
 
     Raises:
-        NoHeatMapError: If its scores are not a linear function of means over the image.
-        ModelError: If the network cannot be run up to these layers.
+        NoHeatMapError: If its scores are not a linear function of means over the image, or if it
+            cannot be run up to the layers that are averaged.
     """
     try:
         match runtime:
@@ -68,7 +68,7 @@ def open_network(runtime: Runtime) -> PooledNetwork:
                 return _GraphNetwork(runtime)
             case FunctionRuntime(trace=trace) if trace is not None:
                 return _FunctionNetwork(trace(), runtime.batch_size)
-    except (NoHeatMapError, ModelError):
+    except NoHeatMapError:
         raise
     # A network that can be run can still lack what describes an operation.
     except Exception as error:

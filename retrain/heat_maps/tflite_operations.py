@@ -96,6 +96,8 @@ class TFLiteOperations:
         first, second = (self._constant(index) for index in inputs)
         if name == "ADD" and first is None and second is None:
             return Sum(tuple(inputs))
+        if name == "SUB" and first is not None:
+            return Affine(inputs[1], -_ONE, np.ravel(first))
         if name in ("ADD", "MUL") and second is None:
             inputs, second = inputs[::-1], first
         if second is None:

@@ -3,6 +3,7 @@
 from retrain.backbones.backbone import Backbone
 from retrain.comparison.comparisons import Comparisons
 from retrain.config import TrainingConfig
+from retrain.data_check.last_check import LastCheck
 from retrain.export.formats import WrittenFile
 from retrain.export.outputs import Exported
 from retrain.fine_tuning.result import FineTuningResult
@@ -21,6 +22,7 @@ def stage_reports(
     *,
     fine_tuning: FineTuningResult | None,
     comparisons: Comparisons,
+    data_check: LastCheck | None,
     exported: Exported,
     timer: PhaseTimer,
 ) -> list[WrittenFile]:
@@ -33,6 +35,7 @@ def stage_reports(
         results: The trained heads.
         fine_tuning: How fine-tuning went, if there was any.
         comparisons: What the classifier was compared with.
+        data_check: Result of the last check of the images, if there was any.
         exported: The exported files.
         timer: Timer of the run's phases.
 
@@ -60,6 +63,7 @@ def stage_reports(
                 timer=timer,
                 learning_curve=_measure_learning_curve(config, backbone, results),
                 comparisons=comparisons,
+                data_check=data_check,
             )
         with timer.phase("report"):
             staging.file(path).write_text(render_report(run), "utf-8")

@@ -10,11 +10,12 @@ https://arxiv.org/abs/2505.18032
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-# Below this familiarity, programs call an image unknown, unless the user sets another threshold. 95 %
-# of the images of the classes are at least as familiar.
+# Below this familiarity, programs call an image unknown, unless the user sets another threshold.
+# 95 % of the images of the classes are at least as familiar.
 UNKNOWN_BELOW = 0.05
 
 # The distribution of distances beyond the largest one that was measured is the tail of a
@@ -60,6 +61,18 @@ class Familiarity:
         """Number of features that the familiarity depends on."""
         return len(self.center)
 
+    @cached_property
+    def _mean_squares(self) -> np.ndarray:
+        return np.square(self.means).sum(axis=1)
+
+    @cached_property
+    def _factors(self) -> np.ndarray:
+        return -2 * self.means.T
+
+    @cached_property
+    def _weights(self) -> np.ndarray:
+        return 1 - self.variances / np.float32(self.residual_variance)
+
     def scores(self, features: np.ndarray) -> np.ndarray:
         """Returns the familiarity of images, float32 [N], 0 to 1.
 
@@ -81,18 +94,16 @@ class Familiarity:
             features: float16 or float32 [N, at least width].
         """
         result = np.empty(len(features), np.float32)
-        mean_squares = np.square(self.means).sum(axis=1)
         for start in range(0, len(features), _ROWS_AT_A_TIME):
             rows = slice(start, start + _ROWS_AT_A_TIME)
             with np.errstate(all="ignore"):
                 offsets = normalise(features[rows, : self.width]) - self.center
                 projected = offsets @ self.basis
-                squares = np.square(projected)
-                nearest = (mean_squares - 2 * projected @ self.means.T).min(axis=1)
-                inside = squares.sum(axis=1) + nearest
-                outside = np.square(offsets).sum(axis=1) - squares @ self.variances
-                outside = np.maximum(outside, 0) / np.float32(self.residual_variance)
-                result[rows] = np.sqrt(np.maximum(inside, 0) + outside)
+                nearest = (self._mean_squares + projected @ self._factors).min(axis=1)
+                # All directions count as outside of the basis first, which the weights correct.
+                outside = np.einsum("nw,nw->n", offsets, offsets) / self.residual_variance
+                inside = np.square(projected) @ self._weights
+                result[rows] = np.sqrt(np.maximum(outside + inside + nearest, 0))
         return np.nan_to_num(result, copy=False, nan=np.inf, posinf=np.inf)
 
     def shares_of(self, distances: np.ndarray) -> np.ndarray:
@@ -115,5 +126,5 @@ def normalise(features: np.ndarray) -> np.ndarray:
         features: float16 or float32 [N, width].
     """
     features = features.astype(np.float32, copy=False)
-    norms = np.sqrt(np.square(features).sum(axis=1, keepdims=True))
-    return features / np.maximum(norms, np.float32(MIN_NORM))
+    norms = np.sqrt(np.einsum("nw,nw->n", features, features))
+    return features / np.maximum(norms, np.float32(MIN_NORM))[:, np.newaxis]

@@ -167,29 +167,29 @@ class SessionRuntime(Runtime):
 
     def run(self, pixels: np.ndarray) -> np.ndarray:
         """Returns float32 [N, values] for uint8 [N, height, width, 3], RGB."""
-        return _by_image(self.session.run(self.output, self.feeds(pixels)), len(pixels))
+        return self.predict(pixels).values
 
     def run_file(self, data: bytes) -> np.ndarray:
         """Returns float32 [values] for the content of an image file."""
-        return np.asarray(self.session.run(self.output, self.file_feeds(data))).reshape(-1)
+        return self.predict_file(data).values
 
     def predict(self, pixels: np.ndarray) -> Outputs:
         """Returns the values and the familiarity, computed in one run; see `run`."""
-        if self._familiarity is None:
-            return super().predict(pixels)
-        values, familiarity = self.session.run_all(
-            [self.output, self._familiarity], self.feeds(pixels)
-        )
-        return Outputs(_by_image(values, len(pixels)), familiarity)
+        outputs = self._predict(self.feeds(pixels))
+        if outputs.values.size % len(pixels):
+            raise ModelError(f"it computes {list(outputs.values.shape)} for {len(pixels)} images")
+        return outputs._replace(values=outputs.values.reshape(len(pixels), -1))
 
     def predict_file(self, data: bytes) -> Outputs:
         """Returns the values and the familiarity, computed in one run; see `run_file`."""
+        values, familiarity = self._predict(self.file_feeds(data))
+        return Outputs(values.reshape(-1), None if familiarity is None else familiarity[0])
+
+    def _predict(self, feeds: dict[str, Any]) -> Outputs:
         if self._familiarity is None:
-            return super().predict_file(data)
-        values, familiarity = self.session.run_all(
-            [self.output, self._familiarity], self.file_feeds(data)
-        )
-        return Outputs(np.asarray(values).reshape(-1), familiarity[0])
+            return Outputs(np.asarray(self.session.run(self.output, feeds)))
+        values, familiarity = self.session.run_all([self.output, self._familiarity], feeds)
+        return Outputs(np.asarray(values), familiarity)
 
     def feeds(self, pixels: np.ndarray) -> dict[str, Any]:
         """Returns the values to feed for decoded images; see `run`."""
@@ -206,13 +206,6 @@ class SessionRuntime(Runtime):
     def close(self) -> None:
         """Frees the memory of the session."""
         self.session.close()
-
-
-def _by_image(values: Any, count: int) -> np.ndarray:
-    values = np.asarray(values)
-    if values.size % count:
-        raise ModelError(f"it computes {list(values.shape)} for {count} images")
-    return values.reshape(count, -1)
 
 
 def error_reason(error: Exception) -> str:

@@ -6,7 +6,7 @@ The columns are:
     name      path of the image relative to the image folder, with `/` as separator
     label     label of its class
     size      size of its file in bytes
-    modified  what tells whether the file changed since: usually its time in nanoseconds
+    modified  version of the file: usually the time of its last change in nanoseconds
     key       SHA-256 of the file, 32 bytes
     vector    bottleneck, as many float16 values as the metadata says
     traits    record by which a training recognizes similar images; see `data.image_traits`

@@ -1,4 +1,4 @@
-"""Lists images that cannot be decoded in files next to the shards, so that none is tried twice.
+"""Lists images that cannot be decoded in files next to the results, so that runs skip them.
 
 Each file has one JSON object per line, with the name, the version and the SHA-256 of an image file,
 and the reason. An image that changes is tried again.

@@ -39,14 +39,16 @@ _MOST_ROWS = 3_000
 # Randomness, 2011, https://arxiv.org/abs/0909.4061
 _OVERSAMPLING = 8
 _POWER_STEPS = 2
-# Smallest variance, for images that are all equal. Features have length 1.
-_MIN_VARIANCE = 1e-8
+# Smallest variance, for images that are all equal. Features have length 1. With a smaller one, the
+# rounding errors of different programs would change the familiarity.
+_MIN_VARIANCE = 1e-6
 # The distances are stored for these shares, as far as there are enough held-out images.
 _SHARES = (1, *np.arange(0.95, 0.09, -0.05), 0.08, 0.065, 0.05, 0.04, 0.03, 0.02, 0.01, 0.005)
 _SHARES += (0.002, 0.001, 0.0005)
 # The tail is fitted from this multiple of the smallest share that was measured.
 _TAIL_MULTIPLE = 5
-_MIN_RELATIVE_STEP = 1e-4
+# Smallest difference between two distances, relative to the largest one and in any case.
+_MIN_RELATIVE_STEP, _MIN_STEP = 1e-3, 1e-2
 _ROWS_AT_A_TIME = 4096
 
 
@@ -274,9 +276,15 @@ def _fit(
     most_rank = max(1, _MOST_VALUES // (width + len(means)))
     rank = min(_COVARIANCE_RANK, most_rank, max(1, int(freedom) // _IMAGES_PER_DIRECTION))
     variances, directions = _principal(residuals, rank, start=start.basis if start else None)
-    remaining = float(np.square(residuals).sum()) - float(variances.sum())
-    residual = max(remaining / max(1, width - len(variances)), _MIN_VARIANCE)
-    variances = np.maximum(variances, residual)
+    total = float(np.square(residuals).sum())
+    if freedom < _IMAGES_PER_DIRECTION:
+        # So few images do not tell directions apart.
+        residual = max(total / width, _MIN_VARIANCE)
+        variances = np.full(len(variances), residual, np.float32)
+    else:
+        remaining = total - float(variances.sum())
+        residual = max(remaining / max(1, width - len(variances)), _MIN_VARIANCE)
+        variances = np.maximum(variances, residual)
     # The rest of the differences between means, in which the variance is the residual one.
     offsets = means - center
     between = offsets - offsets @ directions @ directions.T
@@ -305,7 +313,8 @@ def _principal(
 
     Args:
         rows: float32 [N, width].
-        rank: Number of eigenvalues. Fewer are returned if `rows` has a smaller rank.
+        rank: Number of eigenvalues. Fewer, but at least one, are returned if `rows` has a smaller
+            rank.
         start: Vectors near the eigenvectors, float32 [width, any number].
 
     Returns:
@@ -320,7 +329,7 @@ def _principal(
     projected = rows @ basis
     eigenvalues, rotation = np.linalg.eigh(projected.T @ projected)
     largest = np.argsort(-eigenvalues)[:rank]
-    largest = largest[eigenvalues[largest] > _MIN_VARIANCE]
+    largest = largest[: max(1, np.count_nonzero(eigenvalues > _MIN_VARIANCE))]
     return eigenvalues[largest], basis @ rotation[:, largest]
 
 
@@ -346,7 +355,7 @@ def _with_distribution(model: Familiarity, distances: _Distances) -> Familiarity
 
     points = quantiles(shares)
     # Equal images have equal distances, which must increase nevertheless.
-    step = max(_MIN_RELATIVE_STEP * float(points[-1]), _MIN_VARIANCE)
+    step = max(_MIN_RELATIVE_STEP * float(points[-1]), _MIN_STEP)
     points = np.maximum.accumulate(points - step * np.arange(len(points)))
     points = np.maximum(points, 0) + step * np.arange(len(points))
     start = min(1.0, _TAIL_MULTIPLE * smallest)

@@ -1,7 +1,8 @@
 """Fits a logistic regression whose features and strength cross-validation selects.
 
 The features are those of the last layer, or those of earlier stages as well. The choice with the
-smallest cross entropy on held-out images is selected. The logits of these images also serve to
+smallest cross entropy on held-out images is selected; a small advantage is not enough for the
+features of earlier stages. The logits of these images also serve to
 calibrate the head: the folds' heads were not trained on them.
 """
 
@@ -33,6 +34,9 @@ _DEFAULT_STRENGTH = 1e-1
 # More rows do not change the selection; they only make it slower.
 _MAX_ROWS_TO_SELECT_FEATURES_BY = 5_000
 _MAX_ROWS_TO_SELECT_STRENGTH_BY = 20_000
+# Features of earlier stages must lower the sum of the cross entropies by so many of its standard
+# errors. Otherwise, chance would select them for sets of a few images that they do not help.
+_MIN_ADVANTAGE = 0.25
 # Iterations of the last fit, to all rows. It starts near its optimum.
 _MAX_LAST_ITERATIONS = 10
 
@@ -149,18 +153,34 @@ def _select_features(
     if training.stage_widths:
         few = _select_rows(training, seed, _MAX_ROWS_TO_SELECT_FEATURES_BY)
         step = 1 + len(validation[1]) // _MAX_ROWS_TO_SELECT_FEATURES_BY
-        both = _fit_folds(
+        last_layer, complete = _fit_folds(
             [few.without_stages(), few],
             (validation[0][::step], validation[1][::step]),
             seed,
             validation_only=validation_only,
         )
-        best = min(both, key=lambda one: min(c.loss for c in one.candidates))
+        best = complete if _is_better(complete, last_layer) else last_layer
         if few is training and step == 1:
             return best
         sets = [training if best.training.stage_widths else training.without_stages()]
     (result,) = _fit_folds(sets, validation, seed, validation_only=validation_only)
     return result
+
+
+def _is_better(complete: _FeatureSet, last_layer: _FeatureSet) -> bool:
+    """Returns whether features of earlier stages are worth their risk."""
+    differences = _smallest_losses(last_layer) - _smallest_losses(complete)
+    if not len(differences):
+        return False
+    standard_error = np.sqrt(len(differences)) * differences.std()
+    return bool(differences.sum() > _MIN_ADVANTAGE * standard_error)
+
+
+def _smallest_losses(features: _FeatureSet) -> np.ndarray:
+    """Returns the cross entropy of each held-out image at the best strength, float [M]."""
+    best = min(features.candidates, key=lambda candidate: candidate.loss)
+    class_ids = np.concatenate([fold.held_out_class_ids for fold in features.folds])
+    return cross_entropies_of_logits(best.held_out_logits, class_ids)
 
 
 def _fit_folds(

@@ -1,82 +1,138 @@
-"""Measures what fine-tuning gains and costs, with whole runs of retrain.
+"""Measures what fine-tuning gains and costs, compared with `fit` of Keras on the same layers.
 
-    bazel run //tests/benchmarks:fine_tuning -- --image_dir=DIR
+    bazel run //tests/benchmarks:fine_tuning -- --image_dir=DIR --image_dir=ANOTHER
 
-By default, DIR is the folder `signs` in the folder that RETRAIN_DATA names. Each run has an empty
-cache. The runs train the last layer, the last layer with distortions, and the network. The program
-prints errors and cross entropy on the validation and test splits, the calibration error, and
-minutes.
+By default, DIR is the folder `signs` in the folder that RETRAIN_DATA names. All runs have the same
+split and an empty cache. The program prints errors on the validation and test splits, the cross
+entropy and the calibration error, minutes, and seconds of processor time. The latter hardly depend
+on what else the machine does.
 """
 
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from absl import flags
 
+from retrain.config import SplitOptions
+from retrain.data.dataset import scan_dataset
+from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.errors import UserError
 from retrain.system import command_line
 from retrain.system.files import user_path
 from tests.benchmarks import timed_process
+from tests.benchmarks.timed_process import TimedRun
 
-_IMAGE_DIR = flags.DEFINE_string(
-    "image_dir", None, "Folder with a sub-folder of images for each class."
+_IMAGE_DIR = flags.DEFINE_multi_string(
+    "image_dir", [], "Folder with a sub-folder of images for each class. Can be repeated."
 )
 _SEEDS = flags.DEFINE_integer(
     "seeds", 1, "Number of seeds to repeat fine-tuning with.", lower_bound=1
 )
-_EPOCHS = flags.DEFINE_integer("epochs", 8, "Number of epochs of fine-tuning.", lower_bound=1)
-_LAYERS = flags.DEFINE_list("layers", ["-1"], "Values of --fine_tune_layers to compare.")
+_EPOCHS = flags.DEFINE_list("epochs", ["auto"], "Values of --fine_tune_epochs to compare.")
+_LAYERS = flags.DEFINE_list("layers", ["auto"], "Values of --fine_tune_layers to compare.")
+_KERAS = flags.DEFINE_bool("keras", True, "Whether to compare with `fit` of Keras.")
 
-_DISTORTIONS = ("--random_crop=15", "--random_scale=30", "--random_brightness=20")
+
+_SPLITS = (TRAINING, VALIDATION, TEST)
+
+
+class _Row(NamedTuple):
+    """What a run printed.
+
+    Attributes:
+        accuracies: Accuracy on the validation and test splits, 0 to 1.
+        details: Other results as text.
+    """
+
+    accuracies: tuple[float, float]
+    details: str
 
 
 def main(_: list[str]) -> None:
-    """Prints a table, one row after each run."""
+    """Prints a table for each folder of images, one row after each run."""
     data = os.environ.get("RETRAIN_DATA")
-    if not (_IMAGE_DIR.value or data):
+    folders = [user_path(name) for name in _IMAGE_DIR.value]
+    if not (folders or data):
         raise UserError("--image_dir is required: a folder with a sub-folder of images per class")
-    images = user_path(_IMAGE_DIR.value) if _IMAGE_DIR.value else Path(str(data), "signs")
-    runs: dict[str, tuple[str, ...]] = {
-        "last layer": (),
-        "last layer, distortions": _DISTORTIONS,
-    }
+    for images in folders or [Path(str(data), "signs")]:
+        with tempfile.TemporaryDirectory() as name:
+            counts = _split(images, Path(name))
+            print(f"{images}: {', '.join(f'{count} {split}' for split, count in counts.items())}")
+            print(f"{'':34}  errors                cross entropy  minutes  CPU seconds")
+            _measure_all(Path(name), counts)
+
+
+def _split(images: Path, folder: Path) -> dict[str, int]:
+    """Links the images into a folder for each split, and returns the number of images in each."""
+    dataset = scan_dataset(images, SplitOptions())
+    for split in _SPLITS:
+        for number, image in enumerate(dataset.split(split)):
+            link = folder / split / dataset.folders[image.class_id] / f"{number}-{image.path.name}"
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(image.path)
+    return {split: len(dataset.split(split)) for split in _SPLITS}
+
+
+def _measure_all(folder: Path, counts: dict[str, int]) -> None:
+    def measure(name: str, run: Callable[[], tuple[_Row, TimedRun]]) -> None:
+        before = os.times()
+        row, timed = run()
+        after = os.times()
+        processor = sum(after[2:4]) - sum(before[2:4])
+        errors = ", ".join(
+            f"{round((1 - accuracy) * counts[split])} of {counts[split]}"
+            for split, accuracy in zip(_SPLITS[1:], row.accuracies, strict=True)
+        )
+        print(
+            f"{name:34}  {errors:20}  {row.details:>13}  {timed.seconds / 60:7.1f}  "
+            f"{processor:11.0f}",
+            flush=True,
+        )
+
+    measure("last layer", lambda: _run_retrain(folder))
     for layers in _LAYERS.value:
-        for seed in range(_SEEDS.value):
-            name = f"{_EPOCHS.value} epochs, layers {layers}, seed {seed}"
-            runs[name] = (
-                f"--fine_tune_epochs={_EPOCHS.value}",
-                f"--fine_tune_layers={layers}",
-                f"--seed={seed}",
-            )
-    print(f"{'':36}  validation split       test split             calibration  minutes")
-    for name, run_flags in runs.items():
-        metrics, seconds = _run(images, run_flags)
-        columns = [_column(metrics[split]) for split in ("validation", "test")]
-        gap = 100 * metrics["test"]["expected_calibration_error"]
-        tuned = "fine_tuning" in metrics["training"]
-        requested = any("fine_tune" in flag for flag in run_flags)
-        note = "  (not kept)" if requested and not tuned else ""
-        row = f"{name:36}  {'  '.join(columns)}  {gap:9.1f} %  {seconds / 60:7.1f}{note}"
-        print(row, flush=True)
+        for epochs in _EPOCHS.value:
+            for seed in range(_SEEDS.value):
+                flag_values = (
+                    f"--fine_tune_epochs={epochs}",
+                    f"--fine_tune_layers={layers}",
+                    f"--seed={seed}",
+                )
+                measure(
+                    f"{epochs} epochs, layers {layers}, seed {seed}",
+                    lambda flag_values=flag_values: _run_retrain(folder, *flag_values),
+                )
+        if _KERAS.value:
+            measure(f"Keras, layers {layers}", lambda layers=layers: _run_keras(folder, layers))
 
 
-def _column(metrics: dict[str, Any]) -> str:
-    errors = metrics["count"] - sum(row[i] for i, row in enumerate(metrics["confusion"]))
-    accuracy = f"{100 * metrics['accuracy']:.1f} %"
-    return f"{errors:3} of {metrics['count']}, {accuracy:>7}, {metrics['cross_entropy']:.3f}"
-
-
-def _run(images: Path, run_flags: tuple[str, ...]) -> tuple[dict[str, Any], float]:
-    """Returns the metrics of a run, and its seconds."""
+def _run_retrain(folder: Path, *run_flags: str) -> tuple[_Row, TimedRun]:
     with tempfile.TemporaryDirectory() as name:
         file = Path(name, "metrics.json")
         run = timed_process.run_retrain(
-            images, Path(name), f"--metrics_json={file}", "--summaries_dir=", *run_flags
+            folder / TRAINING,
+            Path(name),
+            f"--validation_dir={folder}/{VALIDATION}",
+            f"--test_dir={folder}/{TEST}",
+            f"--metrics_json={file}",
+            "--summaries_dir=",
+            *run_flags,
         )
-        return json.loads(file.read_text()), run.seconds
+        metrics = json.loads(file.read_text())
+    accuracies = (metrics["validation"]["accuracy"], metrics["test"]["accuracy"])
+    kept = "" if not run_flags or metrics["fine_tuning"]["kept"] else " (not kept)"
+    return _Row(accuracies, f"{metrics['test']['cross_entropy']:.3f}{kept}"), run
+
+
+def _run_keras(folder: Path, layers: str) -> tuple[_Row, TimedRun]:
+    program = Path(__file__).with_name("plain_fine_tuning.py")
+    run = timed_process.run(str(program), f"--folder={folder}", f"--layers={layers}")
+    result = json.loads(run.output.splitlines()[-1])
+    return _Row((result["validation"], result["test"]), f"{result['epochs']} epochs"), run
 
 
 if __name__ == "__main__":

@@ -73,9 +73,7 @@ class _FamiliarityRuntime(Runtime):
         pass
 
 
-def _classify(
-    runtime: Runtime, count: int, *, unknown_below: float | None = None
-) -> list[Prediction | UnreadableImage]:
+def _classify(runtime: Runtime, count: int, *, unknown_below: float | None = None) -> list[Any]:
     """Returns the results for equal images."""
     with mock.patch.object(classifier_file, "load", return_value=runtime):
         classifier = Classifier(Path("graph.pb"), overrides=Overrides(unknown_below=unknown_below))

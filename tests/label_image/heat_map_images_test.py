@@ -82,8 +82,10 @@ class HeatMapImagesTest(parameterized.TestCase):
         images = HeatMapImages(Classifier(path, overrides=overrides))
         (drawn,) = images.draw(_BLOCKS, ["b"])
         self.assertEqual(drawn.size, (320, 240))
-        with self.assertRaises(UnreadableImageError):
-            images.draw(b"hello", ["b"])
+        truncated = _BLOCKS.read_bytes()[:-2000]
+        for damaged in (b"hello", truncated):
+            with self.assertRaises(UnreadableImageError):
+                images.draw(damaged, ["b"])
 
     def test_networks_without_heat_maps_are_refused(self):
         path = self.folder / "flat.pb"

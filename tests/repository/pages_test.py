@@ -15,6 +15,7 @@ _PAGES = (
     "SECURITY.md",
     "docker/README.md",
     "docs/data_check.md",
+    "docs/evaluation.md",
     "docs/exports.md",
     "docs/flags.md",
     "docs/formats.md",

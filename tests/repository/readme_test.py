@@ -42,6 +42,7 @@ _NOT_RUN = {
 _TOURS = {
     "README.md": 13,
     "docs/data_check.md": 5,
+    "docs/evaluation.md": 2,
     "docs/exports.md": 2,
     "docs/heat_maps.md": 7,
     "docs/inference.md": 9,

@@ -84,6 +84,14 @@ class HeatmapMainTest(absltest.TestCase):
         self.assert_one_line(self.draw("--recursive"), "already contains other files", "0.jpg.png")
         self.assertEqual((self.target / "0.jpg.png").read_bytes(), before)
 
+    def test_links_do_not_lead_out_of_the_target(self):
+        other = self.folder / "other"
+        other.mkdir()
+        self.target.mkdir()
+        (self.target / "Red").symlink_to(other)
+        self.assert_one_line(self.draw("--recursive"), "already contains other files", "Red")
+        self.assertEmpty(list(other.iterdir()))
+
     def test_bad_arguments_are_refused(self):
         self.assert_one_line(self.draw("--label=pink", "--recursive"), "red, grün, blue sky")
         self.assert_one_line(self.draw("--label=red", "--top=2"), "cannot be combined")

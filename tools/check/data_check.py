@@ -109,7 +109,7 @@ def check_dataset(options: CheckOptions) -> CheckResult:
     order = {kind.name: position for position, kind in enumerate(KINDS)}
     findings.sort(key=lambda finding: (order[finding.kind], _rank(finding)))
     result = CheckResult(dataset, tuple(findings), len(readable), len(features.rows))
-    last_check.keep(options.bottleneck_dir, dataset, result.count())
+    last_check.keep(options.bottleneck_dir, dataset, result.findings)
     return result
 
 

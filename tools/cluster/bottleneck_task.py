@@ -22,13 +22,13 @@ from retrain.shards.storage import Storage
 from retrain.system.batches import batches
 from retrain.system.threads import parallel_map
 from tools.cluster.read_ahead import ImageReader
-from tools.cluster.task import ChunkResult, Task, Worker, chunk_name, undecodable_image
+from tools.cluster.task import ChunkResult, ImageTask, Worker, chunk_name, undecodable_image
 
 _NO_DISTORTIONS = DistortionOptions()
 
 
 @dataclass(frozen=True)
-class BottleneckTask(Task):
+class BottleneckTask(ImageTask):
     """Computes bottlenecks.
 
     Attributes:

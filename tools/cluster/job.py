@@ -12,7 +12,7 @@ from retrain.system.progress import ProgressBar
 from retrain.system.text import format_duration
 from tools.cluster import local_runner, ray_runner
 from tools.cluster.missing import chunk_size, chunks
-from tools.cluster.task import ChunkResult, Task
+from tools.cluster.task import ChunkResult, ImageTask
 
 _MAX_NAMED = 10
 
@@ -31,7 +31,7 @@ def check_shared(storage: Storage, ray_address: str | None) -> None:
 
 
 def run(
-    task: Task,
+    task: ImageTask,
     missing: Any,
     *,
     total: int,
@@ -94,7 +94,7 @@ def run(
 
 @contextlib.contextmanager
 def _results(
-    task: Task, missing: Any, ray_address: str | None, images_per_file: int
+    task: ImageTask, missing: Any, ray_address: str | None, images_per_file: int
 ) -> Iterator[Iterator[ChunkResult]]:
     if ray_address is None:
         size = chunk_size(len(missing), 1, images_per_file)

@@ -15,11 +15,11 @@ from retrain.shards import unreadable_list
 from retrain.shards.storage import Storage
 from tools.cluster import label_files
 from tools.cluster.read_ahead import ImageReader
-from tools.cluster.task import ChunkResult, Task, Worker, chunk_name, undecodable_image
+from tools.cluster.task import ChunkResult, ImageTask, Worker, chunk_name, undecodable_image
 
 
 @dataclass(frozen=True)
-class LabelTask(Task):
+class LabelTask(ImageTask):
     """Labels images.
 
     Attributes:

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tools.cluster.task import ChunkResult, Task, process_timed
+from tools.cluster.task import ChunkResult, ImageTask, process_timed
 
 
-def run(task: Task, chunks: Iterable[Any]) -> Iterator[ChunkResult]:
+def run(task: ImageTask, chunks: Iterable[Any]) -> Iterator[ChunkResult]:
     """Yields the result of each chunk.
 
     All processors work on the images of a chunk at the same time.

@@ -17,7 +17,7 @@ from retrain.system import optional_packages
 from retrain.system.console import quiet_native_libraries
 from retrain.system.text import first_line, one_line
 from tools.cluster import program_version
-from tools.cluster.task import ChunkResult, Task, process_timed
+from tools.cluster.task import ChunkResult, ImageTask, process_timed
 
 _CONNECT_SECONDS = 10.0
 _PROBE_SECONDS = 60.0
@@ -98,7 +98,7 @@ class Cluster:
 
         ray.shutdown()
 
-    def run(self, task: Task, chunks: Iterable[Any]) -> Iterator[ChunkResult]:
+    def run(self, task: ImageTask, chunks: Iterable[Any]) -> Iterator[ChunkResult]:
         """Yields the result of each chunk, in any order.
 
         Raises:

@@ -56,7 +56,7 @@ def process_timed(worker: Worker, images: Any) -> ChunkResult:
     return dataclasses.replace(result, cpu_seconds=time.process_time() - start)
 
 
-class Task(abc.ABC):
+class ImageTask(abc.ABC):
     """Something to do with images, which can be sent to other machines.
 
     Attributes:

@@ -82,9 +82,9 @@ def check(options: Options) -> None:
         raise UserError(f"{target} cannot be used: {reason}; choose another folder")
     for folder, subfolders, names in os.walk(target):
         subfolders[:] = [name for name in subfolders if not is_leftover_name(name)]
-        for name in names:
-            path = Path(folder, name)
-            if not is_leftover_name(name) and not heat_map_files.is_heat_map_file(path):
+        links = [name for name in subfolders if Path(folder, name).is_symlink()]
+        for path in (Path(folder, name) for name in links + names if not is_leftover_name(name)):
+            if not heat_map_files.is_heat_map_file(path):
                 raise UserError(
                     f"{target} already contains other files, such as {path}; choose a new folder"
                 )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from retrain.data_check import last_check
+from retrain.config import AUTO
 from retrain.data_check.findings import KIND_OF_NAME
 from retrain.report.html.page import percent, plural
 from retrain.report.html.thresholds import measure, recommend
@@ -74,7 +74,7 @@ def _steps(run: TrainingRun) -> Iterator[Step]:
         yield Step(
             "Fine-tune the network",
             "This takes minutes instead of seconds. The result is kept only if it is better.",
-            "--fine_tune_epochs=8",
+            f"--fine_tune_epochs={AUTO}",
         )
     yield from _use_threshold(run)
 
@@ -95,7 +95,7 @@ def _hold_images_out(run: TrainingRun) -> Step:
 
 
 def _check_data(run: TrainingRun) -> Iterator[Step]:
-    check = last_check.read(run.config.bottleneck_dir, run.dataset)
+    check = run.data_check
     if check is None or not check.is_current:
         yield Step(
             "Check the images",

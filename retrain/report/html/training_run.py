@@ -10,6 +10,7 @@ from retrain.backbones.backbone import Backbone
 from retrain.comparison.comparisons import NO_COMPARISONS, Comparisons
 from retrain.config import TrainingConfig
 from retrain.data.dataset import Dataset, ImageFile
+from retrain.data_check.last_check import LastCheck
 from retrain.export.parity import ParityCheck
 from retrain.fine_tuning.result import FineTuningResult
 from retrain.report.held_out import HeldOut, select_held_out
@@ -37,6 +38,7 @@ class TrainingRun:
         timer: Timer of the run's phases.
         learning_curve: Accuracy with fewer images; None if it was not measured.
         comparisons: What the classifier was compared with.
+        data_check: Result of the last check of the images, if there was any.
     """
 
     config: TrainingConfig
@@ -48,6 +50,7 @@ class TrainingRun:
     timer: PhaseTimer
     learning_curve: LearningCurve | None
     comparisons: Comparisons = NO_COMPARISONS
+    data_check: LastCheck | None = None
 
     @property
     def result(self) -> HeadResult:

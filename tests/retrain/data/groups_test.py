@@ -73,9 +73,9 @@ class GroupImagesTest(parameterized.TestCase):
     def test_if_an_image_joins_two_groups_one_of_them_stays(self):
         for seed in range(50):
             dataset = _dataset([50], seed=seed)
-            apart = _group(dataset, [[0, 1, 2], [3, 4, 5]]).images
+            separate = _group(dataset, [[0, 1, 2], [3, 4, 5]]).images
             joined = _group(dataset, [[0, 1, 2, 3, 4, 5]]).images
-            hashes = {apart[0].percentage_hash, apart[3].percentage_hash}
+            hashes = {separate[0].percentage_hash, separate[3].percentage_hash}
             self.assertIn(joined[0].percentage_hash, hashes)
 
     def test_other_images_never_move(self):
@@ -103,6 +103,15 @@ class GroupImagesTest(parameterized.TestCase):
         grouped = _group(dataset, [[0, 1, 2]])
         self.assertEqual(grouped.images[0], fixed)
         self.assertEqual(grouped.grouping.fixed_count, 1)
+
+    def test_images_whose_hashes_are_equal_by_chance_are_not_counted(self):
+        dataset = _dataset([30])
+        same = dataclasses.replace(
+            dataset.images[1], percentage_hash=dataset.images[0].percentage_hash
+        )
+        images = (dataset.images[0], same, *dataset.images[2:])
+        grouped = _group(dataclasses.replace(dataset, images=images), [[5, 6]])
+        self.assertEqual((grouped.grouping.group_count, grouped.grouping.image_count), (1, 2))
 
     def test_grouping_twice_changes_nothing(self):
         groups = [[0, 1, 2], [10, 20]]

@@ -29,9 +29,9 @@ class ImageTraitsTest(parameterized.TestCase):
     @parameterized.parameters((500, 375), (100, 80), (300, 100), (224, 224))
     def test_the_pixels_for_the_network_give_the_same_thumbnail(self, *size):
         data = _jpeg(natural_images.draw(1).resize(size))
-        alone, shared = _measure(data), _measure(data, pixels.decode(data, 224, 224))
-        np.testing.assert_array_equal(alone["thumbnail"], shared["thumbnail"])
-        self.assertGreater(alone["thumbnail"].std(), 5)
+        measured, shared = _measure(data), _measure(data, pixels.decode(data, 224, 224))
+        np.testing.assert_array_equal(measured["thumbnail"], shared["thumbnail"])
+        self.assertGreater(measured["thumbnail"].std(), 5)
 
     def test_the_time_and_the_camera_are_read(self):
         image = natural_images.draw(2)

@@ -12,7 +12,7 @@ from retrain.export import parity
 from retrain.export.difference import Difference
 from retrain.export.parity_sample import Sample
 from retrain.runtimes.function_runtime import FunctionRuntime
-from retrain.runtimes.runtime import ModelError, Runtime
+from retrain.runtimes.runtime import ModelError, Outputs, Runtime
 from tests.support import sample_classifier
 
 
@@ -29,6 +29,7 @@ class CheckTest(absltest.TestCase):
         self.rows = {path.read_bytes(): row for row, path in enumerate(paths)}
         rng = np.random.default_rng(0)
         self.expected = rng.dirichlet((1, 1, 1), 40).astype(np.float32)
+        self.familiarity = None
 
     def runtime(
         self, probabilities: np.ndarray, run_file: Callable[[bytes], np.ndarray] | None = None
@@ -44,7 +45,12 @@ class CheckTest(absltest.TestCase):
         path = self.folder / "file"
         path.write_bytes(bytes(1234))
         return parity.check(
-            "Kind", path, runtimes, sample=self.sample, expected=self.expected, timed=timed
+            "Kind",
+            path,
+            runtimes,
+            sample=self.sample,
+            expected=Outputs(self.expected, self.familiarity),
+            timed=timed,
         )
 
     def with_other_label(self, row: int) -> np.ndarray:
@@ -58,6 +64,22 @@ class CheckTest(absltest.TestCase):
         self.assertIsNone(check.from_files)
         self.assertEqual((check.kind, check.size), ("Kind", 1234))
         self.assertGreater(check.milliseconds, 0)
+
+    def test_the_largest_difference_of_the_familiarity_is_measured_in_all_ways_to_run_a_file(self):
+        self.familiarity = np.linspace(0, 1, 40, dtype=np.float32)
+
+        def runtime(familiarity: np.ndarray | None) -> Runtime:
+            def predict(pixels: np.ndarray) -> Outputs:
+                values = None if familiarity is None else familiarity[: len(pixels)]
+                return Outputs(self.expected[: len(pixels)], values)
+
+            return FunctionRuntime(self.runtime(self.expected).run, predict=predict)
+
+        equal, different = runtime(self.familiarity), runtime(self.familiarity + np.float32(0.25))
+        self.assertEqual(self.check(equal).familiarity, 0)
+        self.assertAlmostEqual(self.check(equal, different).familiarity, 0.25, places=6)
+        self.assertEqual(self.check(runtime(self.familiarity * np.nan)).familiarity, np.inf)
+        self.assertIsNone(self.check(runtime(None)).familiarity)
 
     def test_other_labels_are_counted_and_differences_are_measured(self):
         probabilities = self.with_other_label(7)
@@ -160,7 +182,8 @@ class CheckTest(absltest.TestCase):
         (folder / "graph").write_bytes(bytes(10))
         (folder / "variables" / "data").write_bytes(bytes(20))
         runtimes = [self.runtime(self.expected)]
-        check = parity.check("Kind", folder, runtimes, sample=self.sample, expected=self.expected)
+        expected = Outputs(self.expected)
+        check = parity.check("Kind", folder, runtimes, sample=self.sample, expected=expected)
         self.assertEqual(check.size, 30)
 
     def test_a_check_without_timing_lacks_only_the_time(self):

@@ -40,7 +40,7 @@ class PlanTest(parameterized.TestCase):
     ):
         self.assertEqual(_train(Plan(AUTO_FINE_TUNING, _STEPS), losses), expected)
 
-    @parameterized.parameters((1000, 4), (25, 4), (24, 8), (9, 12), (1, 12))
+    @parameterized.parameters((1000, 4), (12, 4), (11, 8), (5, 12), (1, 12))
     def test_few_images_are_used_in_more_epochs(self, steps: int, expected: int):
         self.assertEqual(_train(Plan(AUTO_FINE_TUNING, steps), [1.0] * 20), expected)
 

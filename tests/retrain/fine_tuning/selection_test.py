@@ -22,8 +22,9 @@ from retrain.data.dataset import scan_dataset
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.errors import UserError
 from retrain.export import outputs
-from retrain.fine_tuning import selection
+from retrain.fine_tuning import selection, tuned_backbone
 from retrain.fine_tuning.variants import decode_undistorted
+from retrain.metadata import CROP, STRETCH
 from retrain.runtimes.preprocessing import normalise
 from retrain.system.phase_timer import PhaseTimer
 from retrain.system.staging import Staging
@@ -163,6 +164,18 @@ class SelectionTest(absltest.TestCase):
             self.assertEqual(second.fine_tuning.history, first.fine_tuning.history)
         other = dataclasses.replace(config, head=dataclasses.replace(config.head, seed=1))
         self.assertTrue(any("epoch 1 of 1" in line for line in self.select(other)[2]))
+
+    def test_a_fine_tuned_backbone_fits_images_as_the_pretrained_one(self):
+        config = self.config(dataclasses.replace(_GOOD, epochs=1))
+        dataset = scan_dataset(config.image_dir, config.split)
+        folders = []
+        for fit in (STRETCH, CROP):
+            backbone = dataclasses.replace(self.backbone, fit=fit)
+            pretrained = train_and_evaluate(config, backbone, dataset, _PLAN, timer=PhaseTimer())
+            tuned, _ = tuned_backbone.fine_tune_backbone(config, backbone, pretrained.primary)
+            self.assertEqual(tuned.fit, fit)
+            folders.append(tuned.graph_file.parent)
+        self.assertNotEqual(*folders)
 
     def test_an_interrupted_training_continues(self):
         config = self.config(dataclasses.replace(_GOOD, epochs=3))

@@ -16,6 +16,7 @@ from retrain.heat_maps.operations import (
     Other,
     SpatialMean,
     Sum,
+    TensorId,
 )
 from retrain.heat_maps.pooled_layers import NoHeatMapError
 from retrain.runtimes.head import Head
@@ -30,7 +31,7 @@ def _random(*shape: int) -> np.ndarray:
     return _RNG.normal(size=shape).astype(np.float32)
 
 
-def _logits(operations: Mapping[str, Operation], name: str = "logits") -> np.ndarray:
+def _logits(operations: Mapping[TensorId, Operation], name: str = "logits") -> np.ndarray:
     """Returns the logits that the layers that were found compute from _MEANS."""
     found = pooled_layers.find(operations.__getitem__, name)
     return sum(_MEANS[str(layer.tensor)] @ layer.weights for layer in found.layers) + found.bias

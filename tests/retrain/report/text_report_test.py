@@ -11,6 +11,7 @@ from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION, SplitPercentages
 from retrain.export.formats import WrittenFile
 from retrain.report import text_report
+from retrain.training.cross_validation import OutOfFold
 from retrain.training.evaluation import Evaluation, evaluate
 
 _LABELS = ("cat", "dog")
@@ -68,6 +69,23 @@ class ReportTest(absltest.TestCase):
         self.assertNotIn(
             "Balanced", " ".join(text_report.explain_accuracy(uneven, _dataset(60, 30)))
         )
+
+    def test_the_cross_validated_accuracy_is_on_one_line(self):
+        def lines(evaluation: Evaluation, **options) -> list[str]:
+            nothing = np.zeros(0)
+            result = OutOfFold((), nothing, nothing, nothing, nothing, 5, (), evaluation)
+            return text_report.cross_validation_lines(result, **options)
+
+        (line,) = lines(_evaluation(146, 7))
+        self.assertStartsWith(
+            line, "Cross-validated accuracy = 95.4% (N=153), likely between 90.9%"
+        )
+        self.assertIn("5 heads", line)
+        (line,) = lines(_evaluation(146, 7), pretrained=True)
+        self.assertStartsWith(line, "Cross-validated accuracy without fine-tuning = 95.4%")
+        (line,) = lines(evaluate(np.zeros((0, 2), np.float32), np.zeros(0, np.int64)))
+        self.assertStartsWith(line, "Cross-validated accuracy is unknown")
+        self.assertEmpty(text_report.cross_validation_lines(None))
 
     def test_the_bottlenecks_line_adds_up(self):
         def line(computed: int, reused: int) -> str:

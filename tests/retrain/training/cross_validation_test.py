@@ -109,9 +109,9 @@ class CrossValidationTest(parameterized.TestCase):
     def test_copies_of_an_image_do_not_flatter(self):
         features, class_ids = (np.repeat(array, 3, axis=0) for array in _noise(60, classes=2))
         groups = np.repeat(np.arange(60), 3) / 1000
-        alone = _validate(_features(features, class_ids)).evaluation
+        ungrouped = _validate(_features(features, class_ids)).evaluation
         together = _validate(_features(features, class_ids, hashes=groups)).evaluation
-        self.assertGreater(alone.accuracy, 0.9)
+        self.assertGreater(ungrouped.accuracy, 0.9)
         self.assertLess(together.accuracy, 0.7)
 
     def test_groups_widen_the_interval(self):

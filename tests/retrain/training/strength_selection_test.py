@@ -114,6 +114,21 @@ class StrengthSelectionTest(absltest.TestCase):
             self.assertEqual(selected.head.weights[20:].any(), is_used)
             self.assertLen(selected.held_out_class_ids, 300 + 250)
 
+    def test_a_small_advantage_in_a_few_images_does_not_select_earlier_stages(self):
+        def count_selected() -> int:
+            count = 0
+            for seed in range(12):
+                features, class_ids = _examples(seed, 24, spread=3)
+                noise = np.random.default_rng(seed).normal(0, 1, (24, 4)).astype(np.float32)
+                joined = np.hstack([features, noise])
+                empty = joined[:0], class_ids[:0]
+                count += _fit((joined, class_ids), empty, stage_widths=(4,)).uses_stages
+            return count
+
+        with mock.patch.object(strength_selection, "_MIN_ADVANTAGE", 0):
+            by_chance = count_selected()
+        self.assertLess(count_selected(), by_chance)
+
     def test_small_classes_count_as_much_as_large_ones(self):
         features, class_ids = _examples(0, 2000, spread=3)
         keep = (class_ids != 2) | (np.arange(2000) < 200)

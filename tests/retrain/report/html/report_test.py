@@ -16,6 +16,7 @@ from retrain.comparison.architectures import ArchitectureComparison, Architectur
 from retrain.comparison.baseline import BaselineComparison, DifferingImage
 from retrain.comparison.comparisons import Comparisons
 from retrain.comparison.paired_test import count_pairs
+from retrain.data_check.last_check import LastCheck
 from retrain.heat_maps.pooled_layers import NoHeatMapError
 from retrain.report.html import mistakes
 from retrain.report.html.report import render_report
@@ -173,6 +174,16 @@ class ContentTest(_ReportTestCase):
         self.assertIn("87.5%", text)
         self.assertIn("old: <bdi>&lt;b&gt;fox&lt;/b&gt;</bdi>", text)
         self.assertIn("Neither is better.", text)
+
+    def test_the_last_data_check_has_its_images(self):
+        run = self.make_run()
+        paths = tuple(image.path for image in run.dataset.images[:2])
+        check = LastCheck("2026-01-31", {"duplicate": 5}, 24, True, {"duplicate": (paths,)})
+        text = render_report(dataclasses.replace(run, data_check=check))
+        section = text[text.index('<section id="data_check"') :]
+        self.assertIn('The same file several times <span class="muted">(5)</span>', section)
+        self.assertEqual(section.count("<img"), 2)
+        self.assertIn("the same file several times (5)", text[: text.index('id="accuracy"')])
 
     def test_secrets_in_addresses_are_hidden(self):
         run = self.make_run()
