@@ -28,9 +28,9 @@ class RayClusterTest(absltest.TestCase):
         cls.addClassCleanup(folder.cleanup)
         cls.folder = Path(folder.name)
         cls.images = programs.draw_colours(cls.folder / "images", count=_IMAGES_PER_CLASS)
-        cls.alone = cls.folder / "alone"
+        cls.one_process = cls.folder / "one_process"
         result = programs.run(
-            "cache_bottlenecks", f"--image_dir={cls.images}", f"--bottleneck_dir={cls.alone}"
+            "cache_bottlenecks", f"--image_dir={cls.images}", f"--bottleneck_dir={cls.one_process}"
         )
         assert result.returncode == 0, result.stderr
         cls.cluster = RayCluster()
@@ -77,7 +77,7 @@ class RayClusterTest(absltest.TestCase):
         return messages
 
     def assert_complete(self):
-        expected = shard_contents.read(self.alone)
+        expected = shard_contents.read(self.one_process)
         self.assertLen(expected, 3 * _IMAGES_PER_CLASS)
         self.assertEqual(shard_contents.read(self.output), expected)
 
