@@ -22,6 +22,7 @@ MOST_ACCURATE = "most_accurate"
 # Value of `FineTuningOptions.layers` for all layers.
 ALL_LAYERS = -1
 
+# Folds of a cross-validation that a report or a comparison needs.
 DEFAULT_FOLDS = 5
 
 

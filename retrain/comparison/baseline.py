@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from retrain.comparison.baseline_classifier import BaselineClassifier
-from retrain.comparison.paired_test import PairedCounts, count_pairs
+from retrain.comparison.mcnemar import PairedCounts, count_pairs
 from retrain.config import NEAR_DUPLICATES, UNGROUPED, SplitOptions
 from retrain.data.dataset import Dataset, ImageFile
-from retrain.data.splits import TEST, SplitPercentages, compute_percentage_hash
+from retrain.data.splits import TEST, SplitPercentages
 from retrain.training.results import HeadResult
 
 
@@ -76,7 +76,7 @@ class BaselineComparison:
 def compare_with_baseline(
     baseline: BaselineClassifier | None, result: HeadResult, options: SplitOptions
 ) -> BaselineComparison | None:
-    """Compares the answers of both classifiers for the test images of the classes that both know.
+    """Compares the answers of both classifiers for the test images of the classes that both have.
 
     Args:
         baseline: The old classifier; None for no comparison.
@@ -145,9 +145,8 @@ def _find_seen(
             # In --test_dir: nothing is known about where the old training had it.
             seen.append(False)
             continue
+        # Near-duplicates are in the same groups in both trainings. Other groups depend on names.
         if not group_by == options.group_by == NEAR_DUPLICATES:
-            folder = dataset.folders[image.class_id]
-            file = image.path.relative_to(dataset.image_dir / folder).as_posix()
-            percentage_hash = compute_percentage_hash(old_options, folder, file)
+            percentage_hash = dataset.hash_name(image, old_options)
         seen.append(sizes.split_at(percentage_hash) != TEST)
     return np.array(seen, bool)

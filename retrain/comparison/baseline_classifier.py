@@ -12,7 +12,6 @@ from retrain.data import image_reader, pixels
 from retrain.errors import UserError
 from retrain.runtimes import classifier_file, label_lines
 from retrain.runtimes.runtime import ModelError, Runtime
-from retrain.system.batches import batches
 from retrain.system.regular_files import read_regular_file
 from retrain.system.text import name_some
 from retrain.system.threads import parallel_map
@@ -71,29 +70,21 @@ class BaselineClassifier:
         Raises:
             UserError: If the network does not take images, or does not compute a score per label.
         """
-        results = parallel_map(
-            self._predict_batch, batches(paths, self.runtime.batch_size), self.runtime.workers
-        )
-        return [label for batch in results for label in batch]
+        return list(parallel_map(self._predict_one, paths, self.runtime.workers))
 
-    def _predict_batch(self, paths: Sequence[Path]) -> list[str | None]:
-        labels: list[str | None] = [None] * len(paths)
-        for row, path in enumerate(paths):
-            try:
-                values = self._run(image_reader.read(path))
-            except (OSError, pixels.UnreadableImageError):
-                continue
-            except ModelError as error:
-                raise UserError(
-                    f"--baseline_graph={self.path} cannot label {path}: {error}"
-                ) from error
-            if values.shape != (len(self.labels),):
-                raise UserError(
-                    f"--baseline_graph={self.path} computes {values.size} scores for "
-                    f"{len(self.labels)} labels; set --baseline_labels to its own labels"
-                )
-            labels[row] = self.labels[int(values.argmax())]
-        return labels
+    def _predict_one(self, path: Path) -> str | None:
+        try:
+            values = self._run(image_reader.read(path))
+        except (OSError, pixels.UnreadableImageError):
+            return None
+        except ModelError as error:
+            raise UserError(f"--baseline_graph={self.path} cannot label {path}: {error}") from error
+        if values.shape != (len(self.labels),):
+            raise UserError(
+                f"--baseline_graph={self.path} computes {values.size} scores for "
+                f"{len(self.labels)} labels; set --baseline_labels to its own labels"
+            )
+        return self.labels[int(values.argmax())]
 
     def _run(self, data: bytes) -> np.ndarray:
         description = self.runtime.description

@@ -64,6 +64,17 @@ class Dataset:
         """Returns the images of a split: TRAINING, VALIDATION or TEST."""
         return tuple(image for image in self.images if image.split == split)
 
+    def hash_name(self, image: ImageFile, options: SplitOptions) -> float:
+        """Returns the percentage hash of an image's name, whatever group the image is in.
+
+        Args:
+            image: An image in `image_dir`.
+            options: Kind of hash; see `splits.compute_percentage_hash`.
+        """
+        folder = self.folders[image.class_id]
+        file = image.path.relative_to(self.image_dir / folder).as_posix()
+        return splits.compute_percentage_hash(options, folder, file)
+
     def without(self, unreadable: Collection[Path]) -> "Dataset":
         """Returns the data set that a scan would find if the files `unreadable` did not exist.
 

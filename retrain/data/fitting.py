@@ -14,9 +14,8 @@ from retrain.data.unreadable_image import refuse_without_memory
 from retrain.errors import UserError
 from retrain.metadata import CROP, PAD, STRETCH
 
-# Colour beside a padded image. Keras, TensorFlow and Apple's Vision pad with black by default.
+# Colour of the bars. Keras, TensorFlow and Apple's Vision pad with black by default.
 PADDING = (0, 0, 0)
-
 
 # What happens to an image of another aspect ratio, for the descriptions of exported files.
 DESCRIPTIONS = {

@@ -36,7 +36,7 @@ class GroupSummary:
             "near-duplicates" if self.group_by == NEAR_DUPLICATES else f"the same {self.group_by}"
         )
         if not self.group_count:
-            return f"No images with {kind}: the splits are those of --group_by=none."
+            return f"No images have {kind}, so --group_by={self.group_by} changes no split."
         line = (
             f"{self.image_count:,} images have {kind}, and each of their {self.group_count:,} "
             "groups is in one split. "

@@ -11,7 +11,6 @@ import numpy as np
 from retrain.config import FOLDER, PREFIX, UNGROUPED, SplitOptions
 from retrain.data.dataset import Dataset, ImageFile, assign_splits
 from retrain.data.group_summary import GroupSummary
-from retrain.data.splits import compute_percentage_hash
 from retrain.system.text import name_some
 
 
@@ -79,11 +78,7 @@ def summarise_name_groups(dataset: Dataset, options: SplitOptions) -> Dataset:
     def without_group(image: ImageFile) -> ImageFile:
         if image.percentage_hash is None:
             return image
-        file = image.path.relative_to(dataset.image_dir / dataset.folders[image.class_id])
-        name_hash = compute_percentage_hash(
-            ungrouped, dataset.folders[image.class_id], file.as_posix()
-        )
-        return dataclasses.replace(image, percentage_hash=name_hash)
+        return dataclasses.replace(image, percentage_hash=dataset.hash_name(image, ungrouped))
 
     groups_of_class: dict[int, set[float | None]] = defaultdict(set)
     for image in dataset.images:

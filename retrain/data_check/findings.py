@@ -79,7 +79,7 @@ KINDS = (
     Kind(
         "odd_aspect",
         "Very wide or high images",
-        "The network sees them squeezed to a square. Crop them.",
+        "The network sees them squeezed to a square. Crop them, or train with --fit=crop or pad.",
         ALL,
     ),
     Kind("animated", "Animated images", "Only the first frame is used.", ALL),

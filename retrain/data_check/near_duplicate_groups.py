@@ -1,12 +1,13 @@
 """Finds groups of images of the same moment: copies, near-duplicates and photos of a burst.
 
-The groups depend on the images alone, so that they are the same for all networks. They are kept in
-the cache: they are found again only if images were added, changed or removed.
+The groups depend on the images and their classes alone, so that they are the same for all networks.
+They are kept in the cache until an image is added, changed, removed or moved to another class.
 """
 
 import functools
 import hashlib
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -63,13 +64,19 @@ def group_near_duplicates(
     # Sorted, so that the order of the images does not matter.
     unique = sorted(rows_of_digest)
     path = _path(cache_dir, dataset)
-    key = hashlib.sha256(b"".join(unique)).hexdigest()
+    images = [dataset.images[rows_of_digest[digest][0]] for digest in unique]
+    class_ids = np.array([image.class_id for image in images], np.int64)
+    key = hashlib.sha256(b"".join(unique) + class_ids.tobytes()).hexdigest()
     groups = _read(path, key, len(unique))
     if groups is None:
-        class_ids = np.array(
-            [dataset.images[rows_of_digest[d][0]].class_id for d in unique], np.int64
-        )
-        paths = {d: dataset.images[rows_of_digest[d][0]].path for d in unique}
+        if len(unique) > _MAX_IMAGES:
+            logging.warning(
+                "There are more than %d images, so --group_by=near_duplicates finds only identical "
+                "files and photos of a burst; if the names tell which images belong together, use "
+                "--group_by=folder or --group_by=prefix.",
+                _MAX_IMAGES,
+            )
+        paths = {digest: image.path for digest, image in zip(unique, images, strict=True)}
         groups = find_groups(get_traits(store, paths), class_ids)
         write_file(path, json.dumps({"version": _VERSION, "images": key, "groups": groups}) + "\n")
     in_larger_group = {number for group in groups for number in group}

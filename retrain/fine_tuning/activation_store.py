@@ -71,8 +71,8 @@ class ActivationStore:
         except OSError as error:
             self._is_full = True
             logging.warning(
-                "%s has no space for the results of the layers that are not trained (%s); each "
-                "epoch computes them again, which takes longer.",
+                "%s cannot hold the results of the layers that are not trained (%s); each epoch "
+                "computes them again, which takes longer.",
                 self._folder,
                 error.strerror,
             )

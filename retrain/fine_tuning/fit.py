@@ -22,8 +22,8 @@ from retrain.fine_tuning import checkpoint
 from retrain.fine_tuning.activation_store import ActivationStore
 from retrain.fine_tuning.checkpoint import History
 from retrain.fine_tuning.inputs import Inputs
-from retrain.fine_tuning.plan import Plan
 from retrain.fine_tuning.precision import bfloat16_images
+from retrain.fine_tuning.schedule import TuningSchedule
 from retrain.fine_tuning.trainer import Trainer
 from retrain.fine_tuning.variants import VariantSource
 from retrain.runtimes.head import Head
@@ -81,22 +81,24 @@ def fine_tune(
             or written.
     """
     steps = -(-len(data.images) // options.batch_size)
-    plan = Plan(options, steps)
+    schedule = TuningSchedule(options, steps)
     precision = bfloat16_images(network) if bfloat16 else contextlib.nullcontext()
     with precision, ActivationStore(checkpoint_file.parent) as store:
-        trainer = Trainer(network, head, backbone, options=options, plan=plan)
+        trainer = Trainer(network, head, backbone, options=options, schedule=schedule)
         inputs = Inputs(trainer, backbone, data.images, data.validation, store=store, seed=seed)
         history = checkpoint.restore(checkpoint_file, trainer.variables)
         if history:
-            logging.info("Fine-tuning continues after epoch %s.", plan.describe(_losses(history)))
-        while not plan.is_finished(_losses(history)):
+            logging.info(
+                "Fine-tuning continues after epoch %s.", schedule.describe(_losses(history))
+            )
+        while not schedule.is_finished(_losses(history)):
             started = time.monotonic()
-            trainer.first_final_step.assign(plan.first_final_step(_losses(history)))
+            trainer.first_final_step.assign(schedule.first_final_step(_losses(history)))
             epoch = len(history)
             order = np.random.default_rng([seed, epoch]).permutation(len(data.images))
             # Batches of equal size, up to one image: a small last batch would count too much.
             batches = np.array_split(order, steps)
-            metrics = _train(trainer, inputs, data, batches, variant=plan.variant(epoch))
+            metrics = _train(trainer, inputs, data, batches, variant=schedule.variant(epoch))
             if not np.isfinite(metrics["loss"]):
                 raise UserError(
                     f"fine-tuning diverged in epoch {epoch + 1}; leave --fine_tune_epochs out, or "
@@ -104,7 +106,7 @@ def fine_tune(
                 )
             history.append(metrics)
             checkpoint.save(checkpoint_file, trainer.variables, history)
-            _log(history, plan, time.monotonic() - started)
+            _log(history, schedule, time.monotonic() - started)
         trainer.keep_averages()
     return _to_training_history(history)
 
@@ -139,18 +141,18 @@ def _train(
     }
 
 
-def _log(history: History, plan: Plan, seconds: float) -> None:
+def _log(history: History, schedule: TuningSchedule, seconds: float) -> None:
     epoch = history[-1]
     logging.info(
         "Fine-tuning, epoch %s: train accuracy = %.1f%%, cross entropy = %.4f, "
         "validation accuracy = %.1f%%, cross entropy = %.4f, %.0f s, %s left.",
-        plan.describe(_losses(history)),
+        schedule.describe(_losses(history)),
         100 * epoch["accuracy"],
         epoch["loss"],
         100 * epoch["val_accuracy"],
         epoch["val_loss"],
         seconds,
-        plan.describe_remaining(_losses(history), seconds),
+        schedule.describe_remaining(_losses(history), seconds),
     )
 
 

@@ -146,7 +146,7 @@ def _input_gradient(operation: Any, gradient: Any, attributes: dict[str, Any]) -
         return tf.raw_ops.DepthwiseConv2dNativeBackpropInput(
             input_sizes=tf.shape(inputs), filter=kernel, out_backprop=gradient, **attributes
         )
-    # With other strides than 1, TensorFlow's kernel for bfloat16 is 50 times as slow.
+    # With other strides than 1, TensorFlow takes ten times as long in bfloat16.
     by_inputs = tf.raw_ops.DepthwiseConv2dNativeBackpropInput(
         input_sizes=tf.shape(inputs),
         filter=tf.cast(kernel, tf.float32),

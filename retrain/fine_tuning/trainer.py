@@ -8,7 +8,7 @@ from retrain.backbones.backbone import Backbone
 from retrain.config import FineTuningOptions
 from retrain.fine_tuning import cut
 from retrain.fine_tuning.gradients import fast_gradients
-from retrain.fine_tuning.plan import Plan
+from retrain.fine_tuning.schedule import TuningSchedule
 from retrain.runtimes.head import Head
 
 # The gradients of the first steps can be very large.
@@ -24,7 +24,7 @@ class Trainer:
     The layers below the trained ones are a function of their own, whose results can be kept.
 
     Attributes:
-        first_final_step: Variable for `Plan.learning_rate`, to be assigned before an epoch.
+        first_final_step: Variable of the schedule, to be assigned before an epoch.
         computes_activations: Whether there are layers below the trained ones.
         variables: All variables that training changes, in a fixed order.
         activations: Returns the inputs of the trained layers for a batch of pixels, uint8
@@ -41,7 +41,7 @@ class Trainer:
         backbone: Backbone,
         *,
         options: FineTuningOptions,
-        plan: Plan,
+        schedule: TuningSchedule,
     ) -> None:
         """Prepares the functions.
 
@@ -51,7 +51,7 @@ class Trainer:
             head: The head to start from.
             backbone: The backbone that `network` was loaded from.
             options: Hyperparameters.
-            plan: Schedule of the training.
+            schedule: Schedule of the training.
         """
         import tensorflow as tf
 
@@ -64,7 +64,7 @@ class Trainer:
         trained = [*network.trainable_variables, *dense.trainable_variables]
         self.first_final_step = tf.Variable(0, dtype=tf.int64)
         optimizer = keras.optimizers.AdamW(
-            plan.learning_rate(self.first_final_step),
+            schedule.learning_rate(self.first_final_step),
             options.weight_decay,
             global_clipnorm=_MAX_GRADIENT_NORM,
         )
@@ -93,7 +93,7 @@ class Trainer:
             loss = tf.reduce_mean(losses * sample_weights)
             gradients = tf.gradients(loss, [variable.value for variable in trained])
             optimizer.apply(gradients, trained)
-            if plan.is_auto:
+            if schedule.is_auto:
                 self._update_averages(trained, optimizer.iterations)
             correct = tf.equal(tf.argmax(logits, 1), class_ids)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(class_ids, logits)
@@ -109,7 +109,7 @@ class Trainer:
         self.train_step = tf.function(train_step, [inputs, class_ids, sample_weights])
         self.logits = tf.function(lambda values: compute_logits(values, training=False), [inputs])
         self._trained = trained
-        self._averages = [tf.Variable(weight.value) for weight in trained if plan.is_auto]
+        self._averages = [tf.Variable(weight.value) for weight in trained if schedule.is_auto]
         # The random seeds of dropout layers are not weights, but training changes them, too.
         weights = {id(weight) for weight in network.weights}
         seeds = [variable for variable in network.variables if id(variable) not in weights]
@@ -126,6 +126,9 @@ class Trainer:
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
         """Replaces the trained weights by their moving averages in this block, if there are any."""
+        if not self._averages:
+            yield
+            return
         weights = [variable.numpy() for variable in self._trained]
         self.keep_averages()
         try:

@@ -17,8 +17,8 @@ _ARCHITECTURE = flags.DEFINE_string(
     "architecture",
     _DEFAULTS.architecture,
     f"Name of the pretrained network: {', '.join(registry.architecture_names())}. The first one "
-    "is part of retrain; the weights of the others are downloaded once. //retrain compares several "
-    "names separated by commas by cross-validation, and uses one of them.",
+    "is part of retrain; the weights of the others are downloaded once. If there are several "
+    "names, separated by commas, //retrain compares them by cross-validation and uses one of them.",
 )
 _WEIGHTS = flags.DEFINE_string(
     "weights",
@@ -41,7 +41,7 @@ _FIT = flags.DEFINE_enum(
     FITS,
     "How images whose aspect ratio is not that of the network's input are resized: stretch ignores "
     "the aspect ratio; crop uses only the centre of an image; pad adds black bars. The default is "
-    "stretch, or what the graph of an earlier run states that --model_dir names. Exported "
+    "stretch or, if --model_dir names the graph of an earlier run, the value of that run. Exported "
     "classifiers do the same.",
 )
 _TFHUB_MODULE = flags.DEFINE_string(

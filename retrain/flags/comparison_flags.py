@@ -10,7 +10,7 @@ _SELECT_ARCHITECTURE = flags.DEFINE_enum(
     "select_architecture",
     TrainingConfig.select_architecture,
     [SMALLEST, MOST_ACCURATE],
-    "Network to use of several that --architecture names: smallest, for the smallest one whose "
+    "Network to use if --architecture names several: smallest, for the smallest one whose "
     "cross-validated accuracy is within one standard error of the best; or most_accurate.",
 )
 _BASELINE_GRAPH = flags.DEFINE_string(
@@ -51,5 +51,5 @@ def baseline() -> BaselineOptions:
     """
     graph, labels = values.optional_path(_BASELINE_GRAPH), values.optional_path(_BASELINE_LABELS)
     if labels and not graph:
-        raise UserError(f"--baseline_labels={labels} needs --baseline_graph, whose labels they are")
+        raise UserError(f"--baseline_labels={labels} needs --baseline_graph; add it")
     return BaselineOptions(graph, labels)

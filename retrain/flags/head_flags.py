@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from retrain.config import HeadOptions, TrainingConfig
+from retrain.config import DEFAULT_FOLDS, HeadOptions, TrainingConfig
 from retrain.errors import UserError
 from retrain.flags import values
 from retrain.training import class_weights
@@ -69,7 +69,8 @@ _FOLDS = flags.DEFINE_integer(
     "folds",
     TrainingConfig.folds,
     "Number of folds of a cross-validation on the cached features, such as 5. It estimates the "
-    "accuracy from all images of --image_dir instead of from the test split alone. 0 for none.",
+    "accuracy from all images of --image_dir instead of from the test split alone. 0 means "
+    f"none, but {DEFAULT_FOLDS} with --report or --predictions.",
 )
 _SEED = flags.DEFINE_integer(
     "seed",
@@ -100,7 +101,7 @@ def test_batch_size() -> int:
 
 
 def folds() -> int:
-    """Returns the number of folds of the cross-validation; 0 for none.
+    """Returns the value of --folds; see `TrainingConfig.folds`.
 
     Raises:
         UserError: If the value is out of range.

@@ -62,12 +62,13 @@ _REPORT = flags.DEFINE_string(
     "report",
     None,
     "HTML file for a report: how good the classifier is, where it fails, which images are wrong, "
-    "and what to do next. It contains everything that it shows.",
+    "and what to do next. It needs no other files.",
 )
 _PREDICTIONS = flags.DEFINE_string(
     "predictions",
     None,
-    "CSV file for a table with all scores of every held-out image, also from cross-validation.",
+    "CSV file for the scores of all held-out images: those of the validation and test splits, and "
+    "those of the folds of a cross-validation.",
 )
 _PRINT_MISCLASSIFIED = flags.DEFINE_boolean(
     "print_misclassified_test_images",

@@ -39,7 +39,6 @@ class GraphOperations:
         """
         self._nodes = {node.name: node for node in graph.node}
         self._session = session
-        self._is_constant: dict[str, bool] = {}
 
     def describe(self, tensor: TensorId) -> Operation:
         """Returns the operation that computes a tensor, the first output of a node."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from retrain.comparison.architectures import ArchitectureComparison
 from retrain.comparison.baseline import BaselineComparison, DifferingImage
-from retrain.comparison.paired_test import PairedCounts
+from retrain.comparison.mcnemar import PairedCounts
 from retrain.config import SMALLEST
 from retrain.system.text import name_some, one_line
 
@@ -43,11 +43,11 @@ def baseline_lines(comparison: BaselineComparison | None) -> list[str]:
         return []
     count = len(comparison.common_labels)
     classes = f"the {count} classes" if count > 1 else "the class"
-    heading = f"Compared with --baseline_graph={one_line(comparison.graph)}"
+    heading = "Compared with --baseline_graph"
     if not comparison.counts.count:
-        return [f"{heading}: no image of {classes} that both know is held out for testing."]
+        return [f"{heading}: no image of {classes} that both have is held out for testing."]
     return [
-        f"{heading} on {comparison.counts.count:,} test images of {classes} that both know:",
+        f"{heading} on {comparison.counts.count:,} test images of {classes} that both have:",
         *(f"  {line}" for line in _baseline_details(comparison)),
     ]
 

@@ -37,7 +37,7 @@ class FunctionRuntime(Runtime):
             batch_size: Best number of images for one call of `run`.
             trace: See the class.
             predict: Implementation of `Runtime.predict`; None for a network without familiarity.
-            predict_file: Implementation of `Runtime.predict_file`; None for one without either.
+            predict_file: The same of `Runtime.predict_file`.
         """
         self.description = description
         self.batch_size = batch_size

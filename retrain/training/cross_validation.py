@@ -1,8 +1,8 @@
 """Estimates the accuracy of a run's classifier by nested cross-validation on cached features.
 
 Every image is judged by a head that was trained without it, and without all images of its group.
-All that a run chooses (features, strength, temperature) is chosen again in each fold,
-from the images that the fold trains on.
+All that a run chooses (features, strength, temperature) is chosen again in each fold, from the
+images that the fold trains on.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import numpy as np
 
 from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures
 from retrain.config import HeadOptions
-from retrain.data.dataset import ImageFile
+from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.groups import number_groups
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.errors import UserError
@@ -151,14 +151,7 @@ def cross_validate(
     probabilities = np.zeros((len(folded.images), training_set.class_count), np.float32)
     with ProgressBar(len(folded.images), "Judged by folds") as progress:
         for _, is_training in folded.training_images():
-            fitted_to = training_set.select_images(is_training)
-            shares = compute_shares(
-                options.class_weights,
-                dataset.labels,
-                np.bincount(fitted_to.image_class_ids, minlength=training_set.class_count),
-                folders=dataset.folders,
-            )
-            head = fit_head(dataclasses.replace(fitted_to, class_shares=shares), options)
+            head = fit_head(select_images(training_set, is_training, dataset, options), options)
             held_out = training_set.undistorted_features[~is_training]
             probabilities[~is_training] = head.probabilities(held_out)
             progress.add(len(held_out))
@@ -180,6 +173,27 @@ def cross_validate(
             variance_factor=_variance_factor(fold_count),
         ),
     )
+
+
+def select_images(
+    training_set: TrainingSet, images: np.ndarray, dataset: Dataset, options: HeadOptions
+) -> TrainingSet:
+    """Returns the training set of some images, with the shares of its classes.
+
+    Args:
+        training_set: Training set of all images.
+        images: Indices of images, int [M], or a mask, bool [images].
+        dataset: Labels and folders of the classes.
+        options: How much each class counts.
+    """
+    selected = training_set.select_images(images)
+    shares = compute_shares(
+        options.class_weights,
+        dataset.labels,
+        np.bincount(selected.image_class_ids, minlength=selected.class_count),
+        folders=dataset.folders,
+    )
+    return dataclasses.replace(selected, class_shares=shares)
 
 
 def _variance_factor(fold_count: int) -> float:

@@ -1,6 +1,5 @@
 """Measures the accuracy with fewer training images, and estimates it for twice as many."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,8 +12,7 @@ from retrain.config import HeadOptions
 from retrain.data.groups import number_groups
 from retrain.system.processors import processor_count
 from retrain.system.threads import parallel_map
-from retrain.training.class_weights import compute_shares
-from retrain.training.cross_validation import OutOfFold, fold_images
+from retrain.training.cross_validation import OutOfFold, fold_images, select_images
 from retrain.training.folds import ALWAYS_TRAINING
 from retrain.training.logistic_regression import STRENGTHS, fit_path
 
@@ -106,7 +104,7 @@ def measure_learning_curve(
     folded = fold_images(
         features, out_of_fold.fold_count, stage_widths=stage_widths, seed=options.seed
     )
-    training_set, dataset = folded.training_set, features.dataset
+    training_set = folded.training_set
     if not uses_stages:
         training_set = training_set.without_stages()
     class_ids, groups = training_set.image_class_ids, number_groups(folded.images)
@@ -127,14 +125,7 @@ def measure_learning_curve(
         sizes.append([len(part) for part in (*parts, rows)])
 
     def predict(number: int) -> np.ndarray:
-        fitted_to = training_set.select_images(subsets[number])
-        shares = compute_shares(
-            options.class_weights,
-            dataset.labels,
-            np.bincount(fitted_to.image_class_ids, minlength=training_set.class_count),
-            folders=dataset.folders,
-        )
-        fitted_to = dataclasses.replace(fitted_to, class_shares=shares)
+        fitted_to = select_images(training_set, subsets[number], features.dataset, options)
         *_, (_, head) = fit_path(fitted_to, [one for one in STRENGTHS if one <= strength])
         logits = head.logits(training_set.undistorted_features[held_out[number]])
         return logits.argmax(axis=1)

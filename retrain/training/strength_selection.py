@@ -2,8 +2,8 @@
 
 The features are those of the last layer, or those of earlier stages as well. The choice with the
 smallest cross entropy on held-out images is selected; a small advantage is not enough for the
-features of earlier stages. The logits of these images also serve to
-calibrate the head: the folds' heads were not trained on them.
+features of earlier stages. The logits of these images also serve to calibrate the head: the folds'
+heads were not trained on them.
 """
 
 import dataclasses

@@ -85,7 +85,8 @@ def _log_groups(dataset: Dataset) -> None:
     if grouping.fixed_count:
         logging.warning(
             "%d groups of near-duplicates have images in --validation_dir or --test_dir and in "
-            "another split, so the measured accuracy is too high.",
+            "another split, so the measured accuracy is too high. Keep one image of each group; "
+            "//tools:check_images lists them.",
             grouping.fixed_count,
         )
 

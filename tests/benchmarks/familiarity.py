@@ -42,11 +42,11 @@ from retrain.system.batches import batches
 from retrain.system.processors import processor_count
 from retrain.system.threads import parallel_map
 from retrain.training.familiarity_fit import (
-    Examples,
     ReducedCopies,
     fit_familiarity,
     train_familiarity,
 )
+from retrain.training.familiarity_model import LabeledFeatures
 from retrain.training.folds import assign_folds
 from retrain.training.head_training import train_head
 
@@ -122,7 +122,7 @@ def _measure_far(sets: Mapping[str, Bottlenecks], backbone: Backbone, cache: Pat
             training = np.flatnonzero(folds != fold)
             usable = folds[copied] != fold
             familiarity = fit_familiarity(
-                [Examples(all_vectors[name][training], class_ids[training])],
+                [LabeledFeatures(all_vectors[name][training], class_ids[training])],
                 groups[training],
                 ReducedCopies(np.searchsorted(training, copied[usable]), copies[usable]),
                 class_count=len(features.dataset.labels),

@@ -42,6 +42,8 @@ def _row(folder: Path, cache: Path) -> str:
     dataset = scan_dataset(folder, config.split)
     features = compute_bottlenecks(dataset, backbone, config.engine, cache)
     trained = train_head(config, backbone, features)
+    strength = trained.history.selected
+    assert strength is not None
     out_of_fold = cross_validate(features, config.head, _FOLDS, stage_widths=backbone.stage_widths)
     curves = []
     summarise = learning_curve.summarise
@@ -56,7 +58,7 @@ def _row(folder: Path, cache: Path) -> str:
             features,
             config.head,
             out_of_fold,
-            strength=trained.history.selected,
+            strength=strength,
             stage_widths=backbone.stage_widths,
             uses_stages=bool(trained.head.weights[backbone.bottleneck_width :].any()),
         )

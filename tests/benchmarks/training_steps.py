@@ -17,13 +17,16 @@ from absl import flags
 from retrain.backbones import efficientnet_lite0
 from retrain.config import ALL_LAYERS, AUTO, FineTuningOptions
 from retrain.fine_tuning import layers, trainer
-from retrain.fine_tuning.plan import Plan
 from retrain.fine_tuning.precision import bfloat16_images
+from retrain.fine_tuning.schedule import TuningSchedule
 from retrain.fine_tuning.trainer import Trainer
 from retrain.runtimes.head import Head
 from retrain.system import command_line
 
 _STEPS = flags.DEFINE_integer("steps", 10, "Number of steps to measure.", lower_bound=2)
+_LAYERS = flags.DEFINE_list(
+    "layers", [str(ALL_LAYERS), AUTO], "Values of --fine_tune_layers to measure."
+)
 _BATCH_SIZE = 32
 _CLASSES = 10
 
@@ -31,7 +34,8 @@ _CLASSES = 10
 def main(_: list[str]) -> None:
     """Prints a row for each set of trained layers, type and kind of gradients."""
     print(f"{'':44}  ms per image")
-    for count in (ALL_LAYERS, AUTO):
+    for layers_flag in _LAYERS.value:
+        count = layers_flag if layers_flag == AUTO else int(layers_flag)
         for bfloat16 in (False, True):
             for fast in (False, True):
                 name = (
@@ -60,7 +64,9 @@ def _measure(count: int | str, *, bfloat16: bool, fast: bool) -> float:
             stack.enter_context(
                 mock.patch.object(trainer, "fast_gradients", contextlib.nullcontext)
             )
-        step = Trainer(network, head, backbone, options=options, plan=Plan(options, 1))
+        step = Trainer(
+            network, head, backbone, options=options, schedule=TuningSchedule(options, 1)
+        )
         pixels = rng.integers(0, 256, (_BATCH_SIZE, backbone.height, backbone.width, 3), np.uint8)
         inputs = step.activations(pixels)
         class_ids = rng.integers(0, _CLASSES, _BATCH_SIZE)

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def make_run(
     mistakes: float = 0.3,
     cross_validated: bool = True,
     draw_images: bool = True,
-    **options: object,
+    **options: Any,
 ) -> TrainingRun:
     """Returns a run whose features are the true classes, with errors.
 
@@ -46,7 +47,7 @@ def make_run(
         draw_images: Whether the image files exist.
         **options: Fields of the config.
     """
-    images = []
+    images: list[ImageFile] = []
     for class_id, name in enumerate(names):
         for number in range(images_per_class):
             path = folder / name / f"{number} {name[:100]}.jpg"

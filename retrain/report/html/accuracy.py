@@ -34,7 +34,7 @@ def describe(run: TrainingRun) -> Section | None:
         "balanced": evaluation.balanced_accuracy,
         "grouping": show(run.dataset.grouping.describe()) if run.dataset.grouping else None,
         "not_judged": len(out_of_fold.always_training) if out_of_fold else 0,
-        "below_baseline": (evaluation.accuracy or 0) <= evaluation.baseline,
+        "below_baseline": is_below_baseline(evaluation),
     }
     return Section("accuracy", "Accuracy", values)
 
@@ -78,6 +78,12 @@ def _rows(run: TrainingRun) -> Iterator[_Row]:
 def _row(name: str, explanation: str, evaluation: Evaluation) -> Iterator[_Row]:
     if evaluation.accuracy is not None:
         yield _Row(name, explanation, evaluation.count, evaluation.accuracy, evaluation.interval)
+
+
+def is_below_baseline(evaluation: Evaluation) -> bool:
+    """Returns whether a classifier is no better than always naming the largest class."""
+    accuracy, baseline = evaluation.accuracy, evaluation.baseline
+    return accuracy is not None and baseline is not None and accuracy < 1 and accuracy <= baseline
 
 
 def name_judged(run: TrainingRun) -> str:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from retrain.config import AUTO
 from retrain.data_check.findings import KIND_OF_NAME
+from retrain.report.html.accuracy import is_below_baseline
 from retrain.report.html.page import percent, plural
 from retrain.report.html.thresholds import measure, recommend
 from retrain.report.html.training_run import TrainingRun
@@ -48,7 +49,7 @@ def _steps(run: TrainingRun) -> Iterator[Step]:
     evaluation = run.held_out.evaluation
     if evaluation.accuracy is None:
         yield _hold_images_out(run)
-    elif evaluation.baseline is not None and evaluation.accuracy <= evaluation.baseline:
+    elif is_below_baseline(evaluation):
         yield Step(
             "Check that the images are in the right folders",
             "The classifier is no better than always naming the largest class.",

@@ -13,6 +13,7 @@ from retrain.heat_maps import heat_maps, overlay
 from retrain.heat_maps.pooled_layers import NoHeatMapError
 from retrain.report.html import thumbnails
 from retrain.report.html.training_run import Section, TrainingRun
+from retrain.runtimes.runtime import ModelError, NetworkOverrides
 from retrain.system.batches import batches
 from retrain.system.processors import processor_count
 from retrain.system.threads import parallel_map
@@ -105,8 +106,11 @@ def _draw_maps(
     if not decoded:
         return
     try:
-        classifier = heat_maps.load(run.graph, efficientnet_lite0.find)
-    except NoHeatMapError as error:
+        # This run made the file from a backbone that was checked when it was loaded.
+        classifier = heat_maps.load(
+            run.graph, efficientnet_lite0.find, overrides=NetworkOverrides(trust_model=True)
+        )
+    except (NoHeatMapError, ModelError) as error:
         logging.info("The report has no heat maps: %s", error)
         return
     for batch in batches(list(zip(decoded, classes, strict=True)), classifier.batch_size):

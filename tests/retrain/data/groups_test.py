@@ -132,7 +132,7 @@ class GroupImagesTest(parameterized.TestCase):
         line = summary.describe()
         self.assertIn("4 images have near-duplicates, and each of their 2 groups", line)
         self.assertRegex(line, r"--group_by=none would divide 1 of them: 0/\d+.jpg = 0/\d+.jpg.$")
-        self.assertIn("No images with near-duplicates", _group(dataset, []).grouping.describe())
+        self.assertIn("No images have near-duplicates", _group(dataset, []).grouping.describe())
 
 
 class NameGroupsTest(parameterized.TestCase):

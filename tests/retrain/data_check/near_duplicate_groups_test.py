@@ -74,6 +74,24 @@ class GroupNearDuplicatesTest(parameterized.TestCase):
         self.save("a/new.jpg", 6, quality=60)
         self.assertLen(self.groups_of(self.group()), 2)
 
+    def test_groups_are_found_again_if_an_image_moves_to_another_class(self):
+        self.group()
+        (self.images / "a" / "0.jpg").rename(self.images / "b" / "0.jpg")
+        with mock.patch.object(near_duplicate_groups, "find_groups", return_value=[]) as find:
+            self.group()
+        find.assert_called_once()
+
+    def test_a_set_that_is_too_large_for_near_duplicates_is_named(self):
+        self.save("a/again.jpg", 3, quality=60)
+        self.save("b/same.jpg", 4)
+        with (
+            mock.patch.object(near_duplicate_groups, "_MAX_IMAGES", 10),
+            self.assertLogs(level="WARNING") as logs,
+        ):
+            dataset = self.group()
+        self.assertEqual(self.groups_of(dataset), [["a/4.jpg", "b/same.jpg"]])
+        self.assertIn("use --group_by=folder", logs.output[-1])
+
     @parameterized.parameters(
         "", "[]", "{}", '{"version": 1', '{"version": 1, "images": "x", "groups": [[0, 1]]}'
     )

@@ -69,7 +69,14 @@ class AssembleTest(absltest.TestCase):
             self.config, self.backbone, self.features(), self.head, test_accuracy=None
         )
         self.assertEqual(
-            classifier.metadata.split, {"by": "path", "images": _COUNTS, "pictures": _COUNTS}
+            classifier.metadata.split,
+            {
+                "by": "path",
+                "group_by": "near_duplicates",
+                "percentages": {"validation": 10, "test": 10},
+                "images": _COUNTS,
+                "pictures": _COUNTS,
+            },
         )
 
     def test_fine_tuned_backbone_is_recorded(self):

@@ -18,7 +18,8 @@ from retrain.runtimes import classifier_file, familiarity_packing, tflite_file
 from retrain.runtimes.graph_session import GraphSession
 from retrain.runtimes.preprocessing import normalise
 from retrain.runtimes.runtime import Runtime
-from retrain.training.familiarity_fit import Examples, ReducedCopies, fit_familiarity
+from retrain.training.familiarity_fit import ReducedCopies, fit_familiarity
+from retrain.training.familiarity_model import LabeledFeatures
 from tests.support import sample_classifier
 
 _TOLERANCE = 2e-3
@@ -29,7 +30,7 @@ def _with_familiarity(features: np.ndarray, **changes) -> TrainedClassifier:
     class_ids = np.arange(len(features)) % len(sample_classifier.LABELS)
     copies = ReducedCopies(np.arange(4), features[:4])
     familiarity = fit_familiarity(
-        [Examples(features, class_ids)],
+        [LabeledFeatures(features, class_ids)],
         np.arange(len(features)),
         copies,
         class_count=len(sample_classifier.LABELS),

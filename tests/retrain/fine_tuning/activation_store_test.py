@@ -60,7 +60,7 @@ class ActivationStoreTest(absltest.TestCase):
                 self.save(key)
                 self.assertFalse(self.store.is_complete(key))
         (line,) = logs.output
-        for part in (str(self.folder), "has no space", "takes longer", *parts):
+        for part in (str(self.folder), "cannot hold", "takes longer", *parts):
             self.assertIn(part, line)
         self.assertNotIn("\n", line)
 

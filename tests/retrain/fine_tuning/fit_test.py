@@ -202,7 +202,7 @@ class FineTuneTest(parameterized.TestCase):
             self.assertLogs(level="WARNING") as logs,
         ):
             without, same_history = self.fine_tune(1, epochs=AUTO)
-        lines = [line for line in logs.output if "has no space" in line]
+        lines = [line for line in logs.output if "cannot hold" in line]
         self.assertLen(lines, 1)
         self.assertEqual(self.weights(without), self.weights(with_space))
         self.assertEqual(same_history, history)

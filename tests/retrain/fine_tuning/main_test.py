@@ -93,6 +93,15 @@ class FineTuningTest(parameterized.TestCase):
         for key in ("training", "validation", "test"):
             self.assertEqual(again[key], metrics[key])
 
+    def test_the_validation_split_chooses_the_number_of_epochs(self):
+        metrics, log = self.train("--fine_tune_epochs=auto")
+        epochs = re.findall(r"Fine-tuning, epoch (\d+) of (?:at most )?(\d+): ", log)
+        self.assertEqual(epochs[-1][0], epochs[-1][1])
+        self.assertEqual(metrics["fine_tuning"]["history"]["at"], list(range(1, len(epochs) + 1)))
+        if metrics["fine_tuning"]["kept"]:
+            options = metrics["training"]["fine_tuning"]
+            self.assertEqual((options["epochs"], options["layers"]), ("auto", "auto"))
+
     @parameterized.parameters(signal.SIGINT, signal.SIGKILL)
     def test_a_stopped_run_leaves_a_checkpoint_and_no_backbone(self, number: int):
         cache = self.output / "cache"
@@ -125,7 +134,14 @@ class FineTuningTest(parameterized.TestCase):
     @parameterized.parameters(
         (("--fine_tune_epochs=-1",), ("--fine_tune_epochs", "-1")),
         (("--fine_tune_epochs=many",), ("--fine_tune_epochs", "many")),
-        (("--fine_tune_epochs=1001",), ("--fine_tune_epochs", "1001")),
+        (("--fine_tune_epochs=1001",), ("--fine_tune_epochs=1001", "auto", "from 0 to 1000")),
+        (("--fine_tune_epochs=2.5",), ("--fine_tune_epochs=2.5", "auto")),
+        (("--fine_tune_epochs=auto", "--fine_tune_layers=most"), ("--fine_tune_layers=most",)),
+        (("--fine_tune_layers=auto",), ("--fine_tune_layers=auto", "--fine_tune_epochs")),
+        (
+            ("--fine_tune_epochs=auto", "--intermediate_store_frequency=10"),
+            ("--intermediate_store_frequency=10", "--fine_tune_epochs=auto"),
+        ),
         (("--fine_tune_layers=3",), ("--fine_tune_layers=3", "--fine_tune_epochs")),
         (("--fine_tune_epochs=1", "--fine_tune_layers=0"), ("--fine_tune_layers=0", "-1 for all")),
         (("--fine_tune_epochs=1", "--fine_tune_layers=-2"), ("--fine_tune_layers=-2",)),

@@ -1,5 +1,6 @@
 """The metrics of a run have every number, also under the keys of version 1.0."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -7,8 +8,11 @@ import numpy as np
 from absl.testing import absltest
 
 from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures
+from retrain.comparison.architectures import ArchitectureComparison, ArchitectureResult
+from retrain.comparison.comparisons import Comparisons
 from retrain.config import OutputOptions, TrainingConfig
 from retrain.data.dataset import Dataset, ImageFile
+from retrain.data.group_summary import GroupSummary
 from retrain.data.splits import TEST, TRAINING, VALIDATION, SplitPercentages
 from retrain.export.parity import Difference, ParityCheck
 from retrain.fine_tuning.result import FineTuningResult
@@ -16,6 +20,7 @@ from retrain.report.metrics import collect_metrics, stage_metrics
 from retrain.runtimes.head import Head
 from retrain.system.phase_timer import PhaseTimer
 from retrain.system.staging import Staging
+from retrain.training.cross_validation import OutOfFold
 from retrain.training.evaluation import Evaluation, evaluate
 from retrain.training.history import MetricSeries, TrainingHistory
 from retrain.training.results import HeadResult, Results
@@ -103,6 +108,48 @@ class MetricsTest(absltest.TestCase):
         self.assertEqual(export["from_pixels"]["largest"], 0.001)
         self.assertEqual(export["from_pixels"]["images"], 50)
         self.assertContainsSubset({"training", "plots"}, metrics["seconds"])
+
+    def test_what_was_asked_for_has_its_own_keys(self):
+        self.assertNoCommonElements(
+            self.collect(), ["cross_validation", "architectures", "baseline"]
+        )
+        results = _results()
+        dataset = dataclasses.replace(
+            results.primary.features.dataset,
+            grouping=GroupSummary("folder", 2, 5, (("a.jpg", "b.jpg"),)),
+        )
+        image = dataset.images[0]
+        out_of_fold = OutOfFold(
+            images=(image,) * 4,
+            class_ids=np.zeros(4),
+            probabilities=np.zeros((4, 2)),
+            folds=np.zeros(4),
+            groups=np.array([0, 0, 1, 2]),
+            fold_count=5,
+            always_training=(image,),
+            evaluation=_evaluation(3, 1),
+        )
+        primary = dataclasses.replace(
+            results.primary,
+            features=dataclasses.replace(results.primary.features, dataset=dataset),
+            out_of_fold=out_of_fold,
+        )
+        networks = (ArchitectureResult("n", 9, 0.5, (0.25, 0.75), milliseconds=1.0, size=7),)
+        metrics = collect_metrics(
+            TrainingConfig(Path("/p"), bottleneck_dir=Path("/cache")),
+            results._replace(primary=primary),
+            None,
+            comparisons=Comparisons(ArchitectureComparison(networks, 0, "smallest")),
+            parity_checks=[],
+            timer=self.timer,
+        )
+        metrics = json.loads(json.dumps(metrics))
+        found = metrics["cross_validation"]
+        self.assertEqual((found["accuracy"], found["folds"], found["groups"]), (0.75, 5, 3))
+        self.assertEqual(found["always_training"], ["/p/0/0.jpg"])
+        self.assertEqual(metrics["groups"]["divided"], [["a.jpg", "b.jpg"]])
+        self.assertEqual(metrics["architectures"]["selected"], "n")
+        self.assertNotIn("baseline", metrics)
 
     def test_the_keys_of_version_1_0_are_there(self):
         metrics = self.collect()

@@ -6,14 +6,15 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from retrain.runtimes import familiarity_packing
-from retrain.training import familiarity_fit
-from retrain.training.familiarity_fit import Examples, ReducedCopies, fit_familiarity
+from retrain.training import familiarity_model
+from retrain.training.familiarity_fit import ReducedCopies, fit_familiarity
+from retrain.training.familiarity_model import LabeledFeatures
 
 _WIDTH = 64
 _NO_COPIES = ReducedCopies(np.empty(0, np.int64), np.empty((0, _WIDTH), np.float16))
 
 
-def _draw(count: int, class_count: int, *, seed: int = 0, noise: float = 0.3) -> Examples:
+def _draw(count: int, class_count: int, *, seed: int = 0, noise: float = 0.3) -> LabeledFeatures:
     """Draws features of images: each class varies around a direction of its own."""
     directions = np.abs(np.random.default_rng(0).normal(size=(class_count, _WIDTH)))
     rng = np.random.default_rng(seed)
@@ -21,7 +22,7 @@ def _draw(count: int, class_count: int, *, seed: int = 0, noise: float = 0.3) ->
     # A few directions vary more than others, as in the features of networks.
     scales = noise * (1 + 3 * (np.arange(_WIDTH) < 4))
     features = directions[class_ids] + scales * rng.normal(size=(count, _WIDTH))
-    return Examples((rng.uniform(1, 9, (count, 1)) * features).astype(np.float16), class_ids)
+    return LabeledFeatures((rng.uniform(1, 9, (count, 1)) * features).astype(np.float16), class_ids)
 
 
 def _draw_others(count: int) -> np.ndarray:
@@ -29,7 +30,9 @@ def _draw_others(count: int) -> np.ndarray:
     return np.abs(rng.normal(size=(count, _WIDTH))).astype(np.float16)
 
 
-def _fit(examples: Examples, *, class_count: int, copies: ReducedCopies = _NO_COPIES, **options):
+def _fit(
+    examples: LabeledFeatures, *, class_count: int, copies: ReducedCopies = _NO_COPIES, **options
+):
     groups = np.arange(len(examples.class_ids))
     return fit_familiarity([examples], groups, copies, class_count=class_count, **options)
 
@@ -50,7 +53,9 @@ class FitFamiliarityTest(parameterized.TestCase):
             _fit(many, class_count=5).scores(new), _fit(few, class_count=5).scores(new), atol=0.08
         )
         # Images in several parts are like images in one.
-        parts = [Examples(*(array[part] for array in many)) for part in (slice(9), slice(9, None))]
+        parts = [
+            LabeledFeatures(*(array[part] for array in many)) for part in (slice(9), slice(9, None))
+        ]
         together = fit_familiarity(parts, np.arange(7000), _NO_COPIES, class_count=5)
         np.testing.assert_allclose(
             together.scores(new), _fit(many, class_count=5).scores(new), rtol=1e-2, atol=1e-3
@@ -77,13 +82,13 @@ class FitFamiliarityTest(parameterized.TestCase):
     def test_groups_are_held_out_as_a_whole(self):
         # Each image exists ten times. Copies of an image would make it look familiar.
         single = _draw(60, 2)
-        repeated = Examples(single.features.repeat(10, axis=0), single.class_ids.repeat(10))
+        repeated = LabeledFeatures(single.features.repeat(10, axis=0), single.class_ids.repeat(10))
         groups = np.arange(60).repeat(10)
         grouped = fit_familiarity([repeated], groups, _NO_COPIES, class_count=2)
-        apart = fit_familiarity([repeated], np.arange(600), _NO_COPIES, class_count=2)
+        separate = fit_familiarity([repeated], np.arange(600), _NO_COPIES, class_count=2)
         new = _draw(1000, 2, seed=1).features
         self.assertGreater((grouped.scores(new) >= 0.05).mean(), 0.9)
-        self.assertLess((apart.scores(new) >= 0.05).mean(), 0.9)
+        self.assertLess((separate.scores(new) >= 0.05).mean(), 0.9)
 
     def test_other_images_can_give_the_distances_their_meaning(self):
         # A fine-tuned backbone brings the images that it learned from nearer to each other.
@@ -104,7 +109,7 @@ class FitFamiliarityTest(parameterized.TestCase):
     def test_a_class_with_one_image_among_others(self):
         examples = _draw(100, 3)
         rows = np.flatnonzero((examples.class_ids != 2) | (np.arange(100) == 2))
-        familiarity = _fit(Examples(*(array[rows] for array in examples)), class_count=3)
+        familiarity = _fit(LabeledFeatures(*(array[rows] for array in examples)), class_count=3)
         new = _draw(300, 3, seed=1)
         scores = familiarity.scores(new.features)
         self.assertGreater((scores[new.class_ids != 2] >= 0.05).mean(), 0.85)
@@ -119,7 +124,7 @@ class FitFamiliarityTest(parameterized.TestCase):
     def test_equal_images_do_not_divide_by_zero(self, count: int):
         features = np.ones((count, _WIDTH), np.float16)
         with np.errstate(divide="raise", invalid="raise"):
-            familiarity = _fit(Examples(features, np.arange(count) % 2), class_count=2)
+            familiarity = _fit(LabeledFeatures(features, np.arange(count) % 2), class_count=2)
         # Rounding errors of another program hardly change the result.
         other = features.astype(np.float32) * (1 + 1e-6 * (np.arange(_WIDTH) % 3))
         np.testing.assert_allclose(
@@ -139,7 +144,7 @@ class FitFamiliarityTest(parameterized.TestCase):
         features = (directions[class_ids] + 0.3 * rng.normal(size=(6000, 400))).astype(np.float16)
         groups = np.arange(6000)
         copies = ReducedCopies(groups[:0], features[:0])
-        training = Examples(features[:5000], class_ids[:5000])
+        training = LabeledFeatures(features[:5000], class_ids[:5000])
         familiarity = fit_familiarity([training], groups[:5000], copies, class_count=1000)
         known = familiarity.scores(features[5000:])
         self.assertGreater((known >= 0.05).mean(), 0.9)
@@ -168,7 +173,7 @@ class RankTest(absltest.TestCase):
             with self.subTest(classes):
                 familiarity = _fit(_draw(3 * classes, classes), class_count=classes)
                 values = familiarity.basis.size + familiarity.means.size
-                self.assertLessEqual(values, familiarity_fit._MOST_VALUES)
+                self.assertLessEqual(values, familiarity_model._MOST_VALUES)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from retrain.backbones.backbone import Backbone
 from retrain.comparison.architectures import ArchitectureComparison, ArchitectureResult
 from retrain.comparison.baseline import BaselineComparison, DifferingImage
 from retrain.comparison.comparisons import Comparisons
-from retrain.comparison.paired_test import count_pairs
+from retrain.comparison.mcnemar import count_pairs
 from retrain.data_check.last_check import LastCheck
 from retrain.heat_maps.pooled_layers import NoHeatMapError
 from retrain.report.html import mistakes

@@ -4,28 +4,36 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from retrain.config import AUTO_FINE_TUNING, FineTuningOptions
-from retrain.fine_tuning.plan import Plan
+from retrain.fine_tuning.schedule import TuningSchedule
 
 _STEPS = 100
+
+
+def _given(epochs: int) -> TuningSchedule:
+    return TuningSchedule(FineTuningOptions(epochs=epochs), _STEPS)
+
+
+def _auto(steps: int = _STEPS) -> TuningSchedule:
+    return TuningSchedule(AUTO_FINE_TUNING, steps)
 
 
 def _halved(epochs: int) -> list[float]:
     return [0.5**epoch for epoch in range(epochs)]
 
 
-def _train(plan: Plan, losses: list[float]) -> int:
+def _train(schedule: TuningSchedule, losses: list[float]) -> int:
     """Returns the number of epochs after which training ends, if these are the losses."""
     epoch = 0
-    while not plan.is_finished(losses[:epoch]):
+    while not schedule.is_finished(losses[:epoch]):
         epoch += 1
     return epoch
 
 
-class PlanTest(parameterized.TestCase):
+class TuningScheduleTest(parameterized.TestCase):
     @parameterized.parameters(1, 8)
     def test_a_given_number_of_epochs_is_kept(self, epochs: int):
         for losses in ([1.0] * 20, _halved(20)):
-            self.assertEqual(_train(Plan(FineTuningOptions(epochs=epochs), _STEPS), losses), epochs)
+            self.assertEqual(_train(_given(epochs), losses), epochs)
 
     @parameterized.parameters(
         ([1.0] * 20, 4),
@@ -38,11 +46,11 @@ class PlanTest(parameterized.TestCase):
     def test_training_ends_two_epochs_after_progress_became_slow(
         self, losses: list[float], expected: int
     ):
-        self.assertEqual(_train(Plan(AUTO_FINE_TUNING, _STEPS), losses), expected)
+        self.assertEqual(_train(_auto(), losses), expected)
 
     @parameterized.parameters((1000, 4), (12, 4), (11, 8), (5, 12), (1, 12))
     def test_few_images_are_used_in_more_epochs(self, steps: int, expected: int):
-        self.assertEqual(_train(Plan(AUTO_FINE_TUNING, steps), [1.0] * 20), expected)
+        self.assertEqual(_train(_auto(steps), [1.0] * 20), expected)
 
     def learning_rates(self, schedule, steps: int) -> np.ndarray:
         return np.array([float(schedule(step)) for step in range(steps)])
@@ -50,7 +58,7 @@ class PlanTest(parameterized.TestCase):
     def test_the_learning_rate_stays_high_until_the_decision(self):
         import tensorflow as tf
 
-        auto = Plan(AUTO_FINE_TUNING, _STEPS)
+        auto = _auto()
         first_final_step = tf.Variable(auto.first_final_step([1.0]), dtype=tf.int64)
         schedule = auto.learning_rate(first_final_step)
         peak = AUTO_FINE_TUNING.learning_rate
@@ -67,7 +75,9 @@ class PlanTest(parameterized.TestCase):
 
     def test_the_learning_rate_of_a_given_number_of_epochs_follows_a_cosine(self):
         options = FineTuningOptions(epochs=4)
-        rates = self.learning_rates(Plan(options, _STEPS).learning_rate(None), 4 * _STEPS + 1)
+        rates = self.learning_rates(
+            TuningSchedule(options, _STEPS).learning_rate(None), 4 * _STEPS + 1
+        )
         self.assertEqual(rates.argmax(), options.warm_up * 4 * _STEPS)
         self.assertAlmostEqual(rates.max(), options.learning_rate)
         self.assertAlmostEqual(rates[-1], 0)
@@ -75,12 +85,18 @@ class PlanTest(parameterized.TestCase):
 
     def test_variants_repeat_only_if_the_number_of_epochs_is_not_given(self):
         epochs = range(9)
-        given, auto = Plan(FineTuningOptions(epochs=9), _STEPS), Plan(AUTO_FINE_TUNING, _STEPS)
+        given, auto = (
+            _given(9),
+            _auto(),
+        )
         self.assertEqual([given.variant(epoch) for epoch in epochs], list(epochs))
         self.assertEqual([auto.variant(epoch) for epoch in epochs], [0, 1, 2, 3] * 2 + [0])
 
     def test_progress_is_described(self):
-        given, auto = Plan(FineTuningOptions(epochs=3), _STEPS), Plan(AUTO_FINE_TUNING, _STEPS)
+        given, auto = (
+            _given(3),
+            _auto(),
+        )
         self.assertEqual(given.describe([1.0]), "1 of 3")
         self.assertEqual(given.describe_remaining([1.0], 5), "10 s")
         self.assertEqual(auto.describe([1.0]), "1 of at most 8")

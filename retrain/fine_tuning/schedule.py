@@ -27,7 +27,7 @@ _FINAL_ROUNDS = 2
 _VARIANTS = 4
 
 
-class Plan:
+class TuningSchedule:
     """The schedule of a training.
 
     With a given number of epochs, the learning rate follows a cosine. With AUTO, it stays high as

@@ -3,7 +3,7 @@
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from retrain.comparison.paired_test import count_pairs
+from retrain.comparison.mcnemar import count_pairs
 
 
 def _count(both: int, only_new: int, only_old: int, neither: int = 0):
