@@ -5,7 +5,9 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 
 from absl.testing import absltest
@@ -187,6 +189,14 @@ class CacheBottlenecksTest(_TestCase):
             _run(self.images, self.folder / "out", address), address, "cannot be reach"
         )
         self.assertLess(time.monotonic() - start, 60)
+
+    def test_another_server_is_no_cluster(self):
+        server = HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler)
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        threading.Thread(target=server.serve_forever).start()
+        address = f"--ray_address=127.0.0.1:{server.server_port}"
+        self.assert_error(_run(self.images, self.folder / "out", address), "is not Ray")
 
     def test_memory_is_not_shared_with_a_cluster(self):
         self.assert_error(

@@ -22,6 +22,10 @@ from tools.cluster.task import ChunkResult, ImageTask, process_timed
 _CONNECT_SECONDS = 10.0
 _PROBE_SECONDS = 60.0
 _AUTO = "auto"
+# The start of every connection to a head node, which uses gRPC (RFC 9113, 3.4): the greeting with
+# empty settings, and the type of the answer's first frame, which follows three bytes of its length.
+_HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+_LENGTH_BYTES, _SETTINGS_TYPE = 3, 4
 _LOGGING_CONFIG = Path(__file__).with_name("ray_logging.yaml")
 _START_COMMAND = "bazel run //tools:ray -- start --address=HOST:6379"
 
@@ -172,8 +176,14 @@ def _check_reachable(address: str) -> None:
         raise UserError(
             f"--ray_address={address} must be auto, or host and port such as 10.0.0.1:6379"
         )
+    target = host.strip("[]"), int(port)
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
+        with socket.create_connection(target, timeout=_CONNECT_SECONDS) as connection:
+            connection.sendall(_HTTP2_GREETING)
+            answer = connection.recv(_LENGTH_BYTES + 1)
+        is_ray = answer[_LENGTH_BYTES:] == bytes([_SETTINGS_TYPE])
+        if not is_ray and not os.environ.get("RAY_USE_TLS"):
+            raise OSError("what answers there is not Ray")
     except (OSError, OverflowError) as error:
         raise _no_cluster(address, getattr(error, "strerror", None) or str(error)) from error
 
