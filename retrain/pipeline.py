@@ -14,6 +14,7 @@ from retrain.data_check import last_check
 from retrain.export import formats, output_checks, outputs
 from retrain.fine_tuning import selection
 from retrain.report import metrics, run_plots, run_report, text_report
+from retrain.report.finished_training import FinishedTraining
 from retrain.runtimes.litert import import_interpreter
 from retrain.runtimes.tensorflow_import import import_session_modules
 from retrain.shards import shards_for_training
@@ -61,8 +62,16 @@ def run(config: TrainingConfig) -> None:
             config, backbone, results, plan=plan, timer=timer, observe_steps=observe_steps
         )
     output_checks.require_accuracy(results, config.output)
-    comparisons = Comparisons(
-        architectures, compare_with_baseline(baseline, results.primary, config.split)
+    training = FinishedTraining(
+        config=config,
+        backbone=backbone,
+        results=results,
+        fine_tuning=fine_tuning,
+        comparisons=Comparisons(
+            architectures, compare_with_baseline(baseline, results.primary, config.split)
+        ),
+        data_check=data_check,
+        timer=timer,
     )
     with Staging() as staging:
         with timer.phase("export"):
@@ -71,37 +80,11 @@ def run(config: TrainingConfig) -> None:
                 staging, classifiers, config.output, results.primary.features
             )
         with timer.phase("plots"):
-            plots = run_plots.stage_plots(
-                staging, config, backbone, results, fine_tuning=fine_tuning
-            )
-        reports = run_report.stage_reports(
-            staging,
-            config,
-            backbone,
-            results,
-            fine_tuning=fine_tuning,
-            comparisons=comparisons,
-            data_check=data_check,
-            exported=exported,
-            timer=timer,
-        )
-        metrics_files = metrics.stage_metrics(
-            staging,
-            config,
-            results,
-            fine_tuning,
-            comparisons=comparisons,
-            parity_checks=exported.parity_checks,
-            timer=timer,
-        )
-    text_report.print_results(
-        config,
-        results,
-        fine_tuning,
-        comparisons=comparisons,
-        files=[*exported.files, *plots, *reports, *metrics_files],
-        parity_table=exported.parity_table,
-    )
+            plots = run_plots.stage_plots(staging, training)
+        reports = run_report.stage_reports(staging, training, exported)
+        metrics_files = metrics.stage_metrics(staging, training, exported.parity_checks)
+    files = [*exported.files, *plots, *reports, *metrics_files]
+    text_report.print_results(training, files, exported.parity_table)
 
 
 def _import_runtimes() -> None:

@@ -9,76 +9,48 @@ from typing import Any
 import numpy as np
 
 from retrain.backbones.engines import INT8
-from retrain.comparison.comparisons import NO_COMPARISONS, Comparisons
-from retrain.config import TrainingConfig
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.export.formats import WrittenFile
 from retrain.export.parity import ParityCheck
 from retrain.fine_tuning.result import FineTuningResult
+from retrain.report.finished_training import FinishedTraining
 from retrain.system.phase_timer import PhaseTimer
 from retrain.system.staging import Staging
 from retrain.training.cross_validation import OutOfFold
-from retrain.training.results import HeadResult, Results
+from retrain.training.results import HeadResult
 
 
 def stage_metrics(
-    staging: Staging,
-    config: TrainingConfig,
-    results: Results,
-    fine_tuning: FineTuningResult | None,
-    *,
-    comparisons: Comparisons = NO_COMPARISONS,
-    parity_checks: Sequence[ParityCheck],
-    timer: PhaseTimer,
+    staging: Staging, training: FinishedTraining, parity_checks: Sequence[ParityCheck]
 ) -> list[WrittenFile]:
     """Writes the JSON file to its temporary place, if the config asks for one.
 
     Args:
         staging: Puts the file in place when the run succeeds.
-        config: Configuration of the run.
-        results: The trained heads.
-        fine_tuning: How fine-tuning went, if there was any.
-        comparisons: What the classifier was compared with.
+        training: The finished training.
         parity_checks: Parity checks of the exported files.
-        timer: Timer of the run's phases.
     """
-    path = config.output.metrics_json
+    path = training.config.output.metrics_json
     if path is None:
         return []
-    metrics = collect_metrics(
-        config,
-        results,
-        fine_tuning,
-        comparisons=comparisons,
-        parity_checks=parity_checks,
-        timer=timer,
-    )
+    metrics = collect_metrics(training, parity_checks)
     text = json.dumps(_without_nan(metrics), indent=2, allow_nan=False)
     staging.file(path).write_text(text + "\n", "utf-8")
     return [WrittenFile(path, "the metrics of this run")]
 
 
 def collect_metrics(
-    config: TrainingConfig,
-    results: Results,
-    fine_tuning: FineTuningResult | None,
-    *,
-    comparisons: Comparisons = NO_COMPARISONS,
-    parity_checks: Sequence[ParityCheck],
-    timer: PhaseTimer,
+    training: FinishedTraining, parity_checks: Sequence[ParityCheck]
 ) -> dict[str, object]:
     """Returns all metrics of a run as values for `json.dumps`.
 
     Some values have two keys. The second one is the key of version 1.0.
 
     Args:
-        config: Configuration of the run.
-        results: The trained heads.
-        fine_tuning: How fine-tuning went, if there was any.
-        comparisons: What the classifier was compared with.
+        training: The finished training.
         parity_checks: Parity checks of the exported files.
-        timer: Timer of the run's phases.
     """
+    config, results = training.config, training.results
     features = results.primary.features
     dataset = features.dataset
     images = {
@@ -103,17 +75,17 @@ def collect_metrics(
         **_evaluations_as_json(results.primary),
         **({f"in_{INT8}": _evaluations_as_json(results.int8)} if results.int8 else {}),
         **(
-            {"fine_tuning": _fine_tuning_as_json(fine_tuning, dataset.labels)}
-            if fine_tuning
+            {"fine_tuning": _fine_tuning_as_json(training.fine_tuning, dataset.labels)}
+            if training.fine_tuning
             else {}
         ),
         **{
             name: comparison.as_json()
-            for name, comparison in zip(comparisons._fields, comparisons, strict=True)
+            for name, comparison in training.comparisons._asdict().items()
             if comparison
         },
         "exports": [_parity_check_as_json(check) for check in parity_checks],
-        "seconds": _seconds_as_json(timer),
+        "seconds": _seconds_as_json(training.timer),
     }
 
 

@@ -17,6 +17,7 @@ from retrain.errors import UserError
 from retrain.export.formats import WrittenFile
 from retrain.fine_tuning.result import FineTuningResult
 from retrain.report import plots
+from retrain.report.finished_training import FinishedTraining
 from retrain.system.files import check_folder_writable, check_writable
 from retrain.system.processors import processor_count
 from retrain.system.staging import Staging
@@ -24,7 +25,7 @@ from retrain.system.threads import parallel_map
 from retrain.training import summaries
 from retrain.training.evaluation import Evaluation
 from retrain.training.history import TrainingHistory
-from retrain.training.results import HeadResult, Results
+from retrain.training.results import HeadResult
 
 _MAX_CELLS = 24
 # Cells of one image in the grid, if training uses distorted variants: the image and some of them.
@@ -69,14 +70,7 @@ def check(config: TrainingConfig) -> None:
             check_writable(path, "plots_dir")
 
 
-def stage_plots(
-    staging: Staging,
-    config: TrainingConfig,
-    backbone: Backbone,
-    results: Results,
-    *,
-    fine_tuning: FineTuningResult | None = None,
-) -> list[WrittenFile]:
+def stage_plots(staging: Staging, training: FinishedTraining) -> list[WrittenFile]:
     """Draws a run as PNG files, if the config names a folder for them, and for TensorBoard.
 
     Without such a folder, TensorBoard gets the training images only: it draws curves itself, and
@@ -84,14 +78,12 @@ def stage_plots(
 
     Args:
         staging: Puts the PNG files in place when the run succeeds.
-        config: Configuration of the run.
-        backbone: The backbone, whose input size the images are shown in.
-        results: The trained heads.
-        fine_tuning: How fine-tuning went, if there was any.
+        training: The finished training.
 
     Raises:
         UserError: If a file cannot be written.
     """
+    config, results, fine_tuning = training.config, training.results, training.fine_tuning
     folder = config.output.plots_dir
     written = []
     for result in results.all():
@@ -100,7 +92,7 @@ def stage_plots(
         if is_primary and (folder or result.summaries):
             # Encoding as PNG takes a tenth of a second longer, which TensorBoard does not need.
             file_format = "PNG" if folder else "JPEG"
-            run_plots += _plot_images(config, backbone, result, file_format)
+            run_plots += _plot_images(config, training.backbone, result, file_format)
         if folder and is_primary and fine_tuning:
             run_plots.append(_plot_fine_tuning(fine_tuning))
         if folder:

@@ -5,17 +5,14 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from retrain.comparison.comparisons import NO_COMPARISONS, Comparisons
-from retrain.config import TrainingConfig
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.export.formats import WrittenFile
-from retrain.fine_tuning.result import FineTuningResult
 from retrain.report.comparison_lines import architecture_lines, baseline_lines
+from retrain.report.finished_training import FinishedTraining
 from retrain.system.text import one_line
 from retrain.training.cross_validation import OutOfFold
 from retrain.training.evaluation import Evaluation
-from retrain.training.results import Results
 
 _MAX_CONFUSIONS = 3
 
@@ -127,24 +124,16 @@ def _quote(path: Path) -> str:
 
 
 def print_results(
-    config: TrainingConfig,
-    results: Results,
-    fine_tuning: FineTuningResult | None,
-    *,
-    comparisons: Comparisons = NO_COMPARISONS,
-    files: Sequence[WrittenFile],
-    parity_table: Sequence[str],
+    training: FinishedTraining, files: Sequence[WrittenFile], parity_table: Sequence[str]
 ) -> None:
     """Prints the accuracy, the parity checks and the written files to standard output.
 
     Args:
-        config: Configuration of the run.
-        results: The trained heads.
-        fine_tuning: How fine-tuning went, if there was any.
-        comparisons: What the classifier was compared with.
+        training: The finished training.
         files: All files that the run wrote.
         parity_table: Lines of the table of parity checks.
     """
+    config, results, fine_tuning = training.config, training.results, training.fine_tuning
     primary, dataset = results.primary, results.primary.features.dataset
     test_images = primary.test_features.images
     lines = []
@@ -159,8 +148,8 @@ def print_results(
     )
     if results.int8 and results.int8.test.accuracy is not None:
         lines.append(f"In int8, with a head of its own: {100 * results.int8.test.accuracy:.1f}%.")
-    lines += baseline_lines(comparisons.baseline)
-    lines += architecture_lines(comparisons.architectures)
+    lines += baseline_lines(training.comparisons.baseline)
+    lines += architecture_lines(training.comparisons.architectures)
     example = (test_images or dataset.images)[0].path
     lines += [*parity_table, *written_lines(files, config.output.output_graph, example)]
     print("\n".join(lines))

@@ -6,18 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from retrain.backbones.backbone import Backbone
-from retrain.comparison.comparisons import NO_COMPARISONS, Comparisons
-from retrain.config import TrainingConfig
 from retrain.data.dataset import Dataset, ImageFile
-from retrain.data_check.last_check import LastCheck
 from retrain.export.parity import ParityCheck
-from retrain.fine_tuning.result import FineTuningResult
+from retrain.report.finished_training import FinishedTraining
 from retrain.report.held_out import HeldOut, select_held_out
 from retrain.report.html.page import shorten
-from retrain.system.phase_timer import PhaseTimer
 from retrain.training.learning_curve import LearningCurve
-from retrain.training.results import HeadResult, Results
+from retrain.training.results import HeadResult
 
 _MAX_LABEL = 60
 # Of a longer path, the beginning and the end are shown.
@@ -25,32 +20,18 @@ _MAX_PATH, _PATH_END = 80, 40
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingRun:
+class TrainingRun(FinishedTraining):
     """A run of //retrain that is about to put its files in place.
 
     Attributes:
-        config: Configuration of the run.
-        backbone: Backbone of the classifier.
-        results: The trained heads.
-        fine_tuning: How fine-tuning went, if there was any.
         graph: Temporary path of the frozen graph.
         parity_checks: Parity checks of the exported files.
-        timer: Timer of the run's phases.
         learning_curve: Accuracy with fewer images; None if it was not measured.
-        comparisons: What the classifier was compared with.
-        data_check: Result of the last check of the images, if there was any.
     """
 
-    config: TrainingConfig
-    backbone: Backbone
-    results: Results
-    fine_tuning: FineTuningResult | None
     graph: Path
     parity_checks: Sequence[ParityCheck]
-    timer: PhaseTimer
     learning_curve: LearningCurve | None
-    comparisons: Comparisons = NO_COMPARISONS
-    data_check: LastCheck | None = None
 
     @property
     def result(self) -> HeadResult:

@@ -3,10 +3,12 @@
 import dataclasses
 import json
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from absl.testing import absltest
 
+from retrain.backbones.backbone import Backbone
 from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures
 from retrain.comparison.architectures import ArchitectureComparison, ArchitectureResult
 from retrain.comparison.comparisons import Comparisons
@@ -16,6 +18,7 @@ from retrain.data.group_summary import GroupSummary
 from retrain.data.splits import TEST, TRAINING, VALIDATION, SplitPercentages
 from retrain.export.parity import Difference, ParityCheck
 from retrain.fine_tuning.result import FineTuningResult
+from retrain.report.finished_training import FinishedTraining
 from retrain.report.metrics import collect_metrics, stage_metrics
 from retrain.runtimes.head import Head
 from retrain.system.phase_timer import PhaseTimer
@@ -77,14 +80,17 @@ class MetricsTest(absltest.TestCase):
         with self.timer.phase("training"), self.timer.phase("plots"):
             pass
 
+    def training(self, **changes) -> FinishedTraining:
+        fields = {
+            "config": TrainingConfig(Path("/p"), bottleneck_dir=Path("/cache")),
+            "backbone": mock.create_autospec(Backbone),
+            "results": _results(),
+            "timer": self.timer,
+        }
+        return FinishedTraining(**{**fields, **changes})
+
     def collect(self) -> dict:
-        metrics = collect_metrics(
-            TrainingConfig(Path("/p"), bottleneck_dir=Path("/cache")),
-            _results(),
-            _fine_tuning(),
-            parity_checks=[_parity_check()],
-            timer=self.timer,
-        )
+        metrics = collect_metrics(self.training(fine_tuning=_fine_tuning()), [_parity_check()])
         return json.loads(json.dumps(metrics))
 
     def test_every_number_is_there(self):
@@ -135,14 +141,11 @@ class MetricsTest(absltest.TestCase):
             out_of_fold=out_of_fold,
         )
         networks = (ArchitectureResult("n", 9, 0.5, (0.25, 0.75), milliseconds=1.0, size=7),)
-        metrics = collect_metrics(
-            TrainingConfig(Path("/p"), bottleneck_dir=Path("/cache")),
-            results._replace(primary=primary),
-            None,
+        training = self.training(
+            results=results._replace(primary=primary),
             comparisons=Comparisons(ArchitectureComparison(networks, 0, "smallest")),
-            parity_checks=[],
-            timer=self.timer,
         )
+        metrics = collect_metrics(training, [])
         metrics = json.loads(json.dumps(metrics))
         found = metrics["cross_validation"]
         self.assertEqual((found["accuracy"], found["folds"], found["groups"]), (0.75, 5, 3))
@@ -171,9 +174,7 @@ class MetricsTest(absltest.TestCase):
                 Path("/p"), bottleneck_dir=Path("/cache"), output=OutputOptions(metrics_json=file)
             )
             with Staging() as staging:
-                written = stage_metrics(
-                    staging, config, _results(), None, parity_checks=[], timer=self.timer
-                )
+                written = stage_metrics(staging, self.training(config=config), [])
                 self.assertFalse(path.exists() and file)
             if file:
                 self.assertEqual(json.loads(path.read_text())["engine"], "float32")
@@ -188,9 +189,7 @@ class MetricsTest(absltest.TestCase):
         # A single validation image has no standard error.
         fine_tuning = _fine_tuning()._replace(standard_error=float("inf"))
         with Staging() as staging:
-            stage_metrics(
-                staging, config, _results(), fine_tuning, parity_checks=[], timer=self.timer
-            )
+            stage_metrics(staging, self.training(config=config, fine_tuning=fine_tuning), [])
 
         def refuse(constant: str) -> None:
             self.fail(f"{constant} is not JSON")

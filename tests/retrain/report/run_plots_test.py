@@ -28,7 +28,9 @@ from retrain.data.splits import TEST, TRAINING
 from retrain.export.formats import WrittenFile
 from retrain.fine_tuning.result import FineTuningResult
 from retrain.report import run_plots
+from retrain.report.finished_training import FinishedTraining
 from retrain.runtimes.head import Head
+from retrain.system.phase_timer import PhaseTimer
 from retrain.system.staging import Staging
 from retrain.training.evaluation import evaluate
 from retrain.training.history import MetricSeries, TrainingHistory
@@ -95,10 +97,14 @@ class StagePlotsTest(absltest.TestCase):
 
     def stage(self, config: TrainingConfig, fine_tuning=None, **changes) -> list[WrittenFile]:
         with Staging() as staging:
-            results = Results(self.result(**changes))
-            return run_plots.stage_plots(
-                staging, config, self.backbone, results, fine_tuning=fine_tuning
+            training = FinishedTraining(
+                config=config,
+                backbone=self.backbone,
+                results=Results(self.result(**changes)),
+                fine_tuning=fine_tuning,
+                timer=PhaseTimer(),
             )
+            return run_plots.stage_plots(staging, training)
 
     def draw(self, config: TrainingConfig, **changes) -> list[str]:
         written = self.stage(config, **changes)
