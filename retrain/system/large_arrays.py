@@ -36,8 +36,9 @@ def create_array(shape: tuple[int, ...], dtype: type, folder: Path) -> np.ndarra
         # Without space that is reserved, a full disk would end the process without a message.
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, size)
-        mode = "r+" if file.seek(0, os.SEEK_END) else "w+"
-        return np.asarray(np.memmap(file, dtype, mode, shape=shape))
+        else:
+            file.truncate(size)
+        return np.asarray(np.memmap(file, dtype, "r+", shape=shape))
 
 
 def _memory_bytes() -> float:
