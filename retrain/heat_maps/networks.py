@@ -16,6 +16,7 @@ from retrain.runtimes.head import Head
 from retrain.runtimes.known_graph import KnownGraphRuntime
 from retrain.runtimes.litert import LiteRTModel, LiteRTRuntime
 from retrain.runtimes.runtime import ModelError, Runtime
+from retrain.runtimes.tflite_outputs import replace_outputs
 from retrain.system.console import quiet_native_libraries
 from retrain.system.text import first_line
 
@@ -95,9 +96,11 @@ class _TFLiteNetwork(PooledNetwork):
         self.pooled = pooled_layers.find(
             operations.describe, start, head, classes=operations.width(start)
         )
-        tensors = [layer.tensor for layer in self.pooled.layers]
+        tensors = [int(layer.tensor) for layer in self.pooled.layers]
         self._runtime = runtime
-        self._model = LiteRTModel(operations.with_outputs(tensors), output_count=len(tensors))
+        self._model = LiteRTModel(
+            replace_outputs(runtime.model.flatbuffer, tensors), output_count=len(tensors)
+        )
 
     def run(self, pixels: np.ndarray) -> list[np.ndarray]:
         """See the base class."""

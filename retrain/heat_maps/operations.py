@@ -1,12 +1,11 @@
 """The operations between the layers of a network and its scores that keep heat maps exact."""
 
-from collections.abc import Hashable
 from typing import NamedTuple
 
 import numpy as np
 
 # Identifies a tensor of a network: the name of a graph's node, or an index in a TFLite file.
-TensorId = Hashable
+TensorId = str | int
 
 
 class Forward(NamedTuple):

@@ -1,6 +1,5 @@
-"""Describes the operations of a TFLite file that lead to its scores, and adds outputs to it."""
+"""Describes the operations of a TFLite file that lead to its scores."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -52,15 +51,6 @@ class TFLiteOperations:
         """Returns the size of the last axis of a tensor."""
         assert isinstance(tensor, int)
         return self._shape(tensor)[-1]
-
-    def with_outputs(self, tensors: Sequence[TensorId]) -> bytes:
-        """Returns a TFLite file whose outputs are the given tensors."""
-        outputs, signatures = self._graph.outputs, self._model.signatureDefs
-        self._graph.outputs, self._model.signatureDefs = list(tensors), None
-        try:
-            return tflite_packing.pack(self._model)
-        finally:
-            self._graph.outputs, self._model.signatureDefs = outputs, signatures
 
     def describe(self, tensor: TensorId) -> Operation:
         """Returns the operation that computes a tensor."""

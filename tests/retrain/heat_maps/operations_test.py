@@ -13,6 +13,7 @@ from retrain.heat_maps.pooled_layers import NoHeatMapError, PooledLayers
 from retrain.heat_maps.tflite_operations import TFLiteOperations
 from retrain.runtimes.graph_session import GraphSession
 from retrain.runtimes.litert import LiteRTModel
+from retrain.runtimes.tflite_outputs import replace_outputs
 
 _RNG = np.random.default_rng(0)
 _SHAPE = (1, 6, 6, 4)
@@ -109,7 +110,7 @@ def _in_tflite(function: Callable[[Any], Any]) -> tuple[PooledLayers, list[np.nd
     logits = pooled_layers.find_logits(operations.describe, operations.output)
     found = pooled_layers.find(operations.describe, logits, classes=operations.width(logits))
     tensors = [layer.tensor for layer in found.layers]
-    model = LiteRTModel(operations.with_outputs(tensors), output_count=len(tensors))
+    model = LiteRTModel(replace_outputs(flatbuffer, tensors), output_count=len(tensors))
     return found, model.run_all(_INPUT), LiteRTModel(flatbuffer).run(_INPUT)
 
 
