@@ -339,6 +339,7 @@ class TrainingConfig:
         output: The files to write.
         fine_tuning: How the backbone is fine-tuned, if at all.
         bottleneck_dir: Folder of the cache. Has no default here, since it depends on the user.
+        shards: Folder or URL of Parquet files with bottlenecks to read first; None for none.
         backbone: The pretrained backbone.
         engine: Name of the engine that runs the backbone.
         strict: Whether an unreadable image ends the run.
@@ -360,6 +361,7 @@ class TrainingConfig:
     output: OutputOptions = OutputOptions()
     fine_tuning: FineTuningOptions = FineTuningOptions()
     bottleneck_dir: Path = dataclasses.field(kw_only=True)
+    shards: str | None = None
     backbone: BackboneOptions = BackboneOptions()
     engine: str = "auto"
     strict: bool = False

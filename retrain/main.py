@@ -69,6 +69,7 @@ def _config() -> TrainingConfig:
         output=output_flags.parse_options(),
         fine_tuning=fine_tuning_flags.parse_options(),
         bottleneck_dir=data_flags.bottleneck_dir(),
+        shards=data_flags.shards(),
         backbone=backbone_flags.parse_options(architectures[0] if architectures else None),
         engine=backbone_flags.engine(),
         strict=data_flags.strict(),

@@ -17,6 +17,7 @@ from retrain.report import metrics, run_plots, run_report, text_report
 from retrain.report.finished_training import FinishedTraining
 from retrain.runtimes.litert import import_interpreter
 from retrain.runtimes.tensorflow_import import import_session_modules
+from retrain.shards import shards_for_training
 from retrain.system.phase_timer import PhaseTimer
 from retrain.system.staging import Staging
 from retrain.system.threads import load_in_background
@@ -46,6 +47,7 @@ def run(config: TrainingConfig) -> None:
     for backbone in backbones:
         selection.check(config.fine_tuning, backbone, dataset)
     baseline = BaselineClassifier.load(config.baseline, dataset.labels)
+    plan = shards_for_training.merge(config, backbones, dataset, plan)
     load_in_background(_import_runtimes)
     observe_steps = outputs.intermediate_writer(config)
     config, backbone, architectures = select_backbone(

@@ -3,7 +3,8 @@
 import os
 from typing import NamedTuple
 
-_SETTLING_NS = 2_000_000_000
+# Largest step in which file systems store times.
+SETTLING_NS = 2_000_000_000
 
 
 class FileVersion(NamedTuple):
@@ -45,4 +46,4 @@ class FileVersion(NamedTuple):
             now_ns: `time.time_ns()` before the version was read. With a later time, changes
                 between the reading and that time would go unnoticed.
         """
-        return max(self.mtime_ns, self.ctime_ns) < now_ns - _SETTLING_NS
+        return max(self.mtime_ns, self.ctime_ns) < now_ns - SETTLING_NS

@@ -52,6 +52,7 @@ def compute_split(
         Recipes.build(engine.recipe, distortions),
         variants=1 + distortions.cached,
         feature_width=backbone.feature_width,
+        folder=store.folder,
     )
     table.read_known_files(store)
     # Stored vectors of files that are new here are read last, and can prove to be damaged. In the

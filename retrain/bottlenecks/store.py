@@ -62,6 +62,11 @@ class BottleneckStore:
         self._connection = connection
         self._path = path
 
+    @property
+    def folder(self) -> Path:
+        """The folder of the cache."""
+        return self._path.parent
+
     def __enter__(self) -> "BottleneckStore":
         return self
 

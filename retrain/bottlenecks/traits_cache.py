@@ -16,7 +16,8 @@ from retrain.system.processors import processor_count
 from retrain.system.progress import ProgressBar
 from retrain.system.threads import parallel_map
 
-_RECIPE = json.dumps(
+# Recipe of the records: everything that determines traits, besides the image.
+RECIPE = json.dumps(
     {"image_traits": image_traits.VERSION, "preprocessing": PREPROCESSING_VERSION}, sort_keys=True
 )
 _IMAGES_PER_WRITE = 256
@@ -24,7 +25,7 @@ _IMAGES_PER_WRITE = 256
 
 def put_traits(store: BottleneckStore, traits: Iterable[tuple[bytes, np.ndarray]]) -> None:
     """Stores the traits of images with these SHA-256."""
-    put_records(store, _RECIPE, traits)
+    put_records(store, RECIPE, traits)
 
 
 def get_traits(store: BottleneckStore, paths: Mapping[bytes, Path]) -> np.ndarray:
@@ -38,7 +39,7 @@ def get_traits(store: BottleneckStore, paths: Mapping[bytes, Path]) -> np.ndarra
         TRAITS [N]; zeros for an image that can no longer be read.
     """
     digests = list(paths)
-    records, present = get_records(store, _RECIPE, digests, TRAITS)
+    records, present = get_records(store, RECIPE, digests, TRAITS)
     missing = np.flatnonzero(~present).tolist()
     measured = parallel_map(
         lambda row: (row, _measure(paths[digests[row]])), missing, processor_count()

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -20,6 +20,10 @@ from retrain.metadata import STRETCH
 from retrain.runtimes.runtime import Runtime
 from retrain.system.batches import batches
 from retrain.system.regular_files import open_regular_file, read_bounded
+
+# Returns the version, if there is one, and the content of the image with an index. Raises OSError
+# if it cannot be read.
+ReadImage = Callable[[int], tuple[FileVersion | None, bytes]]
 
 
 @dataclass
@@ -58,6 +62,7 @@ class VectorComputer:
         options: DistortionOptions,
         *,
         stored: Mapping[bytes, int],
+        read: ReadImage | None = None,
     ) -> None:
         """Prepares to compute the variants that are not in the store.
 
@@ -68,12 +73,14 @@ class VectorComputer:
             options: Kinds, limits and number of the distortions.
             stored: Variants that are in the store, by SHA-256 of the image file. Bit n of the
                 number stands for variant n.
+            read: Function that reads an image; None for one that opens its path.
         """
         self._images = images
         self._backbone = backbone
         self._network = network
         self._options = options
         self._stored = stored
+        self._read = read or self._read_file
 
     def compute(self, rows: Sequence[int]) -> list[ImageVectors]:
         """Computes the missing bottlenecks of the images with the indices `rows`.
@@ -95,9 +102,7 @@ class VectorComputer:
         """Yields the pixels of variants that are not in the store, and completes `result`."""
         decoded: list[Image.Image] = []
         try:
-            with open_regular_file(self._images[result.row].path) as file:
-                result.version = FileVersion.from_stat(os.fstat(file.fileno()))
-                data = read_bounded(file, DEFAULT_LIMITS.file_bytes)
+            result.version, data = self._read(result.row)
             result.digest = hashlib.sha256(data).digest()
             stored = self._stored.get(result.digest, 0)
             missing = [n for n in range(1 + self._options.cached) if not stored >> n & 1]
@@ -122,6 +127,11 @@ class VectorComputer:
             result.problem = error.strerror or str(error)
         except pixels.UnreadableImageError as error:
             result.problem = str(error)
+
+    def _read_file(self, row: int) -> tuple[FileVersion, bytes]:
+        with open_regular_file(self._images[row].path) as file:
+            version = FileVersion.from_stat(os.fstat(file.fileno()))
+            return version, read_bounded(file, DEFAULT_LIMITS.file_bytes)
 
     def _run(self, images: list[np.ndarray]) -> np.ndarray:
         """Returns float16 [N, feature_width] for N images."""

@@ -11,6 +11,7 @@ from retrain.bottlenecks.store import BottleneckStore
 from retrain.bottlenecks.vector_computer import ImageVectors
 from retrain.data.dataset import ImageFile
 from retrain.system.batches import batches
+from retrain.system.large_arrays import create_array
 
 # Identifies a bottleneck: recipe, SHA-256 of the image file, number of the variant.
 Key = tuple[str, bytes, int]
@@ -29,7 +30,13 @@ class VectorTable:
     """
 
     def __init__(
-        self, images: Sequence[ImageFile], recipes: Recipes, *, variants: int, feature_width: int
+        self,
+        images: Sequence[ImageFile],
+        recipes: Recipes,
+        *,
+        variants: int,
+        feature_width: int,
+        folder: Path,
     ) -> None:
         """Creates a table in which all bottlenecks are missing.
 
@@ -38,10 +45,12 @@ class VectorTable:
             recipes: Recipes of the bottlenecks.
             variants: Number of variants of each image, including the image itself.
             feature_width: Number of values in a bottleneck.
+            folder: Folder for a temporary file with the bottlenecks, if they are larger than the
+                memory.
         """
         self.images = images
         self.recipes = recipes
-        self.vectors = np.empty((len(images), variants, feature_width), np.float16)
+        self.vectors = create_array((len(images), variants, feature_width), np.float16, folder)
         self.unreadable: dict[Path, str] = {}
         self._digests: list[bytes | None] = [None] * len(images)
         self._present = np.zeros((len(images), variants), bool)

@@ -15,6 +15,9 @@ from retrain.config import (
 )
 from retrain.errors import UserError
 from retrain.flags import values
+from retrain.shards.schema import FILE_PREFIX, FILE_SUFFIX
+from retrain.shards.storage import is_url
+from retrain.system.cache_folder import default_cache_folder
 from retrain.system.files import user_path
 
 _DEFAULTS = SplitOptions()
@@ -73,7 +76,8 @@ _BOTTLENECK_DIR = flags.DEFINE_string(
     "bottleneck_dir",
     None,
     "Folder for the bottleneck cache. Later runs on the same images reuse it, even if the "
-    "images were renamed or moved. The default is retrain in XDG_CACHE_HOME or ~/.cache.",
+    "images were renamed or moved. It can also be a folder, or a URL such as s3://bucket/folder, "
+    "that //tools:cache_bottlenecks filled. The default is retrain in XDG_CACHE_HOME or ~/.cache.",
 )
 
 
@@ -116,9 +120,20 @@ def strict() -> bool:
 
 
 def bottleneck_dir() -> Path:
-    """Returns the folder of the cache.
+    """Returns the folder of the cache: the user's own folder if the flag is a URL.
 
     Raises:
         UserError: If others can write to it.
     """
+    if is_url(_BOTTLENECK_DIR.value or ""):
+        return default_cache_folder()
     return values.cache_folder(_BOTTLENECK_DIR)
+
+
+def shards() -> str | None:
+    """Returns the folder or URL of bottlenecks in Parquet files, if the cache is one."""
+    if is_url(_BOTTLENECK_DIR.value or ""):
+        return _BOTTLENECK_DIR.value
+    folder = values.optional_path(_BOTTLENECK_DIR)
+    has_shards = folder is not None and any(folder.glob(f"{FILE_PREFIX}*{FILE_SUFFIX}"))
+    return str(folder) if has_shards else None

@@ -15,6 +15,7 @@ _ROWS = (
     ("retrain.report",),
     ("retrain.export",),
     ("retrain.fine_tuning", "retrain.comparison"),
+    ("retrain.shards",),
     ("retrain.training",),
     ("retrain.data_check",),
     ("retrain.bottlenecks",),
@@ -37,7 +38,7 @@ _FOR_USERS_OF_A_CLASSIFIER = {
 }
 _HEAVY = {
     *("ai_edge_litert", "ai_edge_quantizer", "coremltools", "h5py", "keras", "matplotlib", "scipy"),
-    *("tensorboard", "tensorflow", "tqdm"),
+    *("tensorboard", "tensorflow", "tqdm", "fsspec", "pandas", "pyarrow", "ray"),
 }
 _TOP_FOLDERS = ("retrain", "label_image", "tools", "examples", "tests")
 

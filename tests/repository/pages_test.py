@@ -24,6 +24,7 @@ _PAGES = (
     "docs/performance.md",
     "docs/recipes.md",
     "docs/report.md",
+    "docs/scale.md",
     "docs/security.md",
     "docs/serving.md",
     "docs/training.md",

@@ -25,6 +25,8 @@ _PROGRAMS = {
     "//tools:serve": "tools/serve.py",
     "//tools:convert": "tools/convert.py",
     "//tools:train_keras": "tools/train_keras.py",
+    "//tools:cache_bottlenecks": "tools/cache_bottlenecks.py",
+    "//tools:label_many": "tools/label_many.py",
 }
 _RUN = re.compile(r"(?:\./bazelw|bazel) run (//[\w:]+) -- (.*)")
 # These commands build the project within its own test or need the network.
@@ -50,7 +52,7 @@ _TOURS = {
 }
 # The pages whose commands are not run because they take too long. Their programs and flags must
 # exist.
-_BENCHMARKS = ("docs/performance.md", "tests/benchmarks/README.md")
+_BENCHMARKS = ("docs/performance.md", "docs/scale.md", "tests/benchmarks/README.md")
 _BLOCK = re.compile(r"^ *```(sh|python)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 
 

@@ -10,8 +10,11 @@ import numpy as np
 from PIL import Image
 
 _MAINS = {
+    "cache_bottlenecks": "tools/cache_bottlenecks.py",
     "check_images": "tools/check_images.py",
     "convert": "tools/convert.py",
+    "label_many": "tools/label_many.py",
+    "ray": "tools/ray_main.py",
     "retrain": "retrain/main.py",
     "label_image": "label_image/main.py",
     "guess_dir": "tools/guess_dir.py",

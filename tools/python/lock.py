@@ -1,6 +1,6 @@
-"""Pins requirements.in in requirements_lock.txt: `bazel run //tools/python:lock`.
+"""Pins the packages of all requirements files: `bazel run //tools/python:lock`.
 
-Versions that still satisfy requirements.in are kept. Arguments are passed to uv: `-- --upgrade`
+Versions that still satisfy the requirements are kept. Arguments are passed to uv: `-- --upgrade`
 selects the newest version of every package, and `-- --upgrade-package=keras` that of one package.
 """
 
@@ -10,17 +10,38 @@ from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signa
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 # The lowest version in venv.bzl, and the target-version in pyproject.toml.
 _LOWEST_PYTHON = "3.10"
+_MAIN = "requirements_lock.txt"
 
 
 def main() -> None:
-    """Rewrites the lock file in the workspace."""
+    """Rewrites the lock files in the workspace."""
+    os.chdir(os.environ["BUILD_WORKSPACE_DIRECTORY"])
+    _compile("requirements.in", _MAIN)
+    # These packages are installed next to those of the main file.
+    present = {
+        line.partition("==")[0]
+        for line in Path(_MAIN).read_text().splitlines()
+        if "==" in line and line[0].isalnum()
+    }
+    _compile(
+        "tools/python/cluster_requirements.in",
+        "tools/python/cluster_requirements.txt",
+        f"--constraints={_MAIN}",
+        *(f"--no-emit-package={name}" for name in sorted(present)),
+    )
+    # A test runs this server as a program of its own.
+    _compile("tests/support/s3_server_requirements.in", "tests/support/s3_server_requirements.txt")
+
+
+def _compile(source: str, target: str, *options: str) -> None:
     compiled = subprocess.run(
         [
-            *[sys.executable, "-m", "uv", "pip", "compile", "requirements.in"],
-            "--output-file=requirements_lock.txt",
+            *[sys.executable, "-m", "uv", "pip", "compile", source],
+            f"--output-file={target}",
             "--custom-compile-command=bazel run //tools/python:lock",
             "--generate-hashes",
             "--universal",
@@ -31,11 +52,12 @@ def main() -> None:
             "--no-config",
             f"--python={sys.executable}",
             "--quiet",
+            *options,
             *sys.argv[1:],
-        ],
-        cwd=os.environ["BUILD_WORKSPACE_DIRECTORY"],
+        ]
     )
-    sys.exit(compiled.returncode)
+    if compiled.returncode:
+        sys.exit(compiled.returncode)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,12 @@ toolchain(
 [py_library(name = name) for name in {packages}]
 """
 
+_PACKAGES_BUILD = """\
+package(default_visibility = ["//visibility:public"])
+
+[py_library(name = name) for name in {packages}]
+"""
+
 _WHEELS_BUILD = """\
 filegroup(
     name = "wheels",
@@ -126,6 +132,15 @@ def _run_pip(ctx, description, python, command, arguments):
         ctx.path(ctx.attr.requirements),
     ] + arguments)
 
+def _names(ctx, lock):
+    """Returns the names of the libraries for the packages of a lock file."""
+    packages = {}
+    for line in ctx.read(lock).splitlines():
+        name, pinned, _ = line.partition("==")
+        if pinned and name[0] not in " #":
+            packages[name.replace("-", "_").replace(".", "_")] = None
+    return packages.keys()
+
 def _python_venv_impl(ctx):
     base_python, version = _find_python(ctx)
     lock = ctx.path(ctx.attr.requirements)
@@ -133,12 +148,7 @@ def _python_venv_impl(ctx):
     python = _create_venv(ctx, base_python, "venv-%s-%s" % (version, digest))
     description = "Installing %s (downloads 400 MB the first time)" % lock.basename
     _run_pip(ctx, description, python, "install", ["--no-user"])
-    packages = {}
-    for line in ctx.read(lock).splitlines():
-        name, pinned, _ = line.partition("==")
-        if pinned and name[0] not in " #":
-            packages[name.replace("-", "_").replace(".", "_")] = None
-    ctx.file("BUILD", _BUILD.format(python = python, packages = packages.keys()))
+    ctx.file("BUILD", _BUILD.format(python = python, packages = _names(ctx, lock)))
 
 python_venv = repository_rule(
     implementation = _python_venv_impl,
@@ -159,5 +169,29 @@ python_wheels = repository_rule(
     doc = "The wheels of a hash-locked requirements file, which are not installed.",
     implementation = _python_wheels_impl,
     attrs = {"requirements": attr.label(mandatory = True, allow_single_file = True)},
+    environ = ["RETRAIN_PYTHON"],
+)
+
+def _python_packages_impl(ctx):
+    base_python, version = _find_python(ctx)
+    python = _create_venv(ctx, base_python, "venv")
+    lock = ctx.path(ctx.attr.requirements)
+
+    # retrain/system/optional_packages.py looks for this folder.
+    folder = ctx.path("packages-" + version.rpartition(".")[0])
+    description = "Installing %s (downloads %s)" % (lock.basename, ctx.attr.download_size)
+    _run_pip(ctx, description, python, "install", ["--no-deps", "--target", folder])
+    ctx.delete("venv")
+    ctx.file("BUILD", _PACKAGES_BUILD.format(packages = _names(ctx, lock)))
+
+python_packages = repository_rule(
+    doc = """The packages of a hash-locked requirements file, which programs add to those of `python_venv` themselves.
+
+    Bazel installs them when it builds a target that depends on one of them.""",
+    implementation = _python_packages_impl,
+    attrs = {
+        "download_size": attr.string(mandatory = True),
+        "requirements": attr.label(mandatory = True, allow_single_file = True),
+    },
     environ = ["RETRAIN_PYTHON"],
 )

@@ -36,7 +36,9 @@ class VectorTableTest(absltest.TestCase):
         self.store = self.enter_context(open_store(self.folder / "cache"))
 
     def table(self) -> VectorTable:
-        return VectorTable(self.images, _RECIPES, variants=_VARIANTS, feature_width=_WIDTH)
+        return VectorTable(
+            self.images, _RECIPES, variants=_VARIANTS, feature_width=_WIDTH, folder=self.folder
+        )
 
     def store_vectors(self, row: int, *numbers: int, known_file: bool) -> None:
         for number in numbers:

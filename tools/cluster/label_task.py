@@ -1,0 +1,178 @@
+"""Labels images, and writes the labels to Parquet files."""
+
+import dataclasses
+import hashlib
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from label_image.classifier import Classifier, Overrides, UnreadableImage
+from retrain.errors import UserError
+from retrain.shards import unreadable_list
+from retrain.shards.storage import Storage
+from tools.cluster import label_files
+from tools.cluster.read_ahead import ImageReader
+from tools.cluster.task import ChunkResult, ImageTask, Worker, chunk_name, undecodable_image
+
+
+@dataclass(frozen=True)
+class LabelTask(ImageTask):
+    """Labels images.
+
+    Attributes:
+        image_url: Folder or URL of the images.
+        output_url: Folder or URL for the results.
+        graph_name: Name of the classifier's file, whose extension tells its kind.
+        graph: Content of the classifier's file. It is sent with the task, so that all machines run
+            the same network.
+        labels: Content of the file with the labels; None if the graph contains them.
+        num_top_predictions: Number of labels to write for each image.
+        trust_model: Whether to run a graph that does more than compute.
+        unknown_below: Familiarity below which an image is unknown; see `Overrides`.
+    """
+
+    image_url: str
+    output_url: str
+    graph_name: str
+    graph: bytes = dataclasses.field(repr=False)
+    labels: bytes | None = None
+    num_top_predictions: int = 5
+    trust_model: bool = False
+    unknown_below: float | None = None
+
+    @classmethod
+    def create(
+        cls,
+        image_url: str,
+        output_url: str,
+        *,
+        graph: Path,
+        labels: Path | None,
+        num_top_predictions: int,
+        trust_model: bool,
+        unknown_below: float | None,
+    ) -> "LabelTask":
+        """Reads a classifier and its labels.
+
+        Raises:
+            UserError: If a file cannot be read.
+        """
+        if graph.is_dir():
+            raise UserError(
+                f"--graph={graph} is a folder; name a .pb, .tflite or .keras file, which can be "
+                "sent to other machines"
+            )
+        return cls(
+            image_url,
+            output_url,
+            graph.name,
+            _read("graph", graph),
+            _read("labels", labels) if labels else None,
+            num_top_predictions,
+            trust_model,
+            unknown_below,
+        )
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the classifier and of everything else that determines the results."""
+        settings = f"{self.num_top_predictions} {self.unknown_below}".encode()
+        digest = hashlib.sha256(hashlib.sha256(self.graph).digest() + settings)
+        digest.update(self.labels or b"")
+        return digest.hexdigest()
+
+    def start(self) -> "LabelWorker":
+        """Loads the classifier."""
+        return LabelWorker(self)
+
+
+class LabelWorker(Worker):
+    """Labels images with all processors that the process can use."""
+
+    def __init__(self, task: LabelTask) -> None:
+        """Loads the classifier that was sent with the task.
+
+        Raises:
+            UserError: If it cannot be used.
+        """
+        self._task = task
+        self._images = Storage(task.image_url, "image_dir")
+        self._output = Storage(task.output_url, "results")
+        with tempfile.TemporaryDirectory() as folder:
+            graph = Path(folder, task.graph_name)
+            graph.write_bytes(task.graph)
+            labels = None
+            if task.labels is not None:
+                labels = Path(folder, "labels.txt")
+                labels.write_bytes(task.labels)
+            self._classifier = Classifier(
+                graph,
+                overrides=Overrides(
+                    labels_file=labels,
+                    trust_model=task.trust_model,
+                    unknown_below=task.unknown_below,
+                ),
+            )
+
+    def process(self, images: Any) -> ChunkResult:
+        """Labels the images, and writes one file."""
+        missed: dict[int, str] = {}
+        digests: dict[int, str] = {}
+        with ImageReader(self._images, images) as reader:
+            sources = _contents(reader, len(images), missed, digests)
+            results = list(self._classifier.classify(sources))
+        done, predictions, undecodable = [], [], []
+        for row, result in enumerate(results):
+            if row in missed:
+                continue
+            if isinstance(result, UnreadableImage):
+                undecodable.append(
+                    undecodable_image(images, row, sha256=digests[row], reason=result.reason)
+                )
+            else:
+                done.append(row)
+                predictions.append(result)
+        name = chunk_name(images, self._task.sha256)
+        if undecodable:
+            self._output.write(
+                f"{unreadable_list.FILE_PREFIX}{name}{unreadable_list.FILE_SUFFIX}",
+                unreadable_list.encode(undecodable),
+            )
+        if done:
+            content = label_files.encode(
+                images.take(done),
+                predictions,
+                top=self._task.num_top_predictions,
+                classifier=self._task.sha256,
+            )
+            self._output.write(f"{label_files.FILE_PREFIX}{name}{label_files.FILE_SUFFIX}", content)
+        names = images["name"]
+        return ChunkResult(
+            len(done), undecodable, [(names[row].as_py(), why) for row, why in missed.items()]
+        )
+
+
+def _contents(
+    reader: ImageReader, count: int, missed: dict[int, str], digests: dict[int, str]
+) -> Iterator[bytes]:
+    """Yields the content of each image, or nothing for one that cannot be read."""
+    lock = threading.Lock()
+    for row in range(count):
+        try:
+            data = reader.read(row)
+        except OSError as error:
+            data = b""
+            with lock:
+                missed[row] = error.strerror or str(error)
+        digests[row] = hashlib.sha256(data).hexdigest()
+        yield data
+
+
+def _read(flag: str, path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"--{flag}={path} cannot be read: {error.strerror}") from error

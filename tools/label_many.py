@@ -1,0 +1,103 @@
+"""Labels all images of a folder or bucket, on this machine or on a cluster.
+
+    bazel run //tools:label_many -- --graph=m.tflite --image_dir=DIR --results=OUT
+
+Searches DIR and its sub-folders for images. OUT gets Parquet files with the labels and scores of
+each image. Both can be local folders or URLs such as s3://bucket/folder. If a run is interrupted,
+the same command labels only the images that are missing. Images that cannot be decoded are listed
+in _unreadable-*.jsonl in OUT. The exit status is 1 if other images could not be read.
+"""
+
+from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
+
+# isort: split
+from typing import Any
+
+from absl import flags
+
+from label_image import unknown_flag
+from retrain.errors import UserError
+from retrain.system import command_line, trust_flag
+from retrain.system.files import user_path
+from retrain.system.graph_flag import graph_path
+from tools.cluster import run_flags
+
+_GRAPH = flags.DEFINE_string(
+    "graph",
+    "/tmp/output_graph.pb",
+    "Classifier to use: a frozen graph, TFLite file or Keras file.",
+)
+_LABELS = flags.DEFINE_string(
+    "labels",
+    None,
+    "File with one label per line. Required only if the graph does not contain its labels.",
+)
+_IMAGE_DIR = flags.DEFINE_string(
+    "image_dir", None, "Folder or URL with images, at any depth. Required."
+)
+_RESULTS = flags.DEFINE_string(
+    "results", None, "Folder or URL for the Parquet files with the labels. Required."
+)
+_NUM_TOP_PREDICTIONS = flags.DEFINE_integer(
+    "num_top_predictions", 5, "Number of labels to write for each image.", lower_bound=1
+)
+flags.adopt_module_key_flags(unknown_flag)
+flags.adopt_module_key_flags(run_flags)
+flags.adopt_module_key_flags(trust_flag)
+
+
+def main(arguments: list[str]) -> int:
+    """Labels images; returns the exit status."""
+    if arguments:
+        raise UserError(f"unexpected argument {arguments[0]}: only flags are accepted")
+    image_dir, results = run_flags.required(_IMAGE_DIR), run_flags.required(_RESULTS)
+    # Imported late, so that --help and flag errors need not wait.
+    from retrain.shards import shard_files
+    from retrain.shards.schema import FormatError
+    from retrain.shards.storage import Storage, parse_url
+    from retrain.system import unfinished_outputs
+    from tools.cluster import image_table, job, label_files
+    from tools.cluster.label_task import LabelTask
+    from tools.cluster.missing import find_missing
+
+    source = Storage(parse_url(image_dir), "image_dir")
+    output = Storage(parse_url(results), "results")
+    for storage in (source, output):
+        job.check_shared(storage, run_flags.ray_address())
+    graph = graph_path(_GRAPH)
+    unfinished_outputs.settle(graph)
+    task = LabelTask.create(
+        source.url,
+        output.url,
+        graph=graph,
+        labels=user_path(_LABELS.value) if _LABELS.value else None,
+        num_top_predictions=_NUM_TOP_PREDICTIONS.value,
+        trust_model=trust_flag.TRUST_MODEL.value,
+        unknown_below=unknown_flag.UNKNOWN_BELOW.value,
+    )
+    output.check_writable()
+    images = image_table.list_images(source)
+
+    def read_done(name: str) -> Any:
+        try:
+            return label_files.read_versions(output, name, task.sha256)
+        except FormatError as error:
+            shard_files.warn_damaged(output, name, error)
+            return None
+
+    return job.run(
+        task,
+        find_missing(images, output, label_files.find(output), read_done),
+        total=len(images),
+        noun="Labels",
+        ray_address=run_flags.ray_address(),
+        images_per_file=run_flags.images_per_file(),
+    )
+
+
+if __name__ == "__main__":
+    command_line.run(
+        main,
+        __doc__,
+        when_interrupted="interrupted; run the same command again to label what is missing",
+    )
