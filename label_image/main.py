@@ -144,9 +144,14 @@ def _heat_map_paths(images: list[Path]) -> list[Path]:
 def _draw_heat_maps(
     classifier: Classifier, results: Iterable[Result], paths: list[Path]
 ) -> Iterator[Result]:
-    """Yields the results, each after its heat map is written."""
+    """Yields the results, each after its heat map is written.
+
+    Few images have labels but no heat map: those that the graph itself can decode, and Pillow
+    cannot. They count as unreadable.
+    """
     from label_image import heat_map_files
     from label_image.heat_map_images import HeatMapImages
+    from retrain.data.pixels import UnreadableImageError
 
     images = HeatMapImages(classifier)
     label = _HEATMAP_LABEL.value
@@ -155,7 +160,11 @@ def _draw_heat_maps(
     for (name, result), path in zip(results, paths, strict=True):
         if isinstance(result, Prediction):
             shown = result.ranked[0][0] if label is None else label
-            (image,) = images.draw(result.source, [shown])
+            try:
+                (image,) = images.draw(result.source, [shown])
+            except UnreadableImageError as error:
+                yield name, UnreadableImage(result.source, f"it has no heat map, as {error}")
+                continue
             heat_map_files.write(path, image)
             logging.info("Wrote the heat map of %s to %s", one_line(shown), path)
         yield name, result

@@ -5,11 +5,16 @@ import shutil
 import tempfile
 import zipfile
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
+from absl import flags
 from absl.testing import absltest, parameterized
 from PIL import Image
 
+from label_image import main
+from label_image.classifier import Prediction
+from retrain.data.pixels import UnreadableImageError
 from tests.support import natural_images, old_graphs, programs
 
 
@@ -137,6 +142,20 @@ class LabelImageMainTest(parameterized.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("none.jpg cannot be labelled", done.stderr)
         self.assertEqual(sorted(p.name for p in target.iterdir()), ["0.jpg.png", "1.png.png"])
+
+    def test_an_image_whose_heat_map_cannot_be_drawn_does_not_stop_the_others(self):
+        flags.FLAGS(["label_image"])
+        results = [(name, Prediction(Path(name), (("a", 1.0),))) for name in ("bad.jpg", "b.jpg")]
+        image = Image.new("RGB", (8, 8))
+        target = self.folder / "drawn.png"
+        with mock.patch("label_image.heat_map_images.HeatMapImages") as images:
+            images.return_value.draw.side_effect = [UnreadableImageError("it is damaged"), [image]]
+            drawn = main._draw_heat_maps(mock.Mock(), results, [self.folder / "bad.png", target])
+            (_, bad), good = drawn
+        self.assertEqual(bad.reason, "it has no heat map, as it is damaged")
+        self.assertEqual(good, results[1])
+        self.assertTrue(target.exists())
+        self.assertFalse((self.folder / "bad.png").exists())
 
     def test_bad_flags_of_heat_maps_are_refused_before_anything_is_written(self):
         target = self.folder / "bad.png"

@@ -110,11 +110,12 @@ def draw_folder(options: Options, classifier: Classifier) -> Counts:
 
     def draw(name: str) -> _Drawn:
         path = options.source / name
-        result = classifier.classify_one(path)
-        if isinstance(result, UnreadableImage):
-            return _Drawn(name, {}, result.reason)
-        best = [label for label, _ in result.ranked[: options.top]]
-        labels = best if options.label is None else [options.label]
+        labels = [options.label] if options.label is not None else []
+        if not labels:
+            result = classifier.classify_one(path)
+            if isinstance(result, UnreadableImage):
+                return _Drawn(name, {}, result.reason)
+            labels = [label for label, _ in result.ranked[: options.top]]
         ends = [f"-{file_names[label]}" if len(labels) > 1 else "" for label in labels]
         try:
             images = heat_maps.draw(path, labels)
