@@ -40,7 +40,7 @@ def run(config: TrainingConfig) -> None:
     run_plots.check(config)
     with timer.phase("scan"):
         dataset = summarise_name_groups(scan_dataset(config.image_dir, config.split), config.split)
-    logging.info("%s", text_report.dataset_line(dataset))
+    logging.info("%s", dataset.describe())
     data_check = last_check.log_summary(config.bottleneck_dir, dataset)
     class_weights.check_labels(config.head.class_weights, dataset.labels, dataset.folders)
     output_checks.require_test_images(len(dataset.split(TEST)), config.output)

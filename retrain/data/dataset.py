@@ -64,6 +64,13 @@ class Dataset:
         """Returns the images of a split: TRAINING, VALIDATION or TEST."""
         return tuple(image for image in self.images if image.split == split)
 
+    def describe(self) -> str:
+        """Returns a line with the numbers of images and classes."""
+        counts = ", ".join(
+            f"{len(self.split(split))} for {split}" for split in (TRAINING, VALIDATION, TEST)
+        )
+        return f"{len(self.images)} images in {len(self.labels)} classes: {counts}."
+
     def hash_name(self, image: ImageFile, options: SplitOptions) -> float:
         """Returns the percentage hash of an image's name, whatever group the image is in.
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from retrain.data.dataset import Dataset, ImageFile
-from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.export.formats import WrittenFile
 from retrain.report.comparison_lines import architecture_lines, baseline_lines
 from retrain.report.finished_training import FinishedTraining
@@ -19,14 +18,6 @@ _MAX_CONFUSIONS = 3
 # If the largest class has more than this multiple of the images of the smallest one, the accuracy
 # says little about the small classes, and the balanced accuracy is printed as well.
 _IMBALANCE_RATIO = 2
-
-
-def dataset_line(dataset: Dataset) -> str:
-    """Returns a line with the numbers of images and classes."""
-    splits = ", ".join(
-        f"{len(dataset.split(split))} for {split}" for split in (TRAINING, VALIDATION, TEST)
-    )
-    return f"{len(dataset.images)} images in {len(dataset.labels)} classes: {splits}."
 
 
 def accuracy_line(evaluation: Evaluation) -> str:

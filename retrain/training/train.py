@@ -61,6 +61,8 @@ def train_and_evaluate(
             )
         if not results:
             _log_groups(features.dataset)
+            if features.dataset.describe() != dataset.describe():
+                logging.info("In use: %s", features.dataset.describe())
         logging.info("%s", features.summary())
         results[engine] = _train_and_evaluate_head(
             config,

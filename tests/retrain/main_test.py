@@ -201,6 +201,7 @@ class RetrainMainTest(parameterized.TestCase):
         for name in ("Red/empty.jpg", "Blue/huge.png", "Blue/cut.jpg"):
             self.assertIn(f"Skipped {self.images}/{name}, which cannot be read", done.stderr)
         self.assertIn("Skipped 3 of 21 images", done.stderr)
+        self.assertIn("In use: 18 images in 3 classes", done.stderr)
 
     def test_strict_stops_at_an_unreadable_image(self):
         (self.images / "Red/empty.jpg").write_bytes(b"")
