@@ -181,19 +181,13 @@ def compute_bottlenecks(
                     len(skipped),
                     len(dataset.images),
                 )
-            # Other images can move to another split, where they need other bottlenecks.
-            final = dataset.without(skipped) if skipped else dataset
+            previous = dataset
+            dataset = dataset.without(skipped) if skipped else dataset
             if group and not grouped:
-                digests = {
-                    image.path: digest
-                    for table in tables.values()
-                    for image, digest in table.images_and_digests()
-                }
-                with open_store(cache_dir) as store:
-                    final = grouped = group(final, digests, store)
-            needs_others = skipped or _splits(final) != _splits(dataset)
-            dataset = final
-            if not needs_others and options.cached == distortions.cached:
+                dataset = grouped = _group_computed(dataset, tables, cache_dir, group)
+            # Images that moved to another split can need other bottlenecks.
+            is_unchanged = _splits(dataset) == _splits(previous)
+            if is_unchanged and options.cached == distortions.cached:
                 break
             computed_before.update(*(table.computed_keys() for table in tables.values()))
             # Frees the vectors, which can take most of the memory, before the next ones are read.
@@ -261,6 +255,19 @@ def _group_known(dataset: Dataset, cache_dir: Path, group: GroupImages) -> Datas
         if len(known) < len(set(paths)):
             return None
         return group(dataset, known, store)
+
+
+def _group_computed(
+    dataset: Dataset, tables: Mapping[str, VectorTable], cache_dir: Path, group: GroupImages
+) -> Dataset:
+    """Returns the grouped data set, whose images are in the tables."""
+    digests = {
+        image.path: digest
+        for table in tables.values()
+        for image, digest in table.images_and_digests()
+    }
+    with open_store(cache_dir) as store:
+        return group(dataset, digests, store)
 
 
 def _splits(dataset: Dataset) -> list[str]:
