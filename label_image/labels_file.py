@@ -1,4 +1,4 @@
-"""Reads the file of labels that the user names, and compares it with the classifier's labels."""
+"""Chooses between the labels in a file that the user names and those in the classifier."""
 
 import logging
 from collections.abc import Sequence
@@ -6,24 +6,7 @@ from pathlib import Path
 
 from retrain.errors import UserError
 from retrain.runtimes import label_lines
-from retrain.system.regular_files import read_regular_file
 from retrain.system.text import one_line
-from retrain.system.unfinished_outputs import settle
-
-
-def read(path: Path) -> tuple[str, ...]:
-    """Returns the labels in the file that `--labels` names, as `label_lines.parse` does.
-
-    Raises:
-        UserError: If the file cannot be read, has no labels, or has an empty one.
-    """
-    settle(path)
-    try:
-        return label_lines.parse(read_regular_file(path))
-    except OSError as error:
-        raise UserError(f"--labels={path} cannot be read: {error.strerror}") from error
-    except label_lines.LabelsError as error:
-        raise UserError(f"--labels={path} {error}") from error
 
 
 def resolve(graph: Path, file: Path | None, described: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -45,7 +28,7 @@ def resolve(graph: Path, file: Path | None, described: tuple[str, ...] | None) -
                 "one label per line"
             )
         return described
-    labels = read(file)
+    labels = label_lines.read(file, flag="labels")
     if described is not None:
         check(f"--labels={file}", labels, graph, described)
     return labels

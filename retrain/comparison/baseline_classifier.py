@@ -12,10 +12,8 @@ from retrain.data import image_reader, pixels
 from retrain.errors import UserError
 from retrain.runtimes import classifier_file, label_lines
 from retrain.runtimes.runtime import ModelError, Runtime
-from retrain.system.regular_files import read_regular_file
 from retrain.system.text import name_some
 from retrain.system.threads import parallel_map
-from retrain.system.unfinished_outputs import settle
 
 # Height and width for a graph that does not state them, as in label_image.
 _DEFAULT_SIZE = 299
@@ -51,7 +49,9 @@ class BaselineClassifier:
         runtime = classifier_file.load(
             options.graph, efficientnet_lite0.find, flag="baseline_graph"
         )
-        own = _read_labels(options.labels) if options.labels else runtime.description.labels
+        own = runtime.description.labels
+        if options.labels:
+            own = label_lines.read(options.labels, flag="baseline_labels")
         if own is None:
             raise UserError(
                 f"--baseline_graph={options.graph} does not contain labels; set --baseline_labels "
@@ -98,13 +98,3 @@ class BaselineClassifier:
             preprocessing_version=description.preprocessing_version or pixels.PREPROCESSING_VERSION,
         )
         return self.runtime.run(image[np.newaxis])[0]
-
-
-def _read_labels(path: Path) -> tuple[str, ...]:
-    settle(path)
-    try:
-        return label_lines.parse(read_regular_file(path))
-    except OSError as error:
-        raise UserError(f"--baseline_labels={path} cannot be read: {error.strerror}") from error
-    except label_lines.LabelsError as error:
-        raise UserError(f"--baseline_labels={path} {error}") from error

@@ -1,14 +1,37 @@
-"""Parses files of labels: one label per line, in the order of a classifier's outputs."""
+"""Reads files of labels: one label per line, in the order of a classifier's outputs."""
 
 import codecs
+from pathlib import Path
 
+from retrain.errors import UserError
 from retrain.model_limits import LIMITS
+from retrain.system.regular_files import read_regular_file
+from retrain.system.unfinished_outputs import settle
 
 _BYTE_ORDER_MARK = "\ufeff"
 
 
 class LabelsError(Exception):
     """The content is not a list of labels. The message says why, without a file name."""
+
+
+def read(path: Path, *, flag: str) -> tuple[str, ...]:
+    """Returns the labels in a file, as `parse` does.
+
+    Args:
+        path: The file.
+        flag: Name of the flag that names it, for messages.
+
+    Raises:
+        UserError: If the file cannot be read, has no labels, or has an empty one.
+    """
+    settle(path)
+    try:
+        return parse(read_regular_file(path))
+    except OSError as error:
+        raise UserError(f"--{flag}={path} cannot be read: {error.strerror}") from error
+    except LabelsError as error:
+        raise UserError(f"--{flag}={path} {error}") from error
 
 
 def parse(content: bytes) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from absl.testing import absltest, parameterized
 
 from label_image import labels_file
 from retrain.errors import UserError
+from retrain.runtimes import label_lines
 
 
 class LabelsFileTest(parameterized.TestCase):
@@ -16,11 +17,11 @@ class LabelsFileTest(parameterized.TestCase):
 
     def test_each_line_is_a_label(self):
         self.path.write_text("grün\nblue sky\n", encoding="utf-8")
-        self.assertEqual(labels_file.read(self.path), ("grün", "blue sky"))
+        self.assertEqual(label_lines.read(self.path, flag="labels"), ("grün", "blue sky"))
 
     def test_what_editors_add_is_ignored(self):
         self.path.write_bytes(b"\xef\xbb\xbfred\r\ngreen\r\n\r\n")
-        self.assertEqual(labels_file.read(self.path), ("red", "green"))
+        self.assertEqual(label_lines.read(self.path, flag="labels"), ("red", "green"))
 
     @parameterized.parameters(
         (b"", "is empty; it needs one label per line"),
@@ -30,16 +31,16 @@ class LabelsFileTest(parameterized.TestCase):
     def test_unusable_content_is_refused(self, content: bytes, message: str):
         self.path.write_bytes(content)
         with self.assertRaisesRegex(UserError, f"^--labels={self.path} {message}$"):
-            labels_file.read(self.path)
+            label_lines.read(self.path, flag="labels")
 
     def test_a_missing_file_is_refused(self):
         with self.assertRaisesRegex(UserError, f"^--labels={self.path} cannot be read: No such"):
-            labels_file.read(self.path)
+            label_lines.read(self.path, flag="labels")
 
     def test_a_pipe_is_refused_at_once(self):
         os.mkfifo(self.path)
         with self.assertRaisesRegex(UserError, f"^--labels={self.path} cannot be read: it is a "):
-            labels_file.read(self.path)
+            label_lines.read(self.path, flag="labels")
 
     def test_texts_that_the_classifier_does_not_contain_are_accepted(self):
         for labels in (("Katze", "Hund", "Vogel"), ("cat", "Hund", "bird"), ("cat", "dog", "bird")):
