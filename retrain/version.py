@@ -1,3 +1,0 @@
-"""The version of this program, which `--version` prints and exported files record."""
-
-VERSION = "1.3.0"
