@@ -1,0 +1,3 @@
+"""The version of this program, which `--version` prints and exported files record."""
+
+VERSION = "1.4.0"
