@@ -42,6 +42,6 @@ def log_if_undecidable(graph: Path, threshold: float | None, wanted: float | Non
     if threshold is None and wanted is None:
         logging.info(
             "%s does not state how familiar images are, so an image of anything else gets one of "
-            "its classes, too; classifiers that this version trains tell such images apart",
+            "its classes, too; to recognise such images, train it again with this version",
             graph,
         )
