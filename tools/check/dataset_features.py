@@ -67,8 +67,13 @@ def load_features(
                 )
             else:
                 recipes = Recipes.build(created.recipe, NO_DISTORTIONS)
-                width = backbone.feature_width
-                table = VectorTable(subset, recipes, variants=1, feature_width=width)
+                table = VectorTable(
+                    subset,
+                    recipes,
+                    variants=1,
+                    feature_width=backbone.feature_width,
+                    folder=cache_dir,
+                )
                 table.read_known_files(store)
         missing = set(table.incomplete_rows())
         found = [number for number in range(len(rows)) if number not in missing]
