@@ -8,6 +8,7 @@ entropy and the calibration error, minutes, and seconds of processor time. The l
 on what else the machine does.
 """
 
+import functools
 import json
 import os
 import tempfile
@@ -104,10 +105,10 @@ def _measure_all(folder: Path, counts: dict[str, int]) -> None:
                 )
                 measure(
                     f"{epochs} epochs, layers {layers}, seed {seed}",
-                    lambda flag_values=flag_values: _run_retrain(folder, *flag_values),
+                    functools.partial(_run_retrain, folder, *flag_values),
                 )
         if _KERAS.value:
-            measure(f"Keras, layers {layers}", lambda layers=layers: _run_keras(folder, layers))
+            measure(f"Keras, layers {layers}", functools.partial(_run_keras, folder, layers))
 
 
 def _run_retrain(folder: Path, *run_flags: str) -> tuple[_Row, TimedRun]:

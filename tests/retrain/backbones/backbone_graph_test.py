@@ -43,7 +43,9 @@ class BackboneGraphTest(parameterized.TestCase):
         backbone = efficientnet_lite0.load()
         normalised = _session(fit).run("Mul:0", {"DecodeJpeg/contents:0": data})
         self.assertEqual(normalised.shape, (1, 224, 224, 3))
-        actual = normalised[0] * np.float32(backbone.std) + np.float32(backbone.mean)
+        actual = normalised[0] * np.array(backbone.std, np.float32) + np.array(
+            backbone.mean, np.float32
+        )
         difference = np.abs(actual - pixels.decode(data, 224, 224, fit=fit))
         # Pillow computes in 22-bit fixed point and TensorFlow in float32. A few values are rounded
         # differently, and hardly any in both directions: sides such as 480, of which 224 are left,

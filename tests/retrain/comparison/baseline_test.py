@@ -1,6 +1,7 @@
 """A new classifier is compared with an old one on test images of the classes of both."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from unittest import mock
 
@@ -22,13 +23,14 @@ from retrain.runtimes.runtime import Description, Runtime
 from retrain.training.results import HeadResult
 
 _NAMES = {"by": "name", "group_by": "none", "percentages": {"validation": 10.0, "test": 10.0}}
+_LABELS = ("grey", "light", "dark")
 
 
 class _ByBrightness(Runtime):
     """A network that says "dark" for dark images, "light" for light ones, and "grey" for others."""
 
     def __init__(self, split=None) -> None:
-        self.description = Description(("grey", "light", "dark"), 8, 8, split=split or {})
+        self.description = Description(_LABELS, 8, 8, split=split or {})
 
     def run(self, pixels: np.ndarray) -> np.ndarray:
         brightness = pixels.mean()
@@ -52,7 +54,7 @@ class CompareTest(parameterized.TestCase):
         path.parent.mkdir(exist_ok=True)
         Image.new("L", (8, 8), brightness).save(path)
 
-    def result(self, wrong: set[str], dataset: Dataset) -> HeadResult:
+    def result(self, wrong: Collection[str], dataset: Dataset) -> HeadResult:
         """Returns a head that is wrong about the test images of these names."""
         images = dataset.split(TEST)
         class_ids = np.array([image.class_id for image in images])
@@ -65,14 +67,12 @@ class CompareTest(parameterized.TestCase):
         head = Head(np.eye(3, dtype=np.float32), np.zeros(3, np.float32))
         return HeadResult(features, head, test, {})
 
-    def compare(
-        self, *, split=None, wrong: set[str] = frozenset(), **options
-    ) -> BaselineComparison:
+    def compare(self, *, split=None, wrong: Collection[str] = (), **options) -> BaselineComparison:
         split_options = SplitOptions(**({"group_by": "none"} | options))
         dataset = scan_dataset(self.folder, split_options)
-        runtime = _ByBrightness(split)
-        baseline = BaselineClassifier(Path("/old.pb"), runtime.description.labels, runtime)
+        baseline = BaselineClassifier(Path("/old.pb"), _LABELS, _ByBrightness(split))
         comparison = compare_with_baseline(baseline, self.result(wrong, dataset), split_options)
+        assert comparison is not None
         self.common_count = sum(
             dataset.labels[image.class_id] in ("dark", "light") for image in dataset.split(TEST)
         )
@@ -159,7 +159,9 @@ class LoadTest(absltest.TestCase):
     ) -> BaselineClassifier:
         load = mock.patch.object(baseline_classifier.classifier_file, "load", return_value=runtime)
         with load:
-            return BaselineClassifier.load(BaselineOptions(Path("/old.pb"), file), labels)
+            loaded = BaselineClassifier.load(BaselineOptions(Path("/old.pb"), file), labels)
+        assert loaded is not None
+        return loaded
 
     def assert_refused(self, message: str, graph: Path, labels: Path | None = None) -> None:
         with self.assertRaisesRegex(UserError, message):

@@ -113,7 +113,7 @@ class FrozenGraphTest(parameterized.TestCase):
         # LiteRT runs the network in this graph, too.
         graph = parse_graph(frozen_graph.to_bytes(classifier))
         fast = known_graph.load(graph, efficientnet_lite0.find)
-        self.assertIsNotNone(fast)
+        assert fast is not None
         self.assertEqual(fast.description.fit, fit)
         np.testing.assert_allclose(fast.run(fitted), expected, atol=1e-4)
 

@@ -53,6 +53,7 @@ class CutTest(parameterized.TestCase):
             self.assertIsNone(parts.bottom)
             self.assertIs(parts.top, network)
         else:
+            assert parts.bottom is not None
             self.assertEqual(parts.bottom.layers[-1].name, last)
 
     def test_the_parts_have_the_weights_of_the_network(self):

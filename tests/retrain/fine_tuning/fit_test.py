@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -150,7 +151,7 @@ class FineTuneTest(parameterized.TestCase):
     def test_an_interrupted_training_continues_with_the_same_result(
         self, count: int, epochs: int | str, bfloat16: bool, stops: tuple[int, ...], last: int
     ):
-        options = {"count": count, "epochs": epochs, "bfloat16": bfloat16}
+        options: dict[str, Any] = {"count": count, "epochs": epochs, "bfloat16": bfloat16}
         whole, history = self.fine_tune(**options)
         file = Path(self.create_tempdir().full_path) / "epochs.npz"
         for epoch in stops:
@@ -209,7 +210,7 @@ class FineTuneTest(parameterized.TestCase):
 
     @parameterized.parameters(1, ALL_LAYERS)
     def test_bfloat16_gives_nearly_the_same_network_in_float32(self, count: int):
-        options = {"count": count, "epochs": 2, "learning_rate": 0.001}
+        options: dict[str, Any] = {"count": count, "epochs": 2, "learning_rate": 0.001}
         exact, exact_history = self.fine_tune(**options)
         network, history = self.fine_tune(**options, bfloat16=True)
         self.assertNotEqual(self.weights(network), self.weights(exact))

@@ -109,7 +109,7 @@ def _in_tflite(function: Callable[[Any], Any]) -> tuple[PooledLayers, list[np.nd
     operations = TFLiteOperations(flatbuffer)
     logits = pooled_layers.find_logits(operations.describe, operations.output)
     found = pooled_layers.find(operations.describe, logits, classes=operations.width(logits))
-    tensors = [layer.tensor for layer in found.layers]
+    tensors = [int(layer.tensor) for layer in found.layers]
     model = LiteRTModel(replace_outputs(flatbuffer, tensors), output_count=len(tensors))
     return found, model.run_all(_INPUT), LiteRTModel(flatbuffer).run(_INPUT)
 
