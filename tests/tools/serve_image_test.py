@@ -82,6 +82,7 @@ class ServeImageTest(parameterized.TestCase):
             archive.writestr("labels.txt", "".join(f"feature {i}\n" for i in range(1584)))
         server = self.start(graph)
         self.assertIn("does not state how pixels are normalised", server.stderr.readline())
+        self.assertIn("does not state how familiar images are", server.stderr.readline())
         # The server labels an image before it logs this line.
         self.assertRegex(server.stderr.readline(), r"^Serving .*classifier.tflite")
 
