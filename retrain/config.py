@@ -326,6 +326,11 @@ class OutputOptions:
         }
         return {flag: path for flag, path in paths.items() if path}
 
+    @property
+    def shows_cross_validation(self) -> bool:
+        """Whether one of the files has the results of a cross-validation."""
+        return self.report is not None or self.predictions is not None
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
@@ -378,8 +383,7 @@ class TrainingConfig:
         """Number of folds of the cross-validation; 0 for none."""
         if self.distortions.fresh:
             return 0  # There are no cached features.
-        is_needed = self.output.report is not None or self.output.predictions is not None
-        return self.folds or (DEFAULT_FOLDS if is_needed else 0)
+        return self.folds or (DEFAULT_FOLDS if self.output.shows_cross_validation else 0)
 
     @property
     def fine_tuning_distortions(self) -> DistortionOptions:

@@ -146,6 +146,11 @@ def _cross_validate(
 ) -> HeadResult:
     """Returns the result with that of a cross-validation, if the config asks for one."""
     if not config.cross_validation_folds:
+        if config.output.shows_cross_validation:
+            logging.warning(
+                "There is no cross-validation: --distortions_per_image=0 keeps no features to "
+                "train the folds on."
+            )
         return result
     with timer.phase("cross_validation"):
         out_of_fold = cross_validate(
