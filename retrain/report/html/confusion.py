@@ -52,7 +52,7 @@ def describe(run: TrainingRun) -> Section | None:
         "pairs": list(_pairs(run, counts, cells)),
         "mistake_count": int(mistakes.sum()),
     }
-    return Section("confusion", "What is taken for what", values)
+    return Section("confusion", "Which classes are confused", values)
 
 
 def _select_classes(mistakes: np.ndarray) -> np.ndarray:
