@@ -11,6 +11,7 @@ from retrain.data.dataset import ImageFile
 from retrain.system.text import name_some
 
 _MAX_GROUPS_NAMED = 3
+_MAX_IMAGES_NAMED = 5
 _MIN_EQUAL = 3
 # Engines compute slightly different bottlenecks of equal pixels in batches of different sizes.
 _TOLERANCE = 0.01
@@ -83,5 +84,8 @@ def warn_of_equal_vectors(split_vectors: Iterable[np.ndarray]) -> None:
 
 def _warn(message: str, groups: list[list[DigestedImage]]) -> None:
     if groups:
-        texts = (" = ".join(image.name for image in images) for images in groups)
+        texts = (
+            name_some((image.name for image in images), most=_MAX_IMAGES_NAMED, separator=" = ")
+            for images in groups
+        )
         logging.warning(message, name_some(texts, most=_MAX_GROUPS_NAMED, separator="; "))

@@ -48,6 +48,12 @@ class DuplicatesTest(absltest.TestCase):
         (warning,) = self.warnings(*pairs)
         self.assertEndsWith(warning, "; /images/2training = /images/2test and 2 more.")
 
+    def test_lists_five_copies_of_an_image(self):
+        pairs = [(_image(str(number), number % 2), b"1") for number in range(50)]
+        (warning,) = self.warnings(*pairs)
+        self.assertIn(": /images/0 = /images/1 = ", warning)
+        self.assertIn(" = /images/4 and 45 more. ", warning)
+
 
 class EqualVectorsTest(absltest.TestCase):
     def test_equal_vectors_of_all_splits_are_reported(self):
