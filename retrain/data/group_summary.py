@@ -22,6 +22,8 @@ class GroupSummary:
             relative to the image folder.
         fixed_count: Number of groups that are in several splits nevertheless, because some of their
             images are in --validation_dir or --test_dir.
+        divided_count: Number of groups that are in several splits nevertheless, because a class has
+            no other images for these splits.
     """
 
     group_by: str
@@ -29,6 +31,7 @@ class GroupSummary:
     image_count: int
     divided: tuple[tuple[str, ...], ...]
     fixed_count: int = 0
+    divided_count: int = 0
 
     def describe(self) -> str:
         """Returns a line about the groups and the difference that they make."""
@@ -37,17 +40,22 @@ class GroupSummary:
         )
         if not self.group_count:
             return f"No images have {kind}, so --group_by={self.group_by} changes no split."
-        line = (
-            f"{self.image_count:,} images have {kind}, and each of their {self.group_count:,} "
-            "groups is in one split. "
+        groups = (
+            "their only group"
+            if self.group_count == 1
+            else f"each of their {self.group_count:,} groups"
         )
+        line = f"{self.image_count:,} images have {kind}, and {groups} is in one split"
+        if self.divided_count:
+            line += f", except {self.divided_count:,} whose class has too few other images"
+        line += ". "
         if not self.divided:
             return f"{line}--group_by=none would divide no group."
-        groups = (
+        divided = (
             name_some(map(one_line, group), most=_MAX_IMAGES_NAMED, separator=" = ")
             for group in self.divided
         )
-        names = name_some(groups, most=_MAX_GROUPS_NAMED, separator="; ")
+        names = name_some(divided, most=_MAX_GROUPS_NAMED, separator="; ")
         return f"{line}--group_by=none would divide {len(self.divided):,} of them: {names}."
 
     def as_json(self) -> dict[str, Any]:

@@ -110,17 +110,20 @@ def _summarise(
 ) -> Dataset:
     """Returns the data set `after` with a summary of its groups and the difference to `before`."""
     divided = []
+    divided_count = 0
     for rows in groups:
         movable = [row for row in rows if after.images[row].percentage_hash is not None]
         if len({before.images[row].split for row in movable}) > 1:
             paths = (after.images[row].path.relative_to(after.image_dir) for row in movable)
             divided.append(tuple(map(str, paths)))
+        divided_count += len({after.images[row].split for row in movable}) > 1
     summary = GroupSummary(
         group_by,
         group_count=len(groups),
         image_count=sum(map(len, groups)),
         divided=tuple(divided),
         fixed_count=fixed_count,
+        divided_count=divided_count,
     )
     return dataclasses.replace(after, grouping=summary)
 

@@ -134,6 +134,16 @@ class GroupImagesTest(parameterized.TestCase):
         self.assertRegex(line, r"--group_by=none would divide 1 of them: 0/\d+.jpg = 0/\d+.jpg.$")
         self.assertIn("No images have near-duplicates", _group(dataset, []).grouping.describe())
 
+    def test_the_summary_counts_groups_that_are_divided_nevertheless(self):
+        # The first class is a single group, from which its empty splits take images.
+        summary = _group(_dataset([25, 25]), [list(range(25)), [30, 31]]).grouping
+        self.assertEqual(summary.divided_count, 1)
+        self.assertIn(
+            "each of their 2 groups is in one split, except 1 whose class has too few other "
+            "images. ",
+            summary.describe(),
+        )
+
 
 class NameGroupsTest(parameterized.TestCase):
     def setUp(self):
