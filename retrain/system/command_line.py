@@ -3,6 +3,7 @@
 import gc
 import logging
 import math
+import re
 import shutil
 import sys
 import textwrap
@@ -89,12 +90,20 @@ def _parse(argv: list[str]) -> list[str]:
     try:
         arguments = flags.FLAGS(argv)[1:]
     except flags.Error as error:
-        raise UserError(f"{one_line(error)}; --help lists all flags") from error
+        raise UserError(f"{_in_plain_words(one_line(error))}; --help lists all flags") from error
     for name, value in flags.FLAGS.flag_values_dict().items():
         # The bounds of a flag do not exclude it.
         if isinstance(value, float) and math.isnan(value):
             raise UserError(f"--{name}=nan is not a number; --help lists all flags")
     return arguments
+
+
+def _in_plain_words(message: str) -> str:
+    """Returns an error message of absl without the wording of Python's `int` and `float`."""
+    message = re.sub(
+        r"invalid literal for int\(\) with base \d+: .*", "must be a whole number", message
+    )
+    return re.sub(r"could not convert string to float: .*", "must be a number", message)
 
 
 def _help(usage: str) -> str:

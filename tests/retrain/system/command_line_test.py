@@ -67,7 +67,8 @@ class CommandLineTest(absltest.TestCase):
     def test_an_unknown_flag_and_a_wrong_value_are_one_line(self):
         for argument, part in (
             ("--numbr=3", "number"),
-            ("--number=x", "number"),
+            ("--number=x", "--number=x: must be a whole number"),
+            ("--share=x", "--share=x: must be a number"),
             ("--number=0", "number"),
             ("--share=2", "share"),
             ("--share=nan", "--share=nan is not a number"),
