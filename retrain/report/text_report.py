@@ -74,7 +74,7 @@ def cross_validation_lines(result: OutOfFold | None, *, pretrained: bool = False
     return [
         f"Cross-validated accuracy{without} = {100 * evaluation.accuracy:.1f}% "
         f"(N={evaluation.count}), likely between {low:.1f}% and {high:.1f}%: "
-        f"{result.fold_count} heads, each tested on images that it was not trained on."
+        f"{result.fold_count} classifiers, each tested on images that it was not trained on."
     ]
 
 

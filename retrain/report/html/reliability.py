@@ -39,6 +39,7 @@ def describe(run: TrainingRun) -> Section | None:
     bias = float(held_out.scores.mean()) - float(held_out.right.mean())
     values = {
         "rows": rows,
+        "count": held_out.evaluation.count,
         "error": error,
         "bias": bias,
         "calibrated": run.config.head.calibrate,

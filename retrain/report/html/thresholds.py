@@ -97,7 +97,7 @@ def _plot(axis: Any, run: TrainingRun, recommended: Threshold | None) -> None:
         )
     low = float(min(y.min(), accuracy[-1]))
     axis.set(xlabel="share of images that get an answer", ylabel="share of right answers")
-    axis.set(xlim=(0, 1.02), ylim=(max(0, low - 0.15 * (1 - low) - 0.005), 1.005))
+    axis.set(xlim=(0, 1.02), ylim=(max(0, low - max(0.02, 0.15 * (1 - low) + 0.005)), 1.004))
     for one in (axis.xaxis, axis.yaxis):
         one.set_major_formatter("{x:.0%}")
     if low > 0.9:

@@ -80,7 +80,7 @@ class ReportTest(absltest.TestCase):
         self.assertStartsWith(
             line, "Cross-validated accuracy = 95.4% (N=153), likely between 90.9%"
         )
-        self.assertIn("5 heads", line)
+        self.assertIn("5 classifiers", line)
         (line,) = lines(_evaluation(146, 7), pretrained=True)
         self.assertStartsWith(line, "Cross-validated accuracy without fine-tuning = 95.4%")
         (line,) = lines(evaluate(np.zeros((0, 2), np.float32), np.zeros(0, np.int64)))
