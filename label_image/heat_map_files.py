@@ -11,6 +11,8 @@ from retrain.errors import UserError
 from retrain.system.files import check_folder_writable, check_writable, write_file
 
 SUFFIX = ".png"
+# A folder is unlikely to have such a name.
+_OTHER_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 
 
 def resolve_paths(value: Path, images: Sequence[Path], flag: str) -> list[Path]:
@@ -43,6 +45,11 @@ def resolve_paths(value: Path, images: Sequence[Path], flag: str) -> list[Path]:
         raise UserError(
             f"--{flag}={value} is a file; give a name that ends in {SUFFIX} for one heat map, or a "
             "folder for several"
+        )
+    if value.suffix.lower() in _OTHER_IMAGE_SUFFIXES and not value.exists():
+        raise UserError(
+            f"--{flag}={value} has the name of an image of another kind; heat maps are PNG files, "
+            f"so give a name that ends in {SUFFIX}, or a folder"
         )
     check_folder_writable(value, flag)
     counts: Counter[str] = Counter()

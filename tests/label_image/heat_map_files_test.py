@@ -51,6 +51,13 @@ class HeatMapFilesTest(absltest.TestCase):
         self.assert_refused("notes.txt is a file", path)
         self.assert_refused("cannot be written", path / "map.png")
 
+    def test_the_name_of_another_image_is_not_taken_for_a_folder(self):
+        self.assert_refused("heat maps are PNG files", self.folder / "map.JPG")
+        (self.folder / "old.jpg").mkdir()
+        self.assertEqual(
+            self.resolve(self.folder / "old.jpg"), [self.folder / "old.jpg" / "photo.png.png"]
+        )
+
     def test_other_images_are_never_replaced(self):
         other = self.folder / "other.png"
         Image.new("RGB", (8, 8)).save(other)
