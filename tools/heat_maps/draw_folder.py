@@ -73,7 +73,7 @@ def check(options: Options) -> None:
     source, target = options.source, options.target
     if not source.is_dir():
         problem = "is a file" if source.exists() else "does not exist"
-        raise UserError(f"the folder {source} {problem}; choose a folder with images")
+        raise UserError(f"{source} {problem}; choose a folder with images")
     if target.exists() and not target.is_dir():
         raise UserError(f"{target} is a file; choose a folder for the heat maps")
     if target.exists() and target.samefile(source):
