@@ -3,9 +3,14 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from retrain.config import NEAR_DUPLICATES
+from retrain.config import FOLDER, NEAR_DUPLICATES, PREFIX
 from retrain.system.text import name_some, one_line
 
+_LIKENESS = {
+    NEAR_DUPLICATES: "have near-duplicates",
+    FOLDER: "share a sub-folder",
+    PREFIX: "share a prefix of their names",
+}
 _MAX_GROUPS_NAMED = 2
 _MAX_IMAGES_NAMED = 3
 
@@ -35,19 +40,19 @@ class GroupSummary:
 
     def describe(self) -> str:
         """Returns a line about the groups and the difference that they make."""
-        kind = (
-            "near-duplicates" if self.group_by == NEAR_DUPLICATES else f"the same {self.group_by}"
-        )
+        likeness = _LIKENESS[self.group_by]
         if not self.group_count:
-            return f"No images have {kind}, so --group_by={self.group_by} changes no split."
-        groups = (
-            "their only group"
-            if self.group_count == 1
-            else f"each of their {self.group_count:,} groups"
-        )
-        line = f"{self.image_count:,} images have {kind}, and {groups} is in one split"
-        if self.divided_count:
-            line += f", except {self.divided_count:,} whose class has too few other images"
+            return f"No images {likeness}, so --group_by={self.group_by} changes no split."
+        only = self.group_count == 1
+        line = f"{self.image_count:,} images {likeness}"
+        if self.divided_count == self.group_count:
+            groups = "their only group is" if only else f"all {self.group_count:,} groups are"
+            line += f", but {groups} in several splits: there are too few other images"
+        else:
+            groups = "their only group" if only else f"each of their {self.group_count:,} groups"
+            line += f", and {groups} is in one split"
+            if self.divided_count:
+                line += f", except {self.divided_count:,} whose class has too few other images"
         line += ". "
         if not self.divided:
             return f"{line}--group_by=none would divide no group."

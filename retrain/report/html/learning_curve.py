@@ -24,6 +24,8 @@ def describe(run: TrainingRun) -> Section | None:
 
 
 def _plot(axis: Any, curve: LearningCurve) -> None:
+    from matplotlib.ticker import PercentFormatter
+
     x = [point.images for point in curve.points]
     y = [point.accuracy for point in curve.points]
     axis.fill_between(
@@ -52,4 +54,5 @@ def _plot(axis: Any, curve: LearningCurve) -> None:
     axis.minorticks_off()
     axis.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
     axis.set(xlabel="training images", ylabel="accuracy")
-    axis.yaxis.set_major_formatter("{x:.0%}")
+    # With as many decimals as the ticks need.
+    axis.yaxis.set_major_formatter(PercentFormatter(1))

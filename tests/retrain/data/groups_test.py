@@ -143,6 +143,12 @@ class GroupImagesTest(parameterized.TestCase):
             "images. ",
             summary.describe(),
         )
+        summary = _group(_dataset([25]), [list(range(25))]).grouping
+        self.assertStartsWith(
+            summary.describe(),
+            "25 images have near-duplicates, but their only group is in several splits: there are "
+            "too few other images. ",
+        )
 
 
 class NameGroupsTest(parameterized.TestCase):
