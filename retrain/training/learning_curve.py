@@ -13,6 +13,7 @@ from retrain.data.groups import number_groups
 from retrain.system.processors import processor_count
 from retrain.system.threads import parallel_map
 from retrain.training.cross_validation import OutOfFold, fold_images, select_images
+from retrain.training.evaluation import wilson_interval
 from retrain.training.folds import ALWAYS_TRAINING
 from retrain.training.logistic_regression import STRENGTHS, fit_path
 
@@ -20,7 +21,8 @@ from retrain.training.logistic_regression import STRENGTHS, fit_path
 SHARES = (1 / 8, 1 / 4, 1 / 2)
 # Resamples of the judged images, and the interval that is taken of them.
 _RESAMPLES = 1000
-_INTERVAL = (5, 95)
+_ACCURACY_INTERVAL = (2.5, 97.5)
+_GAIN_INTERVAL = (5, 95)
 # Share of the slope of a straight line that is left for the next doubling. The lines become flatter
 # the more images there are; tests/benchmarks/learning_curve.py compares estimates with accuracies.
 _SLOPE_LEFT = (0.4, 1.0)
@@ -36,7 +38,7 @@ class Point(NamedTuple):
     Attributes:
         images: Mean number of training images.
         accuracy: Fraction of the judged images with the right label.
-        low: Lower end of the accuracy's 90 % interval.
+        low: Lower end of the accuracy's 95 % interval.
         high: Upper end of the interval.
     """
 
@@ -162,7 +164,8 @@ def summarise(
 ) -> LearningCurve:
     """Returns the learning curve of predictions for the same images.
 
-    The interval comes from resampling these images. The estimate continues the straight line that
+    The intervals come from resampling these images; that of an accuracy is at least Wilson's, since
+    resamples without mistakes do not differ. The estimate continues the straight line that
     errors follow on logarithmic scales: with twice the images, a constant share of them remains.
     Half of the lines go through all points, half through the last two, and they become flatter by
     an unknown factor, so that the interval also covers that the line is only approximately right.
@@ -185,11 +188,12 @@ def summarise(
     sizes_by_group = np.bincount(groups, minlength=group_count)
     counts = weights @ sizes_by_group
     mistakes = weights @ mistakes_by_group.T
-    low, high = np.percentile(1 - mistakes / counts[:, np.newaxis], _INTERVAL, axis=0)
-    points = tuple(
-        Point(float(size), float(row.mean()), float(row_low), float(row_high))
-        for size, row, row_low, row_high in zip(sizes, right, low, high, strict=True)
-    )
+    low, high = np.percentile(1 - mistakes / counts[:, np.newaxis], _ACCURACY_INTERVAL, axis=0)
+    points = []
+    for size, row, row_low, row_high in zip(sizes, right, low, high, strict=True):
+        accuracy = float(row.mean())
+        least, most = wilson_interval(accuracy, len(row))
+        points.append(Point(size, accuracy, min(float(row_low), least), max(float(row_high), most)))
     doubled = None
     if len(sizes) > 2 and (~right[-1]).sum() >= _MIN_MISTAKES:
         gains = np.concatenate(
@@ -203,9 +207,9 @@ def summarise(
                 for first in (0, -2)
             ]
         )
-        low_gain, gain, high_gain = np.percentile(gains, (_INTERVAL[0], 50, _INTERVAL[1]))
+        low_gain, gain, high_gain = np.percentile(gains, (_GAIN_INTERVAL[0], 50, _GAIN_INTERVAL[1]))
         doubled = Estimate(float(gain), float(low_gain), float(high_gain))
-    return LearningCurve(points, doubled, right.shape[1])
+    return LearningCurve(tuple(points), doubled, right.shape[1])
 
 
 def _extrapolate(

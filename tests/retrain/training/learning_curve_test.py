@@ -37,6 +37,11 @@ class SummariseTest(absltest.TestCase):
         right = _right([0.1, 0.05, 0.01], count=200)
         self.assertIsNone(summarise([1, 2, 4], right, np.arange(200)).doubled)
 
+    def test_no_mistakes_do_not_make_the_accuracy_certain(self):
+        last = summarise([1, 2, 4], _right([0.2, 0.1, 0.0], count=100), np.arange(100)).points[-1]
+        self.assertAlmostEqual(last.low, 0.963, delta=0.001)
+        self.assertEqual((last.accuracy, last.high), (1, 1))
+
     def test_groups_make_the_interval_wider(self):
         right = _right([0.2, 0.1, 0.05], count=400)
         ungrouped = summarise([1, 2, 4], right, np.arange(400)).points[-1]
