@@ -101,13 +101,14 @@ def select_fine_tuned(
     outcome = _compare_all(config, backbone, pretrained=results, tuned=tuned, history=history)
     logging.info(
         "Fine-tuning %s: of %d validation images, %d get a wrong label with it and %d without it; "
-        "the cross entropy is %.4f with it, lower by %.4f ± %.4f.",
+        "the cross entropy is %.4f with it, %s by %.4f ± %.4f.",
         "helps and is kept" if outcome.kept else "does not clearly help and is discarded",
         outcome.tuned.count,
         len(outcome.tuned.misclassified),
         len(outcome.baseline.misclassified),
         outcome.tuned.cross_entropy,
-        outcome.gain,
+        "lower" if outcome.gain >= 0 else "higher",
+        abs(outcome.gain),
         outcome.standard_error,
     )
     if outcome.kept:

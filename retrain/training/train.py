@@ -38,7 +38,7 @@ def train_and_evaluate(
         dataset: All images.
         plan: The engines.
         timer: Timer of the run's phases.
-        warn_duplicates: Whether to warn about duplicate images.
+        warn_duplicates: Whether to warn about duplicate images and to describe groups of images.
         observe_steps: Observer of the steps of gradient descent.
 
     Raises:
@@ -60,7 +60,8 @@ def train_and_evaluate(
                 group=near_duplicate_grouping(config, dataset),
             )
         if not results:
-            _log_groups(features.dataset)
+            if warn_duplicates:
+                _log_groups(features.dataset)
             if features.dataset.describe() != dataset.describe():
                 logging.info("In use: %s", features.dataset.describe())
         logging.info("%s", features.summary())
