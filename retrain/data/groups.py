@@ -87,7 +87,7 @@ def summarise_name_groups(dataset: Dataset, options: SplitOptions) -> Dataset:
     if single:
         logging.warning(
             "--group_by=%s puts all images into one group in: %s. They cannot be tested on images "
-            "that differ from those for training.",
+            "that differ from those for training; use another value of --group_by.",
             options.group_by,
             name_some(single),
         )

@@ -123,8 +123,9 @@ def fit_familiarity(
             )
     if model is None or not len(distances.images):
         logging.warning(
-            "There are too few images to measure how familiar an image is, so the classifier "
-            "cannot say that an image shows none of the classes; add images to each class."
+            "Familiarity cannot be measured, so the classifier cannot say that an image shows none "
+            "of the classes: each class has a single image, or a single group of images that "
+            "resemble each other. Add other images."
         )
         return None
     return _with_distribution(model, distances)
