@@ -119,7 +119,7 @@ class FitFamiliarityTest(parameterized.TestCase):
     def test_one_image_of_each_class_says_nothing_which_is_logged(self):
         with self.assertLogs(level="WARNING") as logs:
             self.assertIsNone(_fit(_draw(5, 5), class_count=5))
-        self.assertIn("too few images", logs.output[0])
+        self.assertIn("each class has a single image", logs.output[0])
 
     @parameterized.parameters(4, 40)
     def test_equal_images_do_not_divide_by_zero(self, count: int):
