@@ -77,6 +77,16 @@ class OutOfFold:
     evaluation: Evaluation
 
 
+def check_fold_count(fold_count: int, images: Sequence[ImageFile]) -> None:
+    """Raises UserError if there are more folds than images of --image_dir."""
+    count = sum(image.percentage_hash is not None for image in images)
+    if fold_count > count:
+        raise UserError(
+            f"--folds={fold_count} is more than the number of images, {count}; the usual number "
+            "of folds is 5 or 10"
+        )
+
+
 def fold_images(
     features: Bottlenecks,
     fold_count: int,
@@ -99,11 +109,7 @@ def fold_images(
     """
     parts = [_of_image_dir(features.split(split)) for split in splits]
     images = tuple(image for part in parts for image in part.images)
-    if fold_count > len(images):
-        raise UserError(
-            f"--folds={fold_count} is more than the number of images, {len(images)}; the usual "
-            "number of folds is 5 or 10"
-        )
+    check_fold_count(fold_count, images)
     variants = max(part.variants.shape[1] for part in parts)
     class_ids = np.concatenate([part.class_ids for part in parts])
     groups = number_groups(images)
