@@ -19,7 +19,6 @@ from retrain.export.parity_sample import MAX_IMAGES, MIN_IMAGES, Sample, draw_sa
 from retrain.export.parity_table import format_table
 from retrain.metadata import labels_text
 from retrain.runtimes.head import Head
-from retrain.runtimes.runtime import Outputs
 from retrain.system.files import write_file
 from retrain.system.staging import Staging
 from retrain.training.head_training import OnStep, StepObserver
@@ -27,8 +26,6 @@ from retrain.training.results import HeadResult, Results
 
 # Largest difference between two probabilities that rounding can explain.
 _ROUNDING_ERROR = 5e-3
-# The same of a familiarity, which changes faster than the distances that it is computed from.
-_FAMILIARITY_ROUNDING_ERROR = 2e-2
 
 
 class ParityError(Exception):
@@ -105,7 +102,7 @@ def stage_classifiers(
     sample = draw_sample(
         features, metadata.height, metadata.width, fit=metadata.fit, max_images=max_images
     )
-    expected_by_engine: dict[str, Future[Outputs]] = {}
+    expected_by_engine: dict[str, Future[parity.Expected]] = {}
     checks: list[tuple[Export, ParityCheck]] = []
     paths: list[Path] = []
     # The expected outputs are computed while a file is written and loaded.
@@ -135,7 +132,7 @@ def stage_classifiers(
 
 
 def _check_parity(
-    export: Export, path: Path, sample: Sample, expected: Future[Outputs]
+    export: Export, path: Path, sample: Sample, expected: Future[parity.Expected]
 ) -> ParityCheck | None:
     """Returns the parity check of a file, or None if nothing on this machine can run the file."""
     try:
@@ -175,7 +172,7 @@ def _require_agreement(
             f"{export.name}: probabilities differ by {parity_check.from_pixels.largest:.2g}"
         )
     familiarity = parity_check.familiarity
-    if export.exact and familiarity is not None and familiarity > _FAMILIARITY_ROUNDING_ERROR:
+    if export.exact and familiarity is not None and familiarity > _ROUNDING_ERROR:
         raise ParityError(f"{export.name}: familiarity differs by {familiarity:.2g}")
 
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from retrain.export.assemble import TrainedClassifier
 from retrain.export.difference import Difference, measure_difference
 from retrain.export.parity_files import compare_files
 from retrain.export.parity_sample import Sample
+from retrain.runtimes.familiarity import Familiarity
 from retrain.runtimes.runtime import Outputs, Runtime
 from retrain.system.batches import batches
 from retrain.system.processors import processor_count
@@ -22,6 +24,12 @@ _BATCH_SIZE = 4
 _TIMED_IMAGES = 10
 # Number of images for further ways to run a file. Errors in reading it show in every image.
 _FEW_IMAGES = _BATCH_SIZE
+# Errors that rounding can explain: of a feature, as a fraction of the largest one, and of a
+# distance to the classes, as a fraction of it.
+_FEATURE_ERROR = 1e-4
+_DISTANCE_ERROR = 0.02
+# Number of sets of such errors that are tried.
+_ROUNDINGS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +45,8 @@ class ParityCheck:
             all ways to run it. Only this difference decides whether the file is written.
         from_files: Difference if the file decodes images itself; None if it cannot. Images that its
             decoder does not support are left out.
-        familiarity: Largest difference between a familiarity from pixels and that of the tested
-            classifier; None if one of the two has none.
+        familiarity: Largest difference between a familiarity from pixels and the range that
+            rounding explains; None if the file or the tested classifier has no familiarity.
     """
 
     kind: str
@@ -49,8 +57,21 @@ class ParityCheck:
     familiarity: float | None = None
 
 
-def expected_outputs(classifier: TrainedClassifier, engine: str, sample: Sample) -> Outputs:
-    """Returns the probabilities and the familiarity of the classifier that was tested.
+class Expected(NamedTuple):
+    """The outputs of the classifier that was tested.
+
+    Attributes:
+        probabilities: Probabilities, float32 [N, classes].
+        familiarity: Smallest and largest familiarity that rounding explains, float32 [2, N]; None
+            if the classifier has none.
+    """
+
+    probabilities: np.ndarray
+    familiarity: np.ndarray | None
+
+
+def expected_outputs(classifier: TrainedClassifier, engine: str, sample: Sample) -> Expected:
+    """Returns the outputs of the classifier that was tested.
 
     The features are computed again, since those in the cache are rounded to 16 bits.
 
@@ -62,11 +83,35 @@ def expected_outputs(classifier: TrainedClassifier, engine: str, sample: Sample)
     name = engines.for_evaluation(engine)
     backbone, int8_network = classifier.backbone, classifier.int8_network
     with engines.create(name, backbone, int8_network=int8_network) as exact:
-        features = _run_all(exact.load(), sample.pixels)
-    familiarity = classifier.familiarity
-    return Outputs(
-        classifier.head.probabilities(features),
-        None if familiarity is None else familiarity.scores(features),
+        features = _predict_all(exact.load(), sample.pixels).values
+    probabilities = classifier.head.probabilities(features)
+    if classifier.familiarity is None:
+        return Expected(probabilities, None)
+    return Expected(probabilities, _familiarity_range(classifier.familiarity, features))
+
+
+def _familiarity_range(familiarity: Familiarity, features: np.ndarray) -> np.ndarray:
+    """Returns the smallest and the largest familiarity of features with other rounding errors.
+
+    If the features of a class hardly differ, rounding changes the distances to it by a large part.
+
+    Args:
+        familiarity: Familiarity of the classifier.
+        features: float32 [N, width].
+
+    Returns:
+        float32 [2, N].
+    """
+    noise = np.random.default_rng(0).standard_normal((_ROUNDINGS, *features.shape), np.float32)
+    noise *= _FEATURE_ERROR * np.abs(features).max(initial=0)
+    distances = np.stack([familiarity.class_distances(features + error) for error in noise])
+    return familiarity.shares_of(
+        np.stack(
+            [
+                distances.max(axis=0) * (1 + _DISTANCE_ERROR),
+                distances.min(axis=0) * (1 - _DISTANCE_ERROR),
+            ]
+        )
     )
 
 
@@ -76,7 +121,7 @@ def check(
     runtimes: Sequence[Runtime],
     *,
     sample: Sample,
-    expected: Outputs,
+    expected: Expected,
     timed: bool = True,
 ) -> ParityCheck:
     """Compares a file with the classifier that was tested.
@@ -89,7 +134,7 @@ def check(
         runtimes: The file, loaded in all ways that programs run it. The first one runs all images,
             the others run a few images.
         sample: Images to run.
-        expected: Probabilities and familiarity of the classifier that was tested.
+        expected: Outputs of the classifier that was tested.
         timed: Whether to time the first runtime.
     """
     first, *others = runtimes
@@ -97,42 +142,49 @@ def check(
         # TensorFlow optimises a graph on one processor for each of its inputs. Both at the same
         # time take half as long.
         from_files = (
-            pool.submit(compare_files, kind, first, sample, expected.values)
+            pool.submit(compare_files, kind, first, sample, expected.probabilities)
             if first.takes_files
             else None
         )
-        computed = [_run_all(first, sample.pixels)]
-        computed += [_run_all(runtime, sample.pixels[:_FEW_IMAGES]) for runtime in others]
-    expected_of_each = [expected.values[: len(probabilities)] for probabilities in computed]
-    from_pixels = measure_difference(np.concatenate(computed), np.concatenate(expected_of_each))
+        computed = [_predict_all(first, sample.pixels)]
+        computed += [_predict_all(runtime, sample.pixels[:_FEW_IMAGES]) for runtime in others]
+    from_pixels = measure_difference(
+        np.concatenate([outputs.values for outputs in computed]),
+        np.concatenate([expected.probabilities[: len(outputs.values)] for outputs in computed]),
+    )
     return ParityCheck(
         kind=kind,
         size=_size(path),
         milliseconds=_measure_milliseconds(first, sample.pixels) if timed else None,
-        from_pixels=dataclasses.replace(from_pixels, images=len(expected.values)),
+        from_pixels=dataclasses.replace(from_pixels, images=len(expected.probabilities)),
         from_files=from_files.result() if from_files else None,
-        familiarity=_measure_familiarity(runtimes, sample.pixels[:_FEW_IMAGES], expected),
+        familiarity=_measure_familiarity(computed, expected.familiarity),
     )
 
 
-def _measure_familiarity(
-    runtimes: Sequence[Runtime], images: np.ndarray, expected: Outputs
-) -> float | None:
-    """Returns the largest difference of a familiarity; infinite if one is not a number."""
-    if expected.familiarity is None:
+def _measure_familiarity(computed: Sequence[Outputs], expected: np.ndarray | None) -> float | None:
+    """Returns the largest distance from the expected range; infinite if one is not a number."""
+    if expected is None:
         return None
-    computed = [runtime.predict(images).familiarity for runtime in runtimes]
     differences = [
-        float(np.abs(familiarity - expected.familiarity[: len(images)]).max())
-        for familiarity in computed
-        if familiarity is not None
+        np.maximum(low[: len(outputs.values)] - familiarity, familiarity - high[: len(familiarity)])
+        for outputs in computed
+        if (familiarity := outputs.familiarity) is not None
+        for low, high in [expected]
     ]
-    return float(np.nan_to_num(max(differences), nan=np.inf)) if differences else None
+    if not differences:
+        return None
+    return float(np.nan_to_num(np.concatenate(differences), nan=np.inf).max().clip(min=0))
 
 
-def _run_all(runtime: Runtime, images: np.ndarray) -> np.ndarray:
+def _predict_all(runtime: Runtime, images: np.ndarray) -> Outputs:
     pieces = (np.stack(batch) for batch in batches(images, _BATCH_SIZE))
-    return np.concatenate(list(parallel_map(runtime.run, pieces, processor_count())))
+    outputs = list(parallel_map(runtime.predict, pieces, processor_count()))
+    familiarity = [piece.familiarity for piece in outputs if piece.familiarity is not None]
+    return Outputs(
+        np.concatenate([piece.values for piece in outputs]),
+        np.concatenate(familiarity) if familiarity else None,
+    )
 
 
 def _measure_milliseconds(runtime: Runtime, images: np.ndarray) -> float:
@@ -140,7 +192,7 @@ def _measure_milliseconds(runtime: Runtime, images: np.ndarray) -> float:
     seconds = []
     for number in range(min(_TIMED_IMAGES, len(images))):
         start = time.perf_counter()
-        runtime.run(images[number : number + 1])
+        runtime.predict(images[number : number + 1])
         seconds.append(time.perf_counter() - start)
     return 1000 * float(np.median(seconds))
 

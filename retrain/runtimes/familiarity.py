@@ -69,10 +69,6 @@ class Familiarity:
     def _factors(self) -> np.ndarray:
         return -2 * self.means.T
 
-    @cached_property
-    def _weights(self) -> np.ndarray:
-        return 1 - self.variances / np.float32(self.residual_variance)
-
     def scores(self, features: np.ndarray) -> np.ndarray:
         """Returns the familiarity of images, float32 [N], 0 to 1.
 
@@ -99,11 +95,11 @@ class Familiarity:
             with np.errstate(all="ignore"):
                 offsets = normalise(features[rows, : self.width]) - self.center
                 projected = offsets @ self.basis
+                squares = np.square(projected)
                 nearest = (self._mean_squares + projected @ self._factors).min(axis=1)
-                # All directions count as outside of the basis first, which the weights correct.
-                outside = np.einsum("nw,nw->n", offsets, offsets) / self.residual_variance
-                inside = np.square(projected) @ self._weights
-                result[rows] = np.sqrt(np.maximum(outside + inside + nearest, 0))
+                inside = np.maximum(squares.sum(axis=1) + nearest, 0)
+                outside = np.einsum("nw,nw->n", offsets, offsets) - squares @ self.variances
+                result[rows] = np.sqrt(inside + np.maximum(outside, 0) / self.residual_variance)
         return np.nan_to_num(result, copy=False, nan=np.inf, posinf=np.inf)
 
     def shares_of(self, distances: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ _OVERSAMPLING = 8
 _POWER_STEPS = 2
 # Smallest variance, for images that are all equal. Features have length 1. With a smaller one, the
 # rounding errors of different programs would change the familiarity.
-_MIN_VARIANCE = 1e-6
+_MIN_VARIANCE = 2e-5
 _ROWS_AT_A_TIME = 4096
 
 

@@ -49,7 +49,7 @@ class CheckTest(absltest.TestCase):
             path,
             runtimes,
             sample=self.sample,
-            expected=Outputs(self.expected, self.familiarity),
+            expected=parity.Expected(self.expected, self.familiarity),
             timed=timed,
         )
 
@@ -65,20 +65,28 @@ class CheckTest(absltest.TestCase):
         self.assertEqual((check.kind, check.size), ("Kind", 1234))
         self.assertGreater(check.milliseconds, 0)
 
-    def test_the_largest_difference_of_the_familiarity_is_measured_in_all_ways_to_run_a_file(self):
-        self.familiarity = np.linspace(0, 1, 40, dtype=np.float32)
+    def test_a_familiarity_outside_of_the_range_is_measured_in_all_ways_to_run_a_file(
+        self,
+    ):
+        low = np.linspace(0, 0.5, 40, dtype=np.float32)
+        self.familiarity = np.stack([low, low + np.float32(0.25)])
+        rows = {image.tobytes(): row for row, image in enumerate(self.sample.pixels)}
 
         def runtime(familiarity: np.ndarray | None) -> Runtime:
             def predict(pixels: np.ndarray) -> Outputs:
-                values = None if familiarity is None else familiarity[: len(pixels)]
-                return Outputs(self.expected[: len(pixels)], values)
+                own = [rows[image.tobytes()] for image in pixels]
+                return Outputs(
+                    self.expected[own], None if familiarity is None else familiarity[own]
+                )
 
             return FunctionRuntime(self.runtime(self.expected).run, predict=predict)
 
-        equal, different = runtime(self.familiarity), runtime(self.familiarity + np.float32(0.25))
-        self.assertEqual(self.check(equal).familiarity, 0)
-        self.assertAlmostEqual(self.check(equal, different).familiarity, 0.25, places=6)
-        self.assertEqual(self.check(runtime(self.familiarity * np.nan)).familiarity, np.inf)
+        within, above = runtime(low + np.float32(0.1)), runtime(low + np.float32(0.5))
+        self.assertEqual(self.check(within).familiarity, 0)
+        self.assertAlmostEqual(self.check(within, above).familiarity, 0.25, places=6)
+        below = runtime(low - np.float32(0.125))
+        self.assertAlmostEqual(self.check(below).familiarity, 0.125, places=6)
+        self.assertEqual(self.check(runtime(low * np.nan)).familiarity, np.inf)
         self.assertIsNone(self.check(runtime(None)).familiarity)
 
     def test_other_labels_are_counted_and_differences_are_measured(self):
@@ -182,7 +190,7 @@ class CheckTest(absltest.TestCase):
         (folder / "graph").write_bytes(bytes(10))
         (folder / "variables" / "data").write_bytes(bytes(20))
         runtimes = [self.runtime(self.expected)]
-        expected = Outputs(self.expected)
+        expected = parity.Expected(self.expected, None)
         check = parity.check("Kind", folder, runtimes, sample=self.sample, expected=expected)
         self.assertEqual(check.size, 30)
 
