@@ -53,6 +53,12 @@ class GraphSession:
                 if bfloat16:
                     rewrites.auto_mixed_precision_onednn_bfloat16 = rewrites.ON
                 self._session = self._tf.session.Session(graph=self._graph, config=config)
+                config = self._tf.config_pb2.ConfigProto()
+                config.graph_options.rewrite_options.disable_meta_optimizer = True
+                # It loads nothing before its first run.
+                self._unoptimised_session = self._tf.session.Session(
+                    graph=self._graph, config=config
+                )
         except (ValueError, TypeError, self._tf.errors.OpError) as error:
             raise ModelError(error_reason(error)) from error
 
@@ -88,17 +94,31 @@ class GraphSession:
         """
         return self.run_all([tensor], feeds)[0]
 
-    def run_all(self, tensors: Sequence[str], feeds: Mapping[str, Any]) -> list[np.ndarray]:
-        """Returns the values of several tensors, computed in one run. See `run`."""
+    def run_all(
+        self, tensors: Sequence[str], feeds: Mapping[str, Any], *, optimised: bool = True
+    ) -> list[np.ndarray]:
+        """Returns the values of several tensors, computed in one run.
+
+        Args:
+            tensors: Names of the tensors to compute.
+            feeds: Values of other tensors by name.
+            optimised: Whether TensorFlow optimises the graph before its first run. This takes a
+                third of a second, and saves a seventh of the time of each run.
+
+        Raises:
+            ModelError: If the graph cannot compute the tensors from these values.
+        """
         names = [full_tensor_name(tensor) for tensor in tensors]
         feeds = {full_tensor_name(name): value for name, value in feeds.items()}
+        if not optimised:
+            return self._run(self._unoptimised_session, names, feeds)
         signature = (*names, *sorted(feeds))
         if signature in self._optimised:
-            return self._run(names, feeds)
+            return self._run(self._session, names, feeds)
         # TensorFlow optimises the graph for each new signature, and would do so in each thread
         # that calls before the first one has finished.
         with self._optimising.setdefault(signature, threading.Lock()):
-            values = self._run(names, feeds)
+            values = self._run(self._session, names, feeds)
         self._optimised.add(signature)
         return values
 
@@ -106,16 +126,17 @@ class GraphSession:
         """Returns the GraphDef that the session has loaded."""
         return self._graph.as_graph_def()
 
-    def _run(self, tensors: list[str], feeds: Mapping[str, Any]) -> list[np.ndarray]:
+    def _run(self, session: Any, tensors: list[str], feeds: Mapping[str, Any]) -> list[np.ndarray]:
         try:
             with quiet_native_libraries():
-                return self._session.run(tensors, feed_dict=feeds)
+                return session.run(tensors, feed_dict=feeds)
         except (ValueError, TypeError, KeyError, self._tf.errors.OpError) as error:
             raise ModelError(error_reason(error)) from error
 
     def close(self) -> None:
         """Frees the memory of the session."""
         self._session.close()
+        self._unoptimised_session.close()
 
     def __enter__(self) -> "GraphSession":
         return self
@@ -175,21 +196,21 @@ class SessionRuntime(Runtime):
 
     def predict(self, pixels: np.ndarray) -> Outputs:
         """Returns the values and the familiarity, computed in one run; see `run`."""
-        outputs = self._predict(self.feeds(pixels))
+        outputs = self._predict(self.feeds(pixels), optimised=True)
         if outputs.values.size % len(pixels):
             raise ModelError(f"it computes {list(outputs.values.shape)} for {len(pixels)} images")
         return outputs._replace(values=outputs.values.reshape(len(pixels), -1))
 
     def predict_file(self, data: bytes) -> Outputs:
         """Returns the values and the familiarity, computed in one run; see `run_file`."""
-        values, familiarity = self._predict(self.file_feeds(data))
+        # Files are for graphs of other programs and for checks: few images, started often.
+        values, familiarity = self._predict(self.file_feeds(data), optimised=False)
         return Outputs(values.reshape(-1), None if familiarity is None else familiarity[0])
 
-    def _predict(self, feeds: dict[str, Any]) -> Outputs:
-        if self._familiarity is None:
-            return Outputs(np.asarray(self.session.run(self.output, feeds)))
-        values, familiarity = self.session.run_all([self.output, self._familiarity], feeds)
-        return Outputs(np.asarray(values), familiarity)
+    def _predict(self, feeds: dict[str, Any], *, optimised: bool) -> Outputs:
+        tensors = [self.output] + ([self._familiarity] if self._familiarity is not None else [])
+        values, *others = self.session.run_all(tensors, feeds, optimised=optimised)
+        return Outputs(np.asarray(values), others[0] if others else None)
 
     def feeds(self, pixels: np.ndarray) -> dict[str, Any]:
         """Returns the values to feed for decoded images; see `run`."""
