@@ -130,8 +130,10 @@ class CacheTest(parameterized.TestCase):
     def test_backbones_that_an_earlier_version_prepared_are_found(self):
         weights = self.folder / "known.h5"
         weights.write_bytes(b"known content")
-        with mock.patch.object(backbone_cache, "load_or_prepare") as load_or_prepare:
-            load_or_prepare.return_value.needs_trust = False
+        prepared = self.load()
+        with mock.patch.object(
+            backbone_cache, "load_or_prepare", return_value=prepared
+        ) as load_or_prepare:
             self.load(weights)
         _, name, digest, _ = load_or_prepare.call_args.args
         self.assertEqual((name, digest[:16]), (_NAME, "dea9c7d5186fb90e"))
