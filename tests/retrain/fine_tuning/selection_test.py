@@ -35,7 +35,8 @@ from tests.support import tiny_backbone, tunable_backbone
 
 _PLAN = EnginePlan(FLOAT32)
 _GOOD = FineTuningOptions(epochs=12, learning_rate=0.01, batch_size=16)
-_BAD = FineTuningOptions(epochs=2, learning_rate=10, batch_size=16)
+# So large that it destroys the features, on every processor and with every library.
+_BAD = FineTuningOptions(epochs=2, learning_rate=1000, batch_size=16)
 
 
 class _Interrupting(logging.Handler):
