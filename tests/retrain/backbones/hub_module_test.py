@@ -145,8 +145,10 @@ class HubModuleTest(parameterized.TestCase):
         module = self.folder / "known_96"
         module.mkdir()
         (module / "saved_model.pb").write_bytes(b"known content")
-        with mock.patch.object(backbone_cache, "load_or_prepare") as load_or_prepare:
-            load_or_prepare.return_value.needs_trust = False
+        prepared = self.load(self.fixed)
+        with mock.patch.object(
+            backbone_cache, "load_or_prepare", return_value=prepared
+        ) as load_or_prepare:
             self.load(module, **options)
         _, name, digest, _ = load_or_prepare.call_args.args
         self.assertEqual((name, digest[:16]), ("known_96", expected))
