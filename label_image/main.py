@@ -22,7 +22,7 @@ from label_image.formatting import as_json, as_text
 from retrain.errors import UserError
 from retrain.system import command_line, trust_flag
 from retrain.system.files import user_path
-from retrain.system.graph_flag import graph_path
+from retrain.system.path_flags import define_labels, graph_path, optional_path
 from retrain.system.text import one_line
 
 _GRAPH = flags.DEFINE_string(
@@ -39,11 +39,7 @@ _NUM_TOP_PREDICTIONS = flags.DEFINE_integer(
 _JSON = flags.DEFINE_boolean(
     "json", False, "Whether to print a JSON array instead of lines of text."
 )
-_LABELS = flags.DEFINE_string(
-    "labels",
-    None,
-    "File with one label per line. Required only if the graph does not contain its labels.",
-)
+_LABELS = define_labels()
 _OUTPUT_LAYER = flags.DEFINE_string(
     "output_layer",
     None,
@@ -116,7 +112,7 @@ def main(arguments: list[str]) -> int:
 
 def _overrides() -> Overrides:
     return Overrides(
-        labels_file=user_path(_LABELS.value) if _LABELS.value else None,
+        labels_file=optional_path(_LABELS),
         input_layer=_INPUT_LAYER.value,
         output_layer=_OUTPUT_LAYER.value,
         height=_INPUT_HEIGHT.value,

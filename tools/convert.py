@@ -21,14 +21,13 @@ from absl import flags
 from retrain.errors import UserError
 from retrain.export import coreml_options, saved_model
 from retrain.flags import coreml_flags
-from retrain.flags.values import optional_path
 from retrain.metadata import FITS
 from retrain.runtimes import tflite_file
 from retrain.system import command_line, trust_flag
 from retrain.system.console import quiet_native_libraries
 from retrain.system.files import check_writable
-from retrain.system.graph_flag import graph_path
 from retrain.system.leftovers import temporary_files_of_libraries
+from retrain.system.path_flags import graph_path, optional_path
 from retrain.system.staging import Staging
 from retrain.system.unfinished_outputs import settle
 from tools.conversion.preprocessing import PreprocessingOptions

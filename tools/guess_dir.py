@@ -21,7 +21,7 @@ from label_image import unknown_flag
 from retrain.errors import UserError
 from retrain.system import command_line, trust_flag
 from retrain.system.files import user_path
-from retrain.system.graph_flag import graph_path
+from retrain.system.path_flags import define_labels, graph_path, optional_path
 from tools.guess import transfer
 from tools.guess.options import UNKNOWN, Options, check
 from tools.guess.results import ACTIONS
@@ -32,11 +32,7 @@ _GRAPH = flags.DEFINE_string(
     "/tmp/output_graph.pb",
     "Classifier to use: a frozen graph, TFLite file, Keras file or SavedModel folder.",
 )
-_LABELS = flags.DEFINE_string(
-    "labels",
-    None,
-    "File with one label per line. Required only if the graph does not contain its labels.",
-)
+_LABELS = define_labels()
 _RECURSIVE = flags.DEFINE_boolean(
     "recursive", False, "Whether to search the sub-folders of SRC as well, except DEST."
 )
@@ -91,7 +87,7 @@ def main(arguments: list[str]) -> int:
 
     graph, unknown_below = graph_path(_GRAPH), unknown_flag.UNKNOWN_BELOW.value
     overrides = Overrides(
-        labels_file=user_path(_LABELS.value) if _LABELS.value else None,
+        labels_file=optional_path(_LABELS),
         unknown_below=unknown_below,
         trust_model=trust_flag.TRUST_MODEL.value,
     )

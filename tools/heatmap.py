@@ -18,18 +18,14 @@ from absl import flags
 from retrain.errors import UserError
 from retrain.system import command_line, trust_flag
 from retrain.system.files import user_path
-from retrain.system.graph_flag import graph_path
+from retrain.system.path_flags import define_labels, graph_path, optional_path
 
 _GRAPH = flags.DEFINE_string(
     "graph",
     "/tmp/output_graph.pb",
     "Classifier to use: a frozen graph, TFLite file, Keras file or SavedModel folder.",
 )
-_LABELS = flags.DEFINE_string(
-    "labels",
-    None,
-    "File with one label per line. Required only if the graph does not contain its labels.",
-)
+_LABELS = define_labels()
 _RECURSIVE = flags.DEFINE_boolean(
     "recursive", False, "Whether to search the sub-folders of SRC as well, except DEST."
 )
@@ -71,7 +67,7 @@ def main(arguments: list[str]) -> int:
     )
     check(options)
     overrides = Overrides(
-        labels_file=user_path(_LABELS.value) if _LABELS.value else None,
+        labels_file=optional_path(_LABELS),
         trust_model=trust_flag.TRUST_MODEL.value,
     )
     counts = draw_folder(options, Classifier(graph_path(_GRAPH), overrides=overrides))

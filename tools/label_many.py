@@ -18,8 +18,7 @@ from absl import flags
 from label_image import unknown_flag
 from retrain.errors import UserError
 from retrain.system import command_line, trust_flag
-from retrain.system.files import user_path
-from retrain.system.graph_flag import graph_path
+from retrain.system.path_flags import define_labels, graph_path, optional_path
 from tools.cluster import run_flags
 
 _GRAPH = flags.DEFINE_string(
@@ -27,11 +26,7 @@ _GRAPH = flags.DEFINE_string(
     "/tmp/output_graph.pb",
     "Classifier to use: a frozen graph, TFLite file or Keras file.",
 )
-_LABELS = flags.DEFINE_string(
-    "labels",
-    None,
-    "File with one label per line. Required only if the graph does not contain its labels.",
-)
+_LABELS = define_labels()
 _IMAGE_DIR = flags.DEFINE_string(
     "image_dir", None, "Folder or URL with images, at any depth. Required."
 )
@@ -70,7 +65,7 @@ def main(arguments: list[str]) -> int:
         source.url,
         output.url,
         graph=graph,
-        labels=user_path(_LABELS.value) if _LABELS.value else None,
+        labels=optional_path(_LABELS),
         num_top_predictions=_NUM_TOP_PREDICTIONS.value,
         trust_model=trust_flag.TRUST_MODEL.value,
         unknown_below=unknown_flag.UNKNOWN_BELOW.value,

@@ -24,8 +24,7 @@ from label_image import unknown_flag
 from retrain.data.image_limits import ImageLimits
 from retrain.errors import UserError
 from retrain.system import command_line, trust_flag
-from retrain.system.files import user_path
-from retrain.system.graph_flag import graph_path
+from retrain.system.path_flags import define_labels, graph_path, optional_path
 from retrain.system.processors import processor_count
 from tools.server import http_server
 from tools.server.clients import ClientAddresses
@@ -40,11 +39,7 @@ _GRAPH = flags.DEFINE_string(
     "/tmp/output_graph.pb",
     "Classifier to serve: a frozen graph, TFLite file, Keras file or SavedModel folder.",
 )
-_LABELS = flags.DEFINE_string(
-    "labels",
-    None,
-    "File with one label per line. Required only if the graph does not contain its labels.",
-)
+_LABELS = define_labels()
 _HOST = flags.DEFINE_string(
     "host", "127.0.0.1", "Address to listen on. 0.0.0.0 accepts requests from other machines."
 )
@@ -157,7 +152,7 @@ def main(arguments: list[str]) -> None:
     images, allowed_hosts = _image_limits(), _allowed_hosts()
     model = ServedModel(
         graph_path(_GRAPH),
-        labels_file=user_path(_LABELS.value) if _LABELS.value else None,
+        labels_file=optional_path(_LABELS),
         trust_model=trust_flag.TRUST_MODEL.value,
         unknown_below=unknown_flag.UNKNOWN_BELOW.value,
         limits=images,

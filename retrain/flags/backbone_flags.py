@@ -9,7 +9,7 @@ from retrain.config import BackboneOptions, TrainingConfig
 from retrain.errors import UserError
 from retrain.flags import values
 from retrain.metadata import FITS
-from retrain.system import trust_flag
+from retrain.system import path_flags, trust_flag
 
 _DEFAULTS = BackboneOptions()
 
@@ -140,10 +140,10 @@ def parse_options(architecture: str | None = None) -> BackboneOptions:
     """
     return BackboneOptions(
         architecture=architecture or _ARCHITECTURE.value,
-        weights=values.optional_path(_WEIGHTS),
+        weights=path_flags.optional_path(_WEIGHTS),
         input_size=_INPUT_SIZE.value,
         tfhub_module=_TFHUB_MODULE.value,
-        model_dir=values.optional_path(_MODEL_DIR),
+        model_dir=path_flags.optional_path(_MODEL_DIR),
         input_layer=_INPUT_LAYER.value,
         bottleneck_layer=_BOTTLENECK_LAYER.value,
         input_height=_INPUT_HEIGHT.value,

@@ -4,7 +4,7 @@ from absl import flags
 
 from retrain.config import MOST_ACCURATE, SMALLEST, BaselineOptions, TrainingConfig
 from retrain.errors import UserError
-from retrain.flags import values
+from retrain.system import path_flags
 
 _SELECT_ARCHITECTURE = flags.DEFINE_enum(
     "select_architecture",
@@ -49,7 +49,8 @@ def baseline() -> BaselineOptions:
     Raises:
         UserError: If there are labels without a classifier, or no such file.
     """
-    graph, labels = values.optional_path(_BASELINE_GRAPH), values.optional_path(_BASELINE_LABELS)
+    graph = path_flags.optional_path(_BASELINE_GRAPH)
+    labels = path_flags.optional_path(_BASELINE_LABELS)
     if labels and not graph:
         raise UserError(f"--baseline_labels={labels} needs --baseline_graph; add it")
     return BaselineOptions(graph, labels)

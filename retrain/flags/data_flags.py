@@ -17,6 +17,7 @@ from retrain.errors import UserError
 from retrain.flags import values
 from retrain.shards.schema import FILE_PREFIX, FILE_SUFFIX
 from retrain.shards.storage import is_url
+from retrain.system import path_flags
 from retrain.system.cache_folder import default_cache_folder
 from retrain.system.files import user_path
 
@@ -109,8 +110,8 @@ def parse_split_options() -> SplitOptions:
         split_by=_SPLIT_BY.value,
         group_by=_GROUP_BY.value or _DEFAULT_GROUPS.get(_SPLIT_BY.value, _DEFAULTS.group_by),
         typed_image_dir=_IMAGE_DIR.value or "",
-        validation_dir=values.optional_path(_VALIDATION_DIR),
-        test_dir=values.optional_path(_TEST_DIR),
+        validation_dir=path_flags.optional_path(_VALIDATION_DIR),
+        test_dir=path_flags.optional_path(_TEST_DIR),
     )
 
 
@@ -134,6 +135,6 @@ def shards() -> str | None:
     """Returns the folder or URL of bottlenecks in Parquet files, if the cache is one."""
     if is_url(_BOTTLENECK_DIR.value or ""):
         return _BOTTLENECK_DIR.value
-    folder = values.optional_path(_BOTTLENECK_DIR)
+    folder = path_flags.optional_path(_BOTTLENECK_DIR)
     has_shards = folder is not None and any(folder.glob(f"{FILE_PREFIX}*{FILE_SUFFIX}"))
     return str(folder) if has_shards else None

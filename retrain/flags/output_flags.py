@@ -7,6 +7,7 @@ from absl import flags
 from retrain.config import OutputOptions, TFLiteOptions, TrainingConfig
 from retrain.errors import UserError
 from retrain.flags import coreml_flags, values
+from retrain.system import path_flags
 from retrain.system.files import user_path
 
 _DEFAULTS = OutputOptions()
@@ -113,19 +114,19 @@ def parse_options() -> OutputOptions:
     return OutputOptions(
         output_graph=user_path(_OUTPUT_GRAPH.value),
         output_labels=user_path(_OUTPUT_LABELS.value),
-        saved_model_dir=values.optional_path(_SAVED_MODEL_DIR),
-        keras_file=values.optional_path(_KERAS_FILE),
-        tflite_file=values.optional_path(_TFLITE_FILE),
+        saved_model_dir=path_flags.optional_path(_SAVED_MODEL_DIR),
+        keras_file=path_flags.optional_path(_KERAS_FILE),
+        tflite_file=path_flags.optional_path(_TFLITE_FILE),
         tflite=_tflite_options(),
         coreml_file=coreml_flags.coreml_file(),
         coreml=coreml_flags.parse_options(),
         min_agreement=values.fraction(_MIN_AGREEMENT),
         assert_accuracy_at_least=values.optional_fraction(_ASSERT_ACCURACY_AT_LEAST),
-        metrics_json=values.optional_path(_METRICS_JSON),
+        metrics_json=path_flags.optional_path(_METRICS_JSON),
         report=_path_with_suffix(_REPORT, ".html", ".htm"),
         predictions=_path_with_suffix(_PREDICTIONS, ".csv"),
-        summaries_dir=values.optional_path(_SUMMARIES_DIR),
-        plots_dir=values.optional_path(_PLOTS_DIR),
+        summaries_dir=path_flags.optional_path(_SUMMARIES_DIR),
+        plots_dir=path_flags.optional_path(_PLOTS_DIR),
         intermediate_output_graphs_dir=user_path(_INTERMEDIATE_OUTPUT_GRAPHS_DIR.value),
         intermediate_store_frequency=_INTERMEDIATE_STORE_FREQUENCY.value,
         final_tensor_name=_FINAL_TENSOR_NAME.value,
@@ -144,7 +145,7 @@ def sgd_flags() -> list[str]:
 
 
 def _path_with_suffix(flag: flags.FlagHolder[str | None], *suffixes: str) -> Path | None:
-    path = values.optional_path(flag)
+    path = path_flags.optional_path(flag)
     if path and path.suffix.lower() not in suffixes:
         hint = ""
         if path.suffix.lower() == ".parquet":

@@ -10,11 +10,6 @@ from retrain.system.cache_folder import check_cache_folder, default_cache_folder
 from retrain.system.files import user_path
 
 
-def optional_path(flag: flags.FlagHolder[str | None]) -> Path | None:
-    """Returns the path that the user typed, or None if the flag is missing or empty."""
-    return user_path(flag.value) if flag.value else None
-
-
 def cache_folder(flag: flags.FlagHolder[str | None]) -> Path:
     """Returns the folder for a cache: the value of the flag, or the user's own folder.
 

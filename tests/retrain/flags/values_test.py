@@ -22,11 +22,6 @@ class ValuesTest(parameterized.TestCase):
         with self.assertRaisesRegex(UserError, "^--some_flag.* must be "):
             convert(_flag(value), **options)
 
-    def test_a_missing_or_empty_path_is_none(self):
-        self.assertIsNone(values.optional_path(_flag(None)))
-        self.assertIsNone(values.optional_path(_flag("")))
-        self.assertEqual(values.optional_path(_flag("/a/../b")), Path("/b"))
-
     def test_a_cache_is_the_users_own_or_the_one_that_the_user_names(self):
         folder = Path(self.create_tempdir().full_path)
         (folder / "own" / "retrain").mkdir(parents=True)

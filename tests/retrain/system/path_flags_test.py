@@ -1,13 +1,38 @@
-"""A classifier that another user put in place of the default is not used."""
+"""Flags become paths, and a default that another user put in place is not used."""
 
+import sys
 from pathlib import Path
 
 from absl import flags
 from absl.testing import absltest
 
 from retrain.errors import UserError
-from retrain.system.graph_flag import graph_path
+from retrain.system.path_flags import define_labels, graph_path, optional_path
 from tests.support import other_users
+
+
+class OptionalPathTest(absltest.TestCase):
+    def test_a_missing_or_empty_path_is_none(self):
+        values = flags.FlagValues()
+        flag = flags.DEFINE_string("path", None, "Some path.", flag_values=values)
+        for arguments, expected in (
+            ([], None),
+            (["--path="], None),
+            (["--path=/a/../b"], Path("/b")),
+        ):
+            values.unparse_flags()
+            values["path"].unparse()
+            values(["program", *arguments])
+            self.assertEqual(optional_path(flag), expected)
+
+
+class LabelsTest(absltest.TestCase):
+    def test_the_flag_belongs_to_the_program_that_defines_it(self):
+        flag = define_labels()
+        self.addCleanup(delattr, flags.FLAGS, "labels")
+        own = flags.FLAGS.get_key_flags_for_module(__name__) or []
+        own += flags.FLAGS.get_key_flags_for_module(sys.argv[0]) or []
+        self.assertIn(flag.name, [one.name for one in own])
 
 
 class GraphPathTest(absltest.TestCase):

@@ -1,4 +1,4 @@
-"""Resolves the flag that names a classifier."""
+"""Defines and resolves flags that are paths."""
 
 from pathlib import Path
 
@@ -7,6 +7,23 @@ from absl import flags
 from retrain.errors import UserError
 from retrain.system.files import user_path
 from retrain.system.path_owners import find_intruder
+
+# A flag that a function here defines belongs to the program that calls the function.
+flags.disclaim_key_flags()
+
+
+def define_labels() -> flags.FlagHolder[str | None]:
+    """Defines --labels, the flag for the labels of a classifier."""
+    return flags.DEFINE_string(
+        "labels",
+        None,
+        "File with one label per line. Required only if the graph does not contain its labels.",
+    )
+
+
+def optional_path(flag: flags.FlagHolder[str | None]) -> Path | None:
+    """Returns the path that the user typed, or None if the flag is missing or empty."""
+    return user_path(flag.value) if flag.value else None
 
 
 def graph_path(flag: flags.FlagHolder[str]) -> Path:
