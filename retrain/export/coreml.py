@@ -4,16 +4,15 @@ from pathlib import Path
 from typing import Any
 
 from retrain.config import CoreMLOptions
-from retrain.data.fitting import DESCRIPTIONS
 from retrain.export import coreml_conversion, tensorflow_functions
 from retrain.export.assemble import TrainedClassifier
 from retrain.export.coreml_conversion import GRAYSCALE, TensorFlowClassifier
 from retrain.export.coreml_options import CLASS_LABEL, FLOAT16, ML_PROGRAM_SUFFIX
 from retrain.export.coreml_reference import model as reference
 from retrain.export.coremltools_import import load_coremltools
-from retrain.metadata import COREML_FIELD, Metadata
+from retrain.metadata import COREML_FIELD, FIT_DESCRIPTIONS, Metadata
 from retrain.runtimes.function_runtime import FunctionRuntime
-from retrain.runtimes.runtime import Runtime
+from retrain.runtimes.runtime import Outputs, Runtime
 
 _MAX_LISTED_LABELS = 10
 
@@ -75,7 +74,8 @@ def load(path: Path) -> Runtime:
         UnsupportedOperationError: If the reference implementation does not support the model.
     """
     load_coremltools()
-    return FunctionRuntime(reference.load(path))
+    model = reference.load(path)
+    return FunctionRuntime(lambda pixels: Outputs(model(pixels)))
 
 
 def describe(labels: tuple[str, ...], metadata: Metadata | None) -> str:
@@ -102,7 +102,7 @@ def _add_descriptions(
     kind = "A grey" if classifier.channel_order == GRAYSCALE else "A colour"
     size = f"{classifier.width} x {classifier.height}"
     # Without metadata, how the network was trained is unknown.
-    fit = f" {DESCRIPTIONS[metadata.fit]}" if metadata else ""
+    fit = f" {FIT_DESCRIPTIONS[metadata.fit]}" if metadata else ""
     image.shortDescription = options.input_description or f"{kind} image of {size} pixels.{fit}"
     for output in description.output:
         output.shortDescription = (

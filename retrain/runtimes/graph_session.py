@@ -171,7 +171,7 @@ class SessionRuntime(Runtime):
             session: The loaded graph.
             output: Tensor of the values, float32 [N, values].
             preprocessing: Preprocessing of the pixels.
-            batch_size: Best number of images for one call of `run`.
+            batch_size: Best number of images for one call of `predict`.
             pixels_input: Tensor that takes preprocessed pixels, float32 [N, height, width, 3].
             file_input: Tensor that takes the content of one image file, a string scalar.
             description: Properties of the classifier that the file states.
@@ -186,23 +186,15 @@ class SessionRuntime(Runtime):
         self._pixels_input, self._file_input = pixels_input, file_input
         self._preprocessing = preprocessing
 
-    def run(self, pixels: np.ndarray) -> np.ndarray:
-        """Returns float32 [N, values] for uint8 [N, height, width, 3], RGB."""
-        return self.predict(pixels).values
-
-    def run_file(self, data: bytes) -> np.ndarray:
-        """Returns float32 [values] for the content of an image file."""
-        return self.predict_file(data).values
-
     def predict(self, pixels: np.ndarray) -> Outputs:
-        """Returns the values and the familiarity, computed in one run; see `run`."""
+        """Returns the values and the familiarity of images, computed in one run."""
         outputs = self._predict(self.feeds(pixels), optimised=True)
         if outputs.values.size % len(pixels):
             raise ModelError(f"it computes {list(outputs.values.shape)} for {len(pixels)} images")
         return outputs._replace(values=outputs.values.reshape(len(pixels), -1))
 
     def predict_file(self, data: bytes) -> Outputs:
-        """Returns the values and the familiarity, computed in one run; see `run_file`."""
+        """Returns the values and the familiarity of a file, computed in one run."""
         # Files are for graphs of other programs and for checks: few images, started often.
         values, familiarity = self._predict(self.file_feeds(data), optimised=False)
         return Outputs(values.reshape(-1), None if familiarity is None else familiarity[0])
@@ -213,13 +205,13 @@ class SessionRuntime(Runtime):
         return Outputs(np.asarray(values), others[0] if others else None)
 
     def feeds(self, pixels: np.ndarray) -> dict[str, Any]:
-        """Returns the values to feed for decoded images; see `run`."""
+        """Returns the values to feed for decoded images; see `predict`."""
         if self._pixels_input is None:
             raise ModelError("it takes files, not pixels")
         return {self._pixels_input: self._preprocessing.apply(pixels)}
 
     def file_feeds(self, data: bytes) -> dict[str, Any]:
-        """Returns the values to feed for the content of an image file; see `run_file`."""
+        """Returns the values to feed for the content of an image file; see `predict_file`."""
         if self._file_input is None:
             raise ModelError("it takes pixels, not files")
         return {self._file_input: data}

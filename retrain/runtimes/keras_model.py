@@ -54,55 +54,46 @@ def load(path: Path, data: bytes) -> Runtime:
     shape = (None, metadata.height, metadata.width, 3)
     if model.input_shape != shape:
         raise ModelError(f"its input has the shape {model.input_shape}, but must have {shape}")
-    compute = tf.function(lambda pixels: model(pixels, training=False), [tf.TensorSpec(shape)])
-
-    def check(pixels: np.ndarray) -> None:
-        if pixels.shape[1:] != shape[1:]:
-            raise ModelError(f"it takes images of {metadata.height} x {metadata.width} pixels")
-
-    def run(pixels: np.ndarray) -> np.ndarray:
-        check(pixels)
-        return compute(tf.constant(pixels, tf.float32)).numpy()
-
     description = describe(metadata)
-    extended = _with_features(model, description)
-    if extended is None:
+    features = _find_features(model, description)
+    if features is None:
         description = dataclasses.replace(description, familiarity=None)
-    compute_all = tf.function(
-        lambda pixels: extended(pixels, training=False), [tf.TensorSpec(shape)]
-    )
+    familiarity = description.familiarity
+    outputs = model.outputs if familiarity is None else [*model.outputs, features]
+    extended = tf.keras.Model(model.inputs, outputs)
+
+    def compiled(network: Any) -> Any:
+        return tf.function(lambda pixels: network(pixels, training=False), [tf.TensorSpec(shape)])
+
+    compute = compiled(extended)
 
     def predict(pixels: np.ndarray) -> Outputs:
-        check(pixels)
-        values, features = compute_all(tf.constant(pixels, tf.float32))
-        assert description.familiarity is not None
-        return Outputs(values.numpy(), description.familiarity.scores(features.numpy()))
+        if pixels.shape[1:] != shape[1:]:
+            raise ModelError(f"it takes images of {metadata.height} x {metadata.width} pixels")
+        values, *features = (v.numpy() for v in compute(tf.constant(pixels, tf.float32)))
+        return Outputs(values, None if familiarity is None else familiarity.scores(*features))
 
     return FunctionRuntime(
-        run,
-        predict=predict if extended is not None else None,
+        predict,
         description=description,
         batch_size=_BATCH_SIZE,
-        trace=compute.get_concrete_function,
+        trace=compiled(model).get_concrete_function,
     )
 
 
-def _with_features(model: Any, description: Description) -> Any:
-    """Returns a model that computes the features, too.
+def _find_features(model: Any, description: Description) -> Any:
+    """Returns the tensor of the features that the familiarity depends on.
 
     Returns:
         None if the familiarity is not known, or the last layer is not the one that this program
         writes.
     """
-    import tensorflow as tf
-
     layer = model.layers[-1]
     if description.familiarity is None or layer.name != OUTPUT:
         return None
     features = layer.input
-    if len(features.shape) != 2 or features.shape[1] < description.familiarity.width:
-        return None
-    return tf.keras.Model(model.inputs, [model.outputs[0], features])
+    is_usable = len(features.shape) == 2 and features.shape[1] >= description.familiarity.width
+    return features if is_usable else None
 
 
 def _read_metadata(data: bytes) -> Metadata:

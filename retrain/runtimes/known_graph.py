@@ -84,12 +84,8 @@ class KnownGraphRuntime(Runtime):
         self.backbone = backbone
         self.head = head
 
-    def run(self, pixels: np.ndarray) -> np.ndarray:
-        """Returns float32 [N, classes], probabilities, for uint8 [N, height, width, 3], RGB."""
-        return self.head.probabilities(self.backbone.run(pixels))
-
     def predict(self, pixels: np.ndarray) -> Outputs:
-        """Returns the probabilities and the familiarity; see `run`."""
+        """Returns the probabilities, float32 [N, classes], and the familiarity of images."""
         features = self.backbone.run(pixels)
         familiarity = self.description.familiarity
         return Outputs(

@@ -168,25 +168,21 @@ class LiteRTRuntime(Runtime):
         self._preprocessing = preprocessing
         self._levels = model.input.quantise(preprocessing.levels())
 
-    def run(self, pixels: np.ndarray) -> np.ndarray:
-        """Returns float32 [N, values] for uint8 [N, height, width, 3], RGB."""
-        inputs = self.preprocess(pixels)
-        return np.concatenate([self._run_one(image[np.newaxis]) for image in inputs])
-
     def predict(self, pixels: np.ndarray) -> Outputs:
-        """Returns the values and the familiarity, computed in one run; see `run`.
+        """Returns the values and the familiarity of images, computed in one run.
 
         If the familiarity is known, the second output of the network is the features.
         """
-        familiarity = self.description.familiarity
-        if familiarity is None:
-            return super().predict(pixels)
         results = [self.model.run_all(image[np.newaxis]) for image in self.preprocess(pixels)]
-        values, features = (
+        values, *features = (
             np.concatenate([tensor.dequantise(result[i]).reshape(1, -1) for result in results])
             for i, tensor in enumerate(self.model.outputs)
         )
-        return Outputs(values[:, : self._width], familiarity.scores(features))
+        familiarity = self.description.familiarity
+        return Outputs(
+            values[:, : self._width],
+            None if familiarity is None else familiarity.scores(*features),
+        )
 
     def preprocess(self, pixels: np.ndarray) -> np.ndarray:
         """Returns the inputs of the network for `pixels`, in the same shape."""
@@ -195,10 +191,6 @@ class LiteRTRuntime(Runtime):
     def close(self) -> None:
         """Frees the network's memory."""
         del self.model
-
-    def _run_one(self, image: np.ndarray) -> np.ndarray:
-        output = self.model.output.dequantise(self.model.run(image))
-        return output.reshape(1, -1)[:, : self._width]
 
 
 def _tensor(details: dict[str, Any]) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from retrain.metadata import STRETCH, Metadata
+from retrain.metadata import Metadata
 from retrain.model_limits import LIMITS
 from retrain.runtimes import familiarity_packing
 from retrain.runtimes.familiarity import Familiarity
@@ -41,7 +41,8 @@ class Description:
             nothing is assumed.
         familiarity: How familiar images are compared with the training images; None if the file
             does not state it.
-        fit: How images of another aspect ratio are resized, one of `retrain.metadata.FITS`.
+        fit: How images of another aspect ratio are resized, one of `retrain.metadata.FITS`; None if
+            the file does not state it.
         split: How the images of the training were split; see `Metadata.split`.
     """
 
@@ -51,7 +52,7 @@ class Description:
     preprocessing_version: int | None = None
     assumption: str | None = None
     familiarity: Familiarity | None = None
-    fit: str = STRETCH
+    fit: str | None = None
     split: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -120,9 +121,9 @@ class Runtime(abc.ABC):
 
     Attributes:
         description: Properties of the classifier that the file states.
-        takes_pixels: Whether `run` can be called.
-        takes_files: Whether `run_file` can be called, because the network decodes images itself.
-        batch_size: Best number of images for one call of `run`.
+        takes_pixels: Whether `predict` and `run` can be called.
+        takes_files: Whether `predict_file` and `run_file` can be called: it decodes images itself.
+        batch_size: Best number of images for one call of `predict`.
     """
 
     description: Description = NO_DESCRIPTION
@@ -136,8 +137,8 @@ class Runtime(abc.ABC):
         return processor_count()
 
     @abc.abstractmethod
-    def run(self, pixels: np.ndarray) -> np.ndarray:
-        """Returns the values of decoded images, float32 [N, values].
+    def predict(self, pixels: np.ndarray) -> Outputs:
+        """Returns the values and the familiarity of decoded images.
 
         Args:
             pixels: uint8 [N, height, width, 3], RGB, 0 to 255.
@@ -146,8 +147,8 @@ class Runtime(abc.ABC):
             ModelError: If the network does not take images of this size.
         """
 
-    def run_file(self, data: bytes) -> np.ndarray:
-        """Returns the values of one encoded image, float32 [values].
+    def predict_file(self, data: bytes) -> Outputs:
+        """Returns the values and the familiarity of one encoded image.
 
         Args:
             data: Content of an image file.
@@ -157,27 +158,13 @@ class Runtime(abc.ABC):
         """
         raise ModelError("it takes pixels, not files")
 
-    def predict(self, pixels: np.ndarray) -> Outputs:
-        """Returns the values and the familiarity of decoded images.
+    def run(self, pixels: np.ndarray) -> np.ndarray:
+        """Returns only the values of `predict`, float32 [N, values]."""
+        return self.predict(pixels).values
 
-        Args:
-            pixels: As for `run`.
-
-        Raises:
-            ModelError: As for `run`.
-        """
-        return Outputs(self.run(pixels))
-
-    def predict_file(self, data: bytes) -> Outputs:
-        """Returns the values and the familiarity of one encoded image.
-
-        Args:
-            data: Content of an image file.
-
-        Raises:
-            ModelError: As for `run_file`.
-        """
-        return Outputs(self.run_file(data))
+    def run_file(self, data: bytes) -> np.ndarray:
+        """Returns only the values of `predict_file`, float32 [values]."""
+        return self.predict_file(data).values
 
     @abc.abstractmethod
     def close(self) -> None:

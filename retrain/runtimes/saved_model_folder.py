@@ -1,6 +1,7 @@
 """Loads classifiers from the SavedModels that this program writes, and runs them in TensorFlow."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,43 +63,35 @@ def load(folder: Path, *, trust_model: bool = False) -> Runtime:
     signatures = loaded.signatures
     if PIXELS_SIGNATURE not in signatures:
         raise ModelError(f"it has no signature {PIXELS_SIGNATURE}")
-    from_pixels, from_files = signatures[PIXELS_SIGNATURE], signatures.get(FILES_SIGNATURE)
-
-    both_from_pixels = signatures.get(PIXELS_FAMILIARITY_SIGNATURE)
-    both_from_files = signatures.get(FILES_FAMILIARITY_SIGNATURE)
     description = describe(metadata)
-    if not both_from_pixels or (from_files and not both_from_files):
+    names = (PIXELS_FAMILIARITY_SIGNATURE, FILES_FAMILIARITY_SIGNATURE)
+    if description.familiarity is None or not signatures.keys() >= set(names):
         description = dataclasses.replace(description, familiarity=None)
-
-    def call(signature: Any, pixels: np.ndarray) -> Any:
-        if pixels.shape[1:3] != (metadata.height, metadata.width):
-            raise ModelError(f"it takes images of {metadata.height} x {metadata.width} pixels")
-        return signature(**{PIXELS_INPUT: tf.constant(pixels)})
-
-    def call_file(signature: Any, data: bytes) -> Any:
-        try:
-            with quiet_native_libraries():
-                return signature(**{FILES_INPUT: tf.constant([data])})
-        except tf.errors.OpError as error:
-            raise ModelError(first_line(error)) from error
+        names = (PIXELS_SIGNATURE, FILES_SIGNATURE)
+    from_pixels, from_files = map(signatures.get, names)
 
     def predict(pixels: np.ndarray) -> Outputs:
-        outputs = call(both_from_pixels, pixels)
-        return Outputs(outputs[OUTPUT].numpy(), outputs[FAMILIARITY_OUTPUT].numpy())
+        if pixels.shape[1:3] != (metadata.height, metadata.width):
+            raise ModelError(f"it takes images of {metadata.height} x {metadata.width} pixels")
+        return _outputs(from_pixels(**{PIXELS_INPUT: tf.constant(pixels)}))
 
     def predict_file(data: bytes) -> Outputs:
-        outputs = call_file(both_from_files, data)
-        return Outputs(outputs[OUTPUT].numpy()[0], outputs[FAMILIARITY_OUTPUT].numpy()[0])
+        try:
+            with quiet_native_libraries():
+                values, familiarity = _outputs(from_files(**{FILES_INPUT: tf.constant([data])}))
+        except tf.errors.OpError as error:
+            raise ModelError(first_line(error)) from error
+        return Outputs(values[0], None if familiarity is None else familiarity[0])
 
-    has_familiarity = description.familiarity is not None
     return FunctionRuntime(
-        lambda pixels: call(from_pixels, pixels)[OUTPUT].numpy(),
-        run_file=(lambda data: call_file(from_files, data)[OUTPUT].numpy()[0])
-        if from_files
-        else None,
-        predict=predict if has_familiarity else None,
-        predict_file=predict_file if has_familiarity and from_files else None,
+        predict,
+        predict_file=predict_file if from_files else None,
         description=description,
         batch_size=_BATCH_SIZE,
-        trace=lambda: from_pixels,
+        trace=lambda: signatures[PIXELS_SIGNATURE],
     )
+
+
+def _outputs(computed: Mapping[str, Any]) -> Outputs:
+    familiarity = computed.get(FAMILIARITY_OUTPUT)
+    return Outputs(computed[OUTPUT].numpy(), None if familiarity is None else familiarity.numpy())

@@ -59,9 +59,6 @@ class _FamiliarityRuntime(Runtime):
         known: Any = mock.sentinel.familiarity
         self.description = Description(("a", "b", "c"), 8, 8, familiarity=known)
 
-    def run(self, pixels: np.ndarray) -> np.ndarray:
-        raise AssertionError("the network must run only once")
-
     def predict(self, pixels: np.ndarray) -> Outputs:
         scores = np.tile(np.array([0.2, 0.3, 0.5], np.float32), (len(pixels), 1))
         return Outputs(scores, self._familiarity)
@@ -291,7 +288,9 @@ class OtherNetworksTest(parameterized.TestCase):
 
     def classify(self, scores: np.ndarray) -> list[Prediction | UnreadableImage]:
         description = Description(("a", "b", "c"), 8, 8)
-        runtime = FunctionRuntime(lambda images: scores, description=description, batch_size=2)
+        runtime = FunctionRuntime(
+            lambda images: Outputs(scores), description=description, batch_size=2
+        )
         return _classify(runtime, 2)
 
     def test_scores_are_ranked(self):
@@ -324,7 +323,7 @@ class OtherNetworksTest(parameterized.TestCase):
 
     def test_a_threshold_needs_a_classifier_with_familiarity(self):
         runtime = FunctionRuntime(
-            lambda images: np.full((len(images), 3), 1 / 3, np.float32),
+            lambda images: Outputs(np.full((len(images), 3), 1 / 3, np.float32)),
             description=Description(("a", "b", "c"), 8, 8),
         )
         for accepted in (None, 0.0):

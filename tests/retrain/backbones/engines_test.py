@@ -12,7 +12,7 @@ from PIL import Image
 from retrain.backbones import efficientnet_lite0, engines
 from retrain.backbones.engines import AUTO, BFLOAT16, FLOAT32, INT8, TENSORFLOW, Engine
 from retrain.errors import UserError
-from retrain.runtimes.runtime import Runtime
+from retrain.runtimes.runtime import Outputs, Runtime
 
 _WITH_BFLOAT16 = "flags\t\t: fpu avx512f avx512_bf16 avx512_vnni\n"
 _WITHOUT_BFLOAT16 = "flags\t\t: fpu avx512f avx512_vnni\n"
@@ -92,8 +92,8 @@ class _RecordingRuntime(Runtime):
         self._log = log
         log.append("loaded")
 
-    def run(self, pixels: np.ndarray) -> np.ndarray:
-        return pixels
+    def predict(self, pixels: np.ndarray) -> Outputs:
+        return Outputs(pixels)
 
     def close(self) -> None:
         self._log.append("closed")

@@ -30,7 +30,7 @@ from retrain.data.groups import group_images
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.errors import UserError
 from retrain.metadata import FITS
-from retrain.runtimes.runtime import Runtime
+from retrain.runtimes.runtime import Outputs, Runtime
 
 _DISTORTIONS = DistortionOptions(random_crop=10, random_brightness=10, flip_left_right=True)
 
@@ -318,10 +318,10 @@ class BottlenecksTest(absltest.TestCase):
             workers = 1
             batch_size = 4
 
-            def run(self, pixels: np.ndarray) -> np.ndarray:
+            def predict(self, pixels: np.ndarray) -> Outputs:
                 batch_sizes.append(len(pixels))
                 means = pixels.mean(axis=(1, 2, 3), dtype=np.float32)
-                return np.repeat(means[:, np.newaxis], 1584, axis=1)
+                return Outputs(np.repeat(means[:, np.newaxis], 1584, axis=1))
 
             def close(self) -> None:
                 batch_sizes.append(-1)
@@ -346,8 +346,8 @@ class BottlenecksTest(absltest.TestCase):
         class TooLargeNetwork(Runtime):
             workers = batch_size = 1
 
-            def run(self, pixels: np.ndarray) -> np.ndarray:
-                return np.full((len(pixels), 1584), 1e6, np.float32)
+            def predict(self, pixels: np.ndarray) -> Outputs:
+                return Outputs(np.full((len(pixels), 1584), 1e6, np.float32))
 
             def close(self) -> None: ...
 

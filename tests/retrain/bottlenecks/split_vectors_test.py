@@ -19,7 +19,7 @@ from retrain.config import DistortionOptions
 from retrain.data.dataset import ImageFile
 from retrain.data.splits import TRAINING
 from retrain.errors import UserError
-from retrain.runtimes.runtime import Runtime
+from retrain.runtimes.runtime import Outputs, Runtime
 
 _SIDE = 8
 _BACKBONE = Backbone(
@@ -49,11 +49,11 @@ class _MeanNetwork(Runtime):
     def workers(self) -> int:
         return 1
 
-    def run(self, pixels: np.ndarray) -> np.ndarray:
+    def predict(self, pixels: np.ndarray) -> Outputs:
         self._before(self._batches)
         self._batches += 1
         self.images += len(pixels)
-        return pixels.mean(axis=(1, 2), dtype=np.float32)
+        return Outputs(pixels.mean(axis=(1, 2), dtype=np.float32))
 
     def close(self) -> None: ...
 

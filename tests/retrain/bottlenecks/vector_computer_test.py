@@ -16,7 +16,7 @@ from retrain.data import distortions
 from retrain.data.dataset import ImageFile
 from retrain.data.splits import TRAINING
 from retrain.errors import UserError
-from retrain.runtimes.runtime import Runtime
+from retrain.runtimes.runtime import Outputs, Runtime
 
 _SIDE = 8
 _BACKBONE = Backbone(
@@ -43,9 +43,9 @@ class _MeanNetwork(Runtime):
         self.batches: list[int] = []
         self._factor = factor
 
-    def run(self, pixels: np.ndarray) -> np.ndarray:
+    def predict(self, pixels: np.ndarray) -> Outputs:
         self.batches.append(len(pixels))
-        return self._factor * pixels.mean(axis=(1, 2), dtype=np.float32)
+        return Outputs(self._factor * pixels.mean(axis=(1, 2), dtype=np.float32))
 
     def close(self) -> None: ...
 

@@ -19,7 +19,7 @@ from retrain.data.splits import TEST
 from retrain.errors import UserError
 from retrain.report.comparison_lines import baseline_lines
 from retrain.runtimes.head import Head
-from retrain.runtimes.runtime import Description, Runtime
+from retrain.runtimes.runtime import Description, Outputs, Runtime
 from retrain.training.results import HeadResult
 
 _NAMES = {"by": "name", "group_by": "none", "percentages": {"validation": 10.0, "test": 10.0}}
@@ -32,9 +32,9 @@ class _ByBrightness(Runtime):
     def __init__(self, split=None) -> None:
         self.description = Description(_LABELS, 8, 8, split=split or {})
 
-    def run(self, pixels: np.ndarray) -> np.ndarray:
+    def predict(self, pixels: np.ndarray) -> Outputs:
         brightness = pixels.mean()
-        return np.array([[0.5, brightness > 200, brightness < 50]], np.float32)
+        return Outputs(np.array([[0.5, brightness > 200, brightness < 50]], np.float32))
 
     def close(self) -> None:
         pass

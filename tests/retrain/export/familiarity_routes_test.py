@@ -73,14 +73,12 @@ class FamiliarityRoutesTest(parameterized.TestCase):
         np.testing.assert_allclose(familiarity, self.expected, atol=tolerance)
         self.assertEqual((familiarity.dtype, familiarity.shape), (np.float32, (7,)))
         np.testing.assert_allclose(values, self.probabilities, atol=max(1e-3, tolerance))
-        np.testing.assert_array_equal(values, runtime.run(self.images))
         if runtime.takes_files:
             path = sample_classifier.save(self.folder, self.images[0], "image.png")
             one = runtime.predict_file(path.read_bytes())
             assert one.familiarity is not None
             self.assertEqual(np.shape(one.familiarity), ())
             self.assertAlmostEqual(float(one.familiarity), self.expected[0], delta=0.01)
-            np.testing.assert_array_equal(one.values, runtime.run_file(path.read_bytes()))
 
     def test_the_sample_has_familiar_and_unfamiliar_images(self):
         self.assertGreater(self.expected.max(), 0.1)
@@ -112,6 +110,12 @@ class FamiliarityRoutesTest(parameterized.TestCase):
         self.assertCountEqual(
             signatures, ["serving_default", "serve_bytes", "familiarity", "familiarity_bytes"]
         )
+        file = sample_classifier.save(self.folder, self.images[0], "image.png").read_bytes()
+        both_from_pixels, both_from_files = runtime.predict(self.images), runtime.predict_file(file)
+        values = signatures["serving_default"](image=tf.constant(self.images))["probabilities"]
+        np.testing.assert_array_equal(values, both_from_pixels.values)
+        values = signatures["serve_bytes"](image_bytes=tf.constant([file]))["probabilities"]
+        np.testing.assert_array_equal(values[0], both_from_files.values)
         # Clients of TensorFlow Serving's REST API expect a single output.
         for name, signature in signatures.items():
             outputs = ["probabilities"]

@@ -37,8 +37,8 @@ class CheckTest(absltest.TestCase):
         """Returns a runtime that computes given probabilities of the sample's images."""
         rows = {image.tobytes(): row for row, image in enumerate(self.sample.pixels)}
         return FunctionRuntime(
-            lambda pixels: probabilities[[rows[image.tobytes()] for image in pixels]],
-            run_file=run_file,
+            lambda pixels: Outputs(probabilities[[rows[image.tobytes()] for image in pixels]]),
+            predict_file=None if run_file is None else lambda data: Outputs(run_file(data)),
         )
 
     def check(self, *runtimes: Runtime, timed: bool = True) -> parity.ParityCheck:
@@ -79,7 +79,7 @@ class CheckTest(absltest.TestCase):
                     self.expected[own], None if familiarity is None else familiarity[own]
                 )
 
-            return FunctionRuntime(self.runtime(self.expected).run, predict=predict)
+            return FunctionRuntime(predict)
 
         within, above = runtime(low + np.float32(0.1)), runtime(low + np.float32(0.5))
         self.assertEqual(self.check(within).familiarity, 0)

@@ -49,7 +49,8 @@ class KerasModelTest(absltest.TestCase):
         self.describe()
         runtime = self.load()
         self.assertEqual(
-            runtime.description, Description(_LABELS, _SIDE, _SIDE, preprocessing_version=1)
+            runtime.description,
+            Description(_LABELS, _SIDE, _SIDE, preprocessing_version=1, fit="stretch"),
         )
         images = np.zeros((5, _SIDE, _SIDE, 3), np.uint8)
         images[..., 1] = 3

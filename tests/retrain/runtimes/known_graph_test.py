@@ -57,7 +57,9 @@ class KnownGraphTest(parameterized.TestCase):
 
     def test_probabilities_are_those_of_the_head(self):
         runtime = self.load()
-        self.assertEqual(runtime.description, Description(sample_classifier.LABELS, 224, 224))
+        self.assertEqual(
+            runtime.description, Description(sample_classifier.LABELS, 224, 224, fit="stretch")
+        )
         features = sample_classifier.features(self.images)
         expected = self.classifier.head.probabilities(features)
         np.testing.assert_allclose(runtime.run(self.images), expected, atol=1e-5)

@@ -43,7 +43,8 @@ class SavedModelFolderTest(absltest.TestCase):
         self.save()
         runtime = saved_model_folder.load(self.folder)
         self.assertEqual(
-            runtime.description, Description(_LABELS, _SIDE, _SIDE, preprocessing_version=1)
+            runtime.description,
+            Description(_LABELS, _SIDE, _SIDE, preprocessing_version=1, fit="stretch"),
         )
         self.assertFalse(runtime.takes_files)
         images = np.zeros((5, _SIDE, _SIDE, 3), np.uint8)
