@@ -59,8 +59,9 @@ def load(path: Path, data: bytes) -> Runtime:
     if features is None:
         description = dataclasses.replace(description, familiarity=None)
     familiarity = description.familiarity
-    outputs = model.outputs if familiarity is None else [*model.outputs, features]
-    extended = tf.keras.Model(model.inputs, outputs)
+    extended = model
+    if familiarity is not None:
+        extended = tf.keras.Model(model.inputs, [*model.outputs, features])
 
     def compiled(network: Any) -> Any:
         return tf.function(lambda pixels: network(pixels, training=False), [tf.TensorSpec(shape)])
@@ -70,7 +71,8 @@ def load(path: Path, data: bytes) -> Runtime:
     def predict(pixels: np.ndarray) -> Outputs:
         if pixels.shape[1:] != shape[1:]:
             raise ModelError(f"it takes images of {metadata.height} x {metadata.width} pixels")
-        values, *features = (v.numpy() for v in compute(tf.constant(pixels, tf.float32)))
+        outputs = tf.nest.flatten(compute(tf.constant(pixels, tf.float32)))
+        values, *features = (tensor.numpy() for tensor in outputs)
         return Outputs(values, None if familiarity is None else familiarity.scores(*features))
 
     return FunctionRuntime(
