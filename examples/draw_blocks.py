@@ -10,7 +10,9 @@ from PIL import Image, ImageFilter
 from examples.block_shapes import CLASSES, Array, Block, Rng, arrange_blocks, normalise
 from examples.ray_tracing import SAMPLES, UP, Camera, Light, render
 from retrain.errors import UserError
-from retrain.system import command_line, files
+from retrain.system.files.user_paths import user_path
+from retrain.system.outputs.atomic_files import write_file
+from retrain.system.program import command_line
 
 SEED = 2  # Seed of the images in examples/blocks.
 SIZES = ((320, 240), (240, 320), (288, 216), (216, 288), (320, 180), (256, 256), (240, 180))
@@ -101,11 +103,11 @@ def main(_: list[str]) -> None:
         raise UserError(
             "--output_dir is required; set it to a folder for ones/, tens/ and hundreds/"
         )
-    output_dir = files.user_path(_OUTPUT_DIR.value)
+    output_dir = user_path(_OUTPUT_DIR.value)
     for class_name in CLASSES:
         for number in range(1, _IMAGES_PER_CLASS.value + 1):
             path = output_dir / class_name / f"{class_name}_{number:03}.jpg"
-            files.write_file(path, draw_image(class_name, _SEED.value, number))
+            write_file(path, draw_image(class_name, _SEED.value, number))
 
 
 if __name__ == "__main__":

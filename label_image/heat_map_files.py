@@ -8,7 +8,8 @@ from PIL import Image
 
 from label_image.heat_map_images import is_heat_map, to_png
 from retrain.errors import UserError
-from retrain.system.files import check_folder_writable, check_writable, write_file
+from retrain.system.outputs.atomic_files import write_file
+from retrain.system.outputs.checks import check_folder_writable, check_writable
 
 SUFFIX = ".png"
 # A folder is unlikely to have such a name.

@@ -7,7 +7,7 @@ classes, a line after the labels says so. If an image cannot be read, an error m
 other images are labelled, and the exit status is 1.
 """
 
-from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
+from retrain.system.program import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
 
 # isort: split
 import logging
@@ -20,9 +20,9 @@ from label_image import unknown_flag
 from label_image.classifier import Classifier, Overrides, Prediction, UnreadableImage
 from label_image.formatting import as_json, as_text
 from retrain.errors import UserError
-from retrain.system import command_line, trust_flag
-from retrain.system.files import user_path
-from retrain.system.path_flags import define_labels, graph_path, optional_path
+from retrain.system.files.user_paths import user_path
+from retrain.system.program import command_line, trust_flag
+from retrain.system.program.path_flags import define_labels, graph_path, optional_path
 from retrain.system.text import one_line
 
 _GRAPH = flags.DEFINE_string(

@@ -8,7 +8,7 @@ last layer of the classifier is trained on these vectors. The run writes the cla
 and reports its accuracy on images that were held out.
 """
 
-from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
+from retrain.system.program import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
 
 # isort: split
 import sys
@@ -28,8 +28,8 @@ from retrain.flags import (
     head_flags,
     output_flags,
 )
-from retrain.system import command_line
-from retrain.system.leftovers import temporary_files_of_libraries
+from retrain.system.outputs.temporary_folders import temporary_files_of_libraries
+from retrain.system.program import command_line
 
 # --help lists the flags in this order.
 for _module in (

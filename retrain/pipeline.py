@@ -18,8 +18,8 @@ from retrain.report.finished_training import FinishedTraining
 from retrain.runtimes.litert import import_interpreter
 from retrain.runtimes.tensorflow_import import import_session_modules
 from retrain.shards import shards_for_training
+from retrain.system.outputs.staging import Staging
 from retrain.system.phase_timer import PhaseTimer
-from retrain.system.staging import Staging
 from retrain.system.threads import load_in_background
 from retrain.training import class_weights, cross_validation
 from retrain.training.engine_plan import plan_engines

@@ -10,7 +10,7 @@ exit status is 1 if other images could not be read. --engine=auto is float32 her
 results must not depend on the machine.
 """
 
-from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
+from retrain.system.program import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
 
 # isort: split
 from typing import Any
@@ -20,8 +20,8 @@ from absl import flags
 from retrain.backbones import engines
 from retrain.errors import UserError
 from retrain.flags import backbone_flags
-from retrain.system import command_line
-from retrain.system.cache_folder import default_cache_folder
+from retrain.system.files.cache_folder import default_cache_folder
+from retrain.system.program import command_line
 from tools.cluster import run_flags
 
 _IMAGE_DIR = flags.DEFINE_string(

@@ -9,7 +9,7 @@ unless --fix names the kinds of problems whose images it is to move away. The bo
 computes are cached, so that a training does not compute them again.
 """
 
-from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
+from retrain.system.program import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
 
 # isort: split
 import logging
@@ -19,8 +19,9 @@ from absl import flags
 from retrain.data_check.findings import FIXABLE
 from retrain.errors import UserError
 from retrain.flags import backbone_flags, data_flags
-from retrain.system import command_line
-from retrain.system.files import check_writable, user_path
+from retrain.system.files.user_paths import user_path
+from retrain.system.outputs.checks import check_writable
+from retrain.system.program import command_line
 
 _JSON = flags.DEFINE_string("json", None, "File for all findings as JSON.")
 _CSV = flags.DEFINE_string("csv", None, "File for a table with a line for each image found.")

@@ -9,7 +9,7 @@ other programs, --labels names the classes, and --input_mean and --input_std, or
 and two labels, the output is the probability of the second label, as in Keras.
 """
 
-from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
+from retrain.system.program import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
 
 # isort: split
 import logging
@@ -23,13 +23,13 @@ from retrain.export import coreml_options, saved_model
 from retrain.flags import coreml_flags
 from retrain.metadata import FITS
 from retrain.runtimes import tflite_file
-from retrain.system import command_line, trust_flag
-from retrain.system.console import quiet_native_libraries
-from retrain.system.files import check_writable
-from retrain.system.leftovers import temporary_files_of_libraries
-from retrain.system.path_flags import graph_path, optional_path
-from retrain.system.staging import Staging
-from retrain.system.unfinished_outputs import settle
+from retrain.system.outputs.checks import check_writable
+from retrain.system.outputs.staging import Staging
+from retrain.system.outputs.temporary_folders import temporary_files_of_libraries
+from retrain.system.outputs.unfinished import settle
+from retrain.system.program import command_line, trust_flag
+from retrain.system.program.console import quiet_native_libraries
+from retrain.system.program.path_flags import graph_path, optional_path
 from tools.conversion.preprocessing import PreprocessingOptions
 from tools.conversion.source import FORMATS, GraphOptions, SourceClassifier
 

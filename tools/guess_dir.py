@@ -9,7 +9,7 @@ continues when the same command is run again. A table of the classes is printed 
 The exit status is 1 if an image could not be read or sorted; a warning names it.
 """
 
-from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
+from retrain.system.program import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
 
 # isort: split
 import logging
@@ -19,9 +19,9 @@ from absl import flags
 
 from label_image import unknown_flag
 from retrain.errors import UserError
-from retrain.system import command_line, trust_flag
-from retrain.system.files import user_path
-from retrain.system.path_flags import define_labels, graph_path, optional_path
+from retrain.system.files.user_paths import user_path
+from retrain.system.program import command_line, trust_flag
+from retrain.system.program.path_flags import define_labels, graph_path, optional_path
 from tools.guess import transfer
 from tools.guess.options import UNKNOWN, Options, check
 from tools.guess.results import ACTIONS

@@ -8,7 +8,7 @@ or contain only earlier heat maps, which are overwritten. The exit status is 1 i
 be read; a warning names it.
 """
 
-from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
+from retrain.system.program import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
 
 # isort: split
 import logging
@@ -16,9 +16,9 @@ import logging
 from absl import flags
 
 from retrain.errors import UserError
-from retrain.system import command_line, trust_flag
-from retrain.system.files import user_path
-from retrain.system.path_flags import define_labels, graph_path, optional_path
+from retrain.system.files.user_paths import user_path
+from retrain.system.program import command_line, trust_flag
+from retrain.system.program.path_flags import define_labels, graph_path, optional_path
 
 _GRAPH = flags.DEFINE_string(
     "graph",

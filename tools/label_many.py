@@ -8,7 +8,7 @@ the same command labels only the images that are missing. Images that cannot be 
 in _unreadable-*.jsonl in OUT. The exit status is 1 if other images could not be read.
 """
 
-from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
+from retrain.system.program import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
 
 # isort: split
 from typing import Any
@@ -17,8 +17,8 @@ from absl import flags
 
 from label_image import unknown_flag
 from retrain.errors import UserError
-from retrain.system import command_line, trust_flag
-from retrain.system.path_flags import define_labels, graph_path, optional_path
+from retrain.system.program import command_line, trust_flag
+from retrain.system.program.path_flags import define_labels, graph_path, optional_path
 from tools.cluster import run_flags
 
 _GRAPH = flags.DEFINE_string(
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
     from retrain.shards import shard_files
     from retrain.shards.schema import FormatError
     from retrain.shards.storage import Storage, parse_url
-    from retrain.system import unfinished_outputs
+    from retrain.system.outputs import unfinished
     from tools.cluster import image_table, job, label_files
     from tools.cluster.label_task import LabelTask
     from tools.cluster.missing import find_missing
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
     for storage in (source, output):
         job.check_shared(storage, run_flags.ray_address())
     graph = graph_path(_GRAPH)
-    unfinished_outputs.settle(graph)
+    unfinished.settle(graph)
     task = LabelTask.create(
         source.url,
         output.url,

@@ -7,7 +7,7 @@
 Processes that Ray starts on a node find this program and its packages.
 """
 
-from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
+from retrain.system.program import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
 
 # isort: split
 import os

@@ -10,7 +10,7 @@ The server ends on SIGTERM or Ctrl-C after it has answered the requests in progr
 of the classifier is replaced, the server loads the new one.
 """
 
-from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
+from retrain.system.program import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
 
 # isort: split
 import dataclasses
@@ -23,9 +23,9 @@ from absl import flags
 from label_image import unknown_flag
 from retrain.data.image_limits import ImageLimits
 from retrain.errors import UserError
-from retrain.system import command_line, trust_flag
-from retrain.system.path_flags import define_labels, graph_path, optional_path
 from retrain.system.processors import processor_count
+from retrain.system.program import command_line, trust_flag
+from retrain.system.program.path_flags import define_labels, graph_path, optional_path
 from tools.server import http_server
 from tools.server.clients import ClientAddresses
 from tools.server.http_server import Server

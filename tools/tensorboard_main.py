@@ -3,7 +3,7 @@
 bazel run //tools:tensorboard -- --logdir=/tmp/retrain_logs
 """
 
-from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
+from retrain.system.program import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
 
 # isort: split
 import os

@@ -10,7 +10,7 @@ trained on cached bottlenecks, which takes little time per epoch. D receives the
 .keras file and as model.json with model.weights.h5, the labels, plots, and logs for TensorBoard.
 """
 
-from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
+from retrain.system.program import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
 
 # isort: split
 import math
@@ -21,9 +21,9 @@ from retrain.config import ALL_LAYERS
 from retrain.errors import UserError
 from retrain.flags import values
 from retrain.metadata import FITS
-from retrain.system import command_line
-from retrain.system.files import user_path
-from retrain.system.leftovers import temporary_files_of_libraries
+from retrain.system.files.user_paths import user_path
+from retrain.system.outputs.temporary_folders import temporary_files_of_libraries
+from retrain.system.program import command_line
 from retrain.training import class_weights
 from tools.keras_training.options import ADAM, CONSTANT, COSINE, SGD, Augmentation, Options
 from tools.keras_training.small_networks import SMALL_NETWORKS

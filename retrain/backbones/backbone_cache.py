@@ -12,10 +12,10 @@ from typing import Any
 
 from retrain.backbones.backbone import Backbone
 from retrain.errors import UserError
-from retrain.system import checksums
-from retrain.system.files import atomic_folder
-from retrain.system.locks import LOCK_PREFIX, exclusive_file
-from retrain.system.private_files import create_private_folders
+from retrain.system.files import checksums
+from retrain.system.files.locks import LOCK_PREFIX, exclusive_file
+from retrain.system.files.private_files import create_private_folders
+from retrain.system.outputs.atomic_files import atomic_folder
 
 GRAPH_FILE = "graph.pb"
 TFLITE_FILE = "network.tflite"

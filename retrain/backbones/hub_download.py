@@ -13,11 +13,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from retrain.errors import UserError
-from retrain.system import archives, checksums, download, tar_archive
-from retrain.system.cache_folder import check_cache_folder
-from retrain.system.files import atomic_folder, user_path
-from retrain.system.locks import LOCK_PREFIX, exclusive_file
-from retrain.system.private_files import create_private_folders
+from retrain.system.downloads import download
+from retrain.system.files import archives, checksums, tar_archive
+from retrain.system.files.cache_folder import check_cache_folder
+from retrain.system.files.locks import LOCK_PREFIX, exclusive_file
+from retrain.system.files.private_files import create_private_folders
+from retrain.system.files.user_paths import user_path
+from retrain.system.outputs.atomic_files import atomic_folder
 
 SAVED_MODEL_FILE = "saved_model.pb"
 

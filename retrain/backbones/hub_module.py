@@ -15,8 +15,8 @@ from retrain.errors import UserError
 from retrain.runtimes import saved_model_import
 from retrain.runtimes.graph_check import UntrustedModelError, check_graph
 from retrain.runtimes.runtime import ModelError, check_image_size
-from retrain.system import checksums
-from retrain.system.console import quiet_libraries
+from retrain.system.files import checksums
+from retrain.system.program.console import quiet_libraries
 from retrain.system.text import first_line
 
 # Increase this number when the same module and options result in different features.

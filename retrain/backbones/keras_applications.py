@@ -11,9 +11,10 @@ from retrain.backbones.backbone import Backbone
 from retrain.backbones.backbone_cache import BackboneInfo
 from retrain.backbones.keras_architectures import ARCHITECTURES, Architecture
 from retrain.errors import UserError
-from retrain.system import checksums, download
-from retrain.system.console import quiet_libraries
-from retrain.system.files import user_path
+from retrain.system.downloads import download
+from retrain.system.files import checksums
+from retrain.system.files.user_paths import user_path
+from retrain.system.program.console import quiet_libraries
 from retrain.system.text import first_line
 
 # Increase this number when the same weights result in different features.

@@ -18,9 +18,9 @@ import numpy as np
 from retrain.model_limits import LIMITS
 from retrain.runtimes.hdf5_check import KERAS_WEIGHTS, check_hdf5
 from retrain.runtimes.runtime import ModelError
-from retrain.system import archives
-from retrain.system.leftovers import temporary_folder
-from retrain.system.regular_files import open_regular_file
+from retrain.system.files import archives
+from retrain.system.files.regular_files import open_regular_file
+from retrain.system.outputs.temporary_folders import temporary_folder
 from retrain.system.text import first_line
 
 # Group with the weights in a file with a whole model of Keras 2.

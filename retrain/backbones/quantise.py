@@ -7,8 +7,8 @@ import numpy as np
 from retrain.backbones import tflite_conversion
 from retrain.runtimes.litert import LiteRTModel
 from retrain.runtimes.runtime import ModelError
-from retrain.system.console import quiet_libraries
 from retrain.system.processors import processor_count
+from retrain.system.program.console import quiet_libraries
 
 
 class QuantisationError(Exception):

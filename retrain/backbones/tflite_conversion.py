@@ -3,9 +3,9 @@
 from typing import Any
 
 from retrain.backbones import freeze
-from retrain.system.console import quiet_native_libraries
-from retrain.system.leftovers import temporary_folder
-from retrain.system.write_errors import disk_error
+from retrain.system.files.write_errors import disk_error
+from retrain.system.outputs.temporary_folders import temporary_folder
+from retrain.system.program.console import quiet_native_libraries
 
 # Names in the files.
 SIGNATURE = "serving_default"

@@ -24,8 +24,8 @@ from retrain.metadata import STRETCH
 from retrain.runtimes.litert import LiteRTModel
 from retrain.runtimes.preprocessing import Preprocessing
 from retrain.runtimes.runtime import ModelError
-from retrain.system.files import write_file
-from retrain.system.private_files import open_private
+from retrain.system.files.private_files import open_private
+from retrain.system.outputs.atomic_files import write_file
 
 # More images do not improve the features.
 _SAMPLE_SIZE = 50

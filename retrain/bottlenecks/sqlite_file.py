@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from retrain.errors import UserError
-from retrain.system.private_files import check_private
+from retrain.system.files.private_files import check_private
 
 # In the header of the file: https://sqlite.org/fileformat2.html#the_database_header
 _APPLICATION_ID = int.from_bytes(b"Btln", "big")

@@ -30,10 +30,10 @@ from retrain.bottlenecks.row_checksum import RowChecksums, are_finite
 from retrain.bottlenecks.sqlite_file import DIGEST, damage_error, open_file, transaction
 from retrain.errors import UserError
 from retrain.system.batches import batches
-from retrain.system.files import check_folder_writable
-from retrain.system.leftovers import remove_leftovers
-from retrain.system.locks import LOCK_PREFIX, remove_unused_lock
-from retrain.system.private_files import create_private_folders
+from retrain.system.files.locks import LOCK_PREFIX, remove_unused_lock
+from retrain.system.files.private_files import create_private_folders
+from retrain.system.outputs.checks import check_folder_writable
+from retrain.system.outputs.leftovers import remove_leftovers
 
 FILE_NAME = "bottlenecks.sqlite"
 

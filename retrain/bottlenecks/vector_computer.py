@@ -19,7 +19,7 @@ from retrain.errors import UserError
 from retrain.metadata import STRETCH
 from retrain.runtimes.runtime import Runtime
 from retrain.system.batches import batches
-from retrain.system.regular_files import open_regular_file, read_bounded
+from retrain.system.files.regular_files import open_regular_file, read_bounded
 
 # Returns the version, if there is one, and the content of the image with an index. Raises OSError
 # if it cannot be read.

@@ -11,7 +11,7 @@ from retrain.bottlenecks.store import BottleneckStore
 from retrain.bottlenecks.vector_computer import ImageVectors
 from retrain.data.dataset import ImageFile
 from retrain.system.batches import batches
-from retrain.system.large_arrays import create_array
+from retrain.system.files.large_arrays import create_array
 
 # Identifies a bottleneck: recipe, SHA-256 of the image file, number of the variant.
 Key = tuple[str, bytes, int]

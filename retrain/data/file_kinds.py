@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from enum import Enum, auto
 from itertools import chain
 
-from retrain.system import regular_files
+from retrain.system.files import regular_files
 from retrain.system.text import name_some
 
 # Extensions of image files by format, in lower case. The content of a file decides its format.

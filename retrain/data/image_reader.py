@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from retrain.data.image_limits import DEFAULT_LIMITS, ImageLimits
-from retrain.system.regular_files import read_regular_file
+from retrain.system.files.regular_files import read_regular_file
 
 
 def read(path: Path, limits: ImageLimits = DEFAULT_LIMITS) -> bytes:

@@ -20,9 +20,9 @@ from retrain.data.pixels import PREPROCESSING_VERSION, UnreadableImageError
 from retrain.data_check import image_facts
 from retrain.data_check.image_facts import FACTS
 from retrain.system.batches import batches
+from retrain.system.files.regular_files import open_regular_file, read_bounded
 from retrain.system.processors import processor_count
 from retrain.system.progress import ProgressBar
-from retrain.system.regular_files import open_regular_file, read_bounded
 from retrain.system.threads import parallel_map
 
 _RECIPE = json.dumps(

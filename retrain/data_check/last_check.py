@@ -12,8 +12,8 @@ from pathlib import Path
 
 from retrain.data.dataset import Dataset
 from retrain.data_check.findings import Finding
-from retrain.system.files import write_file
-from retrain.system.private_files import open_private
+from retrain.system.files.private_files import open_private
+from retrain.system.outputs.atomic_files import write_file
 from retrain.system.text import one_line
 
 _MAX_BYTES = 100_000

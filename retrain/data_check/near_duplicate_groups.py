@@ -21,8 +21,8 @@ from retrain.config import NEAR_DUPLICATES, TrainingConfig
 from retrain.data.dataset import Dataset
 from retrain.data.groups import group_images
 from retrain.data_check import bursts, near_duplicates
-from retrain.system.files import write_file
-from retrain.system.private_files import open_private
+from retrain.system.files.private_files import open_private
+from retrain.system.outputs.atomic_files import write_file
 
 # Increase with every change to what a group is.
 _VERSION = 1

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from retrain.config import CoreMLOptions
 from retrain.errors import UserError
-from retrain.system.files import check_output_folder, check_utf8, check_writable
+from retrain.system.outputs.checks import check_output_folder, check_utf8, check_writable
 
 FLOAT16 = "float16"
 FLOAT32 = "float32"

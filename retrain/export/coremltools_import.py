@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from retrain.errors import UserError
-from retrain.system.console import quiet_libraries
+from retrain.system.program.console import quiet_libraries
 
 
 def load_coremltools() -> Any:

@@ -15,8 +15,8 @@ from retrain.export.assemble import TrainedClassifier
 from retrain.export.coreml_reference.errors import UnsupportedOperationError
 from retrain.runtimes import classifier_file
 from retrain.runtimes.runtime import NetworkOverrides, Runtime
-from retrain.system.files import check_writable
-from retrain.system.staging import Staging
+from retrain.system.outputs.checks import check_writable
+from retrain.system.outputs.staging import Staging
 
 
 class UnverifiableError(Exception):

@@ -13,8 +13,8 @@ from retrain.export.assemble import TrainedClassifier
 from retrain.metadata import OUTPUT, PIXELS_INPUT
 from retrain.runtimes import keras_model
 from retrain.runtimes.runtime import Runtime
-from retrain.system.console import quiet_libraries
-from retrain.system.leftovers import temporary_folder
+from retrain.system.outputs.temporary_folders import temporary_folder
+from retrain.system.program.console import quiet_libraries
 
 # The file in the archive that contains the date of saving, and the key of that date.
 _DATED_FILE, _DATE_KEY = "metadata.json", "date_saved"

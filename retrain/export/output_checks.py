@@ -8,7 +8,7 @@ from retrain.config import OutputOptions, TrainingConfig
 from retrain.data.file_kinds import has_image_name
 from retrain.errors import UserError
 from retrain.export import formats, free_space
-from retrain.system.files import check_folder_writable, check_writable
+from retrain.system.outputs.checks import check_folder_writable, check_writable
 from retrain.training.results import Results
 
 

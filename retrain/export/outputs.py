@@ -19,8 +19,8 @@ from retrain.export.parity_sample import MAX_IMAGES, MIN_IMAGES, Sample, draw_sa
 from retrain.export.parity_table import format_table
 from retrain.metadata import labels_text
 from retrain.runtimes.head import Head
-from retrain.system.files import write_file
-from retrain.system.staging import Staging
+from retrain.system.outputs.atomic_files import write_file
+from retrain.system.outputs.staging import Staging
 from retrain.training.head_training import OnStep, StepObserver
 from retrain.training.results import HeadResult, Results
 

@@ -20,9 +20,9 @@ from retrain.metadata import (
 )
 from retrain.runtimes import saved_model_folder
 from retrain.runtimes.runtime import Runtime
-from retrain.system.console import quiet_libraries
-from retrain.system.files import check_output_folder, check_utf8
-from retrain.system.leftovers import temporary_folder
+from retrain.system.outputs.checks import check_output_folder, check_utf8
+from retrain.system.outputs.temporary_folders import temporary_folder
+from retrain.system.program.console import quiet_libraries
 
 # A folder with anything else in it is not replaced.
 _CONTENTS = frozenset(("assets", "fingerprint.pb", "saved_model.pb", "variables"))

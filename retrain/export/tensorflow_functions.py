@@ -6,7 +6,7 @@ from retrain.backbones import backbone_graph, graph_surgery
 from retrain.export import familiarity_graph
 from retrain.export.assemble import TrainedClassifier
 from retrain.metadata import GRAPH_FAMILIARITY, GRAPH_FILE_INPUT, GRAPH_PIXELS_INPUTS
-from retrain.system.console import quiet_native_libraries
+from retrain.system.program.console import quiet_native_libraries
 
 
 class ClassifierFunctions(NamedTuple):

@@ -13,7 +13,7 @@ from retrain.export import tflite_head, tflite_input, tflite_metadata
 from retrain.export.assemble import TrainedClassifier
 from retrain.export.tflite_editor import EditableModel
 from retrain.metadata import Metadata
-from retrain.system.console import quiet_libraries
+from retrain.system.program.console import quiet_libraries
 
 NONE = "none"
 FLOAT16 = "float16"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from retrain.system.private_files import create_private_folders
+from retrain.system.files.private_files import create_private_folders
 
 # The rest of the free space is left to other programs, and to the outputs of this one.
 _MAX_SHARE_OF_FREE_SPACE = 0.25

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from retrain.errors import UserError
-from retrain.system.files import atomic_file
-from retrain.system.private_files import open_private
+from retrain.system.files.private_files import open_private
+from retrain.system.outputs.atomic_files import atomic_file
 from retrain.system.text import first_line
 
 History = list[dict[str, float]]

@@ -9,7 +9,7 @@ from retrain.errors import UserError
 from retrain.fine_tuning import cut
 from retrain.fine_tuning.precision import leaf_layers
 from retrain.runtimes.tensorflow_import import import_session_modules
-from retrain.system.console import quiet_native_libraries
+from retrain.system.program.console import quiet_native_libraries
 
 
 def load_trainable(backbone: Backbone, count: int | str, *, seed: int = 0) -> Any:

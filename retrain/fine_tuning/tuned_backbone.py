@@ -22,7 +22,7 @@ from retrain.fine_tuning import fit, layers
 from retrain.fine_tuning.fit import TuningData
 from retrain.fine_tuning.variants import VariantSource
 from retrain.metadata import STRETCH
-from retrain.system.console import quiet_libraries, quiet_native_libraries
+from retrain.system.program.console import quiet_libraries, quiet_native_libraries
 from retrain.training import class_weights
 from retrain.training.history import TrainingHistory
 from retrain.training.results import HeadResult

@@ -9,7 +9,7 @@ from retrain.config import BackboneOptions, TrainingConfig
 from retrain.errors import UserError
 from retrain.flags import values
 from retrain.metadata import FITS
-from retrain.system import path_flags, trust_flag
+from retrain.system.program import path_flags, trust_flag
 
 _DEFAULTS = BackboneOptions()
 

@@ -4,7 +4,7 @@ from absl import flags
 
 from retrain.config import MOST_ACCURATE, SMALLEST, BaselineOptions, TrainingConfig
 from retrain.errors import UserError
-from retrain.system import path_flags
+from retrain.system.program import path_flags
 
 _SELECT_ARCHITECTURE = flags.DEFINE_enum(
     "select_architecture",

@@ -6,7 +6,7 @@ from absl import flags
 
 from retrain.config import CoreMLOptions
 from retrain.export.coreml_options import PRECISIONS
-from retrain.system.files import user_path
+from retrain.system.files.user_paths import user_path
 
 _DEFAULTS = CoreMLOptions()
 

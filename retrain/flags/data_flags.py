@@ -17,9 +17,9 @@ from retrain.errors import UserError
 from retrain.flags import values
 from retrain.shards.schema import FILE_PREFIX, FILE_SUFFIX
 from retrain.shards.storage import is_url
-from retrain.system import path_flags
-from retrain.system.cache_folder import default_cache_folder
-from retrain.system.files import user_path
+from retrain.system.files.cache_folder import default_cache_folder
+from retrain.system.files.user_paths import user_path
+from retrain.system.program import path_flags
 
 _DEFAULTS = SplitOptions()
 # TensorFlow's script has no groups.

@@ -7,8 +7,8 @@ from absl import flags
 from retrain.config import OutputOptions, TFLiteOptions, TrainingConfig
 from retrain.errors import UserError
 from retrain.flags import coreml_flags, values
-from retrain.system import path_flags
-from retrain.system.files import user_path
+from retrain.system.files.user_paths import user_path
+from retrain.system.program import path_flags
 
 _DEFAULTS = OutputOptions()
 

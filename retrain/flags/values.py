@@ -6,8 +6,8 @@ from pathlib import Path
 from absl import flags
 
 from retrain.errors import UserError
-from retrain.system.cache_folder import check_cache_folder, default_cache_folder
-from retrain.system.files import user_path
+from retrain.system.files.cache_folder import check_cache_folder, default_cache_folder
+from retrain.system.files.user_paths import user_path
 
 
 def cache_folder(flag: flags.FlagHolder[str | None]) -> Path:

@@ -17,7 +17,7 @@ from retrain.runtimes.known_graph import KnownGraphRuntime
 from retrain.runtimes.litert import LiteRTModel, LiteRTRuntime
 from retrain.runtimes.runtime import ModelError, Runtime
 from retrain.runtimes.tflite_outputs import replace_outputs
-from retrain.system.console import quiet_native_libraries
+from retrain.system.program.console import quiet_native_libraries
 from retrain.system.text import first_line
 
 

@@ -14,8 +14,8 @@ from retrain.export.formats import WrittenFile
 from retrain.export.parity import ParityCheck
 from retrain.fine_tuning.result import FineTuningResult
 from retrain.report.finished_training import FinishedTraining
+from retrain.system.outputs.staging import Staging
 from retrain.system.phase_timer import PhaseTimer
-from retrain.system.staging import Staging
 from retrain.training.cross_validation import OutOfFold
 from retrain.training.results import HeadResult
 

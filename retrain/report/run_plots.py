@@ -18,9 +18,9 @@ from retrain.export.formats import WrittenFile
 from retrain.fine_tuning.result import FineTuningResult
 from retrain.report import plots
 from retrain.report.finished_training import FinishedTraining
-from retrain.system.files import check_folder_writable, check_writable
+from retrain.system.outputs.checks import check_folder_writable, check_writable
+from retrain.system.outputs.staging import Staging
 from retrain.system.processors import processor_count
-from retrain.system.staging import Staging
 from retrain.system.threads import parallel_map
 from retrain.training import summaries
 from retrain.training.evaluation import Evaluation

@@ -4,7 +4,7 @@ from retrain.export.formats import WrittenFile
 from retrain.export.outputs import Exported
 from retrain.report.finished_training import FinishedTraining
 from retrain.report.predictions import write_predictions
-from retrain.system.staging import Staging
+from retrain.system.outputs.staging import Staging
 from retrain.training.learning_curve import LearningCurve, measure_learning_curve
 
 

@@ -18,8 +18,8 @@ from retrain.runtimes.graph_check import UntrustedModelError, check_graph
 from retrain.runtimes.graph_def import parse_graph
 from retrain.runtimes.known_graph import FindBackbone
 from retrain.runtimes.runtime import NO_OVERRIDES, ModelError, NetworkOverrides, Runtime
-from retrain.system.regular_files import check_not_special, read_regular_file
-from retrain.system.unfinished_outputs import settle
+from retrain.system.files.regular_files import check_not_special, read_regular_file
+from retrain.system.outputs.unfinished import settle
 
 
 def load(

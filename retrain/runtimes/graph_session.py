@@ -12,7 +12,7 @@ from retrain.runtimes.graph_def import full_tensor_name, parse_graph
 from retrain.runtimes.preprocessing import Preprocessing
 from retrain.runtimes.runtime import NO_DESCRIPTION, Description, ModelError, Outputs, Runtime
 from retrain.runtimes.tensorflow_import import import_session_modules
-from retrain.system.console import quiet_native_libraries
+from retrain.system.program.console import quiet_native_libraries
 
 # Starts of lines in error messages that name the place of an error but not its cause.
 _LOCATIONS = ("Graph execution error:", "Detected at node ", "Node: ")

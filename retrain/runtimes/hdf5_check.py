@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from retrain.model_limits import LIMITS
 from retrain.runtimes.runtime import ModelError
-from retrain.system import archives
+from retrain.system.files import archives
 from retrain.system.text import first_line, one_line
 
 # The file with the weights in the archive that Keras 3 writes.

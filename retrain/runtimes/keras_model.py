@@ -12,8 +12,8 @@ from retrain.model_limits import LIMITS
 from retrain.runtimes.function_runtime import FunctionRuntime
 from retrain.runtimes.hdf5_check import check_keras_archive
 from retrain.runtimes.runtime import Description, ModelError, Outputs, Runtime, describe
-from retrain.system import archives
-from retrain.system.console import quiet_native_libraries
+from retrain.system.files import archives
+from retrain.system.program.console import quiet_native_libraries
 from retrain.system.text import first_line
 
 SUFFIX = ".keras"

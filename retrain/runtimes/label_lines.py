@@ -5,8 +5,8 @@ from pathlib import Path
 
 from retrain.errors import UserError
 from retrain.model_limits import LIMITS
-from retrain.system.regular_files import read_regular_file
-from retrain.system.unfinished_outputs import settle
+from retrain.system.files.regular_files import read_regular_file
+from retrain.system.outputs.unfinished import settle
 
 _BYTE_ORDER_MARK = "\ufeff"
 

@@ -9,7 +9,7 @@ from retrain.model_limits import LIMITS
 from retrain.runtimes import native_imports
 from retrain.runtimes.preprocessing import Preprocessing
 from retrain.runtimes.runtime import NO_DESCRIPTION, Description, ModelError, Outputs, Runtime
-from retrain.system.console import quiet_native_libraries
+from retrain.system.program.console import quiet_native_libraries
 from retrain.system.text import first_line
 
 

@@ -23,8 +23,8 @@ from retrain.model_limits import LIMITS
 from retrain.runtimes import saved_model_import
 from retrain.runtimes.function_runtime import FunctionRuntime
 from retrain.runtimes.runtime import ModelError, Outputs, Runtime, describe
-from retrain.system.console import quiet_native_libraries
-from retrain.system.regular_files import read_regular_file
+from retrain.system.files.regular_files import read_regular_file
+from retrain.system.program.console import quiet_native_libraries
 from retrain.system.text import first_line
 
 # The file in the folder of each SavedModel.

@@ -17,7 +17,7 @@ import types
 from typing import Any
 
 from retrain.runtimes import native_imports
-from retrain.system.console import quiet_native_libraries
+from retrain.system.program.console import quiet_native_libraries
 
 _TENSORFLOW = "tensorflow"
 

@@ -25,7 +25,7 @@ from retrain.runtimes.runtime import (
 )
 from retrain.runtimes.tflite_description import Normalization
 from retrain.runtimes.tflite_outputs import add_output
-from retrain.system import archives
+from retrain.system.files import archives
 
 _IDENTIFIER = b"TFL3"
 _DTYPES = (np.float32, np.uint8, np.int8)

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from retrain.bottlenecks.file_version import SETTLING_NS
 from retrain.errors import UserError
 from retrain.system import optional_packages
-from retrain.system.files import user_path, write_file
+from retrain.system.files.user_paths import user_path
+from retrain.system.outputs.atomic_files import write_file
 from retrain.system.text import first_line, one_line
 
 # Arrow's own file systems are faster than those of fsspec, and take no further packages.

@@ -22,8 +22,8 @@ from absl import flags
 from PIL import Image
 
 from retrain.backbones.keras_architectures import ARCHITECTURES, NAMES
-from retrain.system import command_line
-from retrain.system.console import quiet_libraries
+from retrain.system.program import command_line
+from retrain.system.program.console import quiet_libraries
 from tests.support import keras_weights_files
 
 _ONLY = flags.DEFINE_list(

@@ -8,7 +8,7 @@ get while others attack it.
 
 from absl import flags
 
-from retrain.system import command_line
+from retrain.system.program import command_line
 from tests.benchmarks import image_attacks, server_attacks
 
 _ONLY = flags.DEFINE_enum("only", None, ["images", "server"], "The attacks to run; all by default.")

@@ -20,9 +20,9 @@ from retrain.backbones.backbone import Backbone
 from retrain.bottlenecks.compute import compute_bottlenecks
 from retrain.config import BackboneOptions, SplitOptions
 from retrain.data.dataset import scan_dataset
-from retrain.system import command_line
-from retrain.system.cache_folder import default_cache_folder
-from retrain.system.files import user_path
+from retrain.system.files.cache_folder import default_cache_folder
+from retrain.system.files.user_paths import user_path
+from retrain.system.program import command_line
 from retrain.training.logistic_regression import TrainingSet
 from retrain.training.strength_selection import fit_with_selected_strength
 from tests.benchmarks import random_splits

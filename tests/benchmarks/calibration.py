@@ -16,9 +16,9 @@ from retrain.backbones import efficientnet_lite0, engines
 from retrain.bottlenecks.compute import Bottlenecks, compute_bottlenecks
 from retrain.config import HeadOptions, SplitOptions
 from retrain.data.dataset import scan_dataset
-from retrain.system import command_line
-from retrain.system.cache_folder import default_cache_folder
-from retrain.system.files import user_path
+from retrain.system.files.cache_folder import default_cache_folder
+from retrain.system.files.user_paths import user_path
+from retrain.system.program import command_line
 from retrain.training.cross_validation import cross_validate
 
 _IMAGE_DIR = flags.DEFINE_multi_string(

@@ -39,9 +39,9 @@ from retrain.data.dataset import Dataset, scan_dataset
 from retrain.data.image_traits import TRAITS
 from retrain.data_check import facts_table, image_facts, label_errors, near_duplicates
 from retrain.data_check.near_duplicate_groups import group_near_duplicates
-from retrain.system import command_line
 from retrain.system.batches import batches
-from retrain.system.files import user_path
+from retrain.system.files.user_paths import user_path
+from retrain.system.program import command_line
 from tests.benchmarks import check_yardsticks, planted_problems
 from tools.check.data_check import CheckOptions, check_dataset
 from tools.check.dataset_features import load_features

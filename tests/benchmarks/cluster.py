@@ -19,8 +19,8 @@ from typing import NamedTuple
 from absl import flags
 
 from retrain.errors import UserError
-from retrain.system import command_line
-from retrain.system.files import user_path
+from retrain.system.files.user_paths import user_path
+from retrain.system.program import command_line
 from tests.support import programs
 from tests.support.ray_cluster import RayCluster
 

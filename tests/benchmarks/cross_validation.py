@@ -16,8 +16,8 @@ from retrain.backbones import efficientnet_lite0, engines
 from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures, compute_bottlenecks
 from retrain.config import DEFAULT_FOLDS, HeadOptions
 from retrain.data.splits import TEST, TRAINING, VALIDATION
-from retrain.system import command_line
-from retrain.system.files import user_path
+from retrain.system.files.user_paths import user_path
+from retrain.system.program import command_line
 from retrain.training.cross_validation import cross_validate, fold_images
 from retrain.training.evaluation import wilson_interval
 from retrain.training.fold_head import fit_head

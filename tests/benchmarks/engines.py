@@ -15,8 +15,8 @@ from absl import flags
 from retrain.backbones import efficientnet_lite0, engines
 from retrain.bottlenecks.compute import SplitFeatures, compute_bottlenecks
 from retrain.data.splits import TRAINING
-from retrain.system import command_line
-from retrain.system.files import user_path
+from retrain.system.files.user_paths import user_path
+from retrain.system.program import command_line
 from retrain.training.logistic_regression import TrainingSet
 from retrain.training.strength_selection import fit_with_selected_strength
 from tests.benchmarks import random_splits

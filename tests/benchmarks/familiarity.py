@@ -39,9 +39,9 @@ from retrain.runtimes import familiarity_packing
 from retrain.runtimes.familiarity import Familiarity
 from retrain.runtimes.head import Head
 from retrain.runtimes.runtime import Runtime
-from retrain.system import command_line
 from retrain.system.batches import batches
 from retrain.system.processors import processor_count
+from retrain.system.program import command_line
 from retrain.system.threads import parallel_map
 from retrain.training.familiarity_fit import fit_familiarity, train_familiarity
 from retrain.training.familiarity_model import LabeledFeatures

@@ -37,9 +37,9 @@ from retrain.data import pixels
 from retrain.data.dataset import Dataset, scan_dataset
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.errors import UserError
-from retrain.system import command_line
-from retrain.system.files import user_path
+from retrain.system.files.user_paths import user_path
 from retrain.system.processors import processor_count
+from retrain.system.program import command_line
 from retrain.system.threads import parallel_map
 
 _IMAGE_DIR = flags.DEFINE_string(

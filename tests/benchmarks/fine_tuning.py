@@ -22,8 +22,8 @@ from retrain.config import SplitOptions
 from retrain.data.dataset import scan_dataset
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.errors import UserError
-from retrain.system import command_line
-from retrain.system.files import user_path
+from retrain.system.files.user_paths import user_path
+from retrain.system.program import command_line
 from tests.benchmarks import timed_process
 from tests.benchmarks.timed_process import TimedRun
 

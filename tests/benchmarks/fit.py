@@ -25,9 +25,9 @@ from retrain.data.dataset import ImageFile
 from retrain.data.splits import TRAINING
 from retrain.data.unreadable_image import UnreadableImageError
 from retrain.metadata import FITS
-from retrain.system import command_line
-from retrain.system.files import user_path
+from retrain.system.files.user_paths import user_path
 from retrain.system.processors import processor_count
+from retrain.system.program import command_line
 from retrain.system.threads import parallel_map
 from retrain.training.fold_head import fit_head
 from retrain.training.folds import assign_folds

@@ -22,8 +22,8 @@ from absl import flags
 from label_image.classifier import Classifier
 from retrain.backbones import efficientnet_lite0, engines
 from retrain.data import pixels
-from retrain.system import command_line
-from retrain.system.files import user_path
+from retrain.system.files.user_paths import user_path
+from retrain.system.program import command_line
 from retrain.system.threads import parallel_map
 from tests.benchmarks import peak_memory
 from tools.guess import transfer

@@ -24,8 +24,8 @@ from retrain.data.file_kinds import EXTENSIONS
 from retrain.errors import UserError
 from retrain.heat_maps.heat_maps import HeatMaps
 from retrain.heat_maps.upsampling import upsample
-from retrain.system import command_line
-from retrain.system.files import user_path
+from retrain.system.files.user_paths import user_path
+from retrain.system.program import command_line
 from tests.benchmarks import timed_process
 
 _PHOTO_DIR = flags.DEFINE_string("photo_dir", None, "Folder of photos to train with.")

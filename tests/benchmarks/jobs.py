@@ -15,8 +15,8 @@ from pathlib import Path
 
 from absl import flags
 
-from retrain.system import command_line
-from retrain.system.files import user_path
+from retrain.system.files.user_paths import user_path
+from retrain.system.program import command_line
 from tests.benchmarks import timed_process
 
 _IMAGE_DIR = flags.DEFINE_string(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from absl import flags
 
-from retrain.system import command_line
+from retrain.system.program import command_line
 from tests.support import kill_scenarios
 from tests.support.repeated_kills import COLUMNS, PROBLEMS, kill_repeatedly
 

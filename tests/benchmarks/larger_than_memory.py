@@ -20,7 +20,8 @@ import numpy as np
 from absl import flags
 
 from retrain.runtimes.head import Head
-from retrain.system import command_line, large_arrays
+from retrain.system.files import large_arrays
+from retrain.system.program import command_line
 from retrain.training import calibration
 from retrain.training.evaluation import evaluate
 from retrain.training.logistic_regression import TrainingSet

@@ -15,8 +15,8 @@ from retrain.backbones import registry
 from retrain.bottlenecks.compute import compute_bottlenecks
 from retrain.config import BackboneOptions, TrainingConfig
 from retrain.data.dataset import scan_dataset
-from retrain.system import command_line
-from retrain.system.files import user_path
+from retrain.system.files.user_paths import user_path
+from retrain.system.program import command_line
 from retrain.training import learning_curve
 from retrain.training.cross_validation import cross_validate
 from retrain.training.head_training import train_head

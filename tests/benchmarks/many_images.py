@@ -11,7 +11,7 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
-from retrain.system import command_line
+from retrain.system.program import command_line
 from tests.benchmarks import peak_memory, timed_process
 
 _IMAGES = flags.DEFINE_integer("images", 50_000, "Number of images.", lower_bound=100)

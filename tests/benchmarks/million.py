@@ -14,7 +14,7 @@ import numpy as np
 from absl import flags
 
 from retrain.bottlenecks.store import open_store
-from retrain.system import command_line
+from retrain.system.program import command_line
 from retrain.training.logistic_regression import TrainingSet
 from retrain.training.strength_selection import fit_with_selected_strength
 from tests.benchmarks import peak_memory

@@ -18,8 +18,8 @@ from absl import flags
 
 from retrain.backbones import efficientnet_lite0
 from retrain.backbones.backbone import Backbone
-from retrain.system import command_line
-from retrain.system.files import user_path
+from retrain.system.files.user_paths import user_path
+from retrain.system.program import command_line
 
 _IMAGE_DIR = flags.DEFINE_string(
     "image_dir", None, "Folder with a sub-folder of images for each class.", required=True

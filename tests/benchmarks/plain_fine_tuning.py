@@ -12,7 +12,7 @@ from retrain.backbones import efficientnet_lite0
 from retrain.config import AUTO
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.fine_tuning import layers
-from retrain.system import command_line
+from retrain.system.program import command_line
 
 _FOLDER = flags.DEFINE_string(
     "folder", None, "Folder with the sub-folders training, validation and test.", required=True

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from absl import flags
 
-from retrain.system import command_line
+from retrain.system.program import command_line
 
 _RATE = flags.DEFINE_float(
     "images_per_cpu_second", None, "Images per CPU second of one processor.", required=True

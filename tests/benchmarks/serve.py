@@ -21,8 +21,8 @@ from absl import flags
 
 from label_image.classifier import Classifier, Prediction
 from retrain.errors import UserError
-from retrain.system import command_line
-from retrain.system.files import user_path
+from retrain.system.files.user_paths import user_path
+from retrain.system.program import command_line
 from tests.support import programs
 
 _GRAPH = flags.DEFINE_string("graph", "/tmp/output_graph.pb", "Classifier to serve.")

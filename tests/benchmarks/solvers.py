@@ -17,8 +17,8 @@ from retrain.bottlenecks.compute import compute_bottlenecks
 from retrain.config import HeadOptions, SplitOptions
 from retrain.data.dataset import scan_dataset
 from retrain.runtimes.head import Head
-from retrain.system import command_line
-from retrain.system.files import user_path
+from retrain.system.files.user_paths import user_path
+from retrain.system.program import command_line
 from retrain.training import sgd
 from retrain.training.logistic_regression import TrainingSet, fit_path
 from retrain.training.strength_selection import fit_with_selected_strength

@@ -16,9 +16,9 @@ from retrain.bottlenecks.compute import compute_bottlenecks
 from retrain.config import HeadOptions, SplitOptions
 from retrain.data.dataset import scan_dataset
 from retrain.data.splits import TRAINING
-from retrain.system import command_line
-from retrain.system.cache_folder import default_cache_folder
-from retrain.system.files import user_path
+from retrain.system.files.cache_folder import default_cache_folder
+from retrain.system.files.user_paths import user_path
+from retrain.system.program import command_line
 from retrain.training.fold_head import fit_head
 from retrain.training.logistic_regression import TrainingSet
 

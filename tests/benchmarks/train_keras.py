@@ -20,9 +20,9 @@ from absl import flags
 
 from retrain.backbones import efficientnet_lite0
 from retrain.errors import UserError
-from retrain.system import command_line
-from retrain.system.console import quiet_native_libraries
-from retrain.system.files import user_path
+from retrain.system.files.user_paths import user_path
+from retrain.system.program import command_line
+from retrain.system.program.console import quiet_native_libraries
 from tools.keras_training import (
     input_pipeline,
     npz_file,

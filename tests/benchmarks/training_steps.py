@@ -21,7 +21,7 @@ from retrain.fine_tuning.precision import bfloat16_images
 from retrain.fine_tuning.schedule import TuningSchedule
 from retrain.fine_tuning.trainer import Trainer
 from retrain.runtimes.head import Head
-from retrain.system import command_line
+from retrain.system.program import command_line
 
 _STEPS = flags.DEFINE_integer("steps", 10, "Number of steps to measure.", lower_bound=2)
 _LAYERS = flags.DEFINE_list(

@@ -21,6 +21,9 @@ _ROWS = (
     ("retrain.bottlenecks",),
     ("retrain.backbones", "retrain.heat_maps"),
     ("retrain.data", "retrain.runtimes"),
+    ("retrain.system.downloads", "retrain.system.outputs"),
+    ("retrain.system.program",),
+    ("retrain.system.files",),
     ("retrain.system",),
     ("retrain.errors", "retrain.config", "retrain.metadata", "retrain.version"),
     ("retrain.model_limits",),
@@ -131,7 +134,7 @@ class DirectionsTest(parameterized.TestCase):
         for module in programs:
             body = ast.parse(_MODULES[module].read_text()).body
             first = next(ast.unparse(node) for node in body if not isinstance(node, ast.Expr))
-            self.assertEqual(first, "from retrain.system import exit_on_signals", module)
+            self.assertEqual(first, "from retrain.system.program import exit_on_signals", module)
 
     def test_no_module_has_the_name_of_a_standard_module(self):
         for module in _MODULES:

@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from retrain.system.leftovers import is_leftover_name
-from retrain.system.unfinished_outputs import settle
+from retrain.system.outputs.leftovers import is_leftover_name
+from retrain.system.outputs.unfinished import settle
 from tests.support import drawn_shapes, programs
 
 _GENERATION = re.compile(rb"generation (\d+)")
@@ -354,7 +354,7 @@ class Outputs(Exporting):
 
     _PROGRAM = """
 import pathlib, sys
-from retrain.system.staging import Staging
+from retrain.system.outputs.staging import Staging
 
 with Staging() as staging:
     for path in map(pathlib.Path, sys.argv[2:]):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from retrain.data_check.findings import KINDS, Finding
 from retrain.report.html import thumbnails
 from retrain.report.html.page import render, show
-from retrain.system.files import atomic_file
+from retrain.system.outputs.atomic_files import atomic_file
 from tools.check.data_check import CheckResult
 
 _TEMPLATE = Path(__file__).parent / "files" / "report.html"

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from retrain.data_check.findings import KIND_OF_NAME, REDUNDANT
 from retrain.errors import UserError
 from retrain.system.batches import batches
-from retrain.system.files import check_folder_writable
+from retrain.system.outputs.checks import check_folder_writable
 from tools.check.data_check import CheckResult
 from tools.guess import digests, run_records, transfer, transfer_batch
 from tools.guess.errors import UnwritableError

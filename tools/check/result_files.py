@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from retrain.data_check.findings import KIND_OF_NAME, NONE, Finding
-from retrain.system.files import atomic_file
+from retrain.system.outputs.atomic_files import atomic_file
 from tools.check.data_check import CheckResult
 
 _COLUMNS = ("kind", "group", "image", "class", "split", "score", "suggested_class", "detail")

@@ -14,7 +14,7 @@ from typing import Any
 
 from retrain.errors import UserError
 from retrain.system import optional_packages
-from retrain.system.console import quiet_native_libraries
+from retrain.system.program.console import quiet_native_libraries
 from retrain.system.text import first_line, one_line
 from tools.cluster import program_version
 from tools.cluster.task import ChunkResult, ImageTask, process_timed

@@ -8,7 +8,7 @@ from typing import Any
 from retrain.data.image_limits import DEFAULT_LIMITS
 from retrain.shards.shard_files import VERSION_COLUMNS
 from retrain.shards.storage import Storage, StoredFile
-from retrain.system.regular_files import open_regular_file, read_bounded
+from retrain.system.files.regular_files import open_regular_file, read_bounded
 
 # Reading from object storage takes 10 to 100 ms, in which a processor decodes several images.
 _THREADS = 16

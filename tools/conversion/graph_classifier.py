@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from retrain.errors import UserError
 from retrain.metadata import Metadata
-from retrain.system.console import quiet_native_libraries
+from retrain.system.program.console import quiet_native_libraries
 from retrain.system.text import first_line
 from tools.conversion.preprocessing import InputFormat
 from tools.conversion.source import GraphOptions, SourceClassifier

@@ -15,7 +15,7 @@ from retrain.model_limits import LIMITS
 from retrain.runtimes.graph_check import UntrustedModelError, check_graph
 from retrain.runtimes.graph_def import find_metadata, full_tensor_name, parse_graph
 from retrain.runtimes.runtime import ModelError
-from retrain.system.regular_files import read_regular_file
+from retrain.system.files.regular_files import read_regular_file
 from tools.conversion import graph_classifier
 from tools.conversion.preprocessing import InputFormat
 from tools.conversion.source import FORMATS, GraphOptions, SourceClassifier

@@ -10,9 +10,9 @@ from retrain.metadata import METADATA_FILE, Metadata, MetadataError, from_json
 from retrain.model_limits import LIMITS
 from retrain.runtimes.hdf5_check import check_hdf5, check_keras_archive
 from retrain.runtimes.runtime import ModelError
-from retrain.system import archives
-from retrain.system.leftovers import temporary_folder
-from retrain.system.regular_files import open_regular_file, read_regular_file
+from retrain.system.files import archives
+from retrain.system.files.regular_files import open_regular_file, read_regular_file
+from retrain.system.outputs.temporary_folders import temporary_folder
 from retrain.system.text import first_line
 from tools.conversion.preprocessing import InputFormat
 from tools.conversion.source import FORMATS, SourceClassifier

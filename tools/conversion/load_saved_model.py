@@ -19,8 +19,8 @@ from retrain.model_limits import LIMITS
 from retrain.runtimes import saved_model_import
 from retrain.runtimes.graph_check import UntrustedModelError
 from retrain.runtimes.runtime import ModelError
-from retrain.system.console import quiet_native_libraries
-from retrain.system.regular_files import read_regular_file
+from retrain.system.files.regular_files import read_regular_file
+from retrain.system.program.console import quiet_native_libraries
 from retrain.system.text import first_line
 from tools.conversion import graph_classifier, inference_graph
 from tools.conversion.preprocessing import InputFormat

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from retrain.system.console import quiet_native_libraries
+from retrain.system.program.console import quiet_native_libraries
 from tools.conversion.source import SourceClassifier
 
 # Operations that pass on the values of their input.

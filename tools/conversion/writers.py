@@ -25,10 +25,10 @@ from retrain.metadata import (
 )
 from retrain.runtimes.litert import LiteRTModel
 from retrain.runtimes.runtime import ModelError
-from retrain.system.console import quiet_native_libraries
-from retrain.system.leftovers import temporary_folder
-from retrain.system.staging import Staging
-from retrain.system.write_errors import disk_error
+from retrain.system.files.write_errors import disk_error
+from retrain.system.outputs.staging import Staging
+from retrain.system.outputs.temporary_folders import temporary_folder
+from retrain.system.program.console import quiet_native_libraries
 from tools.conversion.converted_classifier import ConvertedClassifier
 
 # Largest difference relative to the largest score, for files with full and reduced precision.

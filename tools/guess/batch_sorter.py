@@ -9,7 +9,7 @@ from pathlib import PurePath
 from label_image.classifier import Classifier, Prediction, UnreadableImage
 from label_image.formatting import rounded_familiarity
 from retrain.system.batches import batches
-from retrain.system.path_owners import find_intruder
+from retrain.system.files.path_owners import find_intruder
 from retrain.system.progress import ProgressBar
 from retrain.system.text import one_line
 from tools.guess import digests, transfer, transfer_batch

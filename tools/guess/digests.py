@@ -4,7 +4,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from retrain.system.regular_files import open_regular_file
+from retrain.system.files.regular_files import open_regular_file
 from tools.guess.folder_tree import Place
 
 _CHUNK_BYTES = 1 << 20

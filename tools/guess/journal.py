@@ -14,7 +14,7 @@ from typing import Any
 
 from retrain.errors import UserError
 from retrain.system.batches import batches
-from retrain.system.private_files import open_private
+from retrain.system.files.private_files import open_private
 from tools.guess import image_names, journal_fields
 from tools.guess.journal_file import JournalFile
 from tools.guess.new_files import sync_folder

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from retrain.errors import UserError
-from retrain.system import locks
-from retrain.system.private_files import open_private
+from retrain.system.files import locks
+from retrain.system.files.private_files import open_private
 from tools.guess.errors import UnwritableError
 from tools.guess.new_files import sync_folder
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from retrain.system.flush import flush_folder
-from retrain.system.regular_files import open_regular_file
+from retrain.system.files.flush import flush_folder
+from retrain.system.files.regular_files import open_regular_file
 from tools.guess.errors import TransferError, UnwritableError
 
 _CHUNK_BYTES = 1 << 20

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from retrain.errors import UserError
-from retrain.system.files import check_writable
-from retrain.system.path_owners import find_intruder
+from retrain.system.files.path_owners import find_intruder
+from retrain.system.outputs.checks import check_writable
 from tools.guess import results_file, transfer
 
 # Subfolders of the target folder for images with low scores and for images of none of the classes.

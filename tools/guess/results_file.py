@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from retrain.errors import UserError
-from retrain.system.regular_files import open_regular_file, read_bounded
+from retrain.system.files.regular_files import open_regular_file, read_bounded
 from tools.guess import digests
 from tools.guess.results import ACTIONS, PLANNED, Result
 

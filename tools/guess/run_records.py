@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from retrain.errors import UserError
-from retrain.system.cache_folder import user_folder
-from retrain.system.flush import flush_folder
-from retrain.system.path_owners import find_intruder
-from retrain.system.private_files import create_private_folders, open_private
+from retrain.system.files.cache_folder import user_folder
+from retrain.system.files.flush import flush_folder
+from retrain.system.files.path_owners import find_intruder
+from retrain.system.files.private_files import create_private_folders, open_private
 from tools.guess import journal_fields
 
 _FOLDER = "guess_dir"

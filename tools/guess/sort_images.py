@@ -9,9 +9,9 @@ from typing import Any
 from label_image.classifier import Classifier
 from retrain.errors import UserError
 from retrain.runtimes import classifier_file
-from retrain.system.files import atomic_file
-from retrain.system.interruption import Interruption
-from retrain.system.leftovers import temporary_folder
+from retrain.system.outputs.atomic_files import atomic_file
+from retrain.system.outputs.temporary_folders import temporary_folder
+from retrain.system.program.interruption import Interruption
 from tools.guess import find_images, results_file, run_records
 from tools.guess.batch_sorter import BatchSorter
 from tools.guess.errors import UnwritableError

@@ -11,9 +11,9 @@ from label_image.classifier import Classifier, UnreadableImage
 from label_image.heat_map_images import HeatMapImages, to_png
 from retrain.data.pixels import UnreadableImageError
 from retrain.errors import UserError
-from retrain.system.files import write_file
-from retrain.system.leftovers import is_leftover_name
-from retrain.system.path_owners import find_intruder
+from retrain.system.files.path_owners import find_intruder
+from retrain.system.outputs.atomic_files import write_file
+from retrain.system.outputs.leftovers import is_leftover_name
 from retrain.system.text import one_line
 from retrain.system.threads import parallel_map
 from tools.guess.find_images import find_images

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from retrain.errors import UserError
-from retrain.system import archives
-from retrain.system.files import atomic_file
+from retrain.system.files import archives
+from retrain.system.outputs.atomic_files import atomic_file
 from retrain.system.text import format_duration
 from tools.keras_training import training_state
 from tools.keras_training.training_state import STATE_FILE, TrainingState

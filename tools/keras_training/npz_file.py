@@ -14,8 +14,8 @@ from retrain.data import pixels
 from retrain.data.splits import TRAINING, VALIDATION
 from retrain.errors import UserError
 from retrain.metadata import STRETCH
-from retrain.system import archives
-from retrain.system.regular_files import open_regular_file
+from retrain.system.files import archives
+from retrain.system.files.regular_files import open_regular_file
 from retrain.system.text import first_line
 from tools.keras_training.examples import Examples, TrainingData, allocate_images
 from tools.keras_training.image_folders import PREVIEW_SIZE, convert_channels

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from retrain.metadata import LABELS_FILE, labels_text
-from retrain.system.staging import Staging
+from retrain.system.outputs.staging import Staging
 from tools.keras_training.options import Options
 from tools.keras_training.tasks import Task
 from tools.keras_training.training_state import TrainingState

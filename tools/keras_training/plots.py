@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from retrain.report import plots
-from retrain.system.files import write_file
+from retrain.system.outputs.atomic_files import write_file
 from retrain.training import summaries
 from tools.keras_training.augmentation import augment
 from tools.keras_training.examples import TrainingData

@@ -6,7 +6,7 @@ from typing import Any
 
 from retrain.errors import UserError
 from retrain.metadata import STRETCH
-from retrain.system.files import write_file
+from retrain.system.outputs.atomic_files import write_file
 from tools.keras_training import classifier_file
 from tools.keras_training.image_folders import TRAIN_FLAG, VAL_FLAG, ImageFolders
 from tools.keras_training.options import COSINE, Options

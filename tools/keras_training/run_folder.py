@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from retrain.errors import UserError
-from retrain.system import locks
-from retrain.system.leftovers import is_leftover_name
+from retrain.system.files import locks
+from retrain.system.outputs.leftovers import is_leftover_name
 
 DESCRIPTION_FILE = "run.json"
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from retrain.backbones import engines
 from retrain.errors import UserError
-from retrain.system.console import quiet_native_libraries
-from retrain.system.files import check_folder_writable, check_utf8
+from retrain.system.outputs.checks import check_folder_writable, check_utf8
+from retrain.system.program.console import quiet_native_libraries
 from retrain.training import class_weights
 from tools.keras_training import (
     best_checkpoint,

@@ -1,6 +1,6 @@
 """Formats the sources and fixes lint errors: `bazel run //tools/python:format`."""
 
-from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
+from retrain.system.program import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
 
 # isort: split
 import os

@@ -4,7 +4,7 @@ Versions that still satisfy the requirements are kept. Arguments are passed to u
 selects the newest version of every package, and `-- --upgrade-package=keras` that of one package.
 """
 
-from retrain.system import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
+from retrain.system.program import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
 
 # isort: split
 import os

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 
 from retrain.errors import UserError
-from retrain.system import interruption
+from retrain.system.program import interruption
 from tools.server.connections import State
 from tools.server.listener import Listener
 

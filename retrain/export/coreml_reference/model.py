@@ -16,7 +16,7 @@ import numpy as np
 from retrain.export.coreml_reference.errors import UnsupportedOperationError
 from retrain.export.coreml_reference.neural_network import NeuralNetwork
 from retrain.export.coreml_reference.program import MLProgram
-from retrain.system.console import quiet_native_libraries
+from retrain.system.program.console import quiet_native_libraries
 from retrain.system.text import first_line
 
 # The weights of ITU-R BT.601 in units of 1/65536, as in Pillow's conversion to grey.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from retrain.export.assemble import current_versions
 from retrain.report.html.page import show
 from retrain.report.html.training_run import Section, TrainingRun
-from retrain.system.files import user_path
+from retrain.system.files.user_paths import user_path
 
 _URL = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)(?:[^/?#\s@]*@)?(?P<rest>[^?#\s]*)\S*")
 _HIDDEN = "?..."

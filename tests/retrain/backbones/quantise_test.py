@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from retrain.backbones import quantise
-from retrain.system import console
+from retrain.system.program import console
 console.set_up_messages()
 quantise.to_int8(Path(sys.argv[1]).read_bytes(), np.load(sys.argv[2]))
 print("done")

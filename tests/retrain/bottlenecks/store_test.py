@@ -18,7 +18,7 @@ from retrain.bottlenecks.file_version import FileVersion
 from retrain.bottlenecks.sqlite_file import DIGEST, open_file, transaction
 from retrain.bottlenecks.store import FILE_NAME, BottleneckStore, open_store
 from retrain.errors import UserError
-from retrain.system.locks import LOCK_PREFIX, exclusive_file
+from retrain.system.files.locks import LOCK_PREFIX, exclusive_file
 from tests.support import privileges
 
 _WIDTH = 1280

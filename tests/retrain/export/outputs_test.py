@@ -18,7 +18,7 @@ from retrain.export import coreml, outputs
 from retrain.export.coreml_reference.errors import UnsupportedOperationError
 from retrain.export.outputs import Classifiers, Exported
 from retrain.runtimes.graph_session import SessionRuntime
-from retrain.system.staging import Staging
+from retrain.system.outputs.staging import Staging
 from tests.support import sample_classifier
 
 _NONE = SplitFeatures((), np.zeros((0, 1, 2), np.float16), np.zeros(0, np.int64))

@@ -26,8 +26,8 @@ from retrain.fine_tuning import selection, tuned_backbone
 from retrain.fine_tuning.variants import decode_undistorted
 from retrain.metadata import CROP, STRETCH
 from retrain.runtimes.preprocessing import normalise
+from retrain.system.outputs.staging import Staging
 from retrain.system.phase_timer import PhaseTimer
-from retrain.system.staging import Staging
 from retrain.training.engine_plan import EnginePlan
 from retrain.training.results import Results
 from retrain.training.train import train_and_evaluate

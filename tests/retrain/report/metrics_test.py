@@ -21,8 +21,8 @@ from retrain.fine_tuning.result import FineTuningResult
 from retrain.report.finished_training import FinishedTraining
 from retrain.report.metrics import collect_metrics, stage_metrics
 from retrain.runtimes.head import Head
+from retrain.system.outputs.staging import Staging
 from retrain.system.phase_timer import PhaseTimer
-from retrain.system.staging import Staging
 from retrain.training.cross_validation import OutOfFold
 from retrain.training.evaluation import Evaluation, evaluate
 from retrain.training.history import MetricSeries, TrainingHistory

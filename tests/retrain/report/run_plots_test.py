@@ -30,8 +30,8 @@ from retrain.fine_tuning.result import FineTuningResult
 from retrain.report import run_plots
 from retrain.report.finished_training import FinishedTraining
 from retrain.runtimes.head import Head
+from retrain.system.outputs.staging import Staging
 from retrain.system.phase_timer import PhaseTimer
-from retrain.system.staging import Staging
 from retrain.training.evaluation import evaluate
 from retrain.training.history import MetricSeries, TrainingHistory
 from retrain.training.results import HeadResult, Results

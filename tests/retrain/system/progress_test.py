@@ -11,7 +11,7 @@ from tests.support.python_code import run_python
 _IMAGES = """
 import sys
 from retrain.system import progress
-from retrain.system.console import set_up_messages
+from retrain.system.program.console import set_up_messages
 set_up_messages()
 progress._SECONDS_BETWEEN_LINES = float(sys.argv[1])
 with progress.ProgressBar(100, "Bottlenecks") as bar:
@@ -21,7 +21,7 @@ with progress.ProgressBar(100, "Bottlenecks") as bar:
 _MEGABYTES = """
 import sys
 from retrain.system import progress
-from retrain.system.console import set_up_messages
+from retrain.system.program.console import set_up_messages
 set_up_messages()
 progress._SECONDS_BETWEEN_LINES = 0
 total = int(sys.argv[1]) or None

@@ -12,7 +12,7 @@ from retrain.config import CoreMLOptions
 from retrain.errors import UserError
 from retrain.export import coreml
 from retrain.export.coreml_reference import model as reference
-from retrain.system.staging import Staging
+from retrain.system.outputs.staging import Staging
 from tests.support import sample_classifier, small_keras, tflite_models
 from tools.conversion import writers
 from tools.conversion.converted_classifier import ConvertedClassifier

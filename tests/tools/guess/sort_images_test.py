@@ -10,8 +10,8 @@ from absl.testing import absltest, parameterized
 
 from label_image.classifier import Prediction
 from retrain.errors import UserError
-from retrain.system.files import atomic_file
-from retrain.system.interruption import Interruption
+from retrain.system.outputs.atomic_files import atomic_file
+from retrain.system.program.interruption import Interruption
 from tests.support import other_users
 from tools.guess import batch_sorter
 from tools.guess import sort_images as sort_images_module

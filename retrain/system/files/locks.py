@@ -1,0 +1,97 @@
+"""Locks files, so that several processes do not do the same work at the same time."""
+
+import contextlib
+import errno
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from retrain.system.files.private_files import open_private
+
+# Of the names of the lock files in the cache.
+LOCK_PREFIX = ".lock-"
+
+# Errors of a file system without locks, such as some network file systems.
+_NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}
+
+
+@contextlib.contextmanager
+def exclusive_file(path: Path, waiting_message: str) -> Iterator[IO[bytes]]:
+    """Opens a file for appending when no other process has it open this way.
+
+    A file that is empty at the end of the block is removed. On a file system without locks, the
+    file is opened at once.
+
+    Args:
+        path: Path of the file, in an existing folder.
+        waiting_message: Message to log once if another process has the file open.
+
+    Raises:
+        OSError: If the file cannot be opened or locked.
+    """
+    is_waiting = False
+    while True:
+        with open(path, "ab", opener=open_private) as file:
+            if not try_lock(file.fileno()):
+                if not is_waiting:
+                    logging.info("%s", waiting_message)
+                is_waiting = True
+                _lock(file.fileno())
+            if not _is_at(file, path):
+                continue  # The other process has removed or renamed it.
+            try:
+                yield file
+            finally:
+                file.flush()
+                if not os.fstat(file.fileno()).st_size:
+                    # Windows does not remove open files.
+                    with contextlib.suppress(PermissionError):
+                        path.unlink(missing_ok=True)
+            return
+
+
+def try_lock(descriptor: int, *, without_locks: bool = True) -> bool:
+    """Locks an open file until it is closed. On POSIX systems it can also be a folder.
+
+    Args:
+        descriptor: File descriptor.
+        without_locks: Result for a file system without locks.
+
+    Returns:
+        Whether the file is locked now. False if it is locked already, by this or another process.
+
+    Raises:
+        OSError: If the file cannot be locked although its file system has locks.
+    """
+    # Imported here because label_image and the server, which lock nothing, do without it.
+    from filelock import lock_descriptor
+
+    try:
+        return lock_descriptor(descriptor, blocking=False)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        return without_locks
+
+
+def remove_unused_lock(path: Path) -> None:
+    """Removes an empty lock file that a killed process left behind, if it can be removed."""
+    with contextlib.suppress(OSError), open(path, "ab", opener=open_private) as file:
+        is_empty = not os.fstat(file.fileno()).st_size
+        if is_empty and try_lock(file.fileno(), without_locks=False) and _is_at(file, path):
+            path.unlink()
+
+
+def _lock(descriptor: int) -> None:
+    from filelock import lock_descriptor
+
+    lock_descriptor(descriptor)
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

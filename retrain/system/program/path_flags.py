@@ -1,0 +1,43 @@
+"""Defines and resolves flags that are paths."""
+
+from pathlib import Path
+
+from absl import flags
+
+from retrain.errors import UserError
+from retrain.system.files.path_owners import find_intruder
+from retrain.system.files.user_paths import user_path
+
+# A flag that a function here defines belongs to the program that calls the function.
+flags.disclaim_key_flags()
+
+
+def define_labels() -> flags.FlagHolder[str | None]:
+    """Defines --labels, the flag for the labels of a classifier."""
+    return flags.DEFINE_string(
+        "labels",
+        None,
+        "File with one label per line. Required only if the graph does not contain its labels.",
+    )
+
+
+def optional_path(flag: flags.FlagHolder[str | None]) -> Path | None:
+    """Returns the path that the user typed, or None if the flag is missing or empty."""
+    return user_path(flag.value) if flag.value else None
+
+
+def graph_path(flag: flags.FlagHolder[str]) -> Path:
+    """Returns the path of the classifier to use.
+
+    The default is in /tmp, where every user can put a file. A path that the user names can be that
+    of a classifier of another user.
+
+    Raises:
+        UserError: If the user did not set the flag, and another user put the default file there.
+    """
+    path = user_path(flag.value)
+    if not flag.present and (reason := find_intruder(path)):
+        raise UserError(
+            f"--{flag.name}={path}, the default, is not safe: {reason}; name the classifier to use"
+        )
+    return path

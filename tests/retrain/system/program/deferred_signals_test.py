@@ -1,0 +1,87 @@
+"""Ctrl-C and SIGTERM wait until the end of the block."""
+
+import os
+import signal
+import threading
+
+from absl.testing import absltest, parameterized
+
+from retrain.system.program.deferred_signals import deferred_signals
+from retrain.system.program.interruption import SIGNALS
+from tests.support.python_code import run_python
+
+
+class DeferredSignalsTest(parameterized.TestCase):
+    def test_ctrl_c_is_raised_at_the_end_of_the_block(self):
+        steps = []
+        with self.assertRaises(KeyboardInterrupt):
+            with deferred_signals():
+                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), signal.SIGINT)
+                steps.append("done")
+            steps.append("after the block")
+        self.assertEqual(steps, ["done"])
+
+    @parameterized.parameters(*SIGNALS)
+    def test_handlers_are_called_at_the_end_and_restored(self, number):
+        received = []
+        self.addCleanup(signal.signal, number, signal.getsignal(number))
+        signal.signal(number, lambda number, _: received.append(number))
+        handlers = [signal.getsignal(number) for number in SIGNALS]
+        with deferred_signals():
+            os.kill(os.getpid(), number)
+            self.assertEqual(received, [])
+        self.assertEqual(received, [number])
+        self.assertEqual(handlers, [signal.getsignal(number) for number in SIGNALS])
+
+    def test_all_handlers_are_restored_if_one_of_them_raises_an_exception(self):
+        for number in SIGNALS:
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
+            signal.signal(number, signal.default_int_handler)
+        with self.assertRaises(KeyboardInterrupt), deferred_signals():
+            for number in SIGNALS:
+                os.kill(os.getpid(), number)
+        for number in SIGNALS:
+            self.assertEqual(signal.getsignal(number), signal.default_int_handler)
+
+    def test_the_process_ends_after_the_block(self):
+        done = run_python(
+            """
+import os, signal
+from retrain.system.program.deferred_signals import deferred_signals
+with deferred_signals():
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGINT)
+    print("done", flush=True)
+print("after the block")
+"""
+        )
+        self.assertEqual((done.returncode, done.stdout), (-signal.SIGTERM, "done\n"), done.stderr)
+
+    def test_signals_that_the_user_ignores_stay_ignored(self):
+        self.addCleanup(signal.signal, signal.SIGINT, signal.getsignal(signal.SIGINT))
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with deferred_signals():
+            os.kill(os.getpid(), signal.SIGINT)
+        self.assertEqual(signal.getsignal(signal.SIGINT), signal.SIG_IGN)
+
+    def test_an_exception_of_the_block_is_raised(self):
+        with self.assertRaises(ZeroDivisionError), deferred_signals():
+            raise ZeroDivisionError
+        self.assertEqual(signal.getsignal(signal.SIGINT), signal.default_int_handler)
+
+    def test_other_threads_do_the_block_without_deferring(self):
+        handlers = []
+
+        def work() -> None:
+            with deferred_signals():
+                handlers.append(signal.getsignal(signal.SIGINT))
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        self.assertEqual(handlers, [signal.getsignal(signal.SIGINT)])
+
+
+if __name__ == "__main__":
+    absltest.main()
