@@ -17,7 +17,6 @@ import math
 
 from absl import flags
 
-from retrain.config import ALL_LAYERS
 from retrain.errors import UserError
 from retrain.flags import values
 from retrain.metadata import FITS
@@ -25,6 +24,7 @@ from retrain.system.files.user_paths import user_path
 from retrain.system.outputs.temporary_folders import temporary_files_of_libraries
 from retrain.system.program import command_line
 from retrain.training import class_weights
+from retrain.training_options import ALL_LAYERS
 from tools.keras_training.options import ADAM, CONSTANT, COSINE, SGD, Augmentation, Options
 from tools.keras_training.small_networks import SMALL_NETWORKS
 

@@ -16,9 +16,9 @@ from retrain.bottlenecks.duplicates import warn_of_duplicates, warn_of_equal_vec
 from retrain.bottlenecks.split_vectors import compute_split
 from retrain.bottlenecks.store import BottleneckStore, open_store
 from retrain.bottlenecks.vector_table import Key, VectorTable
-from retrain.config import DistortionOptions
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION
+from retrain.training_options import DistortionOptions
 
 NO_DISTORTIONS = DistortionOptions()
 

@@ -13,12 +13,12 @@ import numpy as np
 
 from retrain.backbones import engines
 from retrain.backbones.backbone import Backbone
-from retrain.config import DistortionOptions
 from retrain.data import distortions, image_reader, pixels
 from retrain.data.dataset import ImageFile
 from retrain.errors import UserError
 from retrain.system.batches import batches
 from retrain.system.threads import parallel_map
+from retrain.training_options import DistortionOptions
 
 
 class FreshFeatures:

@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from retrain.config import DistortionOptions
 from retrain.data.distortions import UNDISTORTED
 from retrain.data.pixels import PREPROCESSING_VERSION
+from retrain.training_options import DistortionOptions
 
 
 class Recipes(NamedTuple):

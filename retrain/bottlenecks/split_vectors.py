@@ -12,13 +12,13 @@ from retrain.bottlenecks.recipes import Recipes
 from retrain.bottlenecks.store import BottleneckStore
 from retrain.bottlenecks.vector_computer import ImageVectors, VectorComputer
 from retrain.bottlenecks.vector_table import VectorTable
-from retrain.config import DistortionOptions
 from retrain.data.dataset import ImageFile
 from retrain.errors import UserError
 from retrain.system.batches import batches
 from retrain.system.progress import ProgressBar
 from retrain.system.text import name_some
 from retrain.system.threads import parallel_map
+from retrain.training_options import DistortionOptions
 
 
 def compute_split(

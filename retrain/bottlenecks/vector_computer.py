@@ -11,7 +11,6 @@ from PIL import Image
 
 from retrain.backbones.backbone import Backbone
 from retrain.bottlenecks.file_version import FileVersion
-from retrain.config import DistortionOptions
 from retrain.data import distortions, image_traits, pixels
 from retrain.data.dataset import ImageFile
 from retrain.data.image_limits import DEFAULT_LIMITS
@@ -20,6 +19,7 @@ from retrain.metadata import STRETCH
 from retrain.runtimes.runtime import Runtime
 from retrain.system.batches import batches
 from retrain.system.files.regular_files import open_regular_file, read_bounded
+from retrain.training_options import DistortionOptions
 
 # Returns the version, if there is one, and the content of the image with an index. Raises OSError
 # if it cannot be read.

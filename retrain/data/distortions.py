@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from retrain.config import DistortionOptions
 from retrain.data import fitting, pixels
 from retrain.data.colours import Warn
 from retrain.data.image_limits import DEFAULT_LIMITS, ImageLimits
 from retrain.metadata import STRETCH
+from retrain.training_options import DistortionOptions
 
 # The number of the variant that is the image itself.
 UNDISTORTED = 0

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from retrain.config import CoreMLOptions
 from retrain.export import coreml_conversion, tensorflow_functions
 from retrain.export.assemble import TrainedClassifier
 from retrain.export.coreml_conversion import GRAYSCALE, TensorFlowClassifier
@@ -11,6 +10,7 @@ from retrain.export.coreml_options import CLASS_LABEL, FLOAT16, ML_PROGRAM_SUFFI
 from retrain.export.coreml_reference import model as reference
 from retrain.export.coremltools_import import load_coremltools
 from retrain.metadata import COREML_FIELD, FIT_DESCRIPTIONS, Metadata
+from retrain.output_options import CoreMLOptions
 from retrain.runtimes.function_runtime import FunctionRuntime
 from retrain.runtimes.runtime import Outputs, Runtime
 

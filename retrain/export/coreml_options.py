@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from retrain.config import CoreMLOptions
 from retrain.errors import UserError
+from retrain.output_options import CoreMLOptions
 from retrain.system.outputs.checks import check_output_folder, check_utf8, check_writable
 
 FLOAT16 = "float16"

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from retrain.backbones import efficientnet_lite0
 from retrain.backbones.backbone import Backbone
-from retrain.config import OutputOptions
 from retrain.errors import UserError
 from retrain.export import coreml, coreml_options, frozen_graph, keras_file, saved_model, tflite
 from retrain.export.assemble import TrainedClassifier
 from retrain.export.coreml_reference.errors import UnsupportedOperationError
+from retrain.output_options import OutputOptions
 from retrain.runtimes import classifier_file
 from retrain.runtimes.runtime import NetworkOverrides, Runtime
 from retrain.system.outputs.checks import check_writable

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from retrain.backbones.backbone import Backbone
-from retrain.config import OutputOptions
 from retrain.errors import UserError
 from retrain.export import coreml_options, tflite
+from retrain.output_options import OutputOptions
 
 # Sizes relative to the files of the backbone in 32-bit floating point. Heads are small.
 _TFLITE_RATIOS = {tflite.NONE: 1.0, tflite.FLOAT16: 0.5}

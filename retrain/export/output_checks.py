@@ -4,10 +4,11 @@ import os
 from pathlib import Path
 
 from retrain.backbones.backbone import Backbone
-from retrain.config import OutputOptions, TrainingConfig
+from retrain.config import TrainingConfig
 from retrain.data.file_kinds import has_image_name
 from retrain.errors import UserError
 from retrain.export import formats, free_space
+from retrain.output_options import OutputOptions
 from retrain.system.outputs.checks import check_folder_writable, check_writable
 from retrain.training.results import Results
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from retrain.backbones.backbone import Backbone
 from retrain.backbones.engines import INT8
 from retrain.bottlenecks.compute import Bottlenecks
-from retrain.config import OutputOptions, TrainingConfig
+from retrain.config import TrainingConfig
 from retrain.errors import UserError
 from retrain.export import formats, frozen_graph, parity
 from retrain.export.assemble import TrainedClassifier, assemble
@@ -18,6 +18,7 @@ from retrain.export.parity import ParityCheck
 from retrain.export.parity_sample import MAX_IMAGES, MIN_IMAGES, Sample, draw_sample
 from retrain.export.parity_table import format_table
 from retrain.metadata import labels_text
+from retrain.output_options import OutputOptions
 from retrain.runtimes.head import Head
 from retrain.system.outputs.atomic_files import write_file
 from retrain.system.outputs.staging import Staging

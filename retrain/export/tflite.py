@@ -7,12 +7,12 @@ features that the head was trained on, and TensorFlow's converter is not needed.
 import dataclasses
 from pathlib import Path
 
-from retrain.config import TFLiteOptions
 from retrain.errors import UserError
 from retrain.export import tflite_head, tflite_input, tflite_metadata
 from retrain.export.assemble import TrainedClassifier
 from retrain.export.tflite_editor import EditableModel
 from retrain.metadata import Metadata
+from retrain.output_options import TFLiteOptions
 from retrain.system.program.console import quiet_libraries
 
 NONE = "none"

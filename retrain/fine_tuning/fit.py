@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from retrain.backbones.backbone import Backbone
-from retrain.config import FineTuningOptions
 from retrain.data.dataset import ImageFile
 from retrain.errors import UserError
 from retrain.fine_tuning import checkpoint
@@ -29,6 +28,7 @@ from retrain.fine_tuning.variants import VariantSource
 from retrain.runtimes.head import Head
 from retrain.training.history import MetricSeries, TrainingHistory
 from retrain.training.losses import cross_entropies_of_logits
+from retrain.training_options import FineTuningOptions
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from typing import Any
 
 from retrain.backbones import freeze
 from retrain.backbones.backbone import Backbone
-from retrain.config import ALL_LAYERS, AUTO
 from retrain.errors import UserError
 from retrain.fine_tuning import cut
 from retrain.fine_tuning.precision import leaf_layers
 from retrain.runtimes.tensorflow_import import import_session_modules
 from retrain.system.program.console import quiet_native_libraries
+from retrain.training_options import ALL_LAYERS, AUTO
 
 
 def load_trainable(backbone: Backbone, count: int | str, *, seed: int = 0) -> Any:

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from retrain.config import AUTO, FineTuningOptions
 from retrain.system.text import format_duration
+from retrain.training_options import AUTO, FineTuningOptions
 
 # Everything below is for epochs AUTO. `tests/benchmarks/fine_tuning.py` measures the result.
 

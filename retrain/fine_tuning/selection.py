@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from retrain.backbones.backbone import Backbone
-from retrain.config import FineTuningOptions, TrainingConfig
+from retrain.config import TrainingConfig
 from retrain.data.dataset import Dataset
 from retrain.data.splits import VALIDATION
 from retrain.errors import UserError
@@ -24,6 +24,7 @@ from retrain.training.losses import cross_entropies
 from retrain.training.results import HeadResult, Results
 from retrain.training.summaries import RunSummaries
 from retrain.training.train import train_and_evaluate
+from retrain.training_options import FineTuningOptions
 
 
 class Selection(NamedTuple):

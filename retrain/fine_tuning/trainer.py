@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from retrain.backbones.backbone import Backbone
-from retrain.config import FineTuningOptions
 from retrain.fine_tuning import cut
 from retrain.fine_tuning.gradients import fast_gradients
 from retrain.fine_tuning.schedule import TuningSchedule
 from retrain.runtimes.head import Head
+from retrain.training_options import FineTuningOptions
 
 # The gradients of the first steps can be very large.
 _MAX_GRADIENT_NORM = 1.0

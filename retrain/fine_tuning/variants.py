@@ -12,12 +12,12 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from retrain.config import DistortionOptions
 from retrain.data import distortions, image_reader, pixels
 from retrain.data.dataset import ImageFile
 from retrain.data.distortions import Distortion
 from retrain.errors import UserError
 from retrain.metadata import STRETCH
+from retrain.training_options import DistortionOptions
 
 _MAX_BYTES = 1 << 30
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from absl import flags
 
-from retrain.config import CoreMLOptions
 from retrain.export.coreml_options import PRECISIONS
+from retrain.output_options import CoreMLOptions
 from retrain.system.files.user_paths import user_path
 
 _DEFAULTS = CoreMLOptions()

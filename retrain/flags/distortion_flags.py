@@ -2,9 +2,9 @@
 
 from absl import flags
 
-from retrain.config import DistortionOptions
 from retrain.errors import UserError
 from retrain.flags import values
+from retrain.training_options import DistortionOptions
 
 _DEFAULTS = DistortionOptions()
 

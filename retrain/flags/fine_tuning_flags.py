@@ -4,8 +4,8 @@ import dataclasses
 
 from absl import flags
 
-from retrain.config import ALL_LAYERS, AUTO, AUTO_FINE_TUNING, FineTuningOptions
 from retrain.errors import UserError
+from retrain.training_options import ALL_LAYERS, AUTO, AUTO_FINE_TUNING, FineTuningOptions
 
 _DEFAULTS = FineTuningOptions()
 _MAX_EPOCHS = 1000

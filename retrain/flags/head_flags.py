@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from retrain.config import DEFAULT_FOLDS, HeadOptions, TrainingConfig
+from retrain.config import DEFAULT_FOLDS, TrainingConfig
 from retrain.errors import UserError
 from retrain.flags import values
 from retrain.training import class_weights
+from retrain.training_options import HeadOptions
 
 _DEFAULTS = HeadOptions()
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from absl import flags
 
-from retrain.config import OutputOptions, TFLiteOptions, TrainingConfig
+from retrain.config import TrainingConfig
 from retrain.errors import UserError
 from retrain.flags import coreml_flags, values
+from retrain.output_options import OutputOptions, TFLiteOptions
 from retrain.system.files.user_paths import user_path
 from retrain.system.program import path_flags
 

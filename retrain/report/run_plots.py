@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from retrain.backbones.backbone import Backbone
-from retrain.config import DistortionOptions, TrainingConfig
+from retrain.config import TrainingConfig
 from retrain.data import distortions, image_reader
 from retrain.data.dataset import ImageFile
 from retrain.data.pixels import UnreadableImageError
@@ -26,6 +26,7 @@ from retrain.training import summaries
 from retrain.training.evaluation import Evaluation
 from retrain.training.history import TrainingHistory
 from retrain.training.results import HeadResult
+from retrain.training_options import DistortionOptions
 
 _MAX_CELLS = 24
 # Cells of one image in the grid, if training uses distorted variants: the image and some of them.

@@ -12,13 +12,13 @@ from retrain.bottlenecks.file_version import FileVersion
 from retrain.bottlenecks.recipes import Recipes
 from retrain.bottlenecks.store import BottleneckStore, open_store
 from retrain.bottlenecks.traits_cache import put_traits
-from retrain.config import DistortionOptions
 from retrain.data.distortions import UNDISTORTED
 from retrain.errors import UserError
 from retrain.shards import shard_files
 from retrain.shards.schema import FormatError, ShardDescription
 from retrain.shards.storage import Storage
 from retrain.system.progress import ProgressBar
+from retrain.training_options import DistortionOptions
 
 
 def read_folder_description(storage: Storage, names: Sequence[str]) -> ShardDescription:

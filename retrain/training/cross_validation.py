@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures
-from retrain.config import HeadOptions
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.groups import number_groups
 from retrain.data.splits import TEST, TRAINING, VALIDATION
@@ -23,6 +22,7 @@ from retrain.training.evaluation import Evaluation, evaluate
 from retrain.training.fold_head import fit_head
 from retrain.training.folds import ALWAYS_TRAINING, assign_folds
 from retrain.training.logistic_regression import TrainingSet
+from retrain.training_options import HeadOptions
 
 
 @dataclass(frozen=True)

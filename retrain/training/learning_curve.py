@@ -8,7 +8,6 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from retrain.bottlenecks.compute import Bottlenecks
-from retrain.config import HeadOptions
 from retrain.data.groups import number_groups
 from retrain.system.processors import processor_count
 from retrain.system.threads import parallel_map
@@ -16,6 +15,7 @@ from retrain.training.cross_validation import OutOfFold, fold_images, select_ima
 from retrain.training.evaluation import wilson_interval
 from retrain.training.folds import ALWAYS_TRAINING
 from retrain.training.logistic_regression import STRENGTHS, fit_path
+from retrain.training_options import HeadOptions
 
 # Shares of the training images of a fold that heads are trained on, in addition to all of them.
 SHARES = (1 / 8, 1 / 4, 1 / 2)

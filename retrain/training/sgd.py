@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from retrain.config import HeadOptions
 from retrain.errors import UserError
 from retrain.runtimes.head import Head
 from retrain.training.step_metrics import Examples, StepMetrics, measure
+from retrain.training_options import HeadOptions
 
 _INITIAL_STDDEV = 0.001
 

@@ -14,12 +14,13 @@ from absl import flags
 
 from retrain.backbones import efficientnet_lite0, engines
 from retrain.bottlenecks.compute import Bottlenecks, compute_bottlenecks
-from retrain.config import HeadOptions, SplitOptions
+from retrain.config import SplitOptions
 from retrain.data.dataset import scan_dataset
 from retrain.system.files.cache_folder import default_cache_folder
 from retrain.system.files.user_paths import user_path
 from retrain.system.program import command_line
 from retrain.training.cross_validation import cross_validate
+from retrain.training_options import HeadOptions
 
 _IMAGE_DIR = flags.DEFINE_multi_string(
     "image_dir", [], "Folder with a sub-folder of images for each class. Can be repeated."

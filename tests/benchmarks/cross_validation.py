@@ -14,13 +14,14 @@ from absl import flags
 
 from retrain.backbones import efficientnet_lite0, engines
 from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures, compute_bottlenecks
-from retrain.config import DEFAULT_FOLDS, HeadOptions
+from retrain.config import DEFAULT_FOLDS
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.system.files.user_paths import user_path
 from retrain.system.program import command_line
 from retrain.training.cross_validation import cross_validate, fold_images
 from retrain.training.evaluation import wilson_interval
 from retrain.training.fold_head import fit_head
+from retrain.training_options import HeadOptions
 from tests.benchmarks import random_splits
 
 _IMAGE_DIR = flags.DEFINE_multi_string(

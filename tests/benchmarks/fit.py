@@ -19,7 +19,6 @@ from PIL import Image
 
 from retrain.backbones import efficientnet_lite0, engines
 from retrain.bottlenecks.compute import SplitFeatures, compute_bottlenecks
-from retrain.config import HeadOptions
 from retrain.data import image_reader, pixels
 from retrain.data.dataset import ImageFile
 from retrain.data.splits import TRAINING
@@ -33,6 +32,7 @@ from retrain.training.fold_head import fit_head
 from retrain.training.folds import assign_folds
 from retrain.training.logistic_regression import TrainingSet
 from retrain.training.losses import cross_entropies_of_logits
+from retrain.training_options import HeadOptions
 from tests.benchmarks import random_splits
 
 _IMAGE_DIR = flags.DEFINE_multi_string(

@@ -9,10 +9,10 @@ from typing import Any
 from absl import flags
 
 from retrain.backbones import efficientnet_lite0
-from retrain.config import AUTO
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.fine_tuning import layers
 from retrain.system.program import command_line
+from retrain.training_options import AUTO
 
 _FOLDER = flags.DEFINE_string(
     "folder", None, "Folder with the sub-folders training, validation and test.", required=True

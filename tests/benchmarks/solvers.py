@@ -14,7 +14,7 @@ from absl import flags
 
 from retrain.backbones import efficientnet_lite0
 from retrain.bottlenecks.compute import compute_bottlenecks
-from retrain.config import HeadOptions, SplitOptions
+from retrain.config import SplitOptions
 from retrain.data.dataset import scan_dataset
 from retrain.runtimes.head import Head
 from retrain.system.files.user_paths import user_path
@@ -22,6 +22,7 @@ from retrain.system.program import command_line
 from retrain.training import sgd
 from retrain.training.logistic_regression import TrainingSet, fit_path
 from retrain.training.strength_selection import fit_with_selected_strength
+from retrain.training_options import HeadOptions
 from tests.benchmarks import random_splits
 
 _IMAGE_DIR = flags.DEFINE_multi_string(

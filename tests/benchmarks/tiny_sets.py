@@ -13,7 +13,7 @@ from absl import flags
 
 from retrain.backbones import efficientnet_lite0, engines
 from retrain.bottlenecks.compute import compute_bottlenecks
-from retrain.config import HeadOptions, SplitOptions
+from retrain.config import SplitOptions
 from retrain.data.dataset import scan_dataset
 from retrain.data.splits import TRAINING
 from retrain.system.files.cache_folder import default_cache_folder
@@ -21,6 +21,7 @@ from retrain.system.files.user_paths import user_path
 from retrain.system.program import command_line
 from retrain.training.fold_head import fit_head
 from retrain.training.logistic_regression import TrainingSet
+from retrain.training_options import HeadOptions
 
 _IMAGE_DIR = flags.DEFINE_multi_string(
     "image_dir", [], "Folder with a sub-folder of images for each class. Can be repeated."

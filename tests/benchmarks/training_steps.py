@@ -15,13 +15,13 @@ import numpy as np
 from absl import flags
 
 from retrain.backbones import efficientnet_lite0
-from retrain.config import ALL_LAYERS, AUTO, FineTuningOptions
 from retrain.fine_tuning import layers, trainer
 from retrain.fine_tuning.precision import bfloat16_images
 from retrain.fine_tuning.schedule import TuningSchedule
 from retrain.fine_tuning.trainer import Trainer
 from retrain.runtimes.head import Head
 from retrain.system.program import command_line
+from retrain.training_options import ALL_LAYERS, AUTO, FineTuningOptions
 
 _STEPS = flags.DEFINE_integer("steps", 10, "Number of steps to measure.", lower_bound=2)
 _LAYERS = flags.DEFINE_list(

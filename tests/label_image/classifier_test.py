@@ -17,11 +17,11 @@ from PIL import Image
 from label_image.classifier import Classifier, Overrides, Prediction, UnreadableImage
 from retrain import metadata
 from retrain.backbones import efficientnet_lite0, engines
-from retrain.config import TFLiteOptions
 from retrain.data import pixels
 from retrain.data.image_limits import ImageLimits
 from retrain.errors import UserError
 from retrain.export import assemble, frozen_graph, tflite
+from retrain.output_options import TFLiteOptions
 from retrain.runtimes import classifier_file
 from retrain.runtimes.function_runtime import FunctionRuntime
 from retrain.runtimes.graph_def import parse_graph

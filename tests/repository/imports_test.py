@@ -26,7 +26,7 @@ _ROWS = (
     ("retrain.system.files",),
     ("retrain.system",),
     ("retrain.errors", "retrain.config", "retrain.metadata", "retrain.version"),
-    ("retrain.model_limits",),
+    ("retrain.model_limits", "retrain.output_options", "retrain.training_options"),
 )
 # What label_image can import from retrain.
 _FOR_USERS_OF_A_CLASSIFIER = {

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from absl.testing import absltest
 
-from retrain.config import DistortionOptions, HeadOptions, TrainingConfig
+from retrain.config import TrainingConfig
+from retrain.training_options import DistortionOptions, HeadOptions
 
 
 class ProvenanceTest(absltest.TestCase):

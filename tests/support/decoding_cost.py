@@ -15,7 +15,7 @@ _DECODE = """
 import io, json, resource, sys, time
 from pathlib import Path
 from PIL import Image
-from retrain.config import DistortionOptions
+from retrain.training_options import DistortionOptions
 from retrain.data import distortions, isolated_decoding, pixels
 from retrain.data.image_limits import ImageLimits
 

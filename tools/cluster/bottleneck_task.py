@@ -11,7 +11,6 @@ import numpy as np
 from retrain.backbones import engines
 from retrain.backbones.backbone import Backbone
 from retrain.bottlenecks.vector_computer import ImageVectors, VectorComputer
-from retrain.config import DistortionOptions
 from retrain.data.dataset import ImageFile
 from retrain.data.image_traits import TRAITS
 from retrain.data.splits import TRAINING
@@ -21,6 +20,7 @@ from retrain.shards.shard_files import encode_shard
 from retrain.shards.storage import Storage
 from retrain.system.batches import batches
 from retrain.system.threads import parallel_map
+from retrain.training_options import DistortionOptions
 from tools.cluster.read_ahead import ImageReader
 from tools.cluster.task import ChunkResult, ImageTask, Worker, chunk_name, undecodable_image
 

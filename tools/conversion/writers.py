@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from retrain.config import CoreMLOptions
 from retrain.errors import UserError
 from retrain.export import coreml, tflite, tflite_editor, tflite_input, tflite_metadata
 from retrain.export.coreml_conversion import BGR, TensorFlowClassifier
@@ -23,6 +22,7 @@ from retrain.metadata import (
     PIXELS_SIGNATURE,
     labels_text,
 )
+from retrain.output_options import CoreMLOptions
 from retrain.runtimes.litert import LiteRTModel
 from retrain.runtimes.runtime import ModelError
 from retrain.system.files.write_errors import disk_error

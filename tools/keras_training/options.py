@@ -53,7 +53,7 @@ class Options:
         fit: How images of another aspect ratio are resized, one of `retrain.metadata.FITS`.
         dropout: Dropout rate, 0 to below 1; None for the default of the network.
         fine_tune_layers: Number of last layers of a pretrained network that are trained besides
-            the new layer; `config.ALL_LAYERS` for all.
+            the new layer; `training_options.ALL_LAYERS` for all.
         optimizer: ADAM or SGD.
         learning_rate: Learning rate of the first step.
         momentum: Momentum of SGD, 0 to below 1; None for 0.9.

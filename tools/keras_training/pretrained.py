@@ -37,7 +37,7 @@ def build(
         classes: Number of classes.
         dropout: Dropout rate of the bottleneck, 0 to below 1; None for 0.2.
         fine_tune_layers: Number of last layers with weights to train besides the new layer;
-            `config.ALL_LAYERS` for all.
+            `training_options.ALL_LAYERS` for all.
 
     Raises:
         UserError: If the network is not made of Keras layers, or if it has too few.

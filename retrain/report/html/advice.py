@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from retrain.config import AUTO
 from retrain.data_check.findings import KIND_OF_NAME
 from retrain.report.html.accuracy import is_below_baseline
 from retrain.report.html.page import percent, plural
 from retrain.report.html.thresholds import measure, recommend
 from retrain.report.html.training_run import TrainingRun
 from retrain.system.text import name_some
+from retrain.training_options import AUTO
 
 _MAX_STEPS = 6
 _MAX_NAMES = 3

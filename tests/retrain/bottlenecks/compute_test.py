@@ -23,7 +23,7 @@ from retrain.bottlenecks.compute import (
 )
 from retrain.bottlenecks.store import FILE_NAME
 from retrain.bottlenecks.traits_cache import get_traits
-from retrain.config import DistortionOptions, SplitOptions
+from retrain.config import SplitOptions
 from retrain.data import distortions, pixels
 from retrain.data.dataset import scan_dataset
 from retrain.data.groups import group_images
@@ -31,6 +31,7 @@ from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.errors import UserError
 from retrain.metadata import FITS
 from retrain.runtimes.runtime import Outputs, Runtime
+from retrain.training_options import DistortionOptions
 
 _DISTORTIONS = DistortionOptions(random_crop=10, random_brightness=10, flip_left_right=True)
 

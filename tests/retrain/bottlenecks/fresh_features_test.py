@@ -10,11 +10,11 @@ from PIL import Image
 
 from retrain.backbones import efficientnet_lite0, engines
 from retrain.bottlenecks.fresh_features import FreshFeatures
-from retrain.config import DistortionOptions
 from retrain.data import distortions
 from retrain.data.dataset import ImageFile
 from retrain.data.splits import TRAINING
 from retrain.errors import UserError
+from retrain.training_options import DistortionOptions
 
 _OPTIONS = DistortionOptions(
     random_crop=20, random_scale=20, random_brightness=30, flip_left_right=True, per_image=0, seed=3

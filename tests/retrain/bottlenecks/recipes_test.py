@@ -3,7 +3,7 @@
 from absl.testing import absltest
 
 from retrain.bottlenecks.recipes import Recipes
-from retrain.config import DistortionOptions
+from retrain.training_options import DistortionOptions
 
 _ENGINE = {"precision": "float32", "backbone": "abc"}
 

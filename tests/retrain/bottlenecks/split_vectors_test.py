@@ -15,11 +15,11 @@ from retrain.backbones.engines import Engine
 from retrain.bottlenecks.split_vectors import compute_split
 from retrain.bottlenecks.store import FILE_NAME, open_store
 from retrain.bottlenecks.vector_table import VectorTable
-from retrain.config import DistortionOptions
 from retrain.data.dataset import ImageFile
 from retrain.data.splits import TRAINING
 from retrain.errors import UserError
 from retrain.runtimes.runtime import Outputs, Runtime
+from retrain.training_options import DistortionOptions
 
 _SIDE = 8
 _BACKBONE = Backbone(

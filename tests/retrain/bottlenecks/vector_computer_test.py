@@ -11,12 +11,12 @@ from PIL import Image
 from retrain.backbones.backbone import Backbone
 from retrain.bottlenecks.file_version import FileVersion
 from retrain.bottlenecks.vector_computer import VectorComputer
-from retrain.config import DistortionOptions
 from retrain.data import distortions
 from retrain.data.dataset import ImageFile
 from retrain.data.splits import TRAINING
 from retrain.errors import UserError
 from retrain.runtimes.runtime import Outputs, Runtime
+from retrain.training_options import DistortionOptions
 
 _SIDE = 8
 _BACKBONE = Backbone(

@@ -12,10 +12,10 @@ import numpy as np
 from absl.testing import absltest, parameterized
 from PIL import Image
 
-from retrain.config import DistortionOptions
 from retrain.data import distortions, pixels
 from retrain.data.distortions import UNDISTORTED
 from retrain.metadata import CROP, PAD
+from retrain.training_options import DistortionOptions
 from tests.support.python_code import run_python
 
 _SIDE = 64
@@ -29,7 +29,7 @@ _MIRRORED = "0110000010100110"
 
 _HASHES_OF_VARIANTS = """
 import hashlib
-from retrain.config import DistortionOptions
+from retrain.training_options import DistortionOptions
 from tests.retrain.data import distortions_test as test
 options = DistortionOptions(10, 20, 30, True, seed=5)
 for image in test.decode(test.noise(), [2, 1], options):

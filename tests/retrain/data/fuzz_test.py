@@ -12,9 +12,9 @@ from absl.testing import absltest, parameterized
 from PIL import Image
 from pillow_heif import register_heif_opener
 
-from retrain.config import DistortionOptions
 from retrain.data import distortions, pixels, upright
 from retrain.data.image_limits import ImageLimits
+from retrain.training_options import DistortionOptions
 from tests.support.image_files import encode, exif_block, gif, png, png_chunk, with_jpeg_segments
 
 # Pillow can then write HEIF files, too.

@@ -7,10 +7,11 @@ import numpy as np
 from absl.testing import absltest
 
 from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures
-from retrain.config import OutputOptions, SplitOptions, TrainingConfig
+from retrain.config import SplitOptions, TrainingConfig
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION, SplitPercentages
 from retrain.export.assemble import assemble
+from retrain.output_options import OutputOptions
 from retrain.runtimes.head import Head
 from retrain.version import VERSION
 from tests.support import sample_classifier

@@ -11,11 +11,11 @@ from PIL import Image
 
 from retrain.backbones import engines, freeze, quantise, tflite_conversion
 from retrain.backbones.backbone import Backbone
-from retrain.config import CoreMLOptions, TFLiteOptions
 from retrain.data import pixels
 from retrain.export import coreml, coreml_options, frozen_graph, keras_file, saved_model, tflite
 from retrain.export.assemble import TrainedClassifier
 from retrain.metadata import Metadata
+from retrain.output_options import CoreMLOptions, TFLiteOptions
 from retrain.runtimes import classifier_file
 from retrain.runtimes.head import Head
 from retrain.runtimes.runtime import Runtime

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from absl.testing import absltest, parameterized
 
-from retrain.config import CoreMLOptions
 from retrain.errors import UserError
 from retrain.export import coreml_options
+from retrain.output_options import CoreMLOptions
 
 
 class CheckTest(parameterized.TestCase):

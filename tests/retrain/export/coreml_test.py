@@ -9,11 +9,11 @@ from unittest import mock
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from retrain.config import CoreMLOptions
 from retrain.export import coreml, coreml_options
 from retrain.export.coreml_reference import layers, model, operations
 from retrain.export.coreml_reference.errors import UnsupportedOperationError
 from retrain.metadata import from_json
+from retrain.output_options import CoreMLOptions
 from tests.support import sample_classifier
 
 

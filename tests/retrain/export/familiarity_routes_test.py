@@ -12,9 +12,9 @@ from absl.testing import absltest, parameterized
 from retrain import metadata
 from retrain.backbones import efficientnet_lite0, engines, quantise
 from retrain.bottlenecks.reduced_features import ReducedCopies
-from retrain.config import TFLiteOptions
 from retrain.export import frozen_graph, keras_file, saved_model, tflite
 from retrain.export.assemble import TrainedClassifier
+from retrain.output_options import TFLiteOptions
 from retrain.runtimes import classifier_file, familiarity_packing, tflite_file
 from retrain.runtimes.graph_session import GraphSession
 from retrain.runtimes.preprocessing import normalise

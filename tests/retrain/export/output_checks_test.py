@@ -12,10 +12,11 @@ from absl.testing import absltest
 
 from retrain.backbones import efficientnet_lite0
 from retrain.bottlenecks.compute import SplitFeatures
-from retrain.config import OutputOptions, TFLiteOptions, TrainingConfig
+from retrain.config import TrainingConfig
 from retrain.data.splits import TEST
 from retrain.errors import UserError
 from retrain.export import output_checks
+from retrain.output_options import OutputOptions, TFLiteOptions
 from retrain.training.evaluation import evaluate
 from retrain.training.results import HeadResult, Results
 

@@ -9,7 +9,7 @@ import numpy as np
 from absl.testing import absltest
 
 from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures
-from retrain.config import OutputOptions, SplitOptions, TFLiteOptions
+from retrain.config import SplitOptions
 from retrain.data import splits
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION
@@ -17,6 +17,7 @@ from retrain.errors import UserError
 from retrain.export import coreml, outputs
 from retrain.export.coreml_reference.errors import UnsupportedOperationError
 from retrain.export.outputs import Classifiers, Exported
+from retrain.output_options import OutputOptions, TFLiteOptions
 from retrain.runtimes.graph_session import SessionRuntime
 from retrain.system.outputs.staging import Staging
 from tests.support import sample_classifier

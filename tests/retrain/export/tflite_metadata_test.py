@@ -14,8 +14,8 @@ from flatbuffers import number_types
 from flatbuffers.table import Table
 
 from retrain import metadata
-from retrain.config import TFLiteOptions
 from retrain.export import tflite
+from retrain.output_options import TFLiteOptions
 from tests.support import sample_classifier, tflite_models
 
 

@@ -8,10 +8,10 @@ from absl.testing import absltest, parameterized
 
 from label_image import classifier as label_image
 from retrain.backbones import efficientnet_lite0, engines, quantise
-from retrain.config import TFLiteOptions
 from retrain.errors import UserError
 from retrain.export import tflite
 from retrain.export.assemble import TrainedClassifier
+from retrain.output_options import TFLiteOptions
 from retrain.runtimes import tflite_description, tflite_file
 from retrain.runtimes.head import Head, softmax
 from retrain.runtimes.litert import LiteRTModel

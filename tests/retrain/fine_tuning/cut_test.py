@@ -4,8 +4,8 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import absltest, parameterized
 
-from retrain.config import ALL_LAYERS, AUTO
 from retrain.fine_tuning import cut, layers
+from retrain.training_options import ALL_LAYERS, AUTO
 from tests.support import tiny_backbone
 
 _keras = tf.keras

@@ -14,7 +14,7 @@ from unittest import mock
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from retrain.config import ALL_LAYERS, AUTO, DistortionOptions, FineTuningOptions, SplitOptions
+from retrain.config import SplitOptions
 from retrain.data.dataset import scan_dataset
 from retrain.data.splits import TRAINING, VALIDATION
 from retrain.errors import UserError
@@ -22,6 +22,7 @@ from retrain.fine_tuning import activation_store, fit, layers
 from retrain.fine_tuning.fit import TuningData
 from retrain.fine_tuning.variants import VariantSource
 from retrain.runtimes.head import Head
+from retrain.training_options import ALL_LAYERS, AUTO, DistortionOptions, FineTuningOptions
 from tests.support import tiny_backbone, tunable_backbone
 
 _SIDE = tiny_backbone.SIDE

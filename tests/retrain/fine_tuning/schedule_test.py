@@ -3,8 +3,8 @@
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from retrain.config import AUTO_FINE_TUNING, FineTuningOptions
 from retrain.fine_tuning.schedule import TuningSchedule
+from retrain.training_options import AUTO_FINE_TUNING, FineTuningOptions
 
 _STEPS = 100
 

@@ -11,13 +11,7 @@ import numpy as np
 from absl.testing import absltest
 
 from retrain.backbones.engines import FLOAT32
-from retrain.config import (
-    DistortionOptions,
-    FineTuningOptions,
-    OutputOptions,
-    SplitOptions,
-    TrainingConfig,
-)
+from retrain.config import SplitOptions, TrainingConfig
 from retrain.data.dataset import scan_dataset
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.errors import UserError
@@ -25,12 +19,14 @@ from retrain.export import outputs
 from retrain.fine_tuning import selection, tuned_backbone
 from retrain.fine_tuning.variants import decode_undistorted
 from retrain.metadata import CROP, STRETCH
+from retrain.output_options import OutputOptions
 from retrain.runtimes.preprocessing import normalise
 from retrain.system.outputs.staging import Staging
 from retrain.system.phase_timer import PhaseTimer
 from retrain.training.engine_plan import EnginePlan
 from retrain.training.results import Results
 from retrain.training.train import train_and_evaluate
+from retrain.training_options import DistortionOptions, FineTuningOptions
 from tests.support import tiny_backbone, tunable_backbone
 
 _PLAN = EnginePlan(FLOAT32)

@@ -6,7 +6,6 @@ import numpy as np
 from absl.testing import absltest, parameterized
 from PIL import Image
 
-from retrain.config import DistortionOptions
 from retrain.data import distortions, pixels
 from retrain.data.dataset import ImageFile
 from retrain.data.distortions import Distortion
@@ -14,6 +13,7 @@ from retrain.data.splits import TRAINING
 from retrain.errors import UserError
 from retrain.fine_tuning.variants import VariantSource, decode_undistorted
 from retrain.metadata import FITS, STRETCH
+from retrain.training_options import DistortionOptions
 
 _OPTIONS = DistortionOptions(random_crop=20, random_scale=50, random_brightness=30)
 _DISTORTION = Distortion(scale=0.5, left=0.1, top=0.9, brightness=0.7, mirrored=False)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from absl.testing import absltest, flagsaver
 
-from retrain.config import CoreMLOptions
 from retrain.flags import coreml_flags
+from retrain.output_options import CoreMLOptions
 
 _FLAGS = {
     "coreml_precision": "float32",

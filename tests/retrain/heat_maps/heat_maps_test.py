@@ -9,11 +9,11 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from retrain.backbones import efficientnet_lite0, quantise, tflite_conversion
-from retrain.config import TFLiteOptions
 from retrain.data import pixels
 from retrain.export import frozen_graph, keras_file, saved_model, tflite
 from retrain.heat_maps.heat_maps import HeatMaps, load
 from retrain.heat_maps.pooled_layers import NoHeatMapError
+from retrain.output_options import TFLiteOptions
 from retrain.runtimes import classifier_file
 from retrain.runtimes.head import softmax
 from retrain.runtimes.preprocessing import Preprocessing

@@ -12,12 +12,13 @@ from retrain.backbones.backbone import Backbone
 from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures
 from retrain.comparison.architectures import ArchitectureComparison, ArchitectureResult
 from retrain.comparison.comparisons import Comparisons
-from retrain.config import OutputOptions, TrainingConfig
+from retrain.config import TrainingConfig
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.group_summary import GroupSummary
 from retrain.data.splits import TEST, TRAINING, VALIDATION, SplitPercentages
 from retrain.export.parity import Difference, ParityCheck
 from retrain.fine_tuning.result import FineTuningResult
+from retrain.output_options import OutputOptions
 from retrain.report.finished_training import FinishedTraining
 from retrain.report.metrics import collect_metrics, stage_metrics
 from retrain.runtimes.head import Head

@@ -15,18 +15,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from retrain.backbones import efficientnet_lite0
 from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures
-from retrain.config import (
-    DistortionOptions,
-    FineTuningOptions,
-    OutputOptions,
-    SplitOptions,
-    TrainingConfig,
-)
+from retrain.config import SplitOptions, TrainingConfig
 from retrain.data import distortions, pixels, splits
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING
 from retrain.export.formats import WrittenFile
 from retrain.fine_tuning.result import FineTuningResult
+from retrain.output_options import OutputOptions
 from retrain.report import run_plots
 from retrain.report.finished_training import FinishedTraining
 from retrain.runtimes.head import Head
@@ -35,6 +30,7 @@ from retrain.system.phase_timer import PhaseTimer
 from retrain.training.evaluation import evaluate
 from retrain.training.history import MetricSeries, TrainingHistory
 from retrain.training.results import HeadResult, Results
+from retrain.training_options import DistortionOptions, FineTuningOptions
 from tests.support import privileges, programs
 
 _SIDE = 112

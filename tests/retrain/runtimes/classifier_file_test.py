@@ -8,9 +8,9 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from retrain.backbones import efficientnet_lite0
-from retrain.config import TFLiteOptions
 from retrain.errors import UserError
 from retrain.export import frozen_graph, keras_file, saved_model, tflite
+from retrain.output_options import TFLiteOptions
 from retrain.runtimes import classifier_file
 from retrain.runtimes.function_runtime import FunctionRuntime
 from retrain.runtimes.graph_def import parse_graph

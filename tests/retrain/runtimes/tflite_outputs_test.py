@@ -5,9 +5,9 @@ import struct
 import numpy as np
 from absl.testing import absltest
 
-from retrain.config import TFLiteOptions
 from retrain.export import tflite
 from retrain.metadata import TFLITE_FEATURES
+from retrain.output_options import TFLiteOptions
 from retrain.runtimes.flatbuffer_table import FlatbufferError
 from retrain.runtimes.litert import LiteRTModel
 from retrain.runtimes.tflite_outputs import add_output

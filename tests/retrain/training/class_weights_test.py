@@ -3,11 +3,11 @@
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from retrain.config import HeadOptions
 from retrain.errors import UserError
 from retrain.training import class_weights, sgd
 from retrain.training.logistic_regression import TrainingSet
 from retrain.training.strength_selection import fit_with_selected_strength
+from retrain.training_options import HeadOptions
 
 _LABELS = ("rare", "common")
 _COUNTS = np.array([10, 90])

@@ -7,13 +7,14 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures
-from retrain.config import HeadOptions, SplitOptions
+from retrain.config import SplitOptions
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION, SplitPercentages
 from retrain.errors import UserError
 from retrain.training import cross_validation
 from retrain.training.cross_validation import OutOfFold, cross_validate, fold_images
 from retrain.training.fold_head import fit_head
+from retrain.training_options import HeadOptions
 
 _WIDTH = 40
 _REGRESSION = HeadOptions()

@@ -8,10 +8,12 @@ from absl.testing import absltest, parameterized
 
 from retrain.backbones import efficientnet_lite0
 from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures
-from retrain.config import HeadOptions, OutputOptions, SplitOptions, TrainingConfig
+from retrain.config import SplitOptions, TrainingConfig
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION, SplitPercentages
+from retrain.output_options import OutputOptions
 from retrain.training.head_training import train_head
+from retrain.training_options import HeadOptions
 
 _LABELS = ("a", "b", "c")
 

@@ -6,11 +6,11 @@ import numpy as np
 from absl.testing import absltest
 
 from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures
-from retrain.config import HeadOptions
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION, SplitPercentages
 from retrain.training.cross_validation import cross_validate
 from retrain.training.learning_curve import measure_learning_curve, select_subset, summarise
+from retrain.training_options import HeadOptions
 
 
 def _right(errors: list[float], count: int = 4000) -> np.ndarray:

@@ -10,11 +10,11 @@ import warnings
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from retrain.config import HeadOptions
 from retrain.errors import UserError
 from retrain.runtimes.head import Head
 from retrain.training import sgd
 from retrain.training.step_metrics import StepMetrics
+from retrain.training_options import HeadOptions
 
 _WIDTH = 8
 _NO_EXAMPLES = (np.zeros((0, _WIDTH), np.float32), np.zeros(0, np.int64))
@@ -23,7 +23,7 @@ _HASH_OF_A_HEAD = """
 import hashlib
 import numpy as np
 from retrain.training import sgd
-from retrain.config import HeadOptions
+from retrain.training_options import HeadOptions
 
 rng = np.random.default_rng(3)
 examples = rng.random((500, 1280), np.float32), np.arange(500) % 7

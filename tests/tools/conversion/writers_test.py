@@ -8,10 +8,10 @@ from absl.testing import absltest, parameterized
 from PIL import Image
 
 from label_image.classifier import Classifier
-from retrain.config import CoreMLOptions
 from retrain.errors import UserError
 from retrain.export import coreml
 from retrain.export.coreml_reference import model as reference
+from retrain.output_options import CoreMLOptions
 from retrain.system.outputs.staging import Staging
 from tests.support import sample_classifier, small_keras, tflite_models
 from tools.conversion import writers

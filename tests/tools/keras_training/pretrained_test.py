@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from retrain.config import ALL_LAYERS
 from retrain.errors import UserError
+from retrain.training_options import ALL_LAYERS
 from tests.support import tiny_backbone, tunable_backbone
 from tools.keras_training import pretrained
 
