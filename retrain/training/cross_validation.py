@@ -21,7 +21,7 @@ from retrain.training.class_weights import compute_shares
 from retrain.training.evaluation import Evaluation, evaluate
 from retrain.training.fold_head import fit_head
 from retrain.training.folds import ALWAYS_TRAINING, assign_folds
-from retrain.training.logistic_regression import TrainingSet
+from retrain.training.training_set import TrainingSet
 from retrain.training_options import HeadOptions
 
 

@@ -8,8 +8,8 @@ from retrain.runtimes.head import Head
 from retrain.training import calibration, sgd
 from retrain.training.class_weights import BALANCED
 from retrain.training.folds import assign_folds
-from retrain.training.logistic_regression import TrainingSet
 from retrain.training.strength_selection import fit_with_selected_strength
+from retrain.training.training_set import TrainingSet
 from retrain.training_options import HeadOptions
 
 # Share of the images that calibrate a head trained by gradient descent: one of so many folds.

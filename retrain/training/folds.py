@@ -45,6 +45,41 @@ def assign_folds(
     return folds
 
 
+def hold_out(
+    class_ids: np.ndarray, groups: np.ndarray | None, fold_count: int, *, seed: int
+) -> list[np.ndarray]:
+    """Returns masks of the images that each fold holds out, bool [N] each.
+
+    Args:
+        class_ids: Class of each image, int [N].
+        groups: Number of each image's group, int [N]; None if each image is a group of its own.
+        fold_count: Number of folds.
+        seed: Random seed.
+    """
+    if groups is not None and len(np.unique(groups)) < len(groups):
+        folds = assign_folds(class_ids, groups, fold_count, seed=seed)
+    else:
+        folds = rank_within_class(class_ids, seed=seed) % fold_count
+        # The only image of a class stays in every fold's training images.
+        folds[np.bincount(class_ids)[class_ids] == 1] = ALWAYS_TRAINING
+    return [folds == fold for fold in range(fold_count)]
+
+
+def rank_within_class(class_ids: np.ndarray, *, seed: int) -> np.ndarray:
+    """Returns the position of each image in a random order of its class, int64 [N].
+
+    Args:
+        class_ids: Class of each image, int [N].
+        seed: Random seed.
+    """
+    order = np.random.default_rng(seed).permutation(len(class_ids))
+    ranks = np.empty(len(class_ids), np.int64)
+    for class_id in np.unique(class_ids):
+        members = order[class_ids[order] == class_id]
+        ranks[members] = np.arange(len(members))
+    return ranks
+
+
 def _classes_in_one_fold(class_ids: np.ndarray, folds: np.ndarray) -> np.ndarray:
     pairs = np.unique(np.stack([class_ids, folds], axis=1), axis=0)
     classes, fold_counts = np.unique(pairs[:, 0], return_counts=True)

@@ -18,10 +18,10 @@ from retrain.runtimes.head import Head
 from retrain.training import calibration, class_weights, sgd
 from retrain.training.class_weights import BALANCED
 from retrain.training.history import HistoryRecorder, TrainingHistory
-from retrain.training.logistic_regression import TrainingSet
 from retrain.training.step_metrics import Examples, StepMetrics, measure
 from retrain.training.strength_selection import SelectedHead, fit_with_selected_strength
 from retrain.training.summaries import RunSummaries
+from retrain.training.training_set import TrainingSet
 
 _PROGRESS_LINES = 10
 

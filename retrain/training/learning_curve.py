@@ -14,7 +14,7 @@ from retrain.system.threads import parallel_map
 from retrain.training.cross_validation import OutOfFold, fold_images, select_images
 from retrain.training.evaluation import wilson_interval
 from retrain.training.folds import ALWAYS_TRAINING
-from retrain.training.logistic_regression import STRENGTHS, fit_path
+from retrain.training.logistic_regression import fit
 from retrain.training_options import HeadOptions
 
 # Shares of the training images of a fold that heads are trained on, in addition to all of them.
@@ -128,8 +128,9 @@ def measure_learning_curve(
 
     def predict(number: int) -> np.ndarray:
         fitted_to = select_images(training_set, subsets[number], features.dataset, options)
-        *_, (_, head) = fit_path(fitted_to, [one for one in STRENGTHS if one <= strength])
-        logits = head.logits(training_set.undistorted_features[held_out[number]])
+        logits = fit(fitted_to, strength).logits(
+            training_set.undistorted_features[held_out[number]]
+        )
         return logits.argmax(axis=1)
 
     predicted = np.full((len(SHARES) + 1, len(folded.images)), -1)

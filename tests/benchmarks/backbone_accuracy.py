@@ -23,8 +23,8 @@ from retrain.data.dataset import scan_dataset
 from retrain.system.files.cache_folder import default_cache_folder
 from retrain.system.files.user_paths import user_path
 from retrain.system.program import command_line
-from retrain.training.logistic_regression import TrainingSet
 from retrain.training.strength_selection import fit_with_selected_strength
+from retrain.training.training_set import TrainingSet
 from tests.benchmarks import random_splits
 
 _IMAGE_DIR = flags.DEFINE_multi_string(

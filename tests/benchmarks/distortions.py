@@ -18,8 +18,8 @@ from retrain.bottlenecks.compute import SplitFeatures, compute_bottlenecks
 from retrain.data.splits import TRAINING
 from retrain.system.files.user_paths import user_path
 from retrain.system.program import command_line
-from retrain.training.logistic_regression import TrainingSet
 from retrain.training.strength_selection import fit_with_selected_strength
+from retrain.training.training_set import TrainingSet
 from retrain.training_options import DistortionOptions
 from tests.benchmarks import random_splits
 

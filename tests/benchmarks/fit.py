@@ -30,8 +30,8 @@ from retrain.system.program import command_line
 from retrain.system.threads import parallel_map
 from retrain.training.fold_head import fit_head
 from retrain.training.folds import assign_folds
-from retrain.training.logistic_regression import TrainingSet
 from retrain.training.losses import cross_entropies_of_logits
+from retrain.training.training_set import TrainingSet
 from retrain.training_options import HeadOptions
 from tests.benchmarks import random_splits
 

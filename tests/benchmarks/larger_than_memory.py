@@ -24,8 +24,8 @@ from retrain.system.files import large_arrays
 from retrain.system.program import command_line
 from retrain.training import calibration
 from retrain.training.evaluation import evaluate
-from retrain.training.logistic_regression import TrainingSet
 from retrain.training.strength_selection import fit_with_selected_strength
+from retrain.training.training_set import TrainingSet
 
 _IMAGES = flags.DEFINE_list("images", ["100000", "300000", "1000000"], "Numbers of images.")
 _WIDTH = flags.DEFINE_integer("width", 1280, "Number of features.", lower_bound=1)

@@ -15,8 +15,8 @@ from absl import flags
 
 from retrain.bottlenecks.store import open_store
 from retrain.system.program import command_line
-from retrain.training.logistic_regression import TrainingSet
 from retrain.training.strength_selection import fit_with_selected_strength
+from retrain.training.training_set import TrainingSet
 from tests.benchmarks import peak_memory
 
 _COUNT = flags.DEFINE_integer(

@@ -20,8 +20,9 @@ from retrain.runtimes.head import Head
 from retrain.system.files.user_paths import user_path
 from retrain.system.program import command_line
 from retrain.training import sgd
-from retrain.training.logistic_regression import TrainingSet, fit_path
+from retrain.training.logistic_regression import fit_path
 from retrain.training.strength_selection import fit_with_selected_strength
+from retrain.training.training_set import TrainingSet
 from retrain.training_options import HeadOptions
 from tests.benchmarks import random_splits
 
@@ -77,7 +78,7 @@ def _accuracies(examples: _Examples, seed: int) -> dict[str, float]:
         "logistic regression": _accuracy(
             fit_with_selected_strength(training_set, validation, seed=seed).head, test
         ),
-        "oracle": max(_accuracy(head, test) for _, head in fit_path(training_set)),
+        "oracle": max(_accuracy(head, test) for head in fit_path(training_set)),
     }
 
 

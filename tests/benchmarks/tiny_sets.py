@@ -20,7 +20,7 @@ from retrain.system.files.cache_folder import default_cache_folder
 from retrain.system.files.user_paths import user_path
 from retrain.system.program import command_line
 from retrain.training.fold_head import fit_head
-from retrain.training.logistic_regression import TrainingSet
+from retrain.training.training_set import TrainingSet
 from retrain.training_options import HeadOptions
 
 _IMAGE_DIR = flags.DEFINE_multi_string(

@@ -5,8 +5,8 @@ from absl.testing import absltest, parameterized
 
 from retrain.errors import UserError
 from retrain.training import class_weights, sgd
-from retrain.training.logistic_regression import TrainingSet
 from retrain.training.strength_selection import fit_with_selected_strength
+from retrain.training.training_set import TrainingSet
 from retrain.training_options import HeadOptions
 
 _LABELS = ("rare", "common")

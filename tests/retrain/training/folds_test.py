@@ -3,7 +3,7 @@
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from retrain.training.folds import ALWAYS_TRAINING, assign_folds
+from retrain.training.folds import ALWAYS_TRAINING, assign_folds, hold_out
 
 
 def _alone(count: int) -> np.ndarray:
@@ -66,6 +66,15 @@ class FoldsTest(parameterized.TestCase):
         )
         self.assertEqual(same, again)
         self.assertNotEqual(same, other)
+
+    @parameterized.named_parameters(
+        ("groups", np.arange(41) // 2 * 2), ("images", np.arange(41)), ("images_by_default", None)
+    )
+    def test_every_image_is_held_out_once_except_the_only_one_of_a_class(self, groups):
+        class_ids = np.repeat([0, 1, 2], [20, 20, 1])
+        masks = hold_out(class_ids, groups, 4, seed=0)
+        self.assertLen(masks, 4)
+        self.assertEqual(np.sum(masks, axis=0).tolist(), [1] * 40 + [0])
 
 
 if __name__ == "__main__":

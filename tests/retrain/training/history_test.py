@@ -5,9 +5,9 @@ from absl.testing import absltest
 
 from retrain.runtimes.head import Head
 from retrain.training.history import HistoryRecorder, MetricSeries, TrainingHistory
-from retrain.training.logistic_regression import TrainingSet
 from retrain.training.step_metrics import StepMetrics
 from retrain.training.strength_selection import fit_with_selected_strength
+from retrain.training.training_set import TrainingSet
 
 
 class TrainingHistoryTest(absltest.TestCase):

@@ -5,13 +5,9 @@ import dataclasses
 import numpy as np
 from absl.testing import absltest
 
-from retrain.training.logistic_regression import (
-    STRENGTHS,
-    TrainingSet,
-    fit_path,
-    refine,
-)
+from retrain.training.logistic_regression import STRENGTHS, fit, fit_path, refine
 from retrain.training.losses import cross_entropies_of_logits
+from retrain.training.training_set import TrainingSet
 
 
 def _training_set(count: int = 200, variants: int = 1) -> TrainingSet:
@@ -42,15 +38,20 @@ def _objective(training: TrainingSet, weights: np.ndarray, bias: np.ndarray, str
 
 class FitPathTest(absltest.TestCase):
     def test_yields_all_strengths_from_the_simplest_head(self):
-        path = list(fit_path(_training_set()))
-        self.assertEqual(tuple(strength for strength, _ in path), STRENGTHS)
-        norms = [np.linalg.norm(head.weights) for _, head in path]
+        norms = [np.linalg.norm(head.weights) for head in fit_path(_training_set())]
+        self.assertLen(norms, len(STRENGTHS))
         self.assertEqual(norms, sorted(norms))
+
+    def test_one_strength_has_the_same_head_as_in_the_path(self):
+        training = _training_set()
+        for strength, head in zip(STRENGTHS, fit_path(training), strict=True):
+            np.testing.assert_array_equal(fit(training, strength).weights, head.weights)
 
     def test_no_nearby_head_has_a_smaller_objective(self):
         training = _training_set()
         rng = np.random.default_rng(1)
-        for strength, head in fit_path(training, (1e-2, 1.0)):
+        strengths = (1e-2, 1.0)
+        for strength, head in zip(strengths, fit_path(training, strengths), strict=True):
             best = _objective(training, head.weights, head.bias, strength)
             for _ in range(100):
                 step = (
@@ -65,8 +66,8 @@ class FitPathTest(absltest.TestCase):
 
     def test_refine_reaches_the_same_optimum_from_another_head(self):
         training = _training_set()
-        (_, start), (strength, expected) = fit_path(training, (1e-3, 1e-1))
-        refined = refine(training, start, strength, max_iterations=300)
+        start, expected = fit_path(training, (1e-3, 1e-1))
+        refined = refine(training, start, 1e-1, max_iterations=300)
         np.testing.assert_allclose(
             refined.logits(training.features), expected.logits(training.features), atol=2e-2
         )
@@ -74,7 +75,7 @@ class FitPathTest(absltest.TestCase):
     def test_float16_features_give_nearly_the_same_head(self):
         training = _training_set()
         half = TrainingSet(training.features.astype(np.float16), training.class_ids, class_count=3)
-        (_, head), (_, half_head) = (next(fit_path(data, [0.1])) for data in (training, half))
+        head, half_head = (next(fit_path(data, [0.1])) for data in (training, half))
         np.testing.assert_allclose(
             head.logits(training.features), half_head.logits(training.features), atol=2e-2
         )
@@ -87,7 +88,7 @@ class FitPathTest(absltest.TestCase):
             for scale in (1, 3):
                 features = training.features * np.array([scale] + [1] * 7, np.float32)
                 scaled = dataclasses.replace(training, features=features)
-                _, head = next(fit_path(scaled, [1e-1 / count]))
+                head = next(fit_path(scaled, [1e-1 / count]))
                 logits.append(head.logits(features))
             change[count] = np.abs(logits[1] - logits[0]).mean() / np.abs(logits[0]).mean()
         self.assertLess(change[30_000], 0.02)
@@ -99,23 +100,13 @@ class FitPathTest(absltest.TestCase):
         joined = dataclasses.replace(
             training, features=np.hstack([training.features, small]), stage_widths=(8,)
         )
-        (_, head), (_, unlimited) = (
+        head, unlimited = (
             next(fit_path(data, [0.1]))
             for data in (joined, dataclasses.replace(joined, stage_widths=()))
         )
         # The features of both stages are the same after standardisation.
         np.testing.assert_allclose(head.weights[8:] / 1000, head.weights[:8], rtol=1e-2, atol=1e-3)
         self.assertLess(np.abs(unlimited.weights[8:] / 1000).max(), np.abs(head.weights[:8]).max())
-
-
-class TrainingSetTest(absltest.TestCase):
-    def test_images_are_selected_with_all_their_variants(self):
-        training = _training_set(count=6, variants=2)
-        for images in (np.array([4, 1]), np.isin(np.arange(6), [1, 4])):
-            selected = training.select_images(images)
-            self.assertLen(selected.features, 4)
-            self.assertCountEqual(selected.image_class_ids, training.image_class_ids[[1, 4]])
-            np.testing.assert_array_equal(selected.undistorted_features, selected.features[[0, 2]])
 
 
 if __name__ == "__main__":

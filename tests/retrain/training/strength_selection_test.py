@@ -8,9 +8,10 @@ import numpy as np
 from absl.testing import absltest
 
 from retrain.training import strength_selection
-from retrain.training.logistic_regression import TrainingSet, fit_path
+from retrain.training.logistic_regression import fit_path
 from retrain.training.losses import cross_entropies_of_logits
 from retrain.training.strength_selection import SelectedHead, fit_with_selected_strength
+from retrain.training.training_set import TrainingSet
 
 
 def _examples(seed: int, count: int, width: int = 20, spread: float = 1.5):
@@ -77,7 +78,7 @@ class StrengthSelectionTest(absltest.TestCase):
         np.testing.assert_array_equal(selected.held_out_class_ids, validation[1])
         self.assertEqual(selected.held_out_logits.shape, (400, 3))
         loss = cross_entropies_of_logits(selected.held_out_logits, validation[1]).mean()
-        for _, head in fit_path(TrainingSet(seen, training[1], 3)):
+        for head in fit_path(TrainingSet(seen, training[1], 3)):
             logits = head.logits(validation[0])
             other_loss = cross_entropies_of_logits(logits, validation[1]).mean()
             self.assertLessEqual(loss, other_loss + 1e-6)

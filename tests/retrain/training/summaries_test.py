@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util import tensor_util
 
 from retrain.errors import UserError
-from retrain.report import plots
+from retrain.report import image_grid
 from retrain.runtimes.head import Head
 from retrain.training.history import MetricSeries, TrainingHistory
 from retrain.training.step_metrics import StepMetrics
@@ -111,7 +111,7 @@ class ContentTest(SummariesTestCase):
 
     def test_plots_are_written_without_changes(self):
         images = {
-            name: plots.image_grid(np.full((1, 9, 9, 3), grey), [name])
+            name: image_grid.draw_grid(np.full((1, 9, 9, 3), grey), [name])
             for name, grey in (("dark", 10), ("light", 240))
         }
         place = self.folder / "run" / "plots"
