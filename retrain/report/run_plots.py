@@ -16,7 +16,7 @@ from retrain.data.splits import TRAINING
 from retrain.errors import UserError
 from retrain.export.formats import WrittenFile
 from retrain.fine_tuning.result import FineTuningResult
-from retrain.report import plots
+from retrain.report import image_grid, plots
 from retrain.report.finished_training import FinishedTraining
 from retrain.system.outputs.checks import check_folder_writable, check_writable
 from retrain.system.outputs.staging import Staging
@@ -139,7 +139,7 @@ def _plot_history(history: TrainingHistory, loss_name: str, *, unit: str = "step
         "accuracy": {name: metrics.accuracy for name, metrics in series.items()},
         loss_name: {name: metrics.cross_entropy for name, metrics in series.items()},
     }
-    return plots.curves(
+    return plots.draw_curves(
         panels,
         history.at,
         x_label="inverse regularisation strength C" if by_strength else unit,
@@ -151,7 +151,7 @@ def _plot_history(history: TrainingHistory, loss_name: str, *, unit: str = "step
 def _plot_confusion(test: Evaluation, labels: Sequence[str]) -> bytes:
     assert test.accuracy is not None
     title = f"Test accuracy: {100 * test.accuracy:.1f}% of {test.count} images"
-    return plots.confusion_matrix(np.array(test.confusion), labels, title=title)
+    return plots.draw_confusion_matrix(np.array(test.confusion), labels, title=title)
 
 
 def _shown_distortions(config: TrainingConfig) -> DistortionOptions:
@@ -169,7 +169,7 @@ def _plot_images(
     training = result.features.split(TRAINING)
     height, width = backbone.height, backbone.width
     numbers = [1] if options.fresh else list(range(min(options.cached + 1, _CELLS_PER_IMAGE)))
-    rows = plots.sample_per_class(training.class_ids, _MAX_CELLS // len(numbers))
+    rows = image_grid.sample_per_class(training.class_ids, _MAX_CELLS // len(numbers))
 
     def decode(image: ImageFile) -> list[np.ndarray]:
         try:
@@ -202,12 +202,12 @@ def _plot_images(
         f"{len(labels) // len(numbers)} of the {len(training.images)} training images, "
         f"{height} x {width}{_describe_variants(options, len(numbers))}"
     )
-    content = plots.image_grid(
+    content = image_grid.draw_grid(
         [cell for cells in variants for cell in cells],
         labels,
         all_labels=result.features.dataset.labels,
         title=title,
-        columns=plots.COLUMNS // len(numbers) * len(numbers),
+        columns=image_grid.COLUMNS // len(numbers) * len(numbers),
         file_format=file_format,
     )
     yield _Plot("pictures", content, "training images as the network sees them")

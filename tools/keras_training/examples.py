@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from retrain.errors import UserError
-from retrain.report import plots
+from retrain.report import image_grid
 from tools.keras_training.image_shape import ImageShape
 
 # Larger arrays are memory-mapped files, of which the system keeps in memory what fits.
@@ -31,7 +31,7 @@ class Examples:
 
     def sample(self, count: int) -> "Examples":
         """Returns up to `count` examples, about the same number of each class, in class order."""
-        rows = plots.sample_per_class(self.class_ids, count)
+        rows = image_grid.sample_per_class(self.class_ids, count)
         return Examples(self.inputs[rows], self.class_ids[rows])
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from retrain.report import plots
+from retrain.report import image_grid, plots
 from retrain.system.outputs.atomic_files import write_file
 from retrain.training import summaries
 from tools.keras_training.augmentation import augment
@@ -36,7 +36,7 @@ def plot_images(data: TrainingData, options: Options, logs: Path) -> Path:
     height, width = images.shape[1:3]
     count = len(data.train.class_ids)
     title = f"{len(images)} of the {count} training images, {height} x {width}"
-    grid = plots.image_grid(images, labels, all_labels=data.labels, title=title)
+    grid = image_grid.draw_grid(images, labels, all_labels=data.labels, title=title)
     return _write(options.output_dir / IMAGES_FILE, grid, logs)
 
 
@@ -58,7 +58,7 @@ def plot_history(state: TrainingState, options: Options, logs: Path) -> Path:
         }
         for metric in ("loss", "accuracy")
     }
-    png = plots.curves(panels, range(1, state.epochs + 1), selected=state.best_epoch + 1)
+    png = plots.draw_curves(panels, range(1, state.epochs + 1), selected=state.best_epoch + 1)
     return _write(options.output_dir / CURVES_FILE, png, logs, step=state.epochs)
 
 

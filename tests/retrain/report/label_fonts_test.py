@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from retrain.report import label_fonts, plots
+from retrain.report import image_grid, label_fonts, plots
 
 # Letters of matplotlib's font STIXGeneral that its font DejaVu does not have.
 _STIX = "\u1d81\u1d84"
@@ -99,8 +99,8 @@ class PlotsTest(absltest.TestCase):
     def draw(self, labels):
         images = np.zeros((len(labels), 112, 112, 3), np.uint8)
         return (
-            plots.image_grid(images, labels),
-            plots.confusion_matrix(np.eye(len(labels), dtype=int), labels),
+            image_grid.draw_grid(images, labels),
+            plots.draw_confusion_matrix(np.eye(len(labels), dtype=int), labels),
         )
 
     def test_different_labels_never_look_the_same(self):
@@ -115,7 +115,7 @@ class PlotsTest(absltest.TestCase):
         image = np.zeros((1, 112, 112, 3), np.uint8)
         with _system_fonts():
             grids = [
-                plots.image_grid(image, ["犬"], all_labels=labels)
+                image_grid.draw_grid(image, ["犬"], all_labels=labels)
                 for labels in (("犬", "猫"), ("猫", "犬"))
             ]
         self.assertNotEqual(*grids)
