@@ -14,7 +14,7 @@ from retrain.backbones import efficientnet_lite0
 from retrain.data import pixels
 from retrain.data.image_limits import DEFAULT_LIMITS, ImageLimits
 from retrain.errors import UserError
-from retrain.runtimes import classifier_file
+from retrain.runtimes import classifier_file, fit_flag
 from retrain.runtimes.runtime import ModelError, NetworkOverrides, Outputs
 from retrain.system.batches import batches
 from retrain.system.threads import parallel_map
@@ -32,6 +32,7 @@ class Overrides(NetworkOverrides):
         labels_file: File with one label per line, in the order of the scores.
         height: Height of the input images in pixels.
         width: Width of the input images in pixels.
+        fit: How images of another aspect ratio are resized; only for files that do not state it.
         unknown_below: Familiarity, 0 to 1, below which an image shows none of the classes. 0
             accepts all images.
     """
@@ -39,7 +40,11 @@ class Overrides(NetworkOverrides):
     labels_file: Path | None = None
     height: int | None = None
     width: int | None = None
+    fit: str | None = None
     unknown_below: float | None = None
+
+
+NO_OVERRIDES = Overrides()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +93,7 @@ class Classifier:
         self,
         graph: Path,
         *,
-        overrides: Overrides = Overrides(),
+        overrides: Overrides = NO_OVERRIDES,
         limits: ImageLimits = DEFAULT_LIMITS,
     ) -> None:
         """Loads a classifier.
@@ -108,10 +113,16 @@ class Classifier:
         self.unknown_below = unknown_images.resolve_threshold(
             graph, overrides.unknown_below, has_familiarity=description.familiarity is not None
         )
+        fit = fit_flag.resolve(overrides.fit, description.fit, f"--graph={graph}")
+        if overrides.fit and not description.fit and not self.runtime.takes_pixels:
+            raise UserError(
+                f"--fit={overrides.fit} is for networks that take pixels, but {graph} decodes and "
+                "resizes image files itself; leave the flag out"
+            )
         self.decoding = ImageDecoding(
             height=overrides.height or description.height or _DEFAULT_SIZE,
             width=overrides.width or description.width or _DEFAULT_SIZE,
-            fit=description.fit,
+            fit=fit,
             preprocessing_version=(
                 description.preprocessing_version or pixels.PREPROCESSING_VERSION
             ),

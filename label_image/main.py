@@ -10,26 +10,22 @@ other images are labelled, and the exit status is 1.
 from retrain.system.program import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
 
 # isort: split
+import dataclasses
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from absl import flags
 
-from label_image import unknown_flag
+from label_image import classifier_flags
 from label_image.classifier import Classifier, Overrides, Prediction, UnreadableImage
 from label_image.formatting import as_json, as_text
 from retrain.errors import UserError
 from retrain.system.files.user_paths import user_path
-from retrain.system.program import command_line, trust_flag
-from retrain.system.program.path_flags import define_labels, graph_path, optional_path
+from retrain.system.program import command_line
 from retrain.system.text import one_line
 
-_GRAPH = flags.DEFINE_string(
-    "graph",
-    "/tmp/output_graph.pb",
-    "Classifier to use: a frozen graph, TFLite file, Keras file or SavedModel folder.",
-)
+_CLASSIFIER = classifier_flags.define()
 _IMAGE = flags.DEFINE_multi_string(
     "image", [], "Image to label. Can be repeated. Images can also be passed as arguments."
 )
@@ -39,7 +35,6 @@ _NUM_TOP_PREDICTIONS = flags.DEFINE_integer(
 _JSON = flags.DEFINE_boolean(
     "json", False, "Whether to print a JSON array instead of lines of text."
 )
-_LABELS = define_labels()
 _OUTPUT_LAYER = flags.DEFINE_string(
     "output_layer",
     None,
@@ -85,8 +80,6 @@ _HEATMAP = flags.DEFINE_string(
 _HEATMAP_LABEL = flags.DEFINE_string(
     "heatmap_label", None, "Label of the heat maps, instead of the best one of each image."
 )
-flags.adopt_module_key_flags(unknown_flag)
-flags.adopt_module_key_flags(trust_flag)
 
 # The name that the user gave an image, and its result.
 Result = tuple[str, Prediction | UnreadableImage]
@@ -101,7 +94,7 @@ def main(arguments: list[str]) -> int:
         raise UserError("--input_std=0 would divide by zero; give the number to divide pixels by")
     images = [user_path(name) for name in names]
     heat_map_paths = _heat_map_paths(images)
-    classifier = Classifier(graph_path(_GRAPH), overrides=_overrides())
+    classifier = Classifier(_CLASSIFIER.graph_path(), overrides=_overrides())
     results: Iterable[Result] = zip(names, classifier.classify(images), strict=True)
     if heat_map_paths:
         results = _draw_heat_maps(classifier, results, heat_map_paths)
@@ -111,16 +104,14 @@ def main(arguments: list[str]) -> int:
 
 
 def _overrides() -> Overrides:
-    return Overrides(
-        labels_file=optional_path(_LABELS),
+    return dataclasses.replace(
+        _CLASSIFIER.overrides(),
         input_layer=_INPUT_LAYER.value,
         output_layer=_OUTPUT_LAYER.value,
         height=_INPUT_HEIGHT.value,
         width=_INPUT_WIDTH.value,
         mean=_INPUT_MEAN.value,
         std=_INPUT_STD.value,
-        unknown_below=unknown_flag.UNKNOWN_BELOW.value,
-        trust_model=trust_flag.TRUST_MODEL.value,
     )
 
 

@@ -49,6 +49,12 @@ TFLITE_FEATURES = GRAPH_FEATURES
 # How an image of another aspect ratio is resized; `retrain.data.pixels` has the details. Files
 # without the field `fit` were made by versions that always stretched.
 STRETCH, CROP, PAD = FITS = ("stretch", "crop", "pad")
+# The same in words, for the descriptions of exported files.
+FIT_DESCRIPTIONS = {
+    STRETCH: "The aspect ratio of an image is ignored when it is resized.",
+    CROP: "An image of another aspect ratio is cropped to its centre.",
+    PAD: "An image of another aspect ratio is centred between black bars.",
+}
 
 _MAX_REASON = 300
 

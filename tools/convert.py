@@ -21,8 +21,7 @@ from absl import flags
 from retrain.errors import UserError
 from retrain.export import coreml_options, saved_model
 from retrain.flags import coreml_flags
-from retrain.metadata import FITS
-from retrain.runtimes import tflite_file
+from retrain.runtimes import fit_flag, tflite_file
 from retrain.system.outputs.checks import check_writable
 from retrain.system.outputs.staging import Staging
 from retrain.system.outputs.temporary_folders import temporary_files_of_libraries
@@ -67,14 +66,7 @@ _INPUT_WIDTH = flags.DEFINE_integer(
     "Width of the input images in pixels. Required only if the graph does not state it.",
     lower_bound=1,
 )
-_FIT = flags.DEFINE_enum(
-    "fit",
-    None,
-    FITS,
-    "How images whose aspect ratio is not that of the network's input were resized for the "
-    "training: stretch, crop to the centre, or pad with black bars. Only for classifiers that do "
-    "not state it; the default is stretch.",
-)
+_FIT = fit_flag.define()
 _ADD_SOFTMAX = flags.DEFINE_boolean(
     "add_softmax", False, "Whether to turn the outputs into probabilities with a softmax."
 )
@@ -173,7 +165,6 @@ def _check_format(path: Path) -> None:
 
 def _convert(path: Path, preprocessing_options: PreprocessingOptions) -> None:
     # These modules take seconds to load, so flags are checked first.
-    from retrain.data import fitting
     from retrain.export.coremltools_import import load_coremltools
     from tools.conversion import converted_classifier, preprocessing, writers
 
@@ -189,7 +180,7 @@ def _convert(path: Path, preprocessing_options: PreprocessingOptions) -> None:
             preprocessing_options, source.channels, source.input_format
         ),
         add_softmax=_ADD_SOFTMAX.value,
-        fit=fitting.resolve(
+        fit=fit_flag.resolve(
             _FIT.value, source.metadata.fit if source.metadata else None, f"--graph={path}"
         ),
     )

@@ -17,22 +17,16 @@ from pathlib import Path
 
 from absl import flags
 
-from label_image import unknown_flag
+from label_image import classifier_flags
 from retrain.errors import UserError
 from retrain.system.files.user_paths import user_path
-from retrain.system.program import command_line, trust_flag
-from retrain.system.program.path_flags import define_labels, graph_path, optional_path
+from retrain.system.program import command_line
 from tools.guess import transfer
 from tools.guess.options import UNKNOWN, Options, check
 from tools.guess.results import ACTIONS
 from tools.guess.summary import Summary
 
-_GRAPH = flags.DEFINE_string(
-    "graph",
-    "/tmp/output_graph.pb",
-    "Classifier to use: a frozen graph, TFLite file, Keras file or SavedModel folder.",
-)
-_LABELS = define_labels()
+_CLASSIFIER = classifier_flags.define()
 _RECURSIVE = flags.DEFINE_boolean(
     "recursive", False, "Whether to search the sub-folders of SRC as well, except DEST."
 )
@@ -70,8 +64,6 @@ _UNDO = flags.DEFINE_string(
     "run leaves in DEST. Restores the images and does nothing else. SRC and DEST are required if "
     "an earlier version or another user wrote the file.",
 )
-flags.adopt_module_key_flags(unknown_flag)
-flags.adopt_module_key_flags(trust_flag)
 
 
 def main(arguments: list[str]) -> int:
@@ -81,18 +73,13 @@ def main(arguments: list[str]) -> int:
     options = _options(arguments)
     check(options)
     # Loading these takes time, which an error message about the options does not have to wait for.
-    from label_image.classifier import Classifier, Overrides
+    from label_image.classifier import Classifier
     from label_image.unknown_images import log_if_undecidable
     from tools.guess.sort_images import sort_images
 
-    graph, unknown_below = graph_path(_GRAPH), unknown_flag.UNKNOWN_BELOW.value
-    overrides = Overrides(
-        labels_file=optional_path(_LABELS),
-        unknown_below=unknown_below,
-        trust_model=trust_flag.TRUST_MODEL.value,
-    )
+    graph, overrides = _CLASSIFIER.graph_path(), _CLASSIFIER.overrides()
     classifier = Classifier(graph, overrides=overrides)
-    log_if_undecidable(graph, classifier.unknown_below, unknown_below)
+    log_if_undecidable(graph, classifier.unknown_below, overrides.unknown_below)
     summary = sort_images(options, graph, classifier)
     _report(summary, options)
     return int(summary.num_failed > 0)

@@ -15,17 +15,12 @@ import logging
 
 from absl import flags
 
+from label_image import classifier_flags
 from retrain.errors import UserError
 from retrain.system.files.user_paths import user_path
-from retrain.system.program import command_line, trust_flag
-from retrain.system.program.path_flags import define_labels, graph_path, optional_path
+from retrain.system.program import command_line
 
-_GRAPH = flags.DEFINE_string(
-    "graph",
-    "/tmp/output_graph.pb",
-    "Classifier to use: a frozen graph, TFLite file, Keras file or SavedModel folder.",
-)
-_LABELS = define_labels()
+_CLASSIFIER = classifier_flags.define(finds_unknown_images=False)
 _RECURSIVE = flags.DEFINE_boolean(
     "recursive", False, "Whether to search the sub-folders of SRC as well, except DEST."
 )
@@ -40,7 +35,6 @@ _TOP = flags.DEFINE_integer(
     lower_bound=1,
     upper_bound=10,
 )
-flags.adopt_module_key_flags(trust_flag)
 
 
 def main(arguments: list[str]) -> int:
@@ -55,7 +49,7 @@ def main(arguments: list[str]) -> int:
             f"--label={_LABEL.value} and --top={_TOP.value} cannot be combined; omit one of them"
         )
     # Loading these takes time, which an error message about the flags does not have to wait for.
-    from label_image.classifier import Classifier, Overrides
+    from label_image.classifier import Classifier
     from tools.heat_maps.draw_folder import Options, check, draw_folder
 
     options = Options(
@@ -66,11 +60,8 @@ def main(arguments: list[str]) -> int:
         top=_TOP.value,
     )
     check(options)
-    overrides = Overrides(
-        labels_file=optional_path(_LABELS),
-        trust_model=trust_flag.TRUST_MODEL.value,
-    )
-    counts = draw_folder(options, Classifier(graph_path(_GRAPH), overrides=overrides))
+    classifier = Classifier(_CLASSIFIER.graph_path(), overrides=_CLASSIFIER.overrides())
+    counts = draw_folder(options, classifier)
     logging.info("Wrote the heat maps of %d images to %s", counts.drawn, options.target)
     if counts.failed:
         logging.warning("%d images could not be read; the warnings above say why", counts.failed)

@@ -15,18 +15,12 @@ from typing import Any
 
 from absl import flags
 
-from label_image import unknown_flag
+from label_image import classifier_flags
 from retrain.errors import UserError
-from retrain.system.program import command_line, trust_flag
-from retrain.system.program.path_flags import define_labels, graph_path, optional_path
+from retrain.system.program import command_line
 from tools.cluster import run_flags
 
-_GRAPH = flags.DEFINE_string(
-    "graph",
-    "/tmp/output_graph.pb",
-    "Classifier to use: a frozen graph, TFLite file or Keras file.",
-)
-_LABELS = define_labels()
+_CLASSIFIER = classifier_flags.define(kinds="a frozen graph, TFLite file or Keras file")
 _IMAGE_DIR = flags.DEFINE_string(
     "image_dir", None, "Folder or URL with images, at any depth. Required."
 )
@@ -36,9 +30,7 @@ _RESULTS = flags.DEFINE_string(
 _NUM_TOP_PREDICTIONS = flags.DEFINE_integer(
     "num_top_predictions", 5, "Number of labels to write for each image.", lower_bound=1
 )
-flags.adopt_module_key_flags(unknown_flag)
 flags.adopt_module_key_flags(run_flags)
-flags.adopt_module_key_flags(trust_flag)
 
 
 def main(arguments: list[str]) -> int:
@@ -59,16 +51,14 @@ def main(arguments: list[str]) -> int:
     output = Storage(parse_url(results), "results")
     for storage in (source, output):
         job.check_shared(storage, run_flags.ray_address())
-    graph = graph_path(_GRAPH)
+    graph = _CLASSIFIER.graph_path()
     unfinished.settle(graph)
     task = LabelTask.create(
         source.url,
         output.url,
         graph=graph,
-        labels=optional_path(_LABELS),
+        overrides=_CLASSIFIER.overrides(),
         num_top_predictions=_NUM_TOP_PREDICTIONS.value,
-        trust_model=trust_flag.TRUST_MODEL.value,
-        unknown_below=unknown_flag.UNKNOWN_BELOW.value,
     )
     output.check_writable()
     images = image_table.list_images(source)

@@ -20,12 +20,11 @@ import socket
 
 from absl import flags
 
-from label_image import unknown_flag
+from label_image import classifier_flags
 from retrain.data.image_limits import ImageLimits
 from retrain.errors import UserError
 from retrain.system.processors import processor_count
-from retrain.system.program import command_line, trust_flag
-from retrain.system.program.path_flags import define_labels, graph_path, optional_path
+from retrain.system.program import command_line
 from tools.server import http_server
 from tools.server.clients import ClientAddresses
 from tools.server.http_server import Server
@@ -34,12 +33,7 @@ from tools.server.memory import limit_malloc_caches
 from tools.server.open_files import reserve_connections
 from tools.server.web_site import ServerLimits, Site
 
-_GRAPH = flags.DEFINE_string(
-    "graph",
-    "/tmp/output_graph.pb",
-    "Classifier to serve: a frozen graph, TFLite file, Keras file or SavedModel folder.",
-)
-_LABELS = define_labels()
+_CLASSIFIER = classifier_flags.define()
 _HOST = flags.DEFINE_string(
     "host", "127.0.0.1", "Address to listen on. 0.0.0.0 accepts requests from other machines."
 )
@@ -110,8 +104,6 @@ _PROCESSORS = flags.DEFINE_integer(
 _RELOAD_SECONDS = flags.DEFINE_float(
     "reload_seconds", 2, "Seconds between two checks for a new classifier file.", lower_bound=0.01
 )
-flags.adopt_module_key_flags(unknown_flag)
-flags.adopt_module_key_flags(trust_flag)
 
 # While one worker labels an image, the other reads a request, writes a response, or wakes up.
 _WORKERS_PER_PROCESSOR = 2
@@ -150,13 +142,7 @@ def main(arguments: list[str]) -> None:
     from tools.server.work_queue import WorkQueue
 
     images, allowed_hosts = _image_limits(), _allowed_hosts()
-    model = ServedModel(
-        graph_path(_GRAPH),
-        labels_file=optional_path(_LABELS),
-        trust_model=trust_flag.TRUST_MODEL.value,
-        unknown_below=unknown_flag.UNKNOWN_BELOW.value,
-        limits=images,
-    )
+    model = ServedModel(_CLASSIFIER.graph_path(), overrides=_CLASSIFIER.overrides(), limits=images)
     connections = reserve_connections(_MAX_CONNECTIONS)
     processors = _PROCESSORS.value or processor_count()
     workers = _WORKERS_PER_PROCESSOR * processors + _SPARE_WORKERS

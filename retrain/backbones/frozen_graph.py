@@ -21,10 +21,10 @@ from retrain.backbones.backbone import Backbone
 from retrain.backbones.backbone_cache import BackboneInfo
 from retrain.backbones.graph_layout import Layout
 from retrain.config import BackboneOptions
-from retrain.data import fitting
 from retrain.errors import UserError
 from retrain.metadata import GRAPH_BOTTLENECK, GRAPH_NODE
 from retrain.model_limits import LIMITS
+from retrain.runtimes import fit_flag
 from retrain.runtimes.graph_check import UntrustedModelError, check_graph
 from retrain.runtimes.graph_def import parse_graph
 from retrain.runtimes.graph_session import GraphSession
@@ -93,7 +93,7 @@ def _resolve_fit(content: bytes, options: BackboneOptions, file: Path) -> str:
     if GRAPH_NODE.encode() in content:
         with contextlib.suppress(ModelError):
             stated = graph_layout.stated_fit(parse_graph(content))
-    return fitting.resolve(options.fit, stated, f"--model_dir={file}")
+    return fit_flag.resolve(options.fit, stated, f"--model_dir={file}")
 
 
 def _find_file(options: BackboneOptions) -> Path:

@@ -78,7 +78,7 @@ def resize(pixels: Any, height: int, width: int, *, fit: str) -> Any:
 
 
 def _cropped_area(own_size: Any, size: Any) -> tuple[Any, Any]:
-    """Returns the first row and column, and the size, of `retrain.data.fitting.cropped_area`."""
+    """Returns the first row and column, and the size, of `retrain.data.fit_areas.cropped_area`."""
     import tensorflow as tf
 
     # All rows or all columns are kept.
@@ -87,7 +87,7 @@ def _cropped_area(own_size: Any, size: Any) -> tuple[Any, Any]:
 
 
 def _padded_area(own_size: Any, size: Any) -> tuple[Any, Any]:
-    """Returns the first row and column, and the size, of `retrain.data.fitting.padded_area`."""
+    """Returns the first row and column, and the size, of `retrain.data.fit_areas.padded_area`."""
     import tensorflow as tf
 
     # The whole height or the whole width is covered.

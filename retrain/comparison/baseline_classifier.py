@@ -10,6 +10,7 @@ from retrain.backbones import efficientnet_lite0
 from retrain.config import BaselineOptions
 from retrain.data import image_reader, pixels
 from retrain.errors import UserError
+from retrain.metadata import STRETCH
 from retrain.runtimes import classifier_file, label_lines
 from retrain.runtimes.runtime import ModelError, Runtime
 from retrain.system.text import name_some
@@ -94,7 +95,7 @@ class BaselineClassifier:
             data,
             description.height or _DEFAULT_SIZE,
             description.width or _DEFAULT_SIZE,
-            fit=description.fit,
+            fit=description.fit or STRETCH,
             preprocessing_version=description.preprocessing_version or pixels.PREPROCESSING_VERSION,
         )
         return self.runtime.run(image[np.newaxis])[0]

@@ -12,10 +12,16 @@ from typing import Any, NamedTuple
 import flatbuffers
 import numpy as np
 
-from retrain.data.fitting import DESCRIPTIONS
 from retrain.export import archive
 from retrain.export.tflite_editor import EditableModel
-from retrain.metadata import LABELS_FILE, METADATA_FILE, OUTPUT, PIXELS_INPUT, Metadata
+from retrain.metadata import (
+    FIT_DESCRIPTIONS,
+    LABELS_FILE,
+    METADATA_FILE,
+    OUTPUT,
+    PIXELS_INPUT,
+    Metadata,
+)
 from retrain.runtimes import tflite_schema
 
 # The first version of the specification that contains all fields written here.
@@ -101,7 +107,7 @@ def _describe_image(metadata: Metadata) -> _Table:
         "TensorMetadata",
         {
             "name": PIXELS_INPUT,
-            "description": f"An RGB image. {DESCRIPTIONS[metadata.fit]}",
+            "description": f"An RGB image. {FIT_DESCRIPTIONS[metadata.fit]}",
             "content": _Table("Content", content),
             "process_units": [_Table("ProcessUnit", normalisation)],
             "stats": _Table("Stats", {"max": (255 - mean) / std, "min": -mean / std}),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from retrain.data.fitting import cropped_area, padded_area
+from retrain.data.fit_areas import cropped_area, padded_area
 from retrain.heat_maps.upsampling import upsample
 from retrain.metadata import CROP, PAD, STRETCH
 

@@ -98,6 +98,13 @@ class LabelManyTest(absltest.TestCase):
         self.assertIn(f"--results={self.results} has labels of another classifier", result.stderr)
         self.assertEqual(self.rows(), before)
 
+    def test_a_message_about_the_classifier_names_the_users_file(self):
+        result = self.label("--fit=pad")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(
+            f"Error: --fit=pad contradicts --graph={self.root}/m.tflite, which was", result.stderr
+        )
+
     def test_a_half_written_file_does_not_count(self):
         self.label()
         (file,) = label_files.find(Storage(str(self.results), "results"))

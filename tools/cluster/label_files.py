@@ -71,7 +71,8 @@ def read_versions(storage: Storage, name: str, classifier: str) -> Any:
             raise FormatError("it has no labels of retrain")
         if found != classifier:
             raise UserError(
-                f"--{storage.flag}={storage.url} has labels of another classifier, or by "
-                f"another --unknown_below or --num_top_predictions; choose another --{storage.flag}"
+                f"--{storage.flag}={storage.url} has labels of another classifier, or by another "
+                "--fit, --unknown_below or --num_top_predictions; choose another "
+                f"--{storage.flag}"
             )
         return file.read(columns=list(VERSION_COLUMNS))

@@ -25,23 +25,21 @@ class LabelTask(ImageTask):
     Attributes:
         image_url: Folder or URL of the images.
         output_url: Folder or URL for the results.
-        graph_name: Name of the classifier's file, whose extension tells its kind.
+        graph_path: Path of the classifier's file, whose extension tells its kind.
         graph: Content of the classifier's file. It is sent with the task, so that all machines run
             the same network.
         labels: Content of the file with the labels; None if the graph contains them.
+        overrides: The user's settings.
         num_top_predictions: Number of labels to write for each image.
-        trust_model: Whether to run a graph that does more than compute.
-        unknown_below: Familiarity below which an image is unknown; see `Overrides`.
     """
 
     image_url: str
     output_url: str
-    graph_name: str
+    graph_path: Path
     graph: bytes = dataclasses.field(repr=False)
-    labels: bytes | None = None
+    labels: bytes | None
+    overrides: Overrides
     num_top_predictions: int = 5
-    trust_model: bool = False
-    unknown_below: float | None = None
 
     @classmethod
     def create(
@@ -50,10 +48,8 @@ class LabelTask(ImageTask):
         output_url: str,
         *,
         graph: Path,
-        labels: Path | None,
+        overrides: Overrides,
         num_top_predictions: int,
-        trust_model: bool,
-        unknown_below: float | None,
     ) -> "LabelTask":
         """Reads a classifier and its labels.
 
@@ -68,19 +64,20 @@ class LabelTask(ImageTask):
         return cls(
             image_url,
             output_url,
-            graph.name,
+            graph,
             _read("graph", graph),
-            _read("labels", labels) if labels else None,
+            _read("labels", overrides.labels_file) if overrides.labels_file else None,
+            overrides,
             num_top_predictions,
-            trust_model,
-            unknown_below,
         )
 
     @property
     def sha256(self) -> str:
         """SHA-256 of the classifier and of everything else that determines the results."""
-        settings = f"{self.num_top_predictions} {self.unknown_below}".encode()
-        digest = hashlib.sha256(hashlib.sha256(self.graph).digest() + settings)
+        settings = f"{self.num_top_predictions} {self.overrides.unknown_below}"
+        if self.overrides.fit:  # Earlier versions did not have it.
+            settings += f" {self.overrides.fit}"
+        digest = hashlib.sha256(hashlib.sha256(self.graph).digest() + settings.encode())
         digest.update(self.labels or b"")
         return digest.hexdigest()
 
@@ -102,20 +99,19 @@ class LabelWorker(Worker):
         self._images = Storage(task.image_url, "image_dir")
         self._output = Storage(task.output_url, "results")
         with tempfile.TemporaryDirectory() as folder:
-            graph = Path(folder, task.graph_name)
+            graph, labels = Path(folder, task.graph_path.name), Path(folder, "labels.txt")
             graph.write_bytes(task.graph)
-            labels = None
+            overrides = task.overrides
             if task.labels is not None:
-                labels = Path(folder, "labels.txt")
                 labels.write_bytes(task.labels)
-            self._classifier = Classifier(
-                graph,
-                overrides=Overrides(
-                    labels_file=labels,
-                    trust_model=task.trust_model,
-                    unknown_below=task.unknown_below,
-                ),
-            )
+                overrides = dataclasses.replace(overrides, labels_file=labels)
+            try:
+                self._classifier = Classifier(graph, overrides=overrides)
+            except UserError as error:
+                # The user knows only the files that were sent.
+                message = str(error).replace(str(graph), str(task.graph_path))
+                message = message.replace(str(labels), str(task.overrides.labels_file))
+                raise UserError(message) from error
 
     def process(self, images: Any) -> ChunkResult:
         """Labels the images, and writes one file."""

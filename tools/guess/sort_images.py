@@ -8,6 +8,7 @@ from typing import Any
 
 from label_image.classifier import Classifier
 from retrain.errors import UserError
+from retrain.metadata import STRETCH
 from retrain.runtimes import classifier_file
 from retrain.system.outputs.atomic_files import atomic_file
 from retrain.system.outputs.temporary_folders import temporary_folder
@@ -116,8 +117,9 @@ def _settings(options: Options, graph: Path, classifier: Classifier) -> dict[str
         # Only whether the journal has the scores. The path can be a different one.
         "results": options.results is not None,
         "graph": classifier_file.digest(graph),
-        # Journals of earlier versions do not have it.
+        # Journals of earlier versions do not have these.
         "unknown_below": classifier.unknown_below or 0.0,
+        "fit": classifier.decoding.fit,
     }
 
 
@@ -129,7 +131,7 @@ def _continue(journal: Journal, options: Options, graph: Path, classifier: Class
             f"the images in {options.target} have only partly been restored; complete this with "
             f"{undo}"
         )
-    defaults = {"unknown_below": 0.0}
+    defaults = {"unknown_below": 0.0, "fit": classifier.runtime.description.fit or STRETCH}
     recorded = {**defaults, **(journal.settings or {}), "labels": list(journal.labels)}
     current = {**_settings(options, graph, classifier), "labels": list(classifier.labels)}
     different = [

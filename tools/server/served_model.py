@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from label_image.classifier import Classifier, Overrides
+from label_image.classifier import NO_OVERRIDES, Classifier, Overrides
 from label_image.unknown_images import log_if_undecidable
 from retrain.data.image_limits import DEFAULT_LIMITS, ImageLimits
 from retrain.errors import UserError
@@ -33,19 +33,14 @@ class ServedModel:
         self,
         graph: Path,
         *,
-        labels_file: Path | None = None,
-        trust_model: bool = False,
-        unknown_below: float | None = None,
+        overrides: Overrides = NO_OVERRIDES,
         limits: ImageLimits = DEFAULT_LIMITS,
     ) -> None:
         """Loads the classifier and labels one image, so that the first request is quick.
 
         Args:
             graph: Path of the classifier.
-            labels_file: File with one label per line; None for the labels in the graph.
-            trust_model: Whether to run a graph that does more than compute.
-            unknown_below: Familiarity, 0 to 1, below which an image shows none of the classes; None
-                for the default.
+            overrides: The user's settings, which override those in the file.
             limits: Budget of each image.
 
         Raises:
@@ -55,10 +50,8 @@ class ServedModel:
         self.reload_error = ""
         self.failed_reloads = 0
         self._limits = limits
-        self._overrides = Overrides(
-            labels_file=labels_file, trust_model=trust_model, unknown_below=unknown_below
-        )
-        self._paths = [graph, *([labels_file] if labels_file else [])]
+        self._overrides = overrides
+        self._paths = [graph, *([overrides.labels_file] if overrides.labels_file else [])]
         self._stopped = threading.Event()
         self._watcher: threading.Thread | None = None
         self._tried_states = self._file_states()

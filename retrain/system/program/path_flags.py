@@ -1,4 +1,4 @@
-"""Defines and resolves flags that are paths."""
+"""Resolves flags that are paths."""
 
 from pathlib import Path
 
@@ -7,18 +7,6 @@ from absl import flags
 from retrain.errors import UserError
 from retrain.system.files.path_owners import find_intruder
 from retrain.system.files.user_paths import user_path
-
-# A flag that a function here defines belongs to the program that calls the function.
-flags.disclaim_key_flags()
-
-
-def define_labels() -> flags.FlagHolder[str | None]:
-    """Defines --labels, the flag for the labels of a classifier."""
-    return flags.DEFINE_string(
-        "labels",
-        None,
-        "File with one label per line. Required only if the graph does not contain its labels.",
-    )
 
 
 def optional_path(flag: flags.FlagHolder[str | None]) -> Path | None:

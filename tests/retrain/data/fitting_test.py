@@ -1,19 +1,13 @@
-"""Tests how images of another aspect ratio are resized, and that geometry is in whole pixels."""
+"""Tests how images of another aspect ratio are resized."""
 
 import io
-import itertools
-from fractions import Fraction
 
 import numpy as np
 from absl.testing import absltest, parameterized
 from PIL import Image
 
 from retrain.data import fitting, pixels
-from retrain.data.fitting import Area
-from retrain.errors import UserError
 from retrain.metadata import CROP, FITS, PAD, STRETCH
-
-_SIZES = [1, 2, 3, 7, 99, 100, 101, 223, 500, 4001]
 
 
 def _stripes(width: int, height: int) -> Image.Image:
@@ -28,63 +22,6 @@ def _encode(image: Image.Image, file_format: str, **options) -> bytes:
     file = io.BytesIO()
     image.save(file, file_format, **options)
     return file.getvalue()
-
-
-def _round_half_up(number: Fraction) -> int:
-    return int(number + Fraction(1, 2))
-
-
-class AreaTest(parameterized.TestCase):
-    @parameterized.parameters(
-        ((500, 375), 224, 224, Area(62, 0, 375, 375)),
-        ((375, 500), 224, 224, Area(0, 62, 375, 375)),
-        ((300, 300), 224, 224, Area(0, 0, 300, 300)),
-        ((400, 100), 50, 100, Area(100, 0, 200, 100)),
-        ((1, 900), 224, 224, Area(0, 449, 1, 1)),
-        ((900, 1), 224, 32, Area(449, 0, 1, 1)),
-    )
-    def test_largest_area_in_the_centre(self, size, height, width, expected):
-        self.assertEqual(fitting.cropped_area(size, height, width), expected)
-
-    @parameterized.parameters(
-        ((500, 375), 224, 224, Area(0, 28, 224, 168)),
-        ((375, 500), 224, 224, Area(28, 0, 168, 224)),
-        ((30, 30), 224, 224, Area(0, 0, 224, 224)),
-        ((400, 100), 50, 100, Area(0, 12, 100, 25)),
-        ((1, 900), 224, 224, Area(111, 0, 1, 224)),
-        ((900, 1), 224, 224, Area(0, 111, 224, 1)),
-    )
-    def test_whole_image_in_the_centre_of_the_result(self, size, height, width, expected):
-        self.assertEqual(fitting.padded_area(size, height, width), expected)
-
-    @parameterized.product(result=[(224, 224), (224, 160), (1, 7)])
-    def test_areas_lie_within_and_keep_the_aspect_ratio(self, result):
-        height, width = result
-        for own_width, own_height in itertools.product(_SIZES, repeat=2):
-            crop = fitting.cropped_area((own_width, own_height), height, width)
-            pad = fitting.padded_area((own_width, own_height), height, width)
-            for area, (outer_width, outer_height) in (
-                (crop, (own_width, own_height)),
-                (pad, (width, height)),
-            ):
-                left, top, right, bottom = area.box
-                self.assertLessEqual(0, min(left, top))
-                self.assertLess(left, right)
-                self.assertLess(top, bottom)
-                self.assertLessEqual(right, outer_width)
-                self.assertLessEqual(bottom, outer_height)
-                # Both margins are equal, or the second is one pixel wider.
-                self.assertIn(outer_width - right - left, (0, 1))
-                self.assertIn(outer_height - bottom - top, (0, 1))
-                self.assertTrue(area.width == outer_width or area.height == outer_height)
-            self.assertEqual(
-                crop.width,
-                min(own_width, max(1, _round_half_up(Fraction(own_height * width, height)))),
-            )
-            self.assertEqual(
-                pad.height,
-                min(height, max(1, _round_half_up(Fraction(own_height * width, own_width)))),
-            )
 
 
 class ResizeToFitTest(parameterized.TestCase):
@@ -143,21 +80,6 @@ class DecodeTest(parameterized.TestCase):
             pixels.decode(data, 60, 60, fit=fit),
             fitting.resize_to_fit(upright, 60, 60, fit=fit),
         )
-
-
-class ResolveTest(parameterized.TestCase):
-    @parameterized.parameters(
-        (None, None, STRETCH), (PAD, None, PAD), (None, CROP, CROP), (CROP, CROP, CROP)
-    )
-    def test_the_training_comes_before_the_default(self, requested, stated, expected):
-        self.assertEqual(fitting.resolve(requested, stated, "--graph=g"), expected)
-
-    def test_another_value_than_for_the_training_is_refused(self):
-        with self.assertRaisesRegex(
-            UserError,
-            r"\A--fit=pad contradicts --graph=g, which .* --fit=crop; leave out --fit.*\Z",
-        ):
-            fitting.resolve(PAD, CROP, "--graph=g")
 
 
 class AdaptTest(parameterized.TestCase):

@@ -4,12 +4,15 @@ import contextlib
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from absl.testing import absltest, parameterized
 
 from label_image.classifier import Prediction
 from retrain.errors import UserError
+from retrain.metadata import CROP, STRETCH
+from retrain.runtimes.runtime import NO_DESCRIPTION
 from retrain.system.outputs.atomic_files import atomic_file
 from retrain.system.program.interruption import Interruption
 from tests.support import other_users
@@ -21,7 +24,15 @@ from tools.guess.sort_images import sort_images
 from tools.guess.undo import undo
 
 
-class _OneLabelClassifier:
+class _ForeignClassifier:
+    """A classifier whose file does not state how images are resized."""
+
+    def __init__(self, *, fit: str = STRETCH) -> None:
+        self.decoding = SimpleNamespace(fit=fit)
+        self.runtime = SimpleNamespace(description=NO_DESCRIPTION)
+
+
+class _OneLabelClassifier(_ForeignClassifier):
     labels = ("a", "b")
     unknown_below = None
 
@@ -30,10 +41,11 @@ class _OneLabelClassifier:
             yield Prediction(source, (("a", 0.9), ("b", 0.1)))
 
 
-class _SizeClassifier:
+class _SizeClassifier(_ForeignClassifier):
     """A classifier whose familiarity is the size of the file divided by 10."""
 
     def __init__(self, *labels: str, unknown_below: float = 0.5) -> None:
+        super().__init__()
         self.labels = labels
         self.unknown_below = unknown_below
 
@@ -195,11 +207,13 @@ class SortImagesTest(parameterized.TestCase):
         target, classifier = self.folder / "target", _OneLabelClassifier()
         journal = self.interrupt(target, classifier)
         lines = [json.loads(line) for line in journal.read_text().splitlines()]
-        del lines[0]["run"]["unknown_below"]
+        del lines[0]["run"]["unknown_below"], lines[0]["run"]["fit"]
         for line in lines[1:]:
             if "plan" in line:
                 line["plan"] = [fields[:7] for fields in line["plan"]]
         journal.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+        with self.assertRaisesRegex(UserError, "a different --fit; continue that run"):
+            self.sort(target, classifier=_OneLabelClassifier(fit=CROP))
         self.sort(target, classifier=classifier)
         self.assertEqual(self.sorted_files(target), ["a/0.jpg", "a/1.png", "a/2.jpg"])
 

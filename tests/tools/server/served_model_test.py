@@ -78,7 +78,7 @@ class ServedModelTest(absltest.TestCase):
         self.wait_until(lambda: model.labels == ("c", "d", "e"))
 
     def test_a_new_labels_file_is_loaded(self):
-        model = self.watched(labels_file=self.labels_file)
+        model = self.watched(overrides=Overrides(labels_file=self.labels_file))
         self.assertEqual(model.labels, ("x", "y"))
         self.replace(self.labels_file, "z")
         self.wait_until(lambda: model.labels == ("z",))
@@ -99,7 +99,7 @@ class ServedModelTest(absltest.TestCase):
         self.wait_until(lambda: model.reload_error == "")
 
     def test_each_new_classifier_gets_the_users_threshold(self):
-        model = self.watched(unknown_below=0.2)
+        model = self.watched(overrides=Overrides(unknown_below=0.2))
         self.assertEqual(model.classifier.unknown_below, 0.2)
         self.replace(self.graph, "c")
         self.wait_until(lambda: model.labels == ("c",))
@@ -110,7 +110,7 @@ class ServedModelTest(absltest.TestCase):
             ServedModel(self.graph)
         self.assertIn("does not state how familiar images are", logged.output[0])
         with self.assertNoLogs(level="INFO"):
-            ServedModel(self.graph, unknown_below=0.0)
+            ServedModel(self.graph, overrides=Overrides(unknown_below=0.0))
 
     def test_a_file_that_cannot_be_used_at_the_start_is_an_error(self):
         self.graph.write_text("unusable")

@@ -1,13 +1,12 @@
 """Flags become paths, and a default that another user put in place is not used."""
 
-import sys
 from pathlib import Path
 
 from absl import flags
 from absl.testing import absltest
 
 from retrain.errors import UserError
-from retrain.system.program.path_flags import define_labels, graph_path, optional_path
+from retrain.system.program.path_flags import graph_path, optional_path
 from tests.support import other_users
 
 
@@ -24,15 +23,6 @@ class OptionalPathTest(absltest.TestCase):
             values["path"].unparse()
             values(["program", *arguments])
             self.assertEqual(optional_path(flag), expected)
-
-
-class LabelsTest(absltest.TestCase):
-    def test_the_flag_belongs_to_the_program_that_defines_it(self):
-        flag = define_labels()
-        self.addCleanup(delattr, flags.FLAGS, "labels")
-        own = flags.FLAGS.get_key_flags_for_module(__name__) or []
-        own += flags.FLAGS.get_key_flags_for_module(sys.argv[0]) or []
-        self.assertIn(flag.name, [one.name for one in own])
 
 
 class GraphPathTest(absltest.TestCase):
