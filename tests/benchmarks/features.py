@@ -28,6 +28,7 @@ from retrain.backbones import (
     convert_efficientnet_lite0,
     efficientnet_lite0,
     efficientnet_lite_network,
+    efficientnet_lite_variants,
     engines,
     torch_file,
 )
@@ -151,7 +152,7 @@ def _crop(source: Dataset, folder: Path, count: int) -> None:
 
 def _build_network() -> Any:
     tensors = torch_file.read_tensors(convert_efficientnet_lite0.weights_file())
-    return efficientnet_lite_network.build(efficientnet_lite_network.LITE0, tensors)[0]
+    return efficientnet_lite_network.build(efficientnet_lite_variants.LITE0, tensors)[0]
 
 
 def _with_batch_norm(network: Any) -> Any:
@@ -182,7 +183,7 @@ def _run_keras(dataset: Dataset, network: Any) -> None:
         dataset.image_dir,
         labels=None,
         batch_size=32,
-        image_size=2 * (efficientnet_lite_network.LITE0.image_size,),
+        image_size=2 * (efficientnet_lite_variants.LITE0.image_size,),
         shuffle=False,
         verbose=False,
     )

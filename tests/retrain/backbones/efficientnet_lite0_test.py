@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 
 from retrain.backbones import efficientnet_lite0, engines, freeze, tflite_conversion
 from retrain.backbones import efficientnet_lite_network as network
+from retrain.backbones import efficientnet_lite_variants as variants
 from retrain.runtimes.graph_session import GraphSession
 
 _CLASSIFIER = Path("retrain/backbones/imagenet_classifier.npz")
@@ -140,7 +141,7 @@ class EfficientnetLite0Test(absltest.TestCase):
 class WrongWeightsTest(absltest.TestCase):
     def refused(self, tensors: dict[str, np.ndarray], reason: str) -> None:
         with self.assertRaisesRegex(network.WrongWeightsError, reason):
-            network.build(network.LITE0, tensors)
+            network.build(variants.LITE0, tensors)
 
     def test_weights_that_are_missing_or_not_finite_or_have_another_shape_are_refused(self):
         self.refused({}, "lack _conv_stem.weight")

