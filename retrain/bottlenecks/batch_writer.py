@@ -19,18 +19,12 @@ class BatchWriter:
     A context manager. It writes the rest when the block ends, even if an exception ends it.
     """
 
-    def __init__(self, store: BottleneckStore, recipes: Recipes) -> None:
-        """Starts without bottlenecks. Create it before the first image is read.
-
-        Args:
-            store: Cache to write to.
-            recipes: Recipes of the bottlenecks.
-        """
+    def __init__(self, store: BottleneckStore) -> None:
+        """Starts without bottlenecks. Create it before the first image is read."""
         self._store = store
-        self._recipes = recipes
         self._start_ns = time.time_ns()
         self._last_write = time.monotonic()
-        self._waiting: list[ImageVectors] = []
+        self._waiting: list[tuple[Recipes, ImageVectors]] = []
 
     def __enter__(self) -> "BatchWriter":
         return self
@@ -38,21 +32,22 @@ class BatchWriter:
     def __exit__(self, *_: object) -> None:
         self._write()
 
-    def add(self, result: ImageVectors) -> None:
+    def add(self, recipes: Recipes, result: ImageVectors) -> None:
         """Adds the bottlenecks of an image. Writes all if the last write is over a second ago."""
-        self._waiting.append(result)
+        self._waiting.append((recipes, result))
         if time.monotonic() - self._last_write > _SECONDS_BETWEEN_WRITES:
             self._write()
 
     def _write(self) -> None:
-        results, self._waiting = self._waiting, []
+        waiting, self._waiting = self._waiting, []
         rows: dict[str, list[tuple[bytes, int, np.ndarray]]] = {}
-        for result in results:
+        for recipes, result in waiting:
             for number, vector in zip(result.numbers, result.vectors, strict=True):
-                recipe = self._recipes.of_variant(number)
+                recipe = recipes.of_variant(number)
                 rows.setdefault(recipe, []).append((result.digest, number, vector))
         for recipe, vectors in rows.items():
             self._store.put_vectors(recipe, vectors)
+        results = [result for _, result in waiting]
         put_traits(
             self._store,
             [(result.digest, result.traits) for result in results if result.traits is not None],

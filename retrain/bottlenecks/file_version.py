@@ -1,6 +1,7 @@
 """Recognises files that did not change since they were last read, without reading them again."""
 
 import os
+from pathlib import Path
 from typing import NamedTuple
 
 # Largest step in which file systems store times.
@@ -33,6 +34,14 @@ class FileVersion(NamedTuple):
         return cls(
             status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
         )
+
+    @classmethod
+    def of(cls, path: Path) -> "FileVersion | None":
+        """Returns the version of the file at `path`, or None if there is none."""
+        try:
+            return cls.from_stat(path.stat())
+        except OSError:
+            return None
 
     def is_settled(self, now_ns: int) -> bool:
         """Returns whether every change after `now_ns` is certain to change the version.

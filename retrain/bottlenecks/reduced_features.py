@@ -11,7 +11,7 @@ import numpy as np
 from retrain.backbones import engines
 from retrain.backbones.backbone import Backbone
 from retrain.backbones.engines import Engine
-from retrain.bottlenecks.compute import Bottlenecks
+from retrain.bottlenecks.features import Bottlenecks
 from retrain.bottlenecks.store import open_store
 from retrain.data import image_reader, pixels, reduced_quality
 from retrain.data.dataset import ImageFile

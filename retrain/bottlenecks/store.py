@@ -77,9 +77,20 @@ class BottleneckStore:
         """Closes the file. The store cannot be used afterwards."""
         self._connection.close()
 
-    def get_digests(self, versions: Sequence[FileVersion]) -> list[bytes | None]:
-        """Returns the SHA-256 (32 bytes) of each file version, or None for an unknown version."""
-        rows = [(position, *_to_signed(version)) for position, version in enumerate(versions)]
+    def get_digests(self, versions: Sequence[FileVersion | None]) -> list[bytes | None]:
+        """Returns the SHA-256 (32 bytes) of each file version.
+
+        Args:
+            versions: Versions of files; None for a file that does not exist.
+
+        Returns:
+            A digest for each version; None for an unknown version.
+        """
+        rows = [
+            (position, *_to_signed(version))
+            for position, version in enumerate(versions)
+            if version is not None
+        ]
         query = (
             f"SELECT position, {DIGEST} FROM temp.wanted_files CROSS JOIN files"
             " USING (device, inode, size, mtime_ns, ctime_ns)"

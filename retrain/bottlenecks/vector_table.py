@@ -5,13 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from retrain.bottlenecks import known_files
+from retrain.backbones.engines import Engine
+from retrain.bottlenecks.file_version import FileVersion
 from retrain.bottlenecks.recipes import Recipes
 from retrain.bottlenecks.store import BottleneckStore
 from retrain.bottlenecks.vector_computer import ImageVectors
 from retrain.data.dataset import ImageFile
 from retrain.system.batches import batches
 from retrain.system.files.large_arrays import create_array
+from retrain.training_options import DistortionOptions
 
 # Identifies a bottleneck: recipe, SHA-256 of the image file, number of the variant.
 Key = tuple[str, bytes, int]
@@ -24,17 +26,20 @@ class VectorTable:
 
     Attributes:
         images: N images.
+        engine: Engine that computes their bottlenecks.
+        distortions: Kinds, limits and number of the distortions of each image.
         recipes: Recipes of the bottlenecks.
-        vectors: float16 [N, variants, feature_width]; undefined for missing bottlenecks.
+        vectors: float16 [N, variants, feature_width]; undefined for missing bottlenecks. Variant 0
+            is the image itself.
         unreadable: Reason for each image that cannot be read.
     """
 
     def __init__(
         self,
         images: Sequence[ImageFile],
-        recipes: Recipes,
+        engine: Engine,
+        distortions: DistortionOptions,
         *,
-        variants: int,
         feature_width: int,
         folder: Path,
     ) -> None:
@@ -42,14 +47,17 @@ class VectorTable:
 
         Args:
             images: Images of the split.
-            recipes: Recipes of the bottlenecks.
-            variants: Number of variants of each image, including the image itself.
+            engine: Engine that computes their bottlenecks.
+            distortions: Kinds, limits and number of the distortions of each image.
             feature_width: Number of values in a bottleneck.
             folder: Folder for a temporary file with the bottlenecks, if they are larger than the
                 memory.
         """
+        variants = 1 + distortions.cached
         self.images = images
-        self.recipes = recipes
+        self.engine = engine
+        self.distortions = distortions
+        self.recipes = Recipes.build(engine.recipe, distortions)
         self.vectors = create_array((len(images), variants, feature_width), np.float16, folder)
         self.unreadable: dict[Path, str] = {}
         self._digests: list[bytes | None] = [None] * len(images)
@@ -58,7 +66,7 @@ class VectorTable:
 
     def read_known_files(self, store: BottleneckStore) -> None:
         """Reads the bottlenecks of all files whose present version is in the store."""
-        self._digests = known_files.get_digests(store, [image.path for image in self.images])
+        self._digests = store.get_digests([FileVersion.of(image.path) for image in self.images])
         self.read(store, [row for row, digest in enumerate(self._digests) if digest])
 
     def read(self, store: BottleneckStore, rows: Sequence[int]) -> None:
@@ -106,9 +114,10 @@ class VectorTable:
         rows = np.flatnonzero(~self._present.all(axis=1)).tolist()
         return [row for row in rows if self.images[row].path not in self.unreadable]
 
-    def count_missing(self, rows: Sequence[int]) -> int:
-        """Returns the number of missing bottlenecks of the images with the indices `rows`."""
-        return int((~self._present[rows]).sum())
+    def count_missing(self, row: int | None = None) -> int:
+        """Returns the number of missing bottlenecks of one image, or of all images."""
+        present = self._present if row is None else self._present[row]
+        return present.size - int(np.count_nonzero(present))
 
     def images_and_digests(self) -> list[tuple[ImageFile, bytes]]:
         """Returns each image that was read with the SHA-256 of its file."""

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from retrain.bottlenecks import known_files
 from retrain.bottlenecks.cached_records import get_records, put_records
 from retrain.bottlenecks.file_version import FileVersion
 from retrain.bottlenecks.store import BottleneckStore
@@ -85,7 +84,7 @@ def _read_known(
     paths: Sequence[Path], store: BottleneckStore
 ) -> tuple[list[bytes | None], np.ndarray, np.ndarray]:
     """Returns the digests and the facts in the cache, and whether the facts of each were there."""
-    digests = known_files.get_digests(store, paths)
+    digests = store.get_digests([FileVersion.of(path) for path in paths])
     facts, present = get_records(store, _RECIPE, digests, FACTS)
     return digests, facts, present
 

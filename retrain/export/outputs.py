@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from retrain.backbones.backbone import Backbone
 from retrain.backbones.engines import INT8
-from retrain.bottlenecks.compute import Bottlenecks
+from retrain.bottlenecks.features import Bottlenecks
 from retrain.config import TrainingConfig
 from retrain.errors import UserError
 from retrain.export import formats, frozen_graph, parity

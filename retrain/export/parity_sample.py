@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from retrain.bottlenecks.compute import Bottlenecks
+from retrain.bottlenecks.features import Bottlenecks
 from retrain.data import image_reader, pixels
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.metadata import STRETCH

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from retrain.bottlenecks.compute import Bottlenecks
+from retrain.bottlenecks.features import Bottlenecks
 from retrain.data.dataset import ImageFile
 from retrain.data.splits import TEST, VALIDATION
 from retrain.training.results import HeadResult

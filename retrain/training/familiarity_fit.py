@@ -14,7 +14,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from retrain.backbones.backbone import Backbone
-from retrain.bottlenecks.compute import Bottlenecks
+from retrain.bottlenecks.features import Bottlenecks
 from retrain.bottlenecks.reduced_features import ReducedCopies, compute_reduced
 from retrain.data.groups import number_groups
 from retrain.data.splits import TRAINING, VALIDATION

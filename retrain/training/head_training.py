@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from retrain.backbones.backbone import Backbone
-from retrain.bottlenecks.compute import Bottlenecks
+from retrain.bottlenecks.features import Bottlenecks
 from retrain.bottlenecks.fresh_features import FreshFeatures
 from retrain.config import TrainingConfig
 from retrain.data.groups import number_groups

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures
+from retrain.bottlenecks.features import Bottlenecks, SplitFeatures
 from retrain.data.splits import TEST, VALIDATION
 from retrain.runtimes.familiarity import Familiarity
 from retrain.runtimes.head import Head

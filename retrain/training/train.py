@@ -5,7 +5,8 @@ import logging
 
 from retrain.backbones.backbone import Backbone
 from retrain.backbones.engines import INT8
-from retrain.bottlenecks.compute import Bottlenecks, compute_bottlenecks
+from retrain.bottlenecks.compute import compute_bottlenecks
+from retrain.bottlenecks.features import Bottlenecks
 from retrain.config import TrainingConfig
 from retrain.data.dataset import Dataset
 from retrain.data.groups import number_groups

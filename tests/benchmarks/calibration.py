@@ -13,7 +13,8 @@ import numpy as np
 from absl import flags
 
 from retrain.backbones import efficientnet_lite0, engines
-from retrain.bottlenecks.compute import Bottlenecks, compute_bottlenecks
+from retrain.bottlenecks.compute import compute_bottlenecks
+from retrain.bottlenecks.features import Bottlenecks
 from retrain.config import SplitOptions
 from retrain.data.dataset import scan_dataset
 from retrain.system.files.cache_folder import default_cache_folder

@@ -28,10 +28,9 @@ import numpy as np
 from absl import flags
 
 from retrain.backbones import engines, registry
-from retrain.bottlenecks import known_files
-from retrain.bottlenecks.compute import NO_DISTORTIONS
 from retrain.bottlenecks.file_version import FileVersion
 from retrain.bottlenecks.recipes import Recipes
+from retrain.bottlenecks.split_tables import NO_DISTORTIONS
 from retrain.bottlenecks.store import open_store
 from retrain.bottlenecks.traits_cache import put_traits
 from retrain.config import BackboneOptions, SplitOptions
@@ -203,8 +202,8 @@ def _group(options: CheckOptions) -> None:
     dataset = scan_dataset(options.image_dir, options.split)
     paths = [image.path for image in dataset.images]
     with open_store(options.bottleneck_dir) as store:
-        digests = dict(zip(paths, known_files.get_digests(store, paths), strict=True))
-        known = {path: digest for path, digest in digests.items() if digest}
+        digests = store.get_digests([FileVersion.of(path) for path in paths])
+        known = {path: digest for path, digest in zip(paths, digests, strict=True) if digest}
         group_near_duplicates(dataset, known, store, cache_dir=options.bottleneck_dir)
 
 

@@ -14,7 +14,8 @@ import numpy as np
 from absl import flags
 
 from retrain.backbones import efficientnet_lite0
-from retrain.bottlenecks.compute import SplitFeatures, compute_bottlenecks
+from retrain.bottlenecks.compute import compute_bottlenecks
+from retrain.bottlenecks.features import SplitFeatures
 from retrain.data.splits import TRAINING
 from retrain.system.files.user_paths import user_path
 from retrain.system.program import command_line

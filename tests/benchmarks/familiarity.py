@@ -27,7 +27,8 @@ from PIL import Image
 
 from retrain.backbones import efficientnet_lite0, engines
 from retrain.backbones.backbone import Backbone
-from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures, compute_bottlenecks
+from retrain.bottlenecks.compute import compute_bottlenecks
+from retrain.bottlenecks.features import Bottlenecks, SplitFeatures
 from retrain.bottlenecks.reduced_features import ReducedCopies, compute_reduced
 from retrain.config import SplitOptions, TrainingConfig
 from retrain.data import pixels

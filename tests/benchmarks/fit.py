@@ -18,7 +18,8 @@ from absl import flags
 from PIL import Image
 
 from retrain.backbones import efficientnet_lite0, engines
-from retrain.bottlenecks.compute import SplitFeatures, compute_bottlenecks
+from retrain.bottlenecks.compute import compute_bottlenecks
+from retrain.bottlenecks.features import SplitFeatures
 from retrain.data import image_reader, pixels
 from retrain.data.dataset import ImageFile
 from retrain.data.splits import TRAINING

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from retrain.backbones.backbone import Backbone
-from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures
+from retrain.bottlenecks.features import Bottlenecks, SplitFeatures
 from retrain.config import TrainingConfig
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION, SplitPercentages

@@ -8,9 +8,8 @@ import numpy as np
 
 from retrain.backbones import engines
 from retrain.backbones.backbone import Backbone
-from retrain.bottlenecks.compute import NO_DISTORTIONS
-from retrain.bottlenecks.recipes import Recipes
-from retrain.bottlenecks.split_vectors import compute_split
+from retrain.bottlenecks.missing_vectors import compute_missing
+from retrain.bottlenecks.split_tables import NO_DISTORTIONS
 from retrain.bottlenecks.store import open_store
 from retrain.bottlenecks.vector_table import VectorTable
 from retrain.data.dataset import ImageFile
@@ -60,21 +59,16 @@ def load_features(
         if not rows:
             continue
         with open_store(cache_dir) as store, engines.create(name, backbone) as created:
-            subset = [images[row] for row in rows]
+            table = VectorTable(
+                [images[row] for row in rows],
+                created,
+                NO_DISTORTIONS,
+                feature_width=backbone.feature_width,
+                folder=cache_dir,
+            )
+            table.read_known_files(store)
             if compute:
-                table = compute_split(
-                    subset, backbone, created, store, distortions=NO_DISTORTIONS, strict=False
-                )
-            else:
-                recipes = Recipes.build(created.recipe, NO_DISTORTIONS)
-                table = VectorTable(
-                    subset,
-                    recipes,
-                    variants=1,
-                    feature_width=backbone.feature_width,
-                    folder=cache_dir,
-                )
-                table.read_known_files(store)
+                compute_missing([table], backbone, store, strict=False)
         missing = set(table.incomplete_rows())
         found = [number for number in range(len(rows)) if number not in missing]
         indices = np.array(rows, np.int64)[found]

@@ -44,35 +44,35 @@ class BatchWriterTest(absltest.TestCase):
 
     def test_writes_at_the_end_of_the_block(self):
         a, b = _result("a"), _result("b")
-        with BatchWriter(self.store, _RECIPES) as writer:
-            writer.add(a)
-            writer.add(b)
+        with BatchWriter(self.store) as writer:
+            writer.add(_RECIPES, a)
+            writer.add(_RECIPES, b)
             self.assertEqual(self.stored(a), [False, False])
         self.assertEqual((self.stored(a), self.stored(b)), ([True, True], [True, True]))
         self.assertEqual(self.store.get_digests([a.version, b.version]), [a.digest, b.digest])
 
     def test_writes_if_an_exception_ends_the_block(self):
         result = _result("a")
-        with self.assertRaises(KeyError), BatchWriter(self.store, _RECIPES) as writer:
-            writer.add(result)
+        with self.assertRaises(KeyError), BatchWriter(self.store) as writer:
+            writer.add(_RECIPES, result)
             raise KeyError
         self.assertEqual(self.stored(result), [True, True])
 
     def test_writes_when_a_second_is_over(self):
         first, second, third = (_result(name) for name in "abc")
-        with BatchWriter(self.store, _RECIPES) as writer:
-            writer.add(first)
+        with BatchWriter(self.store) as writer:
+            writer.add(_RECIPES, first)
             later = time.monotonic() + 1.1
             with mock.patch.object(batch_writer.time, "monotonic", lambda: later):
-                writer.add(second)
+                writer.add(_RECIPES, second)
                 self.assertEqual((self.stored(first), self.stored(second)), ([True] * 2,) * 2)
-                writer.add(third)
+                writer.add(_RECIPES, third)
             self.assertEqual(self.stored(third), [False, False])
 
     def test_a_file_that_has_just_changed_is_not_recognised_later(self):
         result = _result("a", changed_ns=time.time_ns())
-        with BatchWriter(self.store, _RECIPES) as writer:
-            writer.add(result)
+        with BatchWriter(self.store) as writer:
+            writer.add(_RECIPES, result)
         self.assertEqual(self.stored(result), [True, True])
         self.assertEqual(self.store.get_digests([result.version]), [None])
 

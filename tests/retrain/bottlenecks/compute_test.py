@@ -15,12 +15,9 @@ from PIL import Image
 
 from retrain.backbones import efficientnet_lite0, engines
 from retrain.bottlenecks import traits_cache
-from retrain.bottlenecks.compute import (
-    NO_DISTORTIONS,
-    Bottlenecks,
-    GroupImages,
-    compute_bottlenecks,
-)
+from retrain.bottlenecks.compute import GroupImages, compute_bottlenecks
+from retrain.bottlenecks.features import Bottlenecks
+from retrain.bottlenecks.split_tables import NO_DISTORTIONS
 from retrain.bottlenecks.store import FILE_NAME
 from retrain.bottlenecks.traits_cache import get_traits
 from retrain.config import SplitOptions

@@ -10,7 +10,8 @@ from PIL import Image
 
 from retrain.backbones import engines
 from retrain.bottlenecks import reduced_features
-from retrain.bottlenecks.compute import Bottlenecks, compute_bottlenecks
+from retrain.bottlenecks.compute import compute_bottlenecks
+from retrain.bottlenecks.features import Bottlenecks
 from retrain.bottlenecks.reduced_features import compute_reduced
 from retrain.config import SplitOptions
 from retrain.data import reduced_quality

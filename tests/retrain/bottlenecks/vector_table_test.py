@@ -2,10 +2,12 @@
 
 import hashlib
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from absl.testing import absltest
 
+from retrain.backbones.engines import Engine
 from retrain.bottlenecks.file_version import FileVersion
 from retrain.bottlenecks.recipes import Recipes
 from retrain.bottlenecks.store import open_store
@@ -13,10 +15,12 @@ from retrain.bottlenecks.vector_computer import ImageVectors
 from retrain.bottlenecks.vector_table import VectorTable
 from retrain.data.dataset import ImageFile
 from retrain.data.splits import TRAINING
+from retrain.training_options import DistortionOptions
 
-_RECIPES = Recipes("undistorted", "distorted")
 _WIDTH = 2
-_VARIANTS = 3
+_OPTIONS = DistortionOptions(flip_left_right=True, per_image=2)
+_ENGINE = Engine("float32", {"backbone": "0"}, mock.Mock(side_effect=AssertionError))
+_RECIPES = Recipes.build(_ENGINE.recipe, _OPTIONS)
 
 
 def _vectors(*values: float) -> np.ndarray:
@@ -36,9 +40,7 @@ class VectorTableTest(absltest.TestCase):
         self.store = self.enter_context(open_store(self.folder / "cache"))
 
     def table(self) -> VectorTable:
-        return VectorTable(
-            self.images, _RECIPES, variants=_VARIANTS, feature_width=_WIDTH, folder=self.folder
-        )
+        return VectorTable(self.images, _ENGINE, _OPTIONS, feature_width=_WIDTH, folder=self.folder)
 
     def store_vectors(self, row: int, *numbers: int, known_file: bool) -> None:
         for number in numbers:
@@ -57,7 +59,7 @@ class VectorTableTest(absltest.TestCase):
         table = self.table()
         table.read_known_files(self.store)
         self.assertEqual(table.incomplete_rows(), [0, 1, 2])
-        self.assertEqual(table.count_missing([0, 1, 2]), 9)
+        self.assertEqual(table.count_missing(), 9)
         self.assertEmpty(table.images_and_digests())
 
     def test_bottlenecks_of_known_files_are_read(self):
@@ -67,7 +69,7 @@ class VectorTableTest(absltest.TestCase):
         table = self.table()
         table.read_known_files(self.store)
         self.assertEqual(table.incomplete_rows(), [1, 2])
-        self.assertEqual([table.count_missing([row]) for row in range(3)], [0, 1, 3])
+        self.assertEqual([table.count_missing(row) for row in range(3)], [0, 1, 3])
         np.testing.assert_array_equal(table.vectors[0], _vectors(0, 1, 2))
         np.testing.assert_array_equal(table.vectors[1, [0, 2]], _vectors(10, 12))
         self.assertEqual((table.count_computed(), table.count_reused(set())), (0, 5))
@@ -97,7 +99,7 @@ class VectorTableTest(absltest.TestCase):
         self.assertEqual((table.count_computed(), table.count_reused(set())), (2, 1))
         self.assertCountEqual(
             table.computed_keys(),
-            [("distorted", self.digests[1], 1), ("distorted", self.digests[1], 2)],
+            [(_RECIPES.distorted, self.digests[1], 1), (_RECIPES.distorted, self.digests[1], 2)],
         )
         self.assertEqual(table.images_and_digests(), [(self.images[1], self.digests[1])])
 
@@ -107,18 +109,18 @@ class VectorTableTest(absltest.TestCase):
         table.read_known_files(self.store)
         self.digests[0] = hashlib.sha256(b"new").digest()
         table.add(self.result(0, 2))
-        self.assertEqual(table.count_missing([0]), 2)
+        self.assertEqual(table.count_missing(0), 2)
         self.store_vectors(0, 0, 1, known_file=False)
         table.read(self.store, [0])
-        self.assertEqual(table.count_missing([0]), 0)
+        self.assertEqual(table.count_missing(0), 0)
         self.assertEqual(table.count_computed(), 1)
 
     def test_bottlenecks_that_were_computed_for_another_table_are_not_reused(self):
         self.store_vectors(0, 0, 1, 2, known_file=True)
         table = self.table()
         table.read_known_files(self.store)
-        self.assertEqual(table.count_reused({("distorted", self.digests[0], 1)}), 2)
-        self.assertEqual(table.count_reused({("undistorted", self.digests[0], 1)}), 3)
+        self.assertEqual(table.count_reused({(_RECIPES.distorted, self.digests[0], 1)}), 2)
+        self.assertEqual(table.count_reused({(_RECIPES.undistorted, self.digests[0], 1)}), 3)
 
     def test_unreadable_images_have_a_reason_and_no_digest(self):
         self.store_vectors(0, 0, known_file=True)

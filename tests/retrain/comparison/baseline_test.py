@@ -9,7 +9,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 from PIL import Image
 
-from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures
+from retrain.bottlenecks.features import Bottlenecks, SplitFeatures
 from retrain.comparison import baseline_classifier
 from retrain.comparison.baseline import BaselineComparison, compare_with_baseline
 from retrain.comparison.baseline_classifier import BaselineClassifier

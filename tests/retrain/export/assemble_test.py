@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from absl.testing import absltest
 
-from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures
+from retrain.bottlenecks.features import Bottlenecks, SplitFeatures
 from retrain.config import SplitOptions, TrainingConfig
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION, SplitPercentages

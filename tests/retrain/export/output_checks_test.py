@@ -11,7 +11,7 @@ import numpy as np
 from absl.testing import absltest
 
 from retrain.backbones import efficientnet_lite0
-from retrain.bottlenecks.compute import SplitFeatures
+from retrain.bottlenecks.features import SplitFeatures
 from retrain.config import TrainingConfig
 from retrain.data.splits import TEST
 from retrain.errors import UserError

@@ -8,7 +8,7 @@ from unittest import mock
 import numpy as np
 from absl.testing import absltest
 
-from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures
+from retrain.bottlenecks.features import Bottlenecks, SplitFeatures
 from retrain.config import SplitOptions
 from retrain.data import splits
 from retrain.data.dataset import Dataset, ImageFile

@@ -9,7 +9,7 @@ import numpy as np
 from absl.testing import absltest
 
 from retrain.backbones.backbone import Backbone
-from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures
+from retrain.bottlenecks.features import Bottlenecks, SplitFeatures
 from retrain.comparison.architectures import ArchitectureComparison, ArchitectureResult
 from retrain.comparison.comparisons import Comparisons
 from retrain.config import TrainingConfig

@@ -14,7 +14,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from retrain.backbones import efficientnet_lite0
-from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures
+from retrain.bottlenecks.features import Bottlenecks, SplitFeatures
 from retrain.config import SplitOptions, TrainingConfig
 from retrain.data import distortions, pixels, splits
 from retrain.data.dataset import Dataset, ImageFile

@@ -12,7 +12,8 @@ from PIL import Image
 
 from retrain.backbones.backbone import Backbone
 from retrain.backbones.engines import Engine
-from retrain.bottlenecks.split_vectors import compute_split
+from retrain.bottlenecks.missing_vectors import compute_missing
+from retrain.bottlenecks.split_tables import NO_DISTORTIONS
 from retrain.bottlenecks.store import FILE_NAME, open_store
 from retrain.bottlenecks.vector_table import VectorTable
 from retrain.data.dataset import ImageFile
@@ -58,7 +59,7 @@ class _MeanNetwork(Runtime):
     def close(self) -> None: ...
 
 
-class ComputeSplitTest(absltest.TestCase):
+class ComputeMissingTest(absltest.TestCase):
     def setUp(self):
         super().setUp()
         self.folder = Path(self.create_tempdir().full_path)
@@ -82,9 +83,10 @@ class ComputeSplitTest(absltest.TestCase):
         engine = Engine("float32", {"backbone": "mean"}, lambda: self.network)
         options = DistortionOptions(flip_left_right=per_image > 0, per_image=per_image)
         with open_store(self.cache) as store:
-            return compute_split(
-                self.images, _BACKBONE, engine, store, distortions=options, strict=strict
-            )
+            table = VectorTable(self.images, engine, options, feature_width=3, folder=self.cache)
+            table.read_known_files(store)
+            compute_missing([table], _BACKBONE, store, strict=strict)
+        return table
 
     def expected(self) -> np.ndarray:
         levels = np.arange(len(self.images), dtype=np.float16)
@@ -104,6 +106,37 @@ class ComputeSplitTest(absltest.TestCase):
         # The mean does not change when an image is mirrored.
         for number in range(3):
             np.testing.assert_array_equal(table.vectors[:, number], self.expected())
+
+    def test_several_tables_are_filled_in_one_go(self):
+        """Checks that the images of each table are run by its engine, if any are missing."""
+        self.compute()
+        loaded = []
+
+        def engine(name: str) -> Engine:
+            def load() -> Runtime:
+                loaded.append(name)
+                return _MeanNetwork(lambda _: None, batch_size=2)
+
+            return Engine("float32", {"backbone": name}, load)
+
+        with open_store(self.cache) as store:
+            parts = {"first": self.images[:3], "mean": self.images, "second": self.images[3:]}
+            tables = [
+                VectorTable(
+                    images, engine(name), NO_DISTORTIONS, feature_width=3, folder=self.cache
+                )
+                for name, images in parts.items()
+            ]
+            for table in tables:
+                table.read_known_files(store)
+            # The files are too new to be recognised, but their bottlenecks are in the store.
+            compute_missing(tables, _BACKBONE, store, strict=True)
+        self.assertEqual([table.count_computed() for table in tables], [3, 0, 2])
+        for table in tables:
+            self.assertEqual(table.count_missing(), 0)
+            rows = [self.images.index(image) for image in table.images]
+            np.testing.assert_array_equal(table.vectors[:, 0], self.expected()[rows])
+        self.assertEqual(list(dict.fromkeys(loaded)), ["first", "mean", "second"])
 
     def test_warns_once_of_images_that_are_nearly_black(self):
         for number in range(2):
