@@ -25,11 +25,10 @@ from tools.guess import transfer
 from tools.guess.options import UNKNOWN, Options, check
 from tools.guess.results import ACTIONS
 from tools.guess.summary import Summary
+from tools.image_folders import folder_arguments
 
 _CLASSIFIER = classifier_flags.define()
-_RECURSIVE = flags.DEFINE_boolean(
-    "recursive", False, "Whether to search the sub-folders of SRC as well, except DEST."
-)
+_RECURSIVE = folder_arguments.define_recursive()
 _BY_FOLDER = flags.DEFINE_boolean(
     "by_folder", False, "Whether to keep the names of the images and sort them into DEST/<label>."
 )
@@ -86,16 +85,12 @@ def main(arguments: list[str]) -> int:
 
 
 def _options(arguments: list[str]) -> Options:
-    if len(arguments) != 2:
-        raise UserError(
-            "expected two folders, one with images and one for the sorted images; "
-            f"received: {' '.join(arguments) or 'none'}"
-        )
+    source, target = folder_arguments.parse(arguments, "the sorted images")
     if _MOVE.value and _LINK.value:
         raise UserError(f"--move and --link={_LINK.value} cannot be combined; omit one of them")
     return Options(
-        source=user_path(arguments[0]),
-        target=user_path(arguments[1]),
+        source=source,
+        target=target,
         recursive=_RECURSIVE.value,
         by_folder=_BY_FOLDER.value,
         operation=_LINK.value or (transfer.MOVE if _MOVE.value else transfer.COPY),

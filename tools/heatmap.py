@@ -17,13 +17,11 @@ from absl import flags
 
 from label_image import classifier_flags
 from retrain.errors import UserError
-from retrain.system.files.user_paths import user_path
 from retrain.system.program import command_line
+from tools.image_folders import folder_arguments
 
 _CLASSIFIER = classifier_flags.define(finds_unknown_images=False)
-_RECURSIVE = flags.DEFINE_boolean(
-    "recursive", False, "Whether to search the sub-folders of SRC as well, except DEST."
-)
+_RECURSIVE = folder_arguments.define_recursive()
 _LABEL = flags.DEFINE_string(
     "label", None, "Label of all heat maps. By default, the best label of each image."
 )
@@ -39,11 +37,7 @@ _TOP = flags.DEFINE_integer(
 
 def main(arguments: list[str]) -> int:
     """Draws the heat maps; returns the exit status."""
-    if len(arguments) != 2:
-        raise UserError(
-            "expected two folders, one with images and one for the heat maps; "
-            f"received: {' '.join(arguments) or 'none'}"
-        )
+    source, target = folder_arguments.parse(arguments, "the heat maps")
     if _LABEL.value is not None and _TOP.value > 1:
         raise UserError(
             f"--label={_LABEL.value} and --top={_TOP.value} cannot be combined; omit one of them"
@@ -53,8 +47,8 @@ def main(arguments: list[str]) -> int:
     from tools.heat_maps.draw_folder import Options, check, draw_folder
 
     options = Options(
-        source=user_path(arguments[0]),
-        target=user_path(arguments[1]),
+        source=source,
+        target=target,
         recursive=_RECURSIVE.value,
         label=_LABEL.value,
         top=_TOP.value,

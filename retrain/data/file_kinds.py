@@ -118,6 +118,14 @@ def is_file(entry: os.DirEntry[str]) -> bool:
         return False
 
 
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Returns whether an entry is a folder, or a link to one."""
+    try:
+        return entry.is_dir()
+    except OSError:  # A link to itself, or to a folder that the user cannot open.
+        return False
+
+
 def suffix_of(name: str) -> str:
     """Returns the suffix of a file name in lower case, or "without an extension"."""
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 (faster for many files)

@@ -192,7 +192,7 @@ class _Reader:
             raise self._unreadable(folder.path, error) from error
 
     def _add(self, folder: _Entry, entry: os.DirEntry[str]) -> None:
-        if _is_folder(entry):
+        if file_kinds.is_folder(entry):
             self._add_folder(folder, entry)
         elif entry.name.startswith("."):
             self._ignored["hidden"] += 1
@@ -264,10 +264,3 @@ class _Reader:
 def _identify(path: str | Path) -> _Identity:
     status = os.stat(path)  # noqa: PTH116
     return status.st_dev, status.st_ino
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # A link to itself, or to a folder that the user cannot open.
-        return False

@@ -17,9 +17,9 @@ from tools.guess.errors import UnwritableError
 from tools.guess.journal import Journal
 from tools.guess.options import Options
 from tools.guess.plan import Plan
-from tools.guess.safe_names import UnusedNames
 from tools.guess.transfer import Transfer
 from tools.guess.wanted_paths import WantedPaths
+from tools.image_folders.safe_names import UnusedNames
 
 # The images of a batch are transferred together, to wait for the disk only once.
 _BATCH_SIZE = 64

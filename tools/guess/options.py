@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from retrain.errors import UserError
-from retrain.system.files.path_owners import find_intruder
 from retrain.system.outputs.checks import check_writable
 from tools.guess import results_file, transfer
 
@@ -46,18 +45,8 @@ class Options:
 
 
 def check(options: Options) -> None:
-    """Raises UserError if the folders do not allow the options."""
+    """Raises UserError if the folders, which `folder_arguments` accepts, rule out the options."""
     source, target = options.source, options.target
-    if not source.exists():
-        raise UserError(f"the folder {source} does not exist; choose a folder with images")
-    if not source.is_dir():
-        raise UserError(
-            f"{source} is a file; choose a folder, or use label_image for a single image"
-        )
-    if target.exists() and not target.is_dir():
-        raise UserError(f"{target} is a file; choose a folder for the images")
-    if reason := find_intruder(target):
-        raise UserError(f"{target} cannot be used: {reason}; choose another folder")
     if options.in_place:
         _check_in_place(options)
     if options.operation == transfer.HARD_LINK and _device(source) != _device(target):

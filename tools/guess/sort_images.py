@@ -13,7 +13,7 @@ from retrain.runtimes import classifier_file
 from retrain.system.outputs.atomic_files import atomic_file
 from retrain.system.outputs.temporary_folders import temporary_folder
 from retrain.system.program.interruption import Interruption
-from tools.guess import find_images, results_file, run_records
+from tools.guess import results_file, run_records
 from tools.guess.batch_sorter import BatchSorter
 from tools.guess.errors import UnwritableError
 from tools.guess.journal import NAME, Journal
@@ -21,6 +21,7 @@ from tools.guess.options import Options
 from tools.guess.results import Result, results_of
 from tools.guess.run_records import RunRecord
 from tools.guess.summary import Summary
+from tools.image_folders import find_images
 
 # Settings that are not called like their flag on the command line.
 _ARGUMENTS = {"source": "SRC", "target": "DEST", "how": "--move/--link"}

@@ -6,7 +6,7 @@ from pathlib import Path
 from label_image.classifier import Classifier, Prediction
 from retrain.system.text import one_line
 from tools.guess.options import UNKNOWN, UNSURE, Options
-from tools.guess.safe_names import distinct_safe_names, safe_name
+from tools.image_folders.safe_names import distinct_safe_names, safe_name
 
 
 class WantedPaths:

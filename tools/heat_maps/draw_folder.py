@@ -11,13 +11,12 @@ from label_image.classifier import Classifier, UnreadableImage
 from label_image.heat_map_images import HeatMapImages, to_png
 from retrain.data.pixels import UnreadableImageError
 from retrain.errors import UserError
-from retrain.system.files.path_owners import find_intruder
 from retrain.system.outputs.atomic_files import write_file
 from retrain.system.outputs.leftovers import is_leftover_name
 from retrain.system.text import one_line
 from retrain.system.threads import parallel_map
-from tools.guess.find_images import find_images
-from tools.guess.safe_names import distinct_safe_names
+from tools.image_folders.find_images import find_images
+from tools.image_folders.safe_names import distinct_safe_names
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,16 +69,9 @@ def check(options: Options) -> None:
 
     The target folder is new, or empty, or contains only heat maps that this program wrote.
     """
-    source, target = options.source, options.target
-    if not source.is_dir():
-        problem = "is a file" if source.exists() else "does not exist"
-        raise UserError(f"{source} {problem}; choose a folder with images")
-    if target.exists() and not target.is_dir():
-        raise UserError(f"{target} is a file; choose a folder for the heat maps")
-    if target.exists() and target.samefile(source):
+    target = options.target
+    if target.exists() and target.samefile(options.source):
         raise UserError(f"{target} is also the folder of the images; choose another folder")
-    if reason := find_intruder(target):
-        raise UserError(f"{target} cannot be used: {reason}; choose another folder")
     for folder, subfolders, names in os.walk(target):
         subfolders[:] = [name for name in subfolders if not is_leftover_name(name)]
         links = [name for name in subfolders if Path(folder, name).is_symlink()]

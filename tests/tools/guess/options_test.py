@@ -7,7 +7,6 @@ from pathlib import Path
 from absl.testing import absltest
 
 from retrain.errors import UserError
-from tests.support import other_users
 from tools.guess.options import Options, check
 from tools.guess.transfer import MOVE
 
@@ -26,20 +25,6 @@ class OptionsTest(absltest.TestCase):
     def assert_refused(self, part: str, **options) -> None:
         with self.assertRaisesRegex(UserError, part):
             self.check(**options)
-
-    def test_folders_must_be_folders(self):
-        file = self.folder / "file"
-        file.touch()
-        self.check()
-        self.assert_refused("does not exist; choose a folder", source=self.folder / "missing")
-        self.assert_refused("is a file; choose a folder, or use label_image", source=file)
-        self.assert_refused("is a file; choose a folder for the images", target=file)
-
-    def test_a_target_that_another_user_put_into_a_folder_for_everyone_is_refused(self):
-        self.folder.chmod(0o1777)
-        other_users.make_folder(self, self.target)
-        self.assert_refused(f"{self.target} cannot be used: .* belongs to the user with number")
-        self.assert_refused("cannot be used", target=self.target / "new")
 
     def test_sorting_in_place_must_not_add_copies_next_to_the_originals(self):
         self.assert_refused("add --move to rename .* add --by_folder", target=self.source)

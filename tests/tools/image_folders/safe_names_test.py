@@ -6,7 +6,7 @@ from pathlib import Path
 
 from absl.testing import absltest, parameterized
 
-from tools.guess.safe_names import UnusedNames, distinct_safe_names, safe_name
+from tools.image_folders.safe_names import UnusedNames, distinct_safe_names, safe_name
 
 
 class SafeNameTest(parameterized.TestCase):

@@ -8,7 +8,7 @@ from pathlib import Path
 from absl.testing import absltest
 
 from retrain.errors import UserError
-from tools.guess.find_images import SkippedFiles, find_images, iter_images
+from tools.image_folders.find_images import Skipped, SkippedFiles, find_images, iter_images
 
 
 class FindImagesTest(absltest.TestCase):
@@ -51,8 +51,11 @@ class FindImagesTest(absltest.TestCase):
         self.touch(*(f".{number}.jpg" for number in range(7)), ".hidden/a.jpg", "in/.b.jpg")
         images, skipped = self.find()
         self.assertEmpty(images)
-        self.assertEqual(skipped.hidden.count, 9)
-        self.assertEqual(str(skipped.hidden), ".0.jpg, .1.jpg, .2.jpg, .3.jpg, .4.jpg and 4 more")
+        self.assertEqual(skipped.names[Skipped.HIDDEN].count, 9)
+        self.assertEqual(
+            skipped.describe(Skipped.HIDDEN),
+            "skipped hidden files and folders: .0.jpg, .1.jpg, .2.jpg, .3.jpg, .4.jpg and 4 more",
+        )
 
     def test_links_to_files_are_followed_and_links_to_folders_are_not(self):
         self.touch("in/a.jpg")
@@ -60,7 +63,7 @@ class FindImagesTest(absltest.TestCase):
         (self.folder / "b.jpg").symlink_to("in/a.jpg")
         images, skipped = self.find()
         self.assertEqual(images, ["b.jpg", "in/a.jpg"])
-        self.assertEqual(skipped.folder_links.first, ["in/around"])
+        self.assertEqual(skipped.names[Skipped.FOLDER_LINK].first, ["in/around"])
 
     def test_pipes_sockets_devices_and_broken_links_are_named(self):
         self.touch("a.jpg")
@@ -71,7 +74,7 @@ class FindImagesTest(absltest.TestCase):
         images, skipped = self.find()
         self.assertEqual(images, ["a.jpg"])
         self.assertEqual(
-            skipped.special_files.first,
+            skipped.names[Skipped.SPECIAL].first,
             [
                 "circle.jpg (broken link)",
                 "device.png (device)",
@@ -86,7 +89,7 @@ class FindImagesTest(absltest.TestCase):
             (self.folder / name).write_bytes(b"\x89PNG\r\n\x1a\n")
         images, skipped = self.find()
         self.assertEqual(images, ["a.jfif"])
-        self.assertEqual(skipped.misnamed.first, ["c", "d.jpg_large"])
+        self.assertEqual(skipped.names[Skipped.MISNAMED].first, ["c", "d.jpg_large"])
         self.assertEqual(skipped.other_suffixes, {".txt": 1})
         (self.folder / "a.jfif").unlink()
         with self.assertRaisesRegex(UserError, "2 files look like images .*, such as c, d.jpg_la"):
@@ -96,9 +99,11 @@ class FindImagesTest(absltest.TestCase):
         self.touch("a.jpg", "@eaDir/a.jpg/x.jpg", "in/.Trash-0/b.jpg", "in/thumbs/c.jpg")
         images, skipped = self.find()
         self.assertEqual(images, ["a.jpg"])
-        self.assertCountEqual(skipped.system_folders.first, ["@eaDir", "in/.Trash-0", "in/thumbs"])
-        self.assertEqual(skipped.hidden.count, 0)
-        self.assertEqual(self.find(recursive=False)[1].system_folders.count, 0)
+        self.assertCountEqual(
+            skipped.names[Skipped.SYSTEM_FOLDER].first, ["@eaDir", "in/.Trash-0", "in/thumbs"]
+        )
+        self.assertNotIn(Skipped.HIDDEN, skipped.names)
+        self.assertEmpty(self.find(recursive=False)[1].names)
 
     def test_the_excluded_folder_is_not_searched(self):
         self.touch("a.jpg", "out/b.jpg", "in/c.jpg")
@@ -120,7 +125,7 @@ class FindImagesTest(absltest.TestCase):
             self.assertEqual(list(images), ["a.jpg"])
         self.assertEqual(
             [record.getMessage() for record in logs.records],
-            ["Skipped hidden files and folders: .c", "Skipped files that are not images: 1 .txt"],
+            ["Skipped files that are not images: 1 .txt", "Skipped hidden files and folders: .c"],
         )
 
 
