@@ -21,7 +21,7 @@ from retrain.shards import shards_for_training
 from retrain.system.outputs.staging import Staging
 from retrain.system.phase_timer import PhaseTimer
 from retrain.system.threads import load_in_background
-from retrain.training import class_weights, cross_validation
+from retrain.training import class_weights, folded_images
 from retrain.training.engine_plan import plan_engines
 from retrain.training.train import train_and_evaluate
 
@@ -42,7 +42,7 @@ def run(config: TrainingConfig) -> None:
         dataset = summarise_name_groups(scan_dataset(config.image_dir, config.split), config.split)
     logging.info("%s", dataset.describe())
     data_check = last_check.log_summary(config.bottleneck_dir, dataset)
-    cross_validation.check_fold_count(config.folds, dataset.images)
+    folded_images.check_fold_count(config.folds, dataset.images)
     class_weights.check_labels(config.head.class_weights, dataset.labels, dataset.folders)
     output_checks.require_test_images(len(dataset.split(TEST)), config.output)
     for backbone in backbones:

@@ -17,8 +17,8 @@ from retrain.data.dataset import Dataset
 from retrain.data.splits import TRAINING, VALIDATION
 from retrain.data_check.near_duplicate_groups import near_duplicate_grouping
 from retrain.system.phase_timer import PhaseTimer
+from retrain.training.accuracy_interval import Z_95
 from retrain.training.cross_validation import cross_validate
-from retrain.training.evaluation import Z_95
 
 _TIMED_IMAGES = 10
 

@@ -5,7 +5,8 @@ from retrain.export.outputs import Exported
 from retrain.report.finished_training import FinishedTraining
 from retrain.report.predictions import write_predictions
 from retrain.system.outputs.staging import Staging
-from retrain.training.learning_curve import LearningCurve, measure_learning_curve
+from retrain.training.learning_curve import LearningCurve
+from retrain.training.learning_curve_measurement import measure_learning_curve
 
 
 def stage_reports(

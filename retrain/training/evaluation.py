@@ -1,18 +1,15 @@
 """Computes accuracy, calibration and confusion from predictions and true classes."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from retrain.training.accuracy_interval import accuracy_interval
 from retrain.training.losses import cross_entropies
 
 _CALIBRATION_BINS = 15
-
-# 95 % of a normal distribution lie within this number of standard deviations.
-Z_95 = 1.959963984540054
 
 
 @dataclass(frozen=True)
@@ -114,11 +111,8 @@ def evaluate(
         probabilities: Predicted probabilities, float [N, classes], 0 to 1, each row with sum 1.
             N may be 0.
         class_ids: True classes, int [N], 0 to classes - 1.
-        groups: Number of each image's group, int [N]. Images of a group resemble each other, so
-            they say less about the accuracy than as many other images, and the interval is wider.
-            None if each image is a group of its own.
-        variance_factor: Variance of the accuracy, divided by that of one classifier's accuracy on
-            independent images.
+        groups: Number of each image's group, int [N]; see `accuracy_interval`.
+        variance_factor: See `accuracy_interval`.
 
     Raises:
         ValueError: If the shapes do not match, or a class is out of range.
@@ -133,7 +127,7 @@ def evaluate(
     return Evaluation(
         count=count,
         accuracy=_fraction(right.sum(), count),
-        interval=wilson_interval(right.mean(), _effective_count(right, groups) / variance_factor)
+        interval=accuracy_interval(right, groups=groups, variance_factor=variance_factor)
         if count
         else None,
         baseline=_fraction(confusion.sum(axis=1).max(), count),
@@ -202,46 +196,3 @@ def _calibration_error(scores: np.ndarray, right: np.ndarray) -> float:
     bins = np.clip(np.ceil(scores * _CALIBRATION_BINS) - 1, 0, _CALIBRATION_BINS - 1).astype(int)
     gaps = np.bincount(bins, scores.astype(np.float64) - right, _CALIBRATION_BINS)
     return float(np.abs(gaps).sum() / len(scores))
-
-
-def _effective_count(right: np.ndarray, groups: np.ndarray | None) -> float:
-    """Returns the number of independent images whose accuracy would vary as much.
-
-    The variance between groups, divided by the one between as many independent images, is the
-    design effect (L. Kish, Survey Sampling, 1965). It is at least 1, and at most what it is if all
-    images of a group are right or wrong together.
-
-    Args:
-        right: Whether the label of each image is right, bool [N], N at least 1.
-        groups: As for `evaluate`.
-    """
-    count = len(right)
-    if groups is None:
-        return count
-    sizes = np.bincount(groups)
-    at_least = count**2 / np.square(sizes).sum(dtype=np.float64)
-    accuracy = right.mean()
-    if accuracy in (0, 1):
-        return at_least
-    group_count = np.count_nonzero(sizes)
-    squares = np.square(np.bincount(groups, right - accuracy)).sum()
-    variance = squares / count**2 * group_count / max(group_count - 1, 1)
-    return float(np.clip(accuracy * (1 - accuracy) / variance, at_least, count))
-
-
-def wilson_interval(fraction: float, count: float) -> tuple[float, float]:
-    """Returns the 95 % Wilson score interval, which also holds for few images and near 0 and 1.
-
-    E. B. Wilson, Probable Inference, the Law of Succession, and Statistical Inference, 1927,
-    https://doi.org/10.1080/01621459.1927.10502953
-
-    Args:
-        fraction: Observed fraction, 0 to 1.
-        count: Number of independent observations, more than 0.
-    """
-    scale = 1 + Z_95**2 / count
-    centre = (fraction + Z_95**2 / (2 * count)) / scale
-    half_width = (
-        Z_95 * math.sqrt(fraction * (1 - fraction) / count + (Z_95 / (2 * count)) ** 2) / scale
-    )
-    return float(max(centre - half_width, 0.0)), float(min(centre + half_width, 1.0))

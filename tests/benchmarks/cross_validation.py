@@ -13,14 +13,16 @@ import numpy as np
 from absl import flags
 
 from retrain.backbones import efficientnet_lite0, engines
-from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures, compute_bottlenecks
+from retrain.bottlenecks.compute import compute_bottlenecks
+from retrain.bottlenecks.features import Bottlenecks, SplitFeatures
 from retrain.config import DEFAULT_FOLDS
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.system.files.user_paths import user_path
 from retrain.system.program import command_line
-from retrain.training.cross_validation import cross_validate, fold_images
-from retrain.training.evaluation import wilson_interval
+from retrain.training.accuracy_interval import wilson_interval
+from retrain.training.cross_validation import cross_validate
 from retrain.training.fold_head import fit_head
+from retrain.training.folded_images import fold_images
 from retrain.training_options import HeadOptions
 from tests.benchmarks import random_splits
 
@@ -84,7 +86,7 @@ def _measure_one(
     evaluation = cross_validate(small, options, DEFAULT_FOLDS, stage_widths=widths).evaluation
     folded = fold_images(small, DEFAULT_FOLDS, stage_widths=widths, seed=options.seed)
     truths = []
-    for _, is_training in folded.training_images():
+    for is_training in folded.training_masks():
         head = fit_head(folded.training_set.select_images(is_training), options)
         truths.append((head.logits(rest.vectors).argmax(axis=1) == rest.class_ids).mean())
     assert evaluation.accuracy is not None and evaluation.interval is not None

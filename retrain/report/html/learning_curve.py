@@ -14,6 +14,7 @@ def describe(run: TrainingRun) -> Section | None:
         return None
     values = {
         "curve": curve,
+        "judged_by_folds": run.held_out.evaluation.count,
         "chart": charts.draw(
             "learning-curve",
             "Accuracy against the number of training images; the values are in the table.",

@@ -6,7 +6,7 @@ import numpy as np
 
 from retrain.report.html import charts
 from retrain.report.html.training_run import Section, TrainingRun
-from retrain.training.evaluation import wilson_interval
+from retrain.training.accuracy_interval import wilson_interval
 
 _BINS = 10
 # Bins with fewer images say little.

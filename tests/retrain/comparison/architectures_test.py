@@ -4,7 +4,7 @@ from absl.testing import absltest, parameterized
 
 from retrain.comparison.architectures import ArchitectureResult, select_architecture
 from retrain.config import MOST_ACCURATE, SMALLEST
-from retrain.training.evaluation import wilson_interval
+from retrain.training.accuracy_interval import wilson_interval
 
 
 def _result(accuracy: float, size: int, count: int = 400) -> ArchitectureResult:

@@ -6,14 +6,15 @@ from unittest import mock
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures
+from retrain.bottlenecks.features import Bottlenecks, SplitFeatures
 from retrain.config import SplitOptions
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION, SplitPercentages
 from retrain.errors import UserError
 from retrain.training import cross_validation
-from retrain.training.cross_validation import OutOfFold, cross_validate, fold_images
+from retrain.training.cross_validation import OutOfFold, cross_validate
 from retrain.training.fold_head import fit_head
+from retrain.training.folded_images import fold_images
 from retrain.training_options import HeadOptions
 
 _WIDTH = 40

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 from absl.testing import absltest
 
-from retrain.bottlenecks.compute import Bottlenecks, SplitFeatures
+from retrain.bottlenecks.features import Bottlenecks, SplitFeatures
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION, SplitPercentages
 from retrain.training.cross_validation import cross_validate
-from retrain.training.learning_curve import measure_learning_curve, select_subset, summarise
+from retrain.training.learning_curve import summarise
+from retrain.training.learning_curve_measurement import measure_learning_curve, select_subset
 from retrain.training_options import HeadOptions
 
 
@@ -84,7 +85,10 @@ class MeasureTest(absltest.TestCase):
         )
         accuracies = [point.accuracy for point in curve.points]
         self.assertLess(accuracies[0], accuracies[-1] - 0.05)
-        self.assertEqual(accuracies[-1], out_of_fold.evaluation.accuracy)
+        last, evaluation = curve.points[-1], out_of_fold.evaluation
+        self.assertEqual(
+            (last.accuracy, last.low, last.high), (evaluation.accuracy, *evaluation.interval)
+        )
         self.assertAlmostEqual(curve.points[-1].images, 300, delta=2)
         self.assertAlmostEqual(curve.points[0].images, 300 / 8, delta=4)
         self.assertEqual(curve.judged, 400)

@@ -145,6 +145,14 @@ class ContentTest(_ReportTestCase):
         self.assertIn(f"{run.result.test.count} test images", text)
         self.assertNotIn('id="learning_curve"', text)
 
+    def test_a_learning_curve_of_some_images_says_so(self):
+        run = self.make_run()
+        count = run.held_out.evaluation.count
+        self.assertIn(f"Judged on {count} held-out images", render_report(run))
+        some = dataclasses.replace(run.learning_curve, judged=9)
+        text = render_report(dataclasses.replace(run, learning_curve=some))
+        self.assertIn(f"Judged on 9 of the {count} held-out images", text)
+
     def test_a_perfect_classifier_and_a_single_image_per_class(self):
         text = render_report(self.make_run(mistakes=0.0))
         self.assertIn("There are no mistakes", text)
