@@ -166,7 +166,9 @@ class LiteRTRuntime(Runtime):
         self.model = model
         self._width = width
         self._preprocessing = preprocessing
-        self._levels = model.input.quantise(preprocessing.levels())
+        self._levels = None
+        if model.input.dtype != np.float32:
+            self._levels = model.input.quantise(preprocessing.levels())
 
     def predict(self, pixels: np.ndarray) -> Outputs:
         """Returns the values and the familiarity of images, computed in one run.
