@@ -27,7 +27,7 @@ from retrain.system.program import command_line
 from retrain.system.threads import parallel_map
 from tests.benchmarks import peak_memory
 from tools.guess import transfer
-from tools.guess.find_images import find_images
+from tools.image_folders.find_images import find_images
 from tools.guess.options import Options
 from tools.guess.sort_images import sort_images
 
