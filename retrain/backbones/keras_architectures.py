@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+_IMAGENET_CLASSES = 1000
 SITE = "https://storage.googleapis.com/tensorflow/keras-applications"
 
 
@@ -41,11 +42,12 @@ class Architecture:
         normalisation: Normalisation of the input images.
         feature_width: Number of values in a bottleneck.
         parameters: Number of weights without the layers for ImageNet's classes.
-        parameters_with_top: Number of weights with the layers for ImageNet's classes.
         weights: Address of the published weights, relative to SITE.
         digest: Hash of the published weights in Keras's code, or None if it has none.
         kept_as: File name of the weights in Keras's cache, if it differs from the address.
         arguments: Additional arguments of the builder.
+        top_parameters: Number of weights of the layers for ImageNet's classes; None for a single
+            layer on the bottleneck.
     """
 
     builder: str
@@ -53,11 +55,17 @@ class Architecture:
     normalisation: Normalisation
     feature_width: int
     parameters: int
-    parameters_with_top: int
     weights: str
     digest: str | None = None
     kept_as: str | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    top_parameters: int | None = None
+
+    @property
+    def parameters_with_top(self) -> int:
+        """Number of weights with the layers for ImageNet's classes."""
+        top = self.top_parameters or (self.feature_width + 1) * _IMAGENET_CLASSES
+        return self.parameters + top
 
     @property
     def url(self) -> str:
@@ -80,7 +88,6 @@ ARCHITECTURES: dict[str, Architecture] = {
         normalisation=TF,
         feature_width=2048,
         parameters=21_802_784,
-        parameters_with_top=23_851_784,
         weights="inception_v3/inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
         digest="bcbd6486424b2319ff4ef7d526e38f63",
     ),
@@ -90,7 +97,6 @@ ARCHITECTURES: dict[str, Architecture] = {
         normalisation=TF,
         feature_width=1280,
         parameters=2_257_984,
-        parameters_with_top=3_538_984,
         weights="mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
     ),
     "mobilenet_v3_small": Architecture(
@@ -99,7 +105,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         normalisation=TF,
         feature_width=576,
         parameters=939_120,
-        parameters_with_top=2_554_968,
+        top_parameters=1_615_848,
         weights="mobilenet_v3/weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5",
         digest="d3e8ec802a04aa4fc771ee12a9a9b836",
         arguments=_NO_PREPROCESSING,
@@ -110,7 +116,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         normalisation=TF,
         feature_width=960,
         parameters=2_996_352,
-        parameters_with_top=5_507_432,
+        top_parameters=2_511_080,
         weights="mobilenet_v3/weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5",
         digest="07fb09a5933dd0c8eaafa16978110389",
         arguments=_NO_PREPROCESSING,
@@ -121,7 +127,6 @@ ARCHITECTURES: dict[str, Architecture] = {
         normalisation=TORCH,
         feature_width=1280,
         parameters=5_919_312,
-        parameters_with_top=7_200_312,
         weights="efficientnet_v2/efficientnetv2-b0_notop.h5",
         digest="893217f2bb855e2983157299931e43ff",
         arguments=_NO_PREPROCESSING,
@@ -132,7 +137,6 @@ ARCHITECTURES: dict[str, Architecture] = {
         normalisation=TORCH,
         feature_width=1280,
         parameters=6_931_124,
-        parameters_with_top=8_212_124,
         weights="efficientnet_v2/efficientnetv2-b1_notop.h5",
         digest="0e80663031ca32d657f9caa404b6ec37",
         arguments=_NO_PREPROCESSING,
@@ -143,7 +147,6 @@ ARCHITECTURES: dict[str, Architecture] = {
         normalisation=TORCH,
         feature_width=1408,
         parameters=8_769_374,
-        parameters_with_top=10_178_374,
         weights="efficientnet_v2/efficientnetv2-b2_notop.h5",
         digest="1dfe2e7a5d45b6632553a8961ea609eb",
         arguments=_NO_PREPROCESSING,
@@ -154,7 +157,6 @@ ARCHITECTURES: dict[str, Architecture] = {
         normalisation=TORCH,
         feature_width=1536,
         parameters=12_930_622,
-        parameters_with_top=14_467_622,
         weights="efficientnet_v2/efficientnetv2-b3_notop.h5",
         digest="f6abf7b5849ac99a89b50dd3fd532856",
         arguments=_NO_PREPROCESSING,
@@ -165,7 +167,6 @@ ARCHITECTURES: dict[str, Architecture] = {
         normalisation=CAFFE,
         feature_width=2048,
         parameters=23_587_712,
-        parameters_with_top=25_636_712,
         weights="resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
         digest="4d473c1dd8becc155b73f8504c6f6626",
     ),
@@ -175,7 +176,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         normalisation=CAFFE,
         feature_width=512,
         parameters=14_714_688,
-        parameters_with_top=138_357_544,
+        top_parameters=123_642_856,
         weights="vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
         digest="6d6bbae143d832006294945121d1f1fc",
     ),
@@ -185,7 +186,6 @@ ARCHITECTURES: dict[str, Architecture] = {
         normalisation=TF,
         feature_width=2048,
         parameters=20_861_480,
-        parameters_with_top=22_910_480,
         weights="xception/xception_weights_tf_dim_ordering_tf_kernels_notop.h5",
         digest="b0042744bf5b25fce3cb969f33bebb97",
     ),
@@ -195,7 +195,6 @@ ARCHITECTURES: dict[str, Architecture] = {
         normalisation=TORCH,
         feature_width=1024,
         parameters=7_037_504,
-        parameters_with_top=8_062_504,
         weights="densenet/densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5",
         digest="30ee3e1110167f948a6b9946edeeb738",
     ),
@@ -205,7 +204,6 @@ ARCHITECTURES: dict[str, Architecture] = {
         normalisation=TORCH,
         feature_width=768,
         parameters=27_820_128,
-        parameters_with_top=28_589_128,
         weights="convnext/convnext_tiny_notop.h5",
         digest="d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1",
         arguments=_NO_PREPROCESSING,
@@ -216,7 +214,6 @@ ARCHITECTURES: dict[str, Architecture] = {
         normalisation=TF,
         feature_width=1056,
         parameters=4_269_716,
-        parameters_with_top=5_326_716,
         weights="nasnet/NASNet-mobile-no-top.h5",
         digest="1ed92395b5b598bdda52abe5c0dbfd63",
         kept_as="nasnet_mobile_no_top.h5",
@@ -228,32 +225,24 @@ NAMES = tuple(ARCHITECTURES)
 # Names of MobileNets in the original retrain.py: fraction of the full width, then image size.
 MOBILENET_PATTERN = "mobilenet_<1.0|0.75|0.50|0.25>_<224|192|160|128>"
 
-
-class _Width(NamedTuple):
-    alpha: float
-    name_in_address: str
-    parameters: int
-    parameters_with_top: int
-
-
+# For each fraction of the full width: the fraction in the address, and the number of weights.
 _WIDTHS = {
-    "1.0": _Width(1.0, "1_0", 3_228_864, 4_253_864),
-    "0.75": _Width(0.75, "7_5", 1_832_976, 2_601_976),
-    "0.50": _Width(0.5, "5_0", 829_536, 1_342_536),
-    "0.25": _Width(0.25, "2_5", 218_544, 475_544),
+    "1.0": ("1_0", 3_228_864),
+    "0.75": ("7_5", 1_832_976),
+    "0.50": ("5_0", 829_536),
+    "0.25": ("2_5", 218_544),
 }
 
 ARCHITECTURES |= {
-    f"mobilenet_{name}_{size}": Architecture(
+    f"mobilenet_{width}_{size}": Architecture(
         builder="MobileNet",
         image_size=size,
         normalisation=TF,
-        feature_width=round(1024 * width.alpha),
-        parameters=width.parameters,
-        parameters_with_top=width.parameters_with_top,
-        weights=f"mobilenet/mobilenet_{width.name_in_address}_{size}_tf_no_top.h5",
-        arguments={"alpha": width.alpha},
+        feature_width=round(1024 * float(width)),
+        parameters=parameters,
+        weights=f"mobilenet/mobilenet_{width_in_address}_{size}_tf_no_top.h5",
+        arguments={"alpha": float(width)},
     )
-    for name, width in _WIDTHS.items()
+    for width, (width_in_address, parameters) in _WIDTHS.items()
     for size in (224, 192, 160, 128)
 }
