@@ -75,6 +75,7 @@ class BackboneOptions:
         trust_model: Whether to run a graph or module that does more than compute.
         fit: How images of another aspect ratio are resized, one of `retrain.metadata.FITS`; None
             for what the file states, or else STRETCH.
+        uses_stages: Whether the features include those of earlier stages.
     """
 
     architecture: str = "efficientnet_lite0"
@@ -90,6 +91,7 @@ class BackboneOptions:
     input_std: tuple[float, float, float] | None = None
     trust_model: bool = False
     fit: str | None = None
+    uses_stages: bool = True
 
     @property
     def name(self) -> str:
@@ -157,6 +159,20 @@ class TrainingConfig:
     architectures: tuple[str, ...] = ()
     select_architecture: str = SMALLEST
     baseline: BaselineOptions = BaselineOptions()
+
+    @property
+    def backbones(self) -> tuple[BackboneOptions, ...]:
+        """Options of the pretrained network, or of each one that the run is to compare."""
+        return tuple(
+            dataclasses.replace(
+                self.backbone,
+                architecture=name,
+                # The SGD solver does not standardise features, and those of several stages differ
+                # in scale. TensorFlow's script used those of the last layer, too.
+                uses_stages=self.head.solver != "sgd",
+            )
+            for name in self.architectures or (self.backbone.architecture,)
+        )
 
     @property
     def cross_validation_folds(self) -> int:

@@ -59,7 +59,7 @@ def resolve(options: BackboneOptions, cache_dir: Path) -> Backbone:
             f"the network {options.name} is not run: it does more than compute, and was prepared "
             "with --trust_model; set the flag again only if you trust its author"
         )
-    return backbone
+    return backbone if options.uses_stages else backbone.without_stages()
 
 
 def _load(options: BackboneOptions, cache_dir: Path) -> Backbone:

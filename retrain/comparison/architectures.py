@@ -81,14 +81,7 @@ def resolve_backbones(config: TrainingConfig) -> list[Backbone]:
     Raises:
         UserError: If a network cannot be found or used.
     """
-    options = [
-        dataclasses.replace(config.backbone, architecture=name)
-        for name in config.architectures or (config.backbone.architecture,)
-    ]
-    backbones = [registry.resolve(one, config.bottleneck_dir) for one in options]
-    if config.head.solver == "sgd":
-        # As in TensorFlow's script, whose features gradient descent without scaling suits.
-        backbones = [backbone.without_stages() for backbone in backbones]
+    backbones = [registry.resolve(options, config.bottleneck_dir) for options in config.backbones]
     for backbone in backbones:
         engines.check(config.engine, backbone)
     return backbones
@@ -118,9 +111,7 @@ def select_backbone(
         return config, backbones[0], None
     with timer.phase("architectures"):
         comparison = compare_architectures(config, backbones, dataset, engine=engine)
-    name = config.architectures[comparison.selected]
-    options = dataclasses.replace(config.backbone, architecture=name)
-    selected = dataclasses.replace(config, backbone=options)
+    selected = dataclasses.replace(config, backbone=config.backbones[comparison.selected])
     return selected, backbones[comparison.selected], comparison
 
 

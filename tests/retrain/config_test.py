@@ -1,11 +1,35 @@
-"""A configuration states where a classifier came from."""
+"""A configuration states which networks to use, and where a classifier came from."""
 
 from pathlib import Path
 
 from absl.testing import absltest
 
-from retrain.config import TrainingConfig
+from retrain.config import BackboneOptions, TrainingConfig
 from retrain.training_options import DistortionOptions, HeadOptions
+
+
+class BackbonesTest(absltest.TestCase):
+    def test_each_compared_network_has_the_other_options_of_the_run(self):
+        config = TrainingConfig(
+            Path("/p"),
+            bottleneck_dir=Path("/cache"),
+            backbone=BackboneOptions(fit="crop"),
+            architectures=("mobilenet_v2", "inception_v3"),
+        )
+        self.assertEqual(
+            config.backbones,
+            (
+                BackboneOptions("mobilenet_v2", fit="crop"),
+                BackboneOptions("inception_v3", fit="crop"),
+            ),
+        )
+
+    def test_the_sgd_solver_uses_the_features_of_the_last_layer(self):
+        for solver, uses_stages in (("sgd", False), ("logistic_regression", True)):
+            config = TrainingConfig(
+                Path("/p"), bottleneck_dir=Path("/cache"), head=HeadOptions(solver=solver)
+            )
+            self.assertEqual([one.uses_stages for one in config.backbones], [uses_stages])
 
 
 class ProvenanceTest(absltest.TestCase):

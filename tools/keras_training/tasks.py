@@ -70,10 +70,13 @@ def load(options: Options, folders: ImageFolders | None) -> Task:
         return _load_from_scratch(options, folders)
     backbone = registry.resolve(
         BackboneOptions(
-            architecture=options.architecture, weights=options.weights, fit=options.fit
+            architecture=options.architecture,
+            weights=options.weights,
+            fit=options.fit,
+            uses_stages=False,
         ),
         options.bottleneck_dir,
-    ).without_stages()
+    )
     for side in ("height", "width"):
         value, expected = getattr(options, side), getattr(backbone, side)
         if value not in (None, expected):

@@ -35,7 +35,9 @@ class ResolveTest(parameterized.TestCase):
     def test_images_are_fitted_as_requested(self, fit):
         backbone = registry.resolve(BackboneOptions(fit=fit), _NO_CACHE)
         self.assertEqual(backbone, dataclasses.replace(efficientnet_lite0.load(), fit=fit))
-        self.assertEqual(backbone.without_stages().with_stages().fit, fit)
+        last_layer = registry.resolve(BackboneOptions(fit=fit, uses_stages=False), _NO_CACHE)
+        self.assertEqual(last_layer, backbone.without_stages())
+        self.assertEqual(last_layer.with_stages().fit, fit)
 
     @parameterized.parameters("vgg99", "mobilenet_1.0_225", "mobilenet_1.0_224_int8", "")
     def test_known_names_are_listed_for_an_unknown_one(self, name):
