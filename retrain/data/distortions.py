@@ -89,24 +89,27 @@ def decode_variants(
         UnreadableImageError: See `pixels.decode`.
     """
     largest = _largest_scale(options)
-    size_at = {1.0: (height, width), largest: (round(height * largest), round(width * largest))}
+    large_height, large_width = round(height * largest), round(width * largest)
 
     @functools.cache
-    def decode_for_scale(scale: float) -> Image.Image:
-        return pixels.decode_upright(data, *size_at[scale], warn=warn, limits=limits)
+    def decode(min_height: int, min_width: int) -> Image.Image:
+        return pixels.decode_upright(data, min_height, min_width, warn=warn, limits=limits)
 
     large = None
     for number in numbers:
         if number == UNDISTORTED:
-            upright = decode_for_scale(1.0)
+            upright = decode(height, width)
             on_decoded(upright)
             yield pixels.resize_to_fit(upright, height, width, fit=fit)
             continue
         if large is None:
             # Only JPEG files are decoded differently for another size.
-            decoded = decode_for_scale(largest if data.startswith(_JPEG) else 1.0)
+            is_jpeg = data.startswith(_JPEG)
+            decoded = decode(large_height, large_width) if is_jpeg else decode(height, width)
             with pixels.refuse_without_memory():
-                large = _reduce(decoded, *size_at[largest], fit=fit, oversampling=_OVERSAMPLING)
+                large = _reduce(
+                    decoded, large_height, large_width, fit=fit, oversampling=_OVERSAMPLING
+                )
         distortion = _random_distortion(options.seed, number, digest)
         yield distort(large, distortion, options, height=height, width=width)
 
@@ -165,12 +168,16 @@ def distort(
     top = distortion.top * (image.height - box_height)
     box = (left, top, left + box_width, top + box_height)
     result = pixels.resize(image, height, width, box=box)
-    if options.flip_left_right and distortion.mirrored:
-        result = result[:, ::-1]
     if options.random_brightness:
         factor = 1 + (2 * distortion.brightness - 1) * options.random_brightness / 100
         levels = np.clip(np.rint(np.arange(256) * factor), 0, 255).astype(np.uint8)
-        result = levels[result]
+        # Bytes are looked up in half the time that an array takes.
+        brightened = result.tobytes().translate(levels.tobytes())
+        result = np.frombuffer(brightened, np.uint8).reshape(result.shape)
+    if options.flip_left_right and distortion.mirrored:
+        # Moving whole pixels takes half the time of moving three values each.
+        whole_pixels = result.view("V3")[:, ::-1]
+        result = np.ascontiguousarray(whole_pixels).view(np.uint8)
     return result
 
 
