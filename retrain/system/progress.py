@@ -3,48 +3,28 @@
 import logging
 import sys
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 from retrain.system.text import format_duration
 
 _SECONDS_BETWEEN_LINES = 10.0
 
 
-class Unit(NamedTuple):
-    """What a progress bar counts.
-
-    Attributes:
-        name: Plural name of the unit.
-        size: Number of counted items in a unit, such as 1,000,000 bytes.
-        decimals: Number of decimals to show.
-        suffix: Text to show after a count.
-    """
-
-    name: str
-    size: int
-    decimals: int
-    suffix: str
-
-
-IMAGES = Unit("images", 1, 0, "")
-MEGABYTES = Unit("MB", 1_000_000, 1, " MB")
-
-
 class ProgressBar:
     """Counts up to a total. A context manager."""
 
     def __init__(
-        self, total: int | None, description: str, *, unit: Unit = IMAGES, done: int = 0
+        self, total: int | None, description: str, *, in_bytes: bool = False, done: int = 0
     ) -> None:
         """Shows the bar if standard error is a terminal.
 
         Args:
-            total: Final count, or None if it is unknown. For MEGABYTES, it is in bytes.
+            total: Final count, or None if it is unknown.
             description: Text before the numbers, such as "Bottlenecks".
-            unit: Unit of the numbers that are shown.
+            in_bytes: Whether bytes are counted, which are shown in MB. The default is images.
             done: Count at the start.
         """
-        self._total, self._description, self._unit = total, description, unit
+        self._total, self._description, self._in_bytes = total, description, in_bytes
         self._done = self._initial = done
         self._start = self._last_line = time.monotonic()
         self._bar = self._new_bar() if sys.stderr.isatty() else None
@@ -52,13 +32,12 @@ class ProgressBar:
     def _new_bar(self) -> Any:
         from tqdm import tqdm
 
-        scaled = self._unit.size > 1
         return tqdm(
             total=self._total,
             initial=self._done,
             desc=self._description,
-            unit="B" if scaled else f" {self._unit.name}",
-            unit_scale=scaled,
+            unit="B" if self._in_bytes else " images",
+            unit_scale=self._in_bytes,
             file=sys.stderr,
             leave=False,
         )
@@ -73,20 +52,20 @@ class ProgressBar:
             logging.info("%s", self._line())
 
     def _line(self) -> str:
-        unit = self._unit
         rate = (self._done - self._initial) / (time.monotonic() - self._start)
-        speed = f"{rate / unit.size:.{unit.decimals}f} {unit.name}/s"
+        speed = f"{self._format(rate)} {'MB' if self._in_bytes else 'images'}/s"
+        unit = " MB" if self._in_bytes else ""
         if self._total is None:
-            return f"{self._description}: {self._format(self._done)}{unit.suffix}, {speed}"
+            return f"{self._description}: {self._format(self._done)}{unit}, {speed}"
         percent = f"{100 * self._done / self._total:.0f}%"
         left = format_duration((self._total - self._done) / max(rate, 1e-9))
         return (
-            f"{self._description}: {self._format(self._done)} of {self._format(self._total)}"
-            f"{unit.suffix} ({percent}), {speed}, {left} left"
+            f"{self._description}: {self._format(self._done)} of {self._format(self._total)}{unit} "
+            f"({percent}), {speed}, {left} left"
         )
 
-    def _format(self, number: int) -> str:
-        return f"{number / self._unit.size:.{self._unit.decimals}f}"
+    def _format(self, number: float) -> str:
+        return f"{number / 1e6:.1f}" if self._in_bytes else f"{number:.0f}"
 
     def __enter__(self) -> "ProgressBar":
         return self

@@ -23,7 +23,7 @@ from retrain.system.files.checksums import md5, sha256
 from retrain.system.files.flush import flush_file
 from retrain.system.files.locks import exclusive_file
 from retrain.system.files.private_files import create_private_folders, open_private
-from retrain.system.progress import MEGABYTES, ProgressBar
+from retrain.system.progress import ProgressBar
 
 _TIMEOUT_SECONDS = 30
 _CHUNK = 1 << 20
@@ -105,7 +105,7 @@ def _receive(url: str, file: IO[bytes], version_file: Path, name: str) -> None:
         total = file.tell() + int(length) if length else None
         logging.info("Downloading %s%s.", name, f", {total / 1e6:.1f} MB" if total else "")
         description = f"Downloading {name}"
-        with ProgressBar(total, description, unit=MEGABYTES, done=file.tell()) as progress:
+        with ProgressBar(total, description, in_bytes=True, done=file.tell()) as progress:
             while chunk := response.read(_CHUNK):
                 file.write(chunk)
                 progress.add(len(chunk))

@@ -25,7 +25,7 @@ from retrain.system.program.console import set_up_messages
 set_up_messages()
 progress._SECONDS_BETWEEN_LINES = 0
 total = int(sys.argv[1]) or None
-with progress.ProgressBar(total, "File", unit=progress.MEGABYTES, done=1_000_000) as bar:
+with progress.ProgressBar(total, "File", in_bytes=True, done=1_000_000) as bar:
     bar.add(500_000)
 """
 
