@@ -39,7 +39,7 @@ def exclusive_file(path: Path, waiting_message: str) -> Iterator[IO[bytes]]:
                     logging.info("%s", waiting_message)
                 is_waiting = True
                 _lock(file.fileno())
-            if not _is_at(file, path):
+            if not is_at(file.fileno(), path):
                 continue  # The other process has removed or renamed it.
             try:
                 yield file
@@ -80,18 +80,19 @@ def remove_unused_lock(path: Path) -> None:
     """Removes an empty lock file that a killed process left behind, if it can be removed."""
     with contextlib.suppress(OSError), open(path, "ab", opener=open_private) as file:
         is_empty = not os.fstat(file.fileno()).st_size
-        if is_empty and try_lock(file.fileno(), without_locks=False) and _is_at(file, path):
+        if is_empty and try_lock(file.fileno(), without_locks=False) and is_at(file.fileno(), path):
             path.unlink()
+
+
+def is_at(descriptor: int, path: Path) -> bool:
+    """Returns whether an open file is the one at a path, which others can remove or replace."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
 
 
 def _lock(descriptor: int) -> None:
     from filelock import lock_descriptor
 
     lock_descriptor(descriptor)
-
-
-def _is_at(file: IO[bytes], path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False

@@ -1,18 +1,15 @@
-"""Removes what killed runs left behind in a folder."""
+"""Removes the workspaces of killed runs from a folder."""
 
 import contextlib
 import os
+import stat
 from pathlib import Path
 
-from retrain.system.outputs.commit import locked_outputs
-from retrain.system.outputs.journal import is_journal_name, open_own_journal
+from retrain.system.files.locks import try_lock
+from retrain.system.files.path_owners import current_user
+from retrain.system.outputs.journal_files import is_journal_name, open_own_journal, peek_journal
 from retrain.system.outputs.unfinished import settle_folder
-from retrain.system.outputs.workspace import (
-    Workspace,
-    find_workspaces,
-    is_workspace_name,
-    remove_if_abandoned,
-)
+from retrain.system.outputs.workspace import is_workspace_name, lock_file, remove_workspace
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -26,13 +23,9 @@ def remove_leftovers(folder: Path) -> None:
         # What others have put there is found before a run.
         os.close(open_own_journal(folder, os.O_RDWR))
     settle_folder(folder)
-    abandoned = find_workspaces(folder)
-    if not abandoned:
-        return
-    with contextlib.suppress(OSError), locked_outputs([folder]):
-        # A run that is killed now, before its files are restored, would need its workspace.
-        for workspace in abandoned:
-            remove_if_abandoned(workspace)
+    for workspace in _find_workspaces(folder):
+        with contextlib.suppress(OSError):
+            _remove_if_abandoned(workspace)
 
 
 def is_leftover_name(name: str) -> bool:
@@ -40,12 +33,36 @@ def is_leftover_name(name: str) -> bool:
     return is_workspace_name(name) or is_journal_name(name)
 
 
-def make_workspace(parent: Path) -> Workspace:
-    """Creates a workspace, and removes those of killed runs.
+def is_needed(workspace: Path) -> bool:
+    """Returns whether files in a workspace of this user have to be restored by `unfinished`."""
+    try:
+        journal = peek_journal(workspace.parent, current_user())
+    except OSError:
+        return True
+    return journal is not None and any(
+        replacement.workspace == workspace.name for replacement in journal.replacements
+    )
 
-    Raises:
-        OSError: If the parent folder cannot be written.
-        UserError: As for `remove_leftovers`.
-    """
-    remove_leftovers(parent)
-    return Workspace(parent)
+
+def _find_workspaces(folder: Path) -> list[Path]:
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        return [Path(entry.path) for entry in entries if is_workspace_name(entry.name)]
+    return []
+
+
+def _remove_if_abandoned(workspace: Path) -> None:
+    """Removes a workspace of this user if it is certain that no process uses it."""
+    status = workspace.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != current_user():
+        return
+    try:
+        lock = os.open(lock_file(workspace), os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+    except FileNotFoundError:
+        workspace.rmdir()  # Fails if it is not empty: something else created it.
+        return
+    try:
+        # If the lock is free, the run has ended, and its workspace is in no later journal.
+        if try_lock(lock, without_locks=False) and not is_needed(workspace):
+            remove_workspace(workspace)
+    finally:
+        os.close(lock)

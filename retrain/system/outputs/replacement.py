@@ -1,5 +1,6 @@
 """Replaces a file or folder so that the old one can be restored, also by another process."""
 
+import errno
 import os
 import shutil
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ class Replacement:
         workspace: Name of the hidden folder that contains the new one.
         slot: Name of the folder in the workspace that contains only the new one.
         is_folder: Whether it is a folder.
-        inode: Inode number of the new file or folder, by which it is recognised.
+        inode: Inode number of the new file or folder, by which it is recognised. None until it is
+            complete.
     """
 
     folder: Path
@@ -29,7 +31,7 @@ class Replacement:
     workspace: str
     slot: str
     is_folder: bool
-    inode: int
+    inode: int | None = None
 
     @property
     def path(self) -> Path:
@@ -72,6 +74,7 @@ class Replacement:
         if not self.is_folder:
             self.new.replace(self.path)
             return
+        check_no_file(self.path)
         try:
             exchange(self.new, self.path)
         except FileNotFoundError:
@@ -105,3 +108,15 @@ class Replacement:
             return self.path.lstat().st_ino == self.inode
         except FileNotFoundError:
             return False
+
+
+def check_no_file(path: Path) -> None:
+    """Checks that a folder can take a path, where there can be a folder already.
+
+    Raises:
+        OSError: If there is a file or a link to one. `strerror` says what to do.
+    """
+    if os.path.lexists(path) and not path.is_dir():
+        raise NotADirectoryError(
+            errno.ENOTDIR, "there is a file of that name; remove it, or choose another path"
+        )

@@ -3,16 +3,16 @@
 `Staging` is the entrance to these modules, each of which builds on those before it:
 
 - `workspace`: a hidden folder for the new files, next to the old ones
-- `replacements`: puts one new file or folder in place, and undoes this
-- `output_journal`: a file that lists the replacements while a run makes them
-- `unfinished_outputs`: undoes those of a run that was killed
-- `locked_outputs`: makes all replacements of a run
+- `replacement`: puts one new file or folder in place, and undoes this
+- `journal`, `journal_files`: the list of replacements, on the disk while a run makes them
+- `unfinished`: undoes the replacements of a run that was killed
 - `leftovers`: removes the workspaces of killed runs
+- `commit`: makes all replacements of a run
 """
 
+import dataclasses
 import errno
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -20,28 +20,10 @@ from retrain.errors import UserError
 from retrain.system.files.flush import flush_file, flush_folder
 from retrain.system.files.regular_files import is_special
 from retrain.system.files.write_errors import CANNOT_WRITE, as_user_error, disk_error
-from retrain.system.outputs.commit import locked_outputs
-from retrain.system.outputs.leftovers import make_workspace
-from retrain.system.outputs.replacement import Replacement
+from retrain.system.outputs.commit import replace_together
+from retrain.system.outputs.leftovers import is_needed, remove_leftovers
+from retrain.system.outputs.replacement import Replacement, check_no_file
 from retrain.system.outputs.workspace import Workspace, make_private_folder
-from retrain.system.program.deferred_signals import deferred_signals
-
-
-@dataclass(frozen=True)
-class _Item:
-    """A file or folder that is being written.
-
-    Attributes:
-        path: Final path.
-        temporary: Path in the workspace, with the same name.
-        workspace: Workspace on the same file system.
-        is_folder: Whether it is a folder.
-    """
-
-    path: Path
-    temporary: Path
-    workspace: Workspace
-    is_folder: bool
 
 
 class Staging:
@@ -58,7 +40,7 @@ class Staging:
 
     Every path always has its complete old or its complete new content, even if the process is
     killed or the machine loses power. If a process is killed during the renames, the next program
-    that reads or writes one of the paths restores all old ones; see `unfinished_outputs`. Until
+    that reads or writes one of the paths restores all old ones; see `unfinished`. Until
     then some paths can be old and others new, and on a file system that cannot exchange two
     folders, a folder can be missing.
 
@@ -69,9 +51,8 @@ class Staging:
     """
 
     def __init__(self) -> None:
-        self._items: list[_Item] = []
+        self._replacements: list[Replacement] = []
         self._workspaces: dict[Path, Workspace] = {}
-        self._is_unfinished = False
 
     def __enter__(self) -> "Staging":
         return self
@@ -89,10 +70,9 @@ class Staging:
                 raise UserError(f"{path} cannot be written: it is not a regular file")
             if path.is_dir() and not path.is_symlink():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            item = self._new_item(path, is_folder=False)
-            item.temporary.touch(0o600)
-            self._items.append(item)
-            return item.temporary
+            new = self._new_path(path, is_folder=False)
+            new.touch(0o600)
+            return new
 
     def folder(self, path: Path) -> Path:
         """Creates an empty temporary folder that will replace `path`, and returns its path.
@@ -103,18 +83,35 @@ class Staging:
             UserError: If the folder cannot be written, or if `path` is a file.
         """
         with as_user_error(path):
-            _check_no_file(path)
-            item = self._new_item(path, is_folder=True)
-            make_private_folder(item.temporary)
-            self._items.append(item)
-            return item.temporary
+            check_no_file(path)
+            new = self._new_path(path, is_folder=True)
+            make_private_folder(new)
+            return new
 
-    def _new_item(self, path: Path, *, is_folder: bool) -> _Item:
+    def _new_path(self, path: Path, *, is_folder: bool) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.parent not in self._workspaces:
-            self._workspaces[path.parent] = make_workspace(path.parent)
-        workspace = self._workspaces[path.parent]
-        return _Item(path, workspace.new_path(path.name), workspace, is_folder)
+        workspace = self._workspace(path.parent)
+        new = workspace.new_path(path.name)
+        self._replacements.append(
+            Replacement(
+                folder=workspace.path.parent,
+                name=path.name,
+                workspace=workspace.path.name,
+                slot=new.parent.name,
+                is_folder=is_folder,
+            )
+        )
+        return new
+
+    def _workspace(self, folder: Path) -> Workspace:
+        """Returns the workspace in a folder, which can have several paths."""
+        for known, workspace in self._workspaces.items():
+            if known.samefile(folder):
+                return workspace
+        remove_leftovers(folder)
+        workspace = Workspace(folder.absolute())
+        self._workspaces[workspace.path.parent] = workspace
+        return workspace
 
     def __exit__(
         self,
@@ -123,52 +120,35 @@ class Staging:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            if error is None and self._items:
+            if error is None and self._replacements:
                 self._commit()
-            elif error and self._items and (reason := _reason(error)):
+            elif error and self._replacements and (reason := _reason(error)):
                 raise self._user_error(error, reason) from error
         finally:
             for workspace in self._workspaces.values():
-                workspace.abandon() if self._is_unfinished else workspace.remove()
+                workspace.abandon() if is_needed(workspace.path) else workspace.remove()
 
     def _user_error(self, error: BaseException, reason: str) -> UserError:
         """Returns a UserError for an error of the block.
 
-        If the error does not name a file, the item that was staged last is the likely cause.
+        If the error does not name a file, the last path is the likely cause.
         """
-        path, file_name = self._items[-1].path, getattr(error, "filename", None)
+        path, file_name = self._replacements[-1].path, getattr(error, "filename", None)
         if isinstance(file_name, str):
-            for item in self._items:
-                if Path(file_name).is_relative_to(item.temporary):
-                    return UserError(f"{item.path} cannot be written: {reason}")
+            for replacement in self._replacements:
+                if Path(file_name).is_relative_to(replacement.new):
+                    return UserError(f"{replacement.path} cannot be written: {reason}")
             reason = f"{file_name}: {reason}"
         return UserError(f"{path} cannot be written: {reason}")
 
     def _commit(self) -> None:
-        for item in self._items:
-            with as_user_error(item.path):
-                _set_permissions_and_flush(item)
-        with locked_outputs({item.path.parent for item in self._items}) as outputs:
-            replacements = [_replacement(item) for item in self._items]
-            try:
-                with deferred_signals():
-                    outputs.replace(replacements)
-            finally:
-                self._is_unfinished = outputs.is_unfinished
-
-
-def _replacement(item: _Item) -> Replacement:
-    if item.is_folder:
-        _check_no_file(item.path)
-    slot = item.temporary.parent
-    return Replacement(
-        folder=item.path.parent,
-        name=item.path.name,
-        workspace=slot.parent.name,
-        slot=slot.name,
-        is_folder=item.is_folder,
-        inode=item.temporary.lstat().st_ino,
-    )
+        for replacement in self._replacements:
+            with as_user_error(replacement.path):
+                umask = self._workspaces[replacement.folder].umask
+                _set_permissions_and_flush(replacement.new, umask)
+        replace_together(
+            [dataclasses.replace(r, inode=r.new.lstat().st_ino) for r in self._replacements]
+        )
 
 
 def _reason(error: BaseException) -> str | None:
@@ -179,24 +159,16 @@ def _reason(error: BaseException) -> str | None:
     return disk_error(error) if is_library_error else None
 
 
-def _set_permissions_and_flush(item: _Item) -> None:
-    """Gives the item the permissions that the user's umask allows, and flushes it to the disk."""
-    entries = [item.temporary, *item.temporary.rglob("*")] if item.is_folder else [item.temporary]
+def _set_permissions_and_flush(new: Path, umask: int) -> None:
+    """Gives a new file or folder the permissions that the user's umask allows, and flushes it."""
+    entries = [new, *new.rglob("*")] if new.is_dir() else [new]
     # The contents of a folder come first, because its final permissions can make them inaccessible.
     for entry in reversed(entries):
         if entry.is_symlink():
             continue
         if entry.is_dir():
             flush_folder(entry)
-            entry.chmod(0o777 & ~item.workspace.umask)
+            entry.chmod(0o777 & ~umask)
         else:
             flush_file(entry)
-            entry.chmod(0o666 & ~item.workspace.umask)
-
-
-def _check_no_file(path: Path) -> None:
-    if os.path.lexists(path) and not path.is_dir():
-        raise UserError(
-            f"{path} cannot be written: there is a file of that name; remove it, or choose another "
-            "path"
-        )
+            entry.chmod(0o666 & ~umask)

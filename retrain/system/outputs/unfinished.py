@@ -18,12 +18,15 @@ from retrain.errors import UserError
 from retrain.system.files.flush import flush_folder
 from retrain.system.files.locks import try_lock
 from retrain.system.files.path_owners import current_user, user_name
-from retrain.system.outputs.journal import (
-    OutputJournal,
+from retrain.system.outputs.journal import OutputJournal
+from retrain.system.outputs.journal_files import (
+    Journals,
     empty_journals,
     journal_file,
     open_journal,
+    peek_journal,
     read_journal,
+    remove_journals,
 )
 from retrain.system.outputs.replacement import Replacement
 
@@ -89,12 +92,12 @@ def _settle(folder: Path, user: int, path: Path | None, patience: float) -> None
         if journal is None or (path and not journal.names(path)):
             return
         try:
-            with _locked(journal, user, is_writer=path is None) as descriptors:
+            with _locked(journal, user, is_writer=path is None) as journals:
                 if user != current_user():
                     if _peek(folder, user) == journal:
                         raise UserError(_of_another_user(journal, path or folder, user))
                 else:
-                    _undo(journal, descriptors)
+                    _undo(journal, journals)
         except LockedError as error:
             if time.monotonic() > deadline:
                 raise UserError(
@@ -120,24 +123,17 @@ def _of_another_user(journal: OutputJournal, path: Path, user: int) -> str:
 
 def _peek(folder: Path, user: int) -> OutputJournal | None:
     """Returns the journal in a folder; None if there is none that this program can have written."""
-    try:
-        descriptor = open_journal(folder, user, os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        return read_journal(descriptor, folder)
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
+    with contextlib.suppress(OSError):
+        return peek_journal(folder, user)
+    return None
 
 
 @contextlib.contextmanager
-def _locked(journal: OutputJournal, user: int, *, is_writer: bool) -> Iterator[dict[Path, int]]:
+def _locked(journal: OutputJournal, user: int, *, is_writer: bool) -> Iterator[Journals]:
     """Locks the files of a journal that exist, and yields those with just this journal."""
     access = os.O_RDWR if user == current_user() else os.O_RDONLY
     with contextlib.ExitStack() as stack:
-        descriptors = {}
+        journals: Journals = {}
         for folder, inode in journal.folders:
             # What is in a folder that is not mounted here can only be restored with the rest.
             if folder.stat().st_ino != inode:
@@ -151,8 +147,8 @@ def _locked(journal: OutputJournal, user: int, *, is_writer: bool) -> Iterator[d
             if not try_lock(descriptor, without_locks=is_writer):
                 raise LockedError
             if _is_same(read_journal(descriptor, folder), journal):
-                descriptors[folder] = descriptor
-        yield descriptors
+                journals[folder] = descriptor
+        yield journals
 
 
 def _is_same(journal: OutputJournal | None, other: OutputJournal) -> bool:
@@ -162,22 +158,22 @@ def _is_same(journal: OutputJournal | None, other: OutputJournal) -> bool:
     ] == [dataclasses.replace(r, folder=Path()) for r in other.replacements]
 
 
-def _undo(journal: OutputJournal, descriptors: dict[Path, int]) -> None:
+def _undo(journal: OutputJournal, journals: Journals) -> None:
     """Undoes the replacements in the folders that have the journal, and removes the journals."""
     # If the first journal is empty, all replacements had been made, or none.
-    if journal.folders[0][0] in descriptors:
+    if journal.folders[0][0] in journals:
         for replacement in reversed(journal.replacements):
-            if replacement.folder in descriptors and _has_workspace(replacement):
+            if replacement.folder in journals and _has_workspace(replacement):
                 replacement.undo()
-        for folder in descriptors:
+        for folder in journals:
             flush_folder(folder)
         logging.warning(
             "A run was killed while it replaced its outputs in %s; restored those of the run "
             "before.",
-            ", ".join(map(str, descriptors)),
+            ", ".join(map(str, journals)),
         )
-    empty_journals(list(descriptors.values()))
-    remove_journals(descriptors)
+    empty_journals(journals)
+    remove_journals(journals)
 
 
 def _has_workspace(replacement: Replacement) -> bool:
@@ -188,15 +184,6 @@ def _has_workspace(replacement: Replacement) -> bool:
     except FileNotFoundError:
         return False
     return all(stat.S_ISDIR(s.st_mode) and s.st_uid == current_user() for s in status)
-
-
-def remove_journals(descriptors: dict[Path, int]) -> None:
-    """Removes the journals that are empty."""
-    for folder, descriptor in descriptors.items():
-        # Windows does not remove open files.
-        with contextlib.suppress(FileNotFoundError, PermissionError):
-            if not os.fstat(descriptor).st_size:
-                journal_file(folder, current_user()).unlink()
 
 
 def pause() -> None:

@@ -1,4 +1,4 @@
-"""Creates hidden folders for unfinished files, and removes those of killed runs."""
+"""Creates hidden folders for unfinished files."""
 
 import contextlib
 import os
@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 
 from retrain.system.files.locks import try_lock
-from retrain.system.files.path_owners import current_user
 
 _PREFIX = ".retrain-unfinished-"
 _LOCK = "lock"
@@ -53,7 +52,7 @@ class Workspace:
     def remove(self) -> None:
         """Removes the folder and everything in it."""
         self.abandon()
-        _remove(self.path)
+        remove_workspace(self.path)
 
     def abandon(self) -> None:
         """Leaves the folder to a later run, which removes it."""
@@ -65,11 +64,31 @@ def is_workspace_name(name: str) -> bool:
     return name.startswith(_PREFIX)
 
 
+def lock_file(workspace: Path) -> Path:
+    """Returns the path of the file that is locked as long as a workspace is in use."""
+    return workspace / _LOCK
+
+
 def make_private_folder(path: Path) -> None:
     """Creates a folder that this user can write and others cannot, whatever the umask."""
     path.mkdir()
     # The bit that makes new files inherit the group of the folder is kept.
     path.chmod(0o700 | (path.stat().st_mode & stat.S_ISGID))
+
+
+def remove_workspace(workspace: Path) -> None:
+    """Removes a workspace, as far as that is possible.
+
+    Removes the lock last, so that another run can finish the removal if this one is killed.
+    """
+    with contextlib.suppress(OSError):
+        for entry in workspace.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            elif entry.name != _LOCK:
+                entry.unlink()
+        lock_file(workspace).unlink(missing_ok=True)
+        workspace.rmdir()
 
 
 def _measure_umask(folder: Path) -> int:
@@ -85,52 +104,11 @@ def _make(parent: Path) -> tuple[Path, int]:
     while True:
         path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
         with contextlib.ExitStack() as cleanup:
-            cleanup.callback(_remove, path)
+            cleanup.callback(remove_workspace, path)
             # Until the file is locked, another run can take the folder for an abandoned one.
             with contextlib.suppress(FileNotFoundError):
-                lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+                lock = os.open(lock_file(path), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
                 cleanup.callback(os.close, lock)
-                if try_lock(lock) and (path / _LOCK).exists():
+                if try_lock(lock) and lock_file(path).exists():
                     cleanup.pop_all()
                     return path, lock
-
-
-def find_workspaces(parent: Path) -> list[Path]:
-    """Returns the paths of all workspaces in a folder that can be listed."""
-    with contextlib.suppress(OSError), os.scandir(parent) as entries:
-        return [Path(entry.path) for entry in entries if is_workspace_name(entry.name)]
-    return []
-
-
-def remove_if_abandoned(workspace: Path) -> None:
-    """Removes a workspace of this user if it is certain that no process uses it."""
-    with contextlib.suppress(OSError):
-        _remove_if_abandoned(workspace)
-
-
-def _remove_if_abandoned(workspace: Path) -> None:
-    status = workspace.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != current_user():
-        return
-    try:
-        lock = os.open(workspace / _LOCK, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
-    except FileNotFoundError:
-        workspace.rmdir()  # Fails if it is not empty: something else created it.
-        return
-    try:
-        if try_lock(lock, without_locks=False):
-            _remove(workspace)
-    finally:
-        os.close(lock)
-
-
-def _remove(workspace: Path) -> None:
-    """Removes the lock last, so that another run can finish the removal if this one is killed."""
-    with contextlib.suppress(OSError):
-        for entry in workspace.iterdir():
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry, ignore_errors=True)
-            elif entry.name != _LOCK:
-                entry.unlink()
-        (workspace / _LOCK).unlink(missing_ok=True)
-        workspace.rmdir()

@@ -7,7 +7,7 @@ from pathlib import Path
 from absl.testing import absltest
 
 from retrain.errors import UserError
-from retrain.system.outputs.journal import journal_file
+from retrain.system.outputs.journal_files import journal_file
 from retrain.system.outputs.staging import Staging
 from tools.keras_training import run_folder
 

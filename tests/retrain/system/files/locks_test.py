@@ -64,7 +64,7 @@ class ExclusiveFileTest(LocksTestCase):
     def test_the_message_is_logged_once_if_several_processes_come_first(self):
         with (
             mock.patch.object(locks, "try_lock", return_value=False),
-            mock.patch.object(locks, "_is_at", side_effect=[False, False, True]),
+            mock.patch.object(locks, "is_at", side_effect=[False, False, True]),
             self.assertLogs(level="INFO") as logged,
             exclusive_file(self.path, "waiting"),
         ):

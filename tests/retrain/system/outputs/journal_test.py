@@ -8,13 +8,9 @@ from absl.testing import absltest
 
 from retrain.errors import UserError
 from retrain.system.files.path_owners import current_user
-from retrain.system.outputs import journal
-from retrain.system.outputs.journal import (
-    OutputJournal,
-    journal_file,
-    open_own_journal,
-    read_journal,
-)
+from retrain.system.outputs import journal_files
+from retrain.system.outputs.journal import OutputJournal
+from retrain.system.outputs.journal_files import journal_file, open_own_journal, read_journal
 from retrain.system.outputs.replacement import Replacement
 
 
@@ -41,7 +37,7 @@ class OutputJournalTest(absltest.TestCase):
             raise FileNotFoundError
 
         with (
-            mock.patch.object(journal, "open_journal", is_too_early),
+            mock.patch.object(journal_files, "open_journal", is_too_early),
             self.assertRaises(FileNotFoundError),
         ):
             open_own_journal(self.folder, os.O_RDWR)

@@ -12,7 +12,7 @@ from absl.testing import absltest, parameterized
 from retrain.errors import UserError
 from retrain.system.files.path_owners import current_user
 from retrain.system.outputs import checks, replaceable
-from retrain.system.outputs.journal import journal_file
+from retrain.system.outputs.journal_files import journal_file
 from retrain.system.outputs.staging import Staging
 from tests.support import other_users
 

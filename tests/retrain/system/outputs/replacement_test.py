@@ -147,12 +147,13 @@ class FolderReplacementTest(ReplacementTestCase):
     @parameterized.parameters(True, False)
     def test_a_link_to_a_folder_is_restored_as_a_link(self, with_exchange):
         self.use_exchange(with_exchange)
-        self.path.symlink_to("nowhere")
+        (self.folder / "elsewhere").mkdir()
+        self.path.symlink_to("elsewhere")
         replacement = self.replacement(is_folder=True)
         replacement.place()
         self.assertFalse(self.path.is_symlink())
         replacement.undo()
-        self.assertEqual(self.path.readlink(), Path("nowhere"))
+        self.assertEqual(self.path.readlink(), Path("elsewhere"))
 
 
 if __name__ == "__main__":

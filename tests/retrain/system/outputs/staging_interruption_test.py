@@ -21,6 +21,7 @@ from retrain.system.outputs import (
     commit,
     exchange,
     journal,
+    journal_files,
     leftovers,
     replacement,
     staging,
@@ -33,8 +34,8 @@ from retrain.system.program import deferred_signals
 _MODULES = {
     module.__file__
     for module in (
-        *(commit, deferred_signals, exchange, journal, leftovers),
-        *(replacement, staging, unfinished, workspace),
+        *(commit, deferred_signals, exchange, journal, journal_files),
+        *(leftovers, replacement, staging, unfinished, workspace),
     )
 }
 _FILE, _FOLDER, _NEW_FILE, _NEW_FOLDER = "labels.txt", "model", "new.txt", "new_model"

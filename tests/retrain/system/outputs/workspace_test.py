@@ -11,9 +11,9 @@ from unittest import mock
 from absl.testing import absltest, parameterized
 
 from retrain.system.files.path_owners import current_user
-from retrain.system.outputs import workspace
-from retrain.system.outputs.journal import journal_file
-from retrain.system.outputs.leftovers import make_workspace, remove_leftovers
+from retrain.system.outputs import leftovers, workspace
+from retrain.system.outputs.journal_files import journal_file
+from retrain.system.outputs.leftovers import remove_leftovers
 from retrain.system.outputs.temporary_folders import temporary_folder
 from retrain.system.outputs.workspace import Workspace
 from tests.support.python_code import run_python
@@ -59,7 +59,7 @@ class WorkspaceTest(parameterized.TestCase):
     def test_the_workspace_of_a_killed_run_is_removed_by_the_next(self):
         left = self.leave_behind()
         self.assertNotEmpty(list(left.rglob("half")))
-        make_workspace(self.folder).remove()
+        remove_leftovers(self.folder)
         self.assertEqual(self.count(), 0)
 
     def test_the_workspace_of_a_live_run_stays(self):
@@ -68,22 +68,22 @@ class WorkspaceTest(parameterized.TestCase):
         live.new_path("half").touch()
         done = run_python(
             "import pathlib, sys\n"
-            "from retrain.system.outputs.leftovers import make_workspace\n"
-            "make_workspace(pathlib.Path(sys.argv[1])).remove()",
+            "from retrain.system.outputs.leftovers import remove_leftovers\n"
+            "remove_leftovers(pathlib.Path(sys.argv[1]))",
             self.folder,
         )
         self.assertEqual(done.returncode, 0, done.stderr)
-        make_workspace(self.folder).remove()
+        remove_leftovers(self.folder)
         self.assertNotEmpty(list(self.folder.rglob("half")))
 
     def test_a_removal_that_was_interrupted_is_finished(self):
         shutil.rmtree(self.leave_behind() / "1")
-        make_workspace(self.folder).remove()
+        remove_leftovers(self.folder)
         self.assertEqual(self.count(), 0)
 
     def test_an_empty_workspace_without_a_lock_is_removed(self):
         (self.folder / f"{workspace._PREFIX}empty").mkdir()
-        make_workspace(self.folder).remove()
+        remove_leftovers(self.folder)
         self.assertEqual(self.count(), 0)
 
     def test_a_folder_that_is_no_workspace_stays(self):
@@ -91,7 +91,7 @@ class WorkspaceTest(parameterized.TestCase):
         foreign.mkdir()
         (foreign / "thesis.txt").touch()
         (self.folder / ".hidden").mkdir()
-        make_workspace(self.folder).remove()
+        remove_leftovers(self.folder)
         self.assertTrue((foreign / "thesis.txt").exists())
         self.assertTrue((self.folder / ".hidden").exists())
 
@@ -99,12 +99,13 @@ class WorkspaceTest(parameterized.TestCase):
     def test_nothing_is_removed_on_a_file_system_without_locks(self, error):
         self.leave_behind()
         with mock.patch("filelock.lock_descriptor", side_effect=OSError(error, "no locks")):
-            make_workspace(self.folder).remove()
+            remove_leftovers(self.folder)
         self.assertEqual(self.count(), 1)
 
     def test_a_folder_that_cannot_be_listed_can_be_written(self):
         with mock.patch("os.scandir", side_effect=PermissionError):
-            space = make_workspace(self.folder)
+            remove_leftovers(self.folder)
+        space = Workspace(self.folder)
         self.addCleanup(space.remove)
         space.new_path("file").write_text("content")
 
@@ -134,7 +135,7 @@ class WorkspaceTest(parameterized.TestCase):
         (self.folder / f"{workspace._PREFIX}link").symlink_to(elsewhere)
         remove_leftovers(self.folder)
         self.assertTrue((elsewhere / "thesis.txt").exists())
-        with mock.patch.object(workspace, "current_user", return_value=os.geteuid() + 1):
+        with mock.patch.object(leftovers, "current_user", return_value=os.geteuid() + 1):
             left = self.leave_behind()
             remove_leftovers(self.folder)
         self.assertTrue(left.exists())
@@ -145,7 +146,8 @@ class WorkspaceTest(parameterized.TestCase):
         def work() -> None:
             try:
                 for _ in range(20):
-                    space = make_workspace(self.folder)
+                    remove_leftovers(self.folder)
+                    space = Workspace(self.folder)
                     path = space.new_path("name")
                     path.touch()
                     path.rename(space.new_path("other"))
