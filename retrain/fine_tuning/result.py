@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from retrain.fine_tuning.paired_gain import PairedGain
 from retrain.training.cross_validation import OutOfFold
 from retrain.training.evaluation import Evaluation
 from retrain.training.history import TrainingHistory
@@ -16,8 +17,7 @@ class FineTuningResult(NamedTuple):
         tuned: Evaluation on the validation split with the fine-tuned backbone.
         baseline: Evaluation on the validation split with the pretrained backbone, and a head
             trained in the same way.
-        gain: Decrease of the mean cross entropy through fine-tuning, in nats.
-        standard_error: Standard error of `gain`, in nats.
+        gain: Decrease of the cross entropy on the validation split through fine-tuning.
         test_tuned: Test accuracy with the fine-tuned backbone, 0 to 1; no choice depends on it.
         test_baseline: Test accuracy with the pretrained backbone, 0 to 1.
         baseline_out_of_fold: Cross-validation of the pretrained backbone, if the config asks for
@@ -28,8 +28,7 @@ class FineTuningResult(NamedTuple):
     history: TrainingHistory
     tuned: Evaluation
     baseline: Evaluation
-    gain: float
-    standard_error: float
+    gain: PairedGain
     test_tuned: float | None
     test_baseline: float | None
     baseline_out_of_fold: OutOfFold | None = None

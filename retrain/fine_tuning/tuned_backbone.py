@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from retrain.backbones import backbone_cache, backbone_files, engines
-from retrain.backbones.backbone import Backbone
-from retrain.backbones.backbone_cache import BackboneInfo
+from retrain.backbones.backbone import Backbone, BackboneInfo
 from retrain.bottlenecks.file_version import FileVersion
 from retrain.bottlenecks.store import open_store
 from retrain.config import TrainingConfig

@@ -111,8 +111,9 @@ def _fine_tuning_as_json(result: FineTuningResult, labels: Sequence[str]) -> dic
         "history": history,
         "tuned": tuned,
         "baseline": baseline,
-        "gain": result.gain,
-        "standard_error": result.standard_error,
+        "gain": result.gain.mean,
+        "standard_error": result.gain.standard_error,
+        "required_gain": result.gain.required,
         "test_tuned": result.test_tuned,
         "test_baseline": result.test_baseline,
         **(

@@ -81,9 +81,9 @@ class FineTuningTest(parameterized.TestCase):
             options = metrics["training"]["fine_tuning"]
             self.assertEqual((options["epochs"], options["layers"]), (2, 12))
             self.assertFalse(options["distortions"]["flip_left_right"])
-            self.assertGreater(outcome["gain"], outcome["standard_error"])
+            self.assertGreater(outcome["gain"], outcome["required_gain"])
         else:
-            self.assertTrue(outcome["gain"] <= outcome["standard_error"] or errors[0] > errors[1])
+            self.assertTrue(outcome["gain"] <= outcome["required_gain"] or errors[0] > errors[1])
             self.assertEqual(metrics["training"], plain["training"])
             self.assertEqual(metrics["test"], plain["test"])
         self.assertEqual(metrics["exports"][1]["from_pixels"]["agreement"], 1)

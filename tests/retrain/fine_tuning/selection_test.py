@@ -90,9 +90,9 @@ class SelectionTest(absltest.TestCase):
         errors = [len(result.validation.misclassified) for result in (new, old)]
         self.assertLessEqual(*errors)
         outcome = selected.fine_tuning
-        self.assertGreater(outcome.gain, outcome.standard_error)
+        self.assertGreater(outcome.gain.mean, outcome.gain.required)
         entropies = [evaluation.cross_entropy for evaluation in (outcome.baseline, outcome.tuned)]
-        self.assertAlmostEqual(entropies[0] - entropies[1], outcome.gain, places=5)
+        self.assertAlmostEqual(entropies[0] - entropies[1], outcome.gain.mean, places=5)
         self.assertEqual(outcome.test_tuned, new.test.accuracy)
         self.assertEqual(outcome.test_baseline, old.test.accuracy)
         self.assertTrue(selected.fine_tuning.kept)

@@ -17,6 +17,7 @@ from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.group_summary import GroupSummary
 from retrain.data.splits import TEST, TRAINING, VALIDATION, SplitPercentages
 from retrain.export.parity import Difference, ParityCheck
+from retrain.fine_tuning.paired_gain import PairedGain
 from retrain.fine_tuning.result import FineTuningResult
 from retrain.output_options import OutputOptions
 from retrain.report.finished_training import FinishedTraining
@@ -62,8 +63,7 @@ def _fine_tuning() -> FineTuningResult:
         history=TrainingHistory((1, 2), _SERIES, _SERIES),
         tuned=_evaluation(2, 2),
         baseline=_evaluation(3, 1),
-        gain=-0.25,
-        standard_error=0.125,
+        gain=PairedGain(-0.25, 0.125, 0.5),
         test_tuned=0.5,
         test_baseline=0.75,
     )
@@ -188,7 +188,8 @@ class MetricsTest(absltest.TestCase):
             Path("/p"), bottleneck_dir=Path("/cache"), output=OutputOptions(metrics_json=path)
         )
         # A single validation image has no standard error.
-        fine_tuning = _fine_tuning()._replace(standard_error=float("inf"))
+        gain = PairedGain(-0.25, float("inf"), float("inf"))
+        fine_tuning = _fine_tuning()._replace(gain=gain)
         with Staging() as staging:
             stage_metrics(staging, self.training(config=config, fine_tuning=fine_tuning), [])
 
@@ -197,6 +198,7 @@ class MetricsTest(absltest.TestCase):
 
         metrics = json.loads(path.read_text(), parse_constant=refuse)
         self.assertIsNone(metrics["fine_tuning"]["standard_error"])
+        self.assertIsNone(metrics["fine_tuning"]["required_gain"])
         self.assertEqual(metrics["fine_tuning"]["gain"], -0.25)
 
 

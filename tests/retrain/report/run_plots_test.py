@@ -20,6 +20,7 @@ from retrain.data import distortions, pixels, splits
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING
 from retrain.export.formats import WrittenFile
+from retrain.fine_tuning.paired_gain import PairedGain
 from retrain.fine_tuning.result import FineTuningResult
 from retrain.output_options import OutputOptions
 from retrain.report import run_plots
@@ -151,7 +152,8 @@ class StagePlotsTest(absltest.TestCase):
         right = evaluate(np.eye(3, dtype=np.float32), np.array([0, 1, 1]))
         for kept in (True, False):
             history = TrainingHistory((1, 2, 3), series, series)
-            outcome = FineTuningResult(kept, history, right, right, 0.1, 0.05, 1.0, 1.0)
+            gain = PairedGain(0.1, 0.05, 0.09)
+            outcome = FineTuningResult(kept, history, right, right, gain, 1.0, 1.0)
             written = self.stage(self.config(), outcome)
             (plot,) = (file for file in written if file.path.name == "fine_tuning.png")
             self.assertEqual("discarded" in plot.description, not kept)
