@@ -16,9 +16,10 @@ from absl.testing import absltest, parameterized
 
 from label_image.classifier import Prediction
 from retrain.errors import UserError
-from tools.guess import batch_sorter, journal, results_file, transfer
+from tools.guess import batch_sorter, journal, results_file, results_writer, transfer
 from tools.guess.options import Options
-from tools.guess.results import Result
+from tools.guess.plan import Plan
+from tools.guess.results_writer import SortedRun
 from tools.guess.sort_images import sort_images
 from tools.guess.undo import undo
 
@@ -55,8 +56,15 @@ class CrashTest(parameterized.TestCase):
         self.graph = self.folder / "graph"
         self.graph.touch()
         self.enter_context(absltest.mock.patch.object(batch_sorter, "_BATCH_SIZE", 3))
+        # What a process wrote before it was killed needs no flush.
+        self.enter_context(absltest.mock.patch("os.fsync"))
         state = {"XDG_STATE_HOME": str(self.folder / "state")}
         self.enter_context(absltest.mock.patch.dict(os.environ, state))
+        # Imports everything, so that the child processes do not have to, and are killed before
+        # operations of the program only.
+        options = self.new_options(self.folder, -1)
+        sort_images(options, self.graph, _SizeClassifier())
+        undo(options.results)
 
     def new_options(self, root: Path, number: int, **changes) -> Options:
         source = self.folder / f"{number}" / "source"
@@ -67,11 +75,9 @@ class CrashTest(parameterized.TestCase):
         results = self.folder / f"{number}.csv"
         # The record of an earlier run that was undone. It can be overwritten, even while this run
         # puts images at the same paths.
-        undone = [
-            Result(str(source / "0.jpg"), str(target / name), "copied")
-            for name in ("even/0.jpg", "even-0.90000.jpg")
-        ]
-        results_file.write(results, undone, format_=".csv", labels=())
+        undone = [Plan("0.jpg", name) for name in ("even/0.jpg", "even-0.90000.jpg")]
+        run = SortedRun(source, target, "copied", ())
+        results_writer.write(results, undone, run, format_=".csv")
         return Options(source=source, target=target, unsure_below=0.5, results=results, **changes)
 
     def run_child(self, options, *, kill_at=None, undo_file=None):
