@@ -1,4 +1,4 @@
-"""Describes a pretrained network: its files, its input images and its features."""
+"""Describes a pretrained network: its input images, its features and its files."""
 
 import dataclasses
 from pathlib import Path
@@ -8,15 +8,10 @@ from retrain.metadata import GRAPH_BOTTLENECK, GRAPH_FEATURES, STRETCH
 
 
 @dataclasses.dataclass(frozen=True)
-class Backbone:
-    """A pretrained network that turns images into feature vectors.
+class BackboneInfo:
+    """A pretrained network without its files.
 
-    The features are the bottleneck, which is the output of the last layer, and after it the pooled
-    outputs of earlier stages, if the backbone offers any.
-
-    The files contain the same network with the same weights. Every TensorFlow session can run the
-    graph, which is also the base of the exported graph. LiteRT runs the TFLite file, twice as fast.
-    Keras loads the Keras file, whose layers can be trained.
+    The names of the attributes are keys of the JSON file in the cache.
 
     Attributes:
         name: Name of the network, such as a value of `--architecture`.
@@ -28,17 +23,9 @@ class Backbone:
         std: Standard deviation to divide each channel by after that, in units of 0 to 255.
         channel_order: Order of the input channels, "RGB" or "BGR".
         feature_width: Number of features.
-        graph_file: GraphDef with the tensors that `freeze.to_graph` lists.
-        tflite_file: TFLite file from float32 [1, height, width, 3], normalised, to float32
-            [1, feature_width]; None if TFLite does not support all operations of the network.
-        keras_file: Keras model from float32 [N, height, width, 3], normalised, to float32
-            [N, feature_width], made of Keras layers; None if the network is not available as such.
         fine_tuned: Whether the network has been trained on the user's images. Its features of
             those images say nothing about its features of new images.
         stage_widths: Number of features of each earlier stage, in the order of the features.
-        complete: The backbone with all features, if this one has only the bottleneck.
-        fit: How images of another aspect ratio are resized; see `retrain.data.pixels.decode`. The
-            decoder in the graph file always stretches them; see `backbone_graph.load`.
         needs_trust: Whether its file does more than compute, so that only --trust_model runs it.
     """
 
@@ -50,14 +37,38 @@ class Backbone:
     std: tuple[float, float, float]
     channel_order: str
     feature_width: int
+    fine_tuned: bool = False
+    stage_widths: tuple[int, ...] = ()
+    needs_trust: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Backbone(BackboneInfo):
+    """A pretrained network that turns images into feature vectors.
+
+    The features are the bottleneck, which is the output of the last layer, and after it the pooled
+    outputs of earlier stages, if the backbone offers any.
+
+    The files contain the same network with the same weights. Every TensorFlow session can run the
+    graph, which is also the base of the exported graph. LiteRT runs the TFLite file, twice as fast.
+    Keras loads the Keras file, whose layers can be trained.
+
+    Attributes:
+        graph_file: GraphDef with the tensors that `freeze.to_graph` lists.
+        tflite_file: TFLite file from float32 [1, height, width, 3], normalised, to float32
+            [1, feature_width]; None if TFLite does not support all operations of the network.
+        keras_file: Keras model from float32 [N, height, width, 3], normalised, to float32
+            [N, feature_width], made of Keras layers; None if the network is not available as such.
+        complete: The backbone with all features, if this one has only the bottleneck.
+        fit: How images of another aspect ratio are resized; see `retrain.data.pixels.decode`. The
+            decoder in the graph file always stretches them; see `backbone_graph.load`.
+    """
+
     graph_file: Path
     tflite_file: Path | None
     keras_file: Path | None = None
-    fine_tuned: bool = False
-    stage_widths: tuple[int, ...] = ()
     complete: "Backbone | None" = None
     fit: str = STRETCH
-    needs_trust: bool = False
 
     @property
     def bottleneck_width(self) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from retrain.backbones.backbone import Backbone
+from retrain.backbones.backbone import Backbone, BackboneInfo
 from retrain.errors import UserError
 from retrain.system.files import checksums
 from retrain.system.files.locks import LOCK_PREFIX, exclusive_file
@@ -24,23 +24,6 @@ KERAS_FILE = "network.keras"
 _FOLDER = "backbones"
 _INFO_FILE = "backbone.json"
 _NOT_FOR_FILE_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
-
-
-@dataclasses.dataclass(frozen=True)
-class BackboneInfo:
-    """The attributes of a Backbone except its files. Their names are keys of the JSON file."""
-
-    name: str
-    fingerprint: str
-    height: int
-    width: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    channel_order: str
-    feature_width: int
-    fine_tuned: bool = False
-    stage_widths: tuple[int, ...] = ()
-    needs_trust: bool = False
 
 
 def load_or_prepare(

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from retrain.backbones import backbone_cache, feature_parity, freeze, tflite_conversion
-from retrain.backbones.backbone import features_tensor
-from retrain.backbones.backbone_cache import BackboneInfo
+from retrain.backbones.backbone import BackboneInfo, features_tensor
 
 
 def write_keras(model: Any, info: BackboneInfo, folder: Path) -> None:
@@ -60,14 +59,7 @@ def write_graph(
         ConversionError: If a file would compute different features.
         UserError: If the features are not finite.
     """
-    input_spec = freeze.InputSpec(
-        height=info.height,
-        width=info.width,
-        mean=info.mean,
-        std=info.std,
-        channel_order=info.channel_order,
-    )
-    graph = freeze.add_preprocessing(network, input_spec)
+    graph = freeze.add_preprocessing(network, freeze.InputSpec.of(info))
     tflite = tflite_conversion.convert_if_supported(single_image_function)
     _write(features, graph, tflite, info, folder=folder, name=name)
 

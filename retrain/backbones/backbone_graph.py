@@ -24,14 +24,7 @@ def _with_resizing(backbone: Backbone) -> bytes:
     from retrain.backbones import freeze
     from retrain.system.program.console import quiet_libraries
 
-    input_spec = freeze.InputSpec(
-        height=backbone.height,
-        width=backbone.width,
-        mean=backbone.mean,
-        std=backbone.std,
-        channel_order=backbone.channel_order,
-        fit=backbone.fit,
-    )
+    input_spec = freeze.InputSpec.of(backbone, fit=backbone.fit)
     graph = parse_graph(backbone.graph_file.read_bytes())
     with quiet_libraries():
         resized = freeze.replace_resizing(graph, input_spec)

@@ -17,6 +17,7 @@ from retrain.backbones import efficientnet_lite_network as network
 from retrain.backbones import efficientnet_lite_variants as variants
 from retrain.backbones import feature_parity, freeze, tflite_conversion, torch_file
 from retrain.metadata import GRAPH_FEATURES
+from retrain.system.program.console import print_library_messages, quiet_libraries
 
 
 def main(arguments: list[str]) -> None:
@@ -54,4 +55,10 @@ def weights_file() -> Path:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    # Bazel prints the output of a successful action, and a user builds before the first run.
+    try:
+        with quiet_libraries():
+            main(sys.argv[1:])
+    except BaseException:
+        print_library_messages()
+        raise

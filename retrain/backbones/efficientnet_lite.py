@@ -19,8 +19,7 @@ from retrain.backbones import (
 )
 from retrain.backbones import efficientnet_lite_network as network
 from retrain.backbones import efficientnet_lite_variants as variants
-from retrain.backbones.backbone import Backbone
-from retrain.backbones.backbone_cache import BackboneInfo
+from retrain.backbones.backbone import Backbone, BackboneInfo
 from retrain.backbones.efficientnet_lite_variants import Variant
 from retrain.errors import UserError
 from retrain.system.downloads import wheel_download

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from retrain.backbones import graph_preprocessing, graph_surgery
+from retrain.backbones.backbone import BackboneInfo
 from retrain.metadata import (
     FAMILIARITY_SCOPE,
     GRAPH_BOTTLENECK,
@@ -49,6 +50,11 @@ class InputSpec(NamedTuple):
     std: Sequence[float]
     channel_order: str
     fit: str = STRETCH
+
+    @classmethod
+    def of(cls, info: BackboneInfo, *, fit: str = STRETCH) -> "InputSpec":
+        """Returns the input images of a backbone."""
+        return cls(info.height, info.width, info.mean, info.std, info.channel_order, fit)
 
 
 class GraphSlice(NamedTuple):

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from retrain.backbones import backbone_cache, backbone_files, keras_weights
-from retrain.backbones.backbone import Backbone
-from retrain.backbones.backbone_cache import BackboneInfo
+from retrain.backbones.backbone import Backbone, BackboneInfo
 from retrain.backbones.keras_architectures import ARCHITECTURES, Architecture
 from retrain.errors import UserError
 from retrain.system.downloads import download

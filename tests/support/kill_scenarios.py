@@ -320,7 +320,8 @@ class Backbone(Scenario):
 
     _PROGRAM = """
 import pathlib, sys
-from retrain.backbones.backbone_cache import BackboneInfo, load_or_prepare
+from retrain.backbones.backbone import BackboneInfo
+from retrain.backbones.backbone_cache import load_or_prepare
 
 def prepare(folder):
     for name in ("graph.pb", "network.tflite", "network.keras"):

@@ -6,8 +6,7 @@ import numpy as np
 from PIL import Image
 
 from retrain.backbones import backbone_cache, backbone_files
-from retrain.backbones.backbone import Backbone
-from retrain.backbones.backbone_cache import BackboneInfo
+from retrain.backbones.backbone import Backbone, BackboneInfo
 from tests.support import tiny_backbone
 
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from absl.testing import absltest
 
 from retrain.backbones import backbone_cache
-from retrain.backbones.backbone import Backbone
-from retrain.backbones.backbone_cache import BackboneInfo
+from retrain.backbones.backbone import Backbone, BackboneInfo
 from retrain.errors import UserError
 from tests.support import privileges
 

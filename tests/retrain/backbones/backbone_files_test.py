@@ -6,7 +6,7 @@ import numpy as np
 from absl.testing import absltest
 
 from retrain.backbones import backbone_cache, backbone_files, freeze
-from retrain.backbones.backbone_cache import BackboneInfo
+from retrain.backbones.backbone import BackboneInfo
 from retrain.backbones.feature_parity import ConversionError
 from retrain.runtimes.graph_session import GraphSession
 from retrain.runtimes.litert import LiteRTModel
