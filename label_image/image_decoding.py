@@ -42,6 +42,10 @@ class ImageDecoding:
             return source
         try:
             return image_reader.read(source, self.limits)
+        except IsADirectoryError as error:
+            raise pixels.UnreadableImageError(
+                "it is a folder; //tools:guess_dir labels the images in a folder"
+            ) from error
         except OSError as error:
             raise pixels.UnreadableImageError(error.strerror or str(error)) from error
 

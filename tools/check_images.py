@@ -74,6 +74,11 @@ def main(arguments: list[str]) -> int:
             f"--fix={','.join(_FIX.value)} has an unknown kind, {unknown[0]}; choose from: "
             f"{', '.join(FIXABLE)}"
         )
+    if _QUARANTINE_DIR.value and not _FIX.value:
+        raise UserError(
+            f"--quarantine_dir={_QUARANTINE_DIR.value} needs --fix, the kinds of problems whose "
+            "images are to be moved there"
+        )
     outputs = {
         flag.name: user_path(flag.value) for flag in (_JSON, _CSV, _HTML) if flag.value is not None
     }

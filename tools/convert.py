@@ -147,6 +147,11 @@ def main(arguments: list[str]) -> None:
 
 
 def _check_format(path: Path) -> None:
+    if path.suffix in (coreml_options.ML_PROGRAM_SUFFIX, coreml_options.NEURAL_NETWORK_SUFFIX):
+        raise UserError(
+            f"--graph={path} is a Core ML model, which cannot be converted; give the file that it "
+            f"was made from: {FORMATS}"
+        )
     if not path.is_file():
         return
     try:

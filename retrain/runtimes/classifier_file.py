@@ -21,6 +21,8 @@ from retrain.runtimes.runtime import NO_OVERRIDES, ModelError, NetworkOverrides,
 from retrain.system.files.regular_files import check_not_special, read_regular_file
 from retrain.system.outputs.unfinished import settle
 
+_COREML_SUFFIXES = (".mlmodel", ".mlpackage")
+
 
 def load(
     path: Path,
@@ -41,6 +43,11 @@ def load(
         UserError: If the file cannot be read, is not a classifier, or does not have the tensors in
             `overrides`.
     """
+    if path.suffix in _COREML_SUFFIXES and path.exists():
+        raise UserError(
+            f"--{flag}={path} is a Core ML model, which only Apple's systems can run; give the "
+            "frozen graph, TFLite file, Keras file or SavedModel of the same classifier"
+        )
     try:
         return next(load_all(path, find_backbone, overrides=overrides))
     except OSError as error:

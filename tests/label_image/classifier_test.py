@@ -133,6 +133,12 @@ class ClassifierTest(parameterized.TestCase):
         self.assertEqual(answers[2].reason, "it is an empty file")
         self.assertIn("No such file", answers[3].reason)
 
+    def test_the_reason_for_a_folder_names_the_program_for_folders(self):
+        (answer,) = Classifier(self.graph).classify([self.folder])
+        self.assertEqual(
+            answer.reason, "it is a folder; //tools:guess_dir labels the images in a folder"
+        )
+
     def test_pipes_sockets_and_devices_are_unreadable_at_once(self):
         pipe = self.folder / "pipe.jpg"
         os.mkfifo(pipe)

@@ -101,6 +101,7 @@ class CheckImagesMainTest(absltest.TestCase):
         for arguments, message in (
             (["--fix=everything"], "--fix=everything has an unknown kind"),
             (["--fix=blank", f"--quarantine_dir={self.images}/x"], "is in --image_dir"),
+            (["--quarantine_dir=x"], "--quarantine_dir=x needs --fix"),
             ([f"--html={self.images}"], "is a folder"),
             (["cat"], "unexpected argument cat"),
             ([f"--undo={self.images}/cat/00.png"], "--undo="),

@@ -205,6 +205,12 @@ class RefusedTest(ConvertTestCase):
                 f"--graph={path} is {problem}; .*{formats}", f"--graph={path}", self.output
             )
 
+    def test_a_core_ml_model_is_refused(self):
+        path = self.folder / "Model.mlpackage"
+        path.mkdir()
+        refusal = f"--graph={path} is a Core ML model, which cannot be converted; give the file"
+        self.assert_refused(refusal, f"--graph={path}", self.output)
+
     def test_a_folder_with_other_files_is_refused(self):
         folder = self.folder / "thesis"
         folder.mkdir()

@@ -23,7 +23,7 @@ def find_in_classes(dataset: Dataset) -> Iterator[Finding]:
             images = "1 image" if count == 1 else f"{count} images"
             yield Finding("small_class", classes=(name,), detail=f"{images}{need}", score=count)
     if len(counts) < 2:
-        detail = "training needs at least two classes"
+        detail = "the only class; training needs at least two"
         yield Finding("small_class", classes=dataset.folders, detail=detail)
         return
     (largest, most), (smallest, fewest) = counts.most_common()[0], counts.most_common()[-1]

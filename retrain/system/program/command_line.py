@@ -99,11 +99,12 @@ def _parse(argv: list[str]) -> list[str]:
 
 
 def _in_plain_words(message: str) -> str:
-    """Returns an error message of absl without the wording of Python's `int` and `float`."""
+    """Returns an error message of absl without the wording of Python and absl."""
     message = re.sub(
         r"invalid literal for int\(\) with base \d+: .*", "must be a whole number", message
     )
-    return re.sub(r"could not convert string to float: .*", "must be a number", message)
+    message = re.sub(r"could not convert string to float: .*", "must be a number", message)
+    return re.sub(r"\('Non-boolean argument .*", "must be true or false", message)
 
 
 def _help(usage: str) -> str:

@@ -88,6 +88,14 @@ class ClassifierFileTest(parameterized.TestCase):
         with self.assertRaisesRegex(UserError, f"^--graph={self.folder} is not .*a SavedModel; "):
             classifier_file.load(self.folder, efficientnet_lite0.find)
 
+    def test_core_ml_models_are_a_users_error(self):
+        path, folder = self.folder / "model.mlmodel", self.folder / "model.mlpackage"
+        path.write_bytes(b"any")
+        folder.mkdir()
+        for model in (path, folder):
+            with self.assertRaisesRegex(UserError, f"^--graph={model} is a Core ML model, "):
+                classifier_file.load(model, efficientnet_lite0.find)
+
     def test_pipes_and_devices_are_refused_at_once(self):
         pipe = self.folder / "pipe.pb"
         os.mkfifo(pipe)

@@ -69,6 +69,7 @@ class CommandLineTest(absltest.TestCase):
             ("--numbr=3", "number"),
             ("--number=x", "--number=x: must be a whole number"),
             ("--share=x", "--share=x: must be a number"),
+            ("--on=maybe", "--on=maybe: must be true or false"),
             ("--number=0", "number"),
             ("--share=2", "share"),
             ("--share=nan", "--share=nan is not a number"),
