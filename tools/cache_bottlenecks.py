@@ -19,7 +19,7 @@ from absl import flags
 
 from retrain.backbones import engines
 from retrain.errors import UserError
-from retrain.flags import backbone_flags
+from retrain.flags import backbone_flags, values
 from retrain.system.files.cache_folder import default_cache_folder
 from retrain.system.program import command_line
 from tools.cluster import run_flags
@@ -36,9 +36,8 @@ flags.adopt_module_key_flags(backbone_flags)
 
 def main(arguments: list[str]) -> int:
     """Computes bottlenecks; returns the exit status."""
-    if arguments:
-        raise UserError(f"unexpected argument {arguments[0]}: only flags are accepted")
-    image_dir, bottleneck_dir = run_flags.required(_IMAGE_DIR), run_flags.required(_BOTTLENECK_DIR)
+    values.refuse_arguments(arguments, "--image_dir=DIR sets the folder of images")
+    image_dir, bottleneck_dir = values.required(_IMAGE_DIR), values.required(_BOTTLENECK_DIR)
     engine = _engine()
     # Imported late, so that --help and flag errors need not wait.
     from retrain.backbones import registry

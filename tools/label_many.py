@@ -16,7 +16,7 @@ from typing import Any
 from absl import flags
 
 from label_image import classifier_flags
-from retrain.errors import UserError
+from retrain.flags import values
 from retrain.system.program import command_line
 from tools.cluster import run_flags
 
@@ -35,9 +35,8 @@ flags.adopt_module_key_flags(run_flags)
 
 def main(arguments: list[str]) -> int:
     """Labels images; returns the exit status."""
-    if arguments:
-        raise UserError(f"unexpected argument {arguments[0]}: only flags are accepted")
-    image_dir, results = run_flags.required(_IMAGE_DIR), run_flags.required(_RESULTS)
+    values.refuse_arguments(arguments, "--image_dir=DIR sets the folder of images")
+    image_dir, results = values.required(_IMAGE_DIR), values.required(_RESULTS)
     # Imported late, so that --help and flag errors need not wait.
     from retrain.shards import shard_files
     from retrain.shards.schema import FormatError

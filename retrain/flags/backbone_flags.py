@@ -112,6 +112,11 @@ def architectures() -> tuple[str, ...]:
     if "," not in text:
         return ()
     names = tuple(name.strip() for name in text.split(","))
+    if "" in names:
+        raise UserError(
+            f"--architecture={text} has a comma without a name on both sides; remove the comma, or "
+            "add the name of a network"
+        )
     for name in names:
         if not registry.is_architecture(name):
             raise UserError(

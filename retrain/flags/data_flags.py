@@ -13,7 +13,6 @@ from retrain.config import (
     SplitOptions,
     TrainingConfig,
 )
-from retrain.errors import UserError
 from retrain.flags import values
 from retrain.shards.schema import FILE_PREFIX, FILE_SUFFIX
 from retrain.shards.storage import is_url
@@ -84,11 +83,7 @@ _BOTTLENECK_DIR = flags.DEFINE_string(
 
 def refuse_arguments(arguments: Sequence[str]) -> None:
     """Raises UserError if there are arguments that are not flags."""
-    if arguments:
-        raise UserError(
-            f"unexpected argument {arguments[0]}: only flags are accepted; --image_dir=DIR sets "
-            "the folder of images"
-        )
+    values.refuse_arguments(arguments, "--image_dir=DIR sets the folder of images")
 
 
 def image_dir() -> Path:
@@ -97,9 +92,7 @@ def image_dir() -> Path:
     Raises:
         UserError: If the flag is missing.
     """
-    if not _IMAGE_DIR.value:
-        raise UserError("--image_dir is required: a folder with a sub-folder of images per class")
-    return user_path(_IMAGE_DIR.value)
+    return user_path(values.required(_IMAGE_DIR))
 
 
 def parse_split_options() -> SplitOptions:

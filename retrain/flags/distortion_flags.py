@@ -3,7 +3,6 @@
 from absl import flags
 
 from retrain.errors import UserError
-from retrain.flags import values
 from retrain.training_options import DistortionOptions
 
 _DEFAULTS = DistortionOptions()
@@ -12,16 +11,22 @@ _RANDOM_CROP = flags.DEFINE_float(
     "random_crop",
     _DEFAULTS.random_crop,
     "Margin to crop from training images at random, in percent of the size of the result.",
+    lower_bound=0,
+    upper_bound=100,
 )
 _RANDOM_SCALE = flags.DEFINE_float(
     "random_scale",
     _DEFAULTS.random_scale,
     "Maximum random enlargement of training images in percent.",
+    lower_bound=0,
+    upper_bound=100,
 )
 _RANDOM_BRIGHTNESS = flags.DEFINE_float(
     "random_brightness",
     _DEFAULTS.random_brightness,
     "Maximum random change of the brightness of training images in percent.",
+    lower_bound=0,
+    upper_bound=100,
 )
 _FLIP_LEFT_RIGHT = flags.DEFINE_boolean(
     "flip_left_right",
@@ -47,12 +52,12 @@ def parse_options(*, seed: int) -> DistortionOptions:
         seed: Random seed of the variants.
 
     Raises:
-        UserError: If a value is out of range, or there are variants but no distortions.
+        UserError: If there are variants but no distortions.
     """
     result = DistortionOptions(
-        random_crop=values.percentage(_RANDOM_CROP),
-        random_scale=values.percentage(_RANDOM_SCALE),
-        random_brightness=values.percentage(_RANDOM_BRIGHTNESS),
+        random_crop=_RANDOM_CROP.value,
+        random_scale=_RANDOM_SCALE.value,
+        random_brightness=_RANDOM_BRIGHTNESS.value,
         flip_left_right=_FLIP_LEFT_RIGHT.value,
         per_image=_PER_IMAGE.value,
         seed=seed,

@@ -6,7 +6,7 @@ from absl import flags
 
 from retrain.config import TrainingConfig
 from retrain.errors import UserError
-from retrain.flags import coreml_flags, values
+from retrain.flags import coreml_flags
 from retrain.output_options import OutputOptions, TFLiteOptions
 from retrain.system.files.user_paths import user_path
 from retrain.system.program import path_flags
@@ -52,12 +52,16 @@ _MIN_AGREEMENT = flags.DEFINE_float(
     _DEFAULTS.min_agreement,
     "Minimum fraction, 0 to 1, of the compared images to which each exported model must give the "
     "same label as the tested classifier. If one of the models does not, no file is written.",
+    lower_bound=0,
+    upper_bound=1,
 )
 _ASSERT_ACCURACY_AT_LEAST = flags.DEFINE_float(
     "assert_accuracy_at_least",
     _DEFAULTS.assert_accuracy_at_least,
     "Minimum test accuracy, 0 to 1. If the classifier does not reach it, the run fails and no file "
     "is written.",
+    lower_bound=0,
+    upper_bound=1,
 )
 _METRICS_JSON = flags.DEFINE_string("metrics_json", None, "JSON file for all metrics of the run.")
 _REPORT = flags.DEFINE_string(
@@ -110,7 +114,7 @@ def parse_options() -> OutputOptions:
     """Returns the files to write.
 
     Raises:
-        UserError: If a value is out of range, or flags contradict each other.
+        UserError: If a name is invalid, or flags contradict each other.
     """
     return OutputOptions(
         output_graph=user_path(_OUTPUT_GRAPH.value),
@@ -121,8 +125,8 @@ def parse_options() -> OutputOptions:
         tflite=_tflite_options(),
         coreml_file=coreml_flags.coreml_file(),
         coreml=coreml_flags.parse_options(),
-        min_agreement=values.fraction(_MIN_AGREEMENT),
-        assert_accuracy_at_least=values.optional_fraction(_ASSERT_ACCURACY_AT_LEAST),
+        min_agreement=_MIN_AGREEMENT.value,
+        assert_accuracy_at_least=_ASSERT_ACCURACY_AT_LEAST.value,
         metrics_json=path_flags.optional_path(_METRICS_JSON),
         report=_path_with_suffix(_REPORT, ".html", ".htm"),
         predictions=_path_with_suffix(_PREDICTIONS, ".csv"),

@@ -1,6 +1,7 @@
 """Converts and checks the values of flags."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
@@ -8,6 +9,29 @@ from absl import flags
 from retrain.errors import UserError
 from retrain.system.files.cache_folder import check_cache_folder, default_cache_folder
 from retrain.system.files.user_paths import user_path
+
+
+def refuse_arguments(arguments: Sequence[str], advice: str) -> None:
+    """Raises UserError if there are arguments that are not flags.
+
+    Args:
+        arguments: Arguments of the program that are not flags.
+        advice: What the user probably wants, such as "--image_dir=DIR sets the folder of images".
+    """
+    if arguments:
+        raise UserError(f"unexpected argument {arguments[0]}: only flags are accepted; {advice}")
+
+
+def required(flag: flags.FlagHolder[str | None]) -> str:
+    """Returns the value of a flag whose help ends in "Required.".
+
+    Raises:
+        UserError: If the flag is missing.
+    """
+    if not flag.value:
+        purpose = str(flags.FLAGS[flag.name].help).removesuffix(" Required.").removesuffix(".")
+        raise UserError(f"--{flag.name} is required: {purpose[0].lower()}{purpose[1:]}")
+    return flag.value
 
 
 def cache_folder(flag: flags.FlagHolder[str | None]) -> Path:
@@ -19,41 +43,6 @@ def cache_folder(flag: flags.FlagHolder[str | None]) -> Path:
     folder = user_path(flag.value) if flag.value else default_cache_folder()
     check_cache_folder(folder, f"--{flag.name}", is_default=not flag.value)
     return folder
-
-
-def fraction(flag: flags.FlagHolder[float]) -> float:
-    """Returns a value from 0 to 1.
-
-    Raises:
-        UserError: If the value is out of range.
-    """
-    return _check_fraction(flag.name, flag.value)
-
-
-def optional_fraction(flag: flags.FlagHolder[float | None]) -> float | None:
-    """Returns a value from 0 to 1, or None if the flag is not set.
-
-    Raises:
-        UserError: If the value is out of range.
-    """
-    return None if flag.value is None else _check_fraction(flag.name, flag.value)
-
-
-def _check_fraction(name: str, value: float) -> float:
-    if 0 <= value <= 1:
-        return value
-    raise UserError(f"--{name} must be a fraction from 0 to 1, not {value:g}")
-
-
-def percentage(flag: flags.FlagHolder[float]) -> float:
-    """Returns a value from 0 to 100.
-
-    Raises:
-        UserError: If the value is out of range.
-    """
-    if 0 <= flag.value <= 100:
-        return flag.value
-    raise UserError(f"--{flag.name} must be a percentage from 0 to 100, not {flag.value:g}")
 
 
 def batch_size(flag: flags.FlagHolder[int]) -> int:

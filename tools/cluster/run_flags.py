@@ -2,8 +2,6 @@
 
 from absl import flags
 
-from retrain.errors import UserError
-
 _RAY_ADDRESS = flags.DEFINE_string(
     "ray_address",
     None,
@@ -28,15 +26,3 @@ def ray_address() -> str | None:
 def images_per_file() -> int:
     """Returns the maximum number of images in a file of results."""
     return _IMAGES_PER_FILE.value
-
-
-def required(flag: flags.FlagHolder[str | None]) -> str:
-    """Returns the value of a flag that the user must set.
-
-    Raises:
-        UserError: If it is missing.
-    """
-    if not flag.value:
-        purpose = str(flags.FLAGS[flag.name].help).removesuffix(" Required.").removesuffix(".")
-        raise UserError(f"--{flag.name} is required: {purpose[0].lower()}{purpose[1:]}")
-    return flag.value

@@ -33,20 +33,18 @@ class ValuesTest(parameterized.TestCase):
         with self.assertRaisesRegex(UserError, "^--some_flag=.* is not safe as a cache"):
             values.cache_folder(_flag(str(folder)))
 
-    def test_fractions_are_from_0_to_1(self):
-        for value in (0.0, 0.5, 1.0):
-            self.assertEqual(values.fraction(_flag(value)), value)
-            self.assertEqual(values.optional_fraction(_flag(value)), value)
-        self.assertIsNone(values.optional_fraction(_flag(None)))
-        for value in (-0.1, 1.1, float("nan")):
-            self.assert_refused(values.fraction, value)
-            self.assert_refused(values.optional_fraction, value)
+    def test_arguments_that_are_not_flags_are_refused_with_advice(self):
+        values.refuse_arguments([], "set a flag")
+        with self.assertRaisesRegex(UserError, "^unexpected argument cat: .*; set a flag$"):
+            values.refuse_arguments(["cat", "dog"], "set a flag")
 
-    def test_percentages_are_from_0_to_100(self):
-        for value in (0.0, 50.0, 100.0):
-            self.assertEqual(values.percentage(_flag(value)), value)
-        for value in (-1.0, 101.0, float("nan")):
-            self.assert_refused(values.percentage, value)
+    def test_a_missing_flag_is_named_with_what_it_sets(self):
+        flag = flags.DEFINE_string("values_test_dir", None, "Folder with cats. Required.")
+        flags.FLAGS(["program"])
+        with self.assertRaisesRegex(UserError, "^--values_test_dir is required: folder with cats$"):
+            values.required(flag)
+        flags.FLAGS.values_test_dir = "cats"
+        self.assertEqual(values.required(flag), "cats")
 
     def test_batch_sizes_are_positive_or_minus_one(self):
         for value in (-1, 1, 100):
