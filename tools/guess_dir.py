@@ -23,7 +23,6 @@ from retrain.system.files.user_paths import user_path
 from retrain.system.program import command_line
 from tools.guess import transfer
 from tools.guess.options import UNKNOWN, Options, check
-from tools.guess.results import ACTIONS
 from tools.guess.summary import Summary
 from tools.image_folders import folder_arguments
 
@@ -85,9 +84,9 @@ def main(arguments: list[str]) -> int:
 
 
 def _options(arguments: list[str]) -> Options:
-    source, target = folder_arguments.parse(arguments, "the sorted images")
     if _MOVE.value and _LINK.value:
         raise UserError(f"--move and --link={_LINK.value} cannot be combined; omit one of them")
+    source, target = folder_arguments.parse(arguments, "the sorted images")
     return Options(
         source=source,
         target=target,
@@ -102,7 +101,7 @@ def _options(arguments: list[str]) -> Options:
 
 def _report(summary: Summary, options: Options) -> None:
     print(summary.table())
-    action = ACTIONS[options.operation]
+    action = transfer.ACTIONS[options.operation]
     action = f"Would have {action}" if options.dry_run else action.capitalize()
     logging.info("%s %d images to %s", action, summary.num_sorted, options.target)
     if summary.num_unknown:

@@ -37,11 +37,11 @@ _TOP = flags.DEFINE_integer(
 
 def main(arguments: list[str]) -> int:
     """Draws the heat maps; returns the exit status."""
-    source, target = folder_arguments.parse(arguments, "the heat maps")
     if _LABEL.value is not None and _TOP.value > 1:
         raise UserError(
             f"--label={_LABEL.value} and --top={_TOP.value} cannot be combined; omit one of them"
         )
+    source, target = folder_arguments.parse(arguments, "the heat maps")
     # Loading these takes time, which an error message about the flags does not have to wait for.
     from label_image.classifier import Classifier
     from tools.heat_maps.draw_folder import Options, check, draw_folder

@@ -11,11 +11,14 @@ import tempfile
 import traceback
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 from absl.testing import absltest, parameterized
 
 from label_image.classifier import Prediction
 from retrain.errors import UserError
+from retrain.metadata import STRETCH
+from retrain.runtimes.runtime import NO_DESCRIPTION
 from tools.guess import batch_sorter, journal, results_file, results_writer, transfer
 from tools.guess.options import Options
 from tools.guess.plan import Plan
@@ -40,6 +43,8 @@ class _SizeClassifier:
 
     labels = ("even", "odd")
     unknown_below = None
+    decoding = SimpleNamespace(fit=STRETCH)
+    runtime = SimpleNamespace(description=NO_DESCRIPTION)
 
     def classify(self, sources):
         for source in sources:

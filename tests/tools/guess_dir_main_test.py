@@ -403,7 +403,7 @@ class GuessDirMainTest(parameterized.TestCase):
         )
         self.assertEqual(done.returncode, 1)
         self.assertIn(
-            "one.jpg was not sorted: it cannot be removed from its folder: Permission", done.stderr
+            "one.jpg was not moved: it cannot be removed from its folder: Permission", done.stderr
         )
         self.assertEqual(self.sorted_files(), ["blue/two.jpg"])
         done = self.run_guess_dir(

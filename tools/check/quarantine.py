@@ -4,10 +4,9 @@ The journal is that of guess_dir. It is written before any image is moved, so th
 at whatever moment the program is killed, and stays in the quarantine folder as the undo file.
 """
 
-import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import datetime
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import NamedTuple
 
 from retrain.data_check.findings import KIND_OF_NAME, REDUNDANT
@@ -15,12 +14,12 @@ from retrain.errors import UserError
 from retrain.system.batches import batches
 from retrain.system.outputs.checks import check_folder_writable
 from tools.check.data_check import CheckResult
-from tools.guess import digests, run_records, transfer, transfer_batch
+from tools.guess import digests, run_records, transfer
 from tools.guess.errors import UnwritableError
 from tools.guess.journal import NAME, Journal
+from tools.guess.journaled_batch import JournaledBatches
 from tools.guess.plan import Plan
 from tools.guess.run_records import RunRecord
-from tools.guess.transfer import Transfer
 
 _BATCH_SIZE = 64
 
@@ -141,29 +140,13 @@ def _move(journal: Journal, source: Path, target: Path, kinds: dict[str, str]) -
     }
     labels = sorted(set(kinds.values()))
     journal.start(settings, labels, kinds, run_key=key, created_folders=["."])
-    known: set[str] = set()
-    failed = 0
-    for names in batches(kinds, _BATCH_SIZE):
-        plans = [_plan(source, name, kinds[name]) for name in names]
-        parents = {
-            str(parent) for plan in plans for parent in PurePath(str(plan.target)).parents
-        } - {".", *known}
-        known |= parents
-        journal.write_plans(plans, sorted(parents))
-        failures = _transfer(plans, source, target)
-        journal.write_done(failures)
-        failed += len(failures)
-    return failed
+    journaled = JournaledBatches(journal, source, target, transfer.MOVE)
+    return sum(
+        journaled.transfer([_plan(source, name, kinds[name]) for name in names])
+        for names in batches(kinds, _BATCH_SIZE)
+    )
 
 
 def _plan(source: Path, name: str, kind: str) -> Plan:
     digest = digests.of_image(source / name, moves=True)
     return Plan(name, f"{kind}/{name}", label=kind, digest=digest)
-
-
-def _transfer(plans: Sequence[Plan], source: Path, target: Path) -> dict[int, str]:
-    transfers = [Transfer(source / plan.image, target / str(plan.target)) for plan in plans]
-    failures = transfer_batch.transfer_all(transfers, transfer.MOVE)
-    for index, reason in failures.items():
-        logging.warning("%s was not moved: %s", transfers[index].source, reason)
-    return failures

@@ -4,20 +4,17 @@ import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import tee
-from pathlib import PurePath
 
 from label_image.classifier import Classifier, Prediction, UnreadableImage
 from label_image.formatting import rounded_familiarity
 from retrain.system.batches import batches
-from retrain.system.files.path_owners import find_intruder
 from retrain.system.progress import ProgressBar
 from retrain.system.text import one_line
-from tools.guess import digests, transfer, transfer_batch
-from tools.guess.errors import UnwritableError
+from tools.guess import digests, transfer
 from tools.guess.journal import Journal
+from tools.guess.journaled_batch import JournaledBatches
 from tools.guess.options import Options
 from tools.guess.plan import Plan
-from tools.guess.transfer import Transfer
 from tools.guess.wanted_paths import WantedPaths
 from tools.image_folders.safe_names import UnusedNames
 
@@ -37,8 +34,8 @@ class BatchSorter:
         self._options = options
         self._classifier = classifier
         self._unused_names = UnusedNames(options.target)
-        self._known_folders: set[str] = set()
         self._wanted_paths = WantedPaths(options, classifier)
+        self._batches = JournaledBatches(journal, options.source, options.target, options.operation)
 
     def run(self) -> None:
         """Completes the pending batch, and then sorts all remaining images.
@@ -46,8 +43,7 @@ class BatchSorter:
         Raises:
             UnwritableError: If the target folder or the journal cannot be written.
         """
-        if self._journal.pending:
-            self._transfer_pending(is_retry=True)
+        self._batches.complete()
         remaining = self._journal.total - self._journal.num_done
         # The next batch is classified while the previous one is written to the disk.
         with ProgressBar(remaining, "Sorting") as progress, ThreadPoolExecutor(1) as writer:
@@ -67,8 +63,12 @@ class BatchSorter:
     def _sort(self, batch: Sequence[_NamedResult]) -> int:
         """Transfers a batch; returns its size."""
         plans = [self._plan(name, result) for name, result in batch]
-        self._journal.write_plans(plans, self._new_folders(plans))
-        self._transfer_pending()
+        if self._options.dry_run:
+            self._journal.write_plans(plans)
+            self._journal.write_done({})
+        else:
+            self._batches.transfer(plans)
+            self._unused_names.release_all()
         return len(batch)
 
     def _plan(self, name: str, result: Prediction | UnreadableImage) -> Plan:
@@ -82,10 +82,10 @@ class BatchSorter:
             by_label = dict(result.ranked)
             scores = tuple(round(by_label[each], _SCORE_DIGITS) for each in self._classifier.labels)
         target = self._unused_names.reserve(self._wanted_paths.path(name, result))
+        digest = None
         if self._options.dry_run:
             print(one_line(f"{path} -> {self._options.target / target}"))
-        digest = None
-        if not self._options.dry_run:
+        else:
             digest = digests.of_image(path, moves=self._options.operation == transfer.MOVE)
         familiarity = result.familiarity
         return Plan(
@@ -98,52 +98,3 @@ class BatchSorter:
             familiarity=None if familiarity is None else rounded_familiarity(familiarity),
             is_unknown=result.is_unknown,
         )
-
-    def _new_folders(self, plans: Sequence[Plan]) -> list[str]:
-        """Returns the subfolders of the target folder that the plans require and do not exist.
-
-        Raises:
-            UnwritableError: If another user put one into a folder that everyone can write to.
-        """
-        parents = {
-            str(folder)
-            for plan in plans
-            if plan.target is not None
-            for folder in PurePath(plan.target).parents
-        }
-        new = []
-        for folder in sorted(parents - {"."} - self._known_folders):
-            path = self._options.target / folder
-            if reason := find_intruder(path):
-                raise UnwritableError(reason)
-            if not path.exists():
-                new.append(folder)
-        self._known_folders |= parents
-        return new
-
-    def _transfer_pending(self, *, is_retry: bool = False) -> None:
-        """Executes the pending plans and records that they are done.
-
-        Args:
-            is_retry: Whether an earlier run was interrupted while it executed the plans.
-        """
-        failures: dict[int, str] = {}
-        if not self._options.dry_run:
-            failures = self._transfer(self._journal.pending, is_retry=is_retry)
-        self._journal.write_done(failures)
-        if not self._options.dry_run:
-            self._unused_names.release_all()
-
-    def _transfer(self, plans: Sequence[Plan], *, is_retry: bool) -> dict[int, str]:
-        """Transfers images; returns the reason for each failure by the index of its plan."""
-        indices = [index for index, plan in enumerate(plans) if plan.target is not None]
-        transfers = [
-            Transfer(self._options.source / plan.image, self._options.target / plan.target)
-            for plan in plans
-            if plan.target is not None
-        ]
-        execute = transfer_batch.resume_all if is_retry else transfer_batch.transfer_all
-        failures = execute(transfers, self._options.operation)
-        for index, reason in failures.items():
-            logging.warning("%s was not sorted: %s", transfers[index].source, reason)
-        return {indices[index]: reason for index, reason in failures.items()}

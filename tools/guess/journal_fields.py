@@ -6,7 +6,7 @@ from typing import Any
 
 from tools.guess import image_names
 from tools.guess.plan import Plan
-from tools.guess.results import ACTIONS
+from tools.guess.transfer import ACTIONS
 
 # Values of the last fields of a plan that earlier versions did not write.
 _NOT_RECORDED: tuple[Any, ...] = (None, None, False)

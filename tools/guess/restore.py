@@ -15,6 +15,7 @@ from typing import NamedTuple
 from tools.guess import digests, new_files
 from tools.guess.errors import TransferError
 from tools.guess.folder_tree import FolderTree, Place
+from tools.guess.run_records import RunRecord
 from tools.guess.transfer import SYMBOLIC_LINK
 
 
@@ -24,30 +25,29 @@ class SortedImage(NamedTuple):
     Attributes:
         image: Old name, relative to the source folder.
         target: New name, relative to the target folder.
-        operation: `transfer.COPY`, `MOVE`, `HARD_LINK` or `SYMBOLIC_LINK`.
         digest: Result of `digests.of_image`, or None if an earlier version sorted the image.
     """
 
     image: str
     target: str
-    operation: str
     digest: str | None = None
 
 
 class Restorer:
-    """Restores images of two folders."""
+    """Restores the images of a run. Its methods can be called in several threads."""
 
-    def __init__(self, source: FolderTree, target: FolderTree, *, typed_source: Path) -> None:
+    def __init__(self, record: RunRecord, operation: str) -> None:
         """Does not change anything yet.
 
         Args:
-            source: Folder from which the images were sorted.
-            target: Folder to which they were sorted.
-            typed_source: `source` as in the targets of symbolic links.
+            record: The folders of the run.
+            operation: `transfer.COPY`, `MOVE`, `HARD_LINK` or `SYMBOLIC_LINK`.
         """
-        self._source = source
-        self._target = target
-        self._typed_source = typed_source
+        self._source = FolderTree(Path(record.real_source))
+        self._target = FolderTree(Path(record.real_target))
+        # As in the targets of symbolic links.
+        self._typed_source = Path(record.source)
+        self._operation = operation
 
     def create_image(self, sorted_image: SortedImage) -> os.stat_result | None:
         """Creates a moved image at its old place. Does not remove it from the new one.
@@ -99,7 +99,7 @@ class Restorer:
             status = target.status() if target else None
             if target is None or status is None:
                 return False
-            if sorted_image.operation == SYMBOLIC_LINK:
+            if self._operation == SYMBOLIC_LINK:
                 if not stat.S_ISLNK(status.st_mode):
                     raise TransferError(f"{target.path} is no longer a link")
                 image = self._typed_source / sorted_image.image
@@ -258,6 +258,7 @@ def _remove(place: Place, status: os.stat_result) -> None:
     ):
         raise TransferError(f"{place.path} changed during the undo")
     try:
-        os.unlink(place.name, dir_fd=place.folder)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(place.name, dir_fd=place.folder)
     except OSError as error:
         raise TransferError(f"{place.path} cannot be removed: {error.strerror}") from error

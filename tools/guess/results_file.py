@@ -1,4 +1,4 @@
-"""Writes the results of a run as JSON, CSV or JSON lines, and reads them again."""
+"""Reads the file with the results of a run that `results_writer` wrote: JSON, CSV or JSON lines."""
 
 import csv
 import errno
@@ -7,34 +7,25 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO, NamedTuple, TextIO
 
 from retrain.errors import UserError
 from retrain.system.files.regular_files import open_regular_file, read_bounded
 from tools.guess import digests
-from tools.guess.results import ACTIONS, PLANNED, Result
+from tools.guess.transfer import ACTIONS
 
 FORMATS = (".json", ".csv", ".jsonl")
 FORMAT_LIST = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 
-# The columns and the attributes of Result that they hold. Scripts rely on the columns' names.
-_COLUMNS = {
-    "picture": "image",
-    "filed": "target",
-    "action": "action",
-    "label": "label",
-    "score": "score",
-    "error": "error",
-}
-# These come last in CSV files, where earlier versions did not have them.
-_DIGEST_COLUMN = "sha256"
-_UNKNOWN_COLUMNS = {"familiarity": "familiarity", "unknown": "is_unknown"}
+# Action of a dry run.
+PLANNED = "planned"
+
 # The columns that `read` needs.
 _REQUIRED_COLUMNS = {"picture", "filed", "action"}
-# Errors of parsing a file that `write` did not write.
+# Errors of parsing a file of another program.
 _PARSE_ERRORS = (
     *(ValueError, TypeError, KeyError, AttributeError, RecursionError),
     csv.Error,
@@ -42,6 +33,30 @@ _PARSE_ERRORS = (
 # A million images with the scores of ten labels have 0.6 GB as JSON.
 _MAX_BYTES = 1 << 30
 _DIGEST = re.compile("[0-9a-f]{64}")
+
+
+class ImageRecord(NamedTuple):
+    """What a results file says about an image, apart from the result of the classifier.
+
+    Attributes:
+        image: Original path of the image.
+        target: New path of the image, None if it was not transferred.
+        action: A value of ACTIONS, or PLANNED. None if the image was not transferred.
+        sha256: Result of `digests.of_image`, None if the image was not transferred or an earlier
+            version wrote the results.
+    """
+
+    image: str
+    target: str | None = None
+    action: str | None = None
+    sha256: str | None = None
+
+    @property
+    def is_undone(self) -> bool:
+        """Whether there is nothing to undo, or an undo restored the image."""
+        if self.target is None or self.action == PLANNED:
+            return True
+        return os.path.lexists(self.image) and not os.path.lexists(self.target)
 
 
 def check_format(path: Path) -> None:
@@ -52,7 +67,7 @@ def check_format(path: Path) -> None:
         )
 
 
-def check_replaceable(path: Path, own_results: Iterable[Result]) -> None:
+def check_replaceable(path: Path, own_records: Iterable[ImageRecord]) -> None:
     """Raises UserError if writing results to a path would destroy something that is still needed.
 
     Results are not needed if there is nothing left to undo, or if they are the current run's own,
@@ -60,13 +75,14 @@ def check_replaceable(path: Path, own_results: Iterable[Result]) -> None:
 
     Args:
         path: Path of a results file. It does not have to exist.
-        own_results: Results of the current run so far.
+        own_records: Records of the current run so far.
     """
     try:
-        if not path.exists() or not path.stat().st_size or all(map(_is_undone, _read(path))):
+        if not path.exists() or not path.stat().st_size:
             return
-        pairs = zip_longest(map(_undo_fields, _read(path)), map(_undo_fields, own_results))
-        if all(existing == own for existing, own in pairs):
+        if all(record.is_undone for record in _read(path)):
+            return
+        if all(existing == own for existing, own in zip_longest(_read(path), own_records)):
             return
     except OSError as error:
         raise UserError(
@@ -84,26 +100,6 @@ def check_replaceable(path: Path, own_results: Iterable[Result]) -> None:
     )
 
 
-def write(path: Path, results: Iterable[Result], *, format_: str, labels: Sequence[str]) -> None:
-    """Writes results one by one.
-
-    File names that are not valid UTF-8 keep their bytes in CSV and are escaped in JSON.
-
-    Args:
-        path: Path of the file.
-        results: Results to write.
-        format_: One of FORMATS.
-        labels: Labels of the score columns of a CSV file.
-    """
-    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        if format_ == ".csv":
-            _write_csv(file, results, labels)
-        elif format_ == ".jsonl":
-            file.writelines(f"{_to_json(result)}\n" for result in results)
-        else:
-            _write_json(file, results)
-
-
 def digest(path: Path) -> str:
     """Returns the SHA-256 of a results file, in hexadecimal.
 
@@ -114,8 +110,8 @@ def digest(path: Path) -> str:
         return digests.of_file(file.fileno())
 
 
-def read(path: Path, *, sha256: str | None = None) -> Iterator[Result]:
-    """Yields the image, target, action and digest of each result in a file that `write` wrote.
+def read(path: Path, *, sha256: str | None = None) -> Iterator[ImageRecord]:
+    """Yields the record of each image in a results file.
 
     Args:
         path: Path of the file.
@@ -134,44 +130,7 @@ def read(path: Path, *, sha256: str | None = None) -> Iterator[Result]:
         ) from error
 
 
-def _write_csv(file: TextIO, results: Iterable[Result], labels: Sequence[str]) -> None:
-    writer = csv.writer(file)
-    score_columns = (f"score of {label}" for label in labels)
-    writer.writerow([*_COLUMNS, *score_columns, _DIGEST_COLUMN, *_UNKNOWN_COLUMNS])
-    for result in results:
-        fields = [getattr(result, attribute) for attribute in _COLUMNS.values()]
-        scores = (result.scores.get(label) for label in labels)
-        is_unknown = None if result.is_unknown is None else json.dumps(result.is_unknown)
-        writer.writerow([*fields, *scores, result.sha256, result.familiarity, is_unknown])
-
-
-def _write_json(file: TextIO, results: Iterable[Result]) -> None:
-    separator = "["
-    for result in results:
-        file.write(f"{separator}\n{_to_json(result)}")
-        separator = ","
-    file.write("[]\n" if separator == "[" else "\n]\n")
-
-
-def _to_json(result: Result) -> str:
-    # "picture" is an older name of "image".
-    fields: dict[str, Any] = {"image": result.image}
-    columns = _COLUMNS | _UNKNOWN_COLUMNS
-    fields |= {column: getattr(result, attribute) for column, attribute in columns.items()}
-    fields = {name: value for name, value in fields.items() if value is not None}
-    if result.sha256:
-        fields[_DIGEST_COLUMN] = result.sha256
-    if result.scores:
-        fields["scores"] = dict(result.scores)
-    text = json.dumps(fields, ensure_ascii=False)
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # A file name that is not valid UTF-8.
-        return json.dumps(fields)
-    return text
-
-
-def _read(path: Path, sha256: str | None = None) -> Iterator[Result]:
+def _read(path: Path, sha256: str | None = None) -> Iterator[ImageRecord]:
     content = _open(path)
     if sha256 is not None:
         # Others cannot change what is in memory.
@@ -207,24 +166,14 @@ def _records(format_: str, file: TextIO) -> Iterable[Mapping[str, Any]]:
     return map(json.loads, file)
 
 
-def _parse(fields: Mapping[str, Any]) -> Result:
+def _parse(fields: Mapping[str, Any]) -> ImageRecord:
     image = fields.get("image") or fields.get("picture")
     target, action = fields.get("filed") or None, fields.get("action") or None
     if not isinstance(image, str) or not isinstance(target, str | None):
         raise ValueError(f"a record has no path of an image: {dict(fields)}")
     if action not in (None, PLANNED, *ACTIONS.values()) or (action is None) != (target is None):
         raise ValueError(f"unexpected action {action} for {target}")
-    sha256 = fields.get(_DIGEST_COLUMN) or None
+    sha256 = fields.get("sha256") or None
     if sha256 is not None and not (isinstance(sha256, str) and _DIGEST.fullmatch(sha256)):
         raise ValueError(f"unexpected digest for {target}")
-    return Result(image, target, action, sha256=sha256)
-
-
-def _undo_fields(result: Result) -> tuple[str, str | None, str | None]:
-    return result.image, result.target, result.action
-
-
-def _is_undone(result: Result) -> bool:
-    if result.target is None or result.action == PLANNED:
-        return True
-    return os.path.lexists(result.image) and not os.path.lexists(result.target)
+    return ImageRecord(image, target, action, sha256)

@@ -4,27 +4,23 @@ import contextlib
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from label_image.classifier import Classifier
 from retrain.errors import UserError
-from retrain.metadata import STRETCH
-from retrain.runtimes import classifier_file
 from retrain.system.outputs.atomic_files import atomic_file
 from retrain.system.outputs.temporary_folders import temporary_folder
 from retrain.system.program.interruption import Interruption
-from tools.guess import results_file, run_records
+from tools.guess import results_file, results_writer, run_records, run_settings
 from tools.guess.batch_sorter import BatchSorter
 from tools.guess.errors import UnwritableError
 from tools.guess.journal import NAME, Journal
 from tools.guess.options import Options
-from tools.guess.results import Result, results_of
+from tools.guess.results_file import PLANNED, ImageRecord
+from tools.guess.results_writer import SortedRun
 from tools.guess.run_records import RunRecord
 from tools.guess.summary import Summary
+from tools.guess.transfer import ACTIONS
 from tools.image_folders import find_images
-
-# Settings that are not called like their flag on the command line.
-_ARGUMENTS = {"source": "SRC", "target": "DEST", "how": "--move/--link"}
 
 
 def sort_images(options: Options, graph: Path, classifier: Classifier) -> Summary:
@@ -60,14 +56,20 @@ def _run(options: Options, graph: Path, classifier: Classifier, journal_path: Pa
         ) from error
     with Journal(journal_path) as journal:
         try:
+            settings = run_settings.describe(options, graph, classifier)
             if journal.is_started:
-                _continue(journal, options, graph, classifier)
+                run_settings.check_same(journal, settings, classifier)
+                _check_results_file(options, _records(journal))
+                logging.info(
+                    "Continuing an interrupted run after %d of %d images",
+                    *(journal.num_done, journal.total),
+                )
             else:
                 _check_results_file(options, ())
                 images = _find_images(options) if images is None else images
                 is_new_folder = is_new_folder or "." in journal.created_folders
                 journal.start(
-                    _settings(options, graph, classifier),
+                    settings,
                     classifier.labels,
                     images,
                     run_key=_keep_record(journal, options),
@@ -105,56 +107,9 @@ def _find_images(options: Options) -> Iterator[str]:
     )
 
 
-def _settings(options: Options, graph: Path, classifier: Classifier) -> dict[str, Any]:
-    """Returns what has to be the same to continue a run. The keys are part of the file format."""
-    return {
-        "source": str(options.source),
-        "target": str(options.target),
-        "recursive": options.recursive,
-        "by_folder": options.by_folder,
-        "how": options.operation,
-        "unsure_below": options.unsure_below,
-        "dry_run": options.dry_run,
-        # Only whether the journal has the scores. The path can be a different one.
-        "results": options.results is not None,
-        "graph": classifier_file.digest(graph),
-        # Journals of earlier versions do not have these.
-        "unknown_below": classifier.unknown_below or 0.0,
-        "fit": classifier.decoding.fit,
-    }
-
-
-def _continue(journal: Journal, options: Options, graph: Path, classifier: Classifier) -> None:
-    """Raises UserError if the run of the journal cannot be continued with these options."""
-    undo = f"--undo={journal.path}"
-    if journal.is_being_undone:
-        raise UserError(
-            f"the images in {options.target} have only partly been restored; complete this with "
-            f"{undo}"
-        )
-    defaults = {"unknown_below": 0.0, "fit": classifier.runtime.description.fit or STRETCH}
-    recorded = {**defaults, **(journal.settings or {}), "labels": list(journal.labels)}
-    current = {**_settings(options, graph, classifier), "labels": list(classifier.labels)}
-    different = [
-        _ARGUMENTS.get(name, f"--{name}")
-        for name, value in current.items()
-        if recorded.get(name) != value
-    ]
-    if different:
-        raise UserError(
-            f"{options.target} has the journal of an interrupted run with a different "
-            f"{' and '.join(different)}; continue that run with its own flags, or restore its "
-            f"images with {undo}"
-        )
-    _check_results_file(options, _results(journal))
-    logging.info(
-        "Continuing an interrupted run after %d of %d images", journal.num_done, journal.total
-    )
-
-
-def _check_results_file(options: Options, own_results: Iterable[Result]) -> None:
+def _check_results_file(options: Options, own_records: Iterable[ImageRecord]) -> None:
     if options.results is not None:
-        results_file.check_replaceable(options.results, own_results)
+        results_file.check_replaceable(options.results, own_records)
 
 
 def _remove_old_results(options: Options) -> None:
@@ -174,8 +129,14 @@ def _remove_old_results(options: Options) -> None:
         ) from error
 
 
-def _results(journal: Journal) -> Iterator[Result]:
-    return results_of(journal.outcomes(), journal.settings or {}, journal.labels)
+def _sorted_run(journal: Journal) -> SortedRun:
+    settings = journal.settings or {}
+    action = PLANNED if settings["dry_run"] else ACTIONS[settings["how"]]
+    return SortedRun(Path(settings["source"]), Path(settings["target"]), action, journal.labels)
+
+
+def _records(journal: Journal) -> Iterator[ImageRecord]:
+    return map(_sorted_run(journal).record, journal.outcomes())
 
 
 def _describe_stop(reason: str, journal: Journal, *, first: str = "") -> str:
@@ -205,18 +166,18 @@ def _remove_traces(journal: Journal, *, is_new_folder: bool) -> None:
 
 
 def _summarize(journal: Journal, options: Options) -> Summary:
-    """Counts the results, and writes them if there is a results file."""
+    """Counts the images, and writes what became of them if there is a results file."""
     summary = Summary()
-    results = summary.counting(_results(journal))
+    outcomes = summary.counting(journal.outcomes())
     if options.results is None:
-        for _ in results:
+        for _ in outcomes:
             pass
     else:
         # Another run could have written the file in the meantime.
-        _check_results_file(options, _results(journal))
+        _check_results_file(options, _records(journal))
         with atomic_file(options.results) as temporary:
             format_ = options.results.suffix.lower()
-            results_file.write(temporary, results, format_=format_, labels=journal.labels)
+            results_writer.write(temporary, outcomes, _sorted_run(journal), format_=format_)
             record = RunRecord.of_folders(options.source, options.target, journal.created_folders)
             # In the final folder, another user could have replaced the file.
             run_records.write(results_file.digest(temporary), record)

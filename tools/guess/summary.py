@@ -1,17 +1,17 @@
-"""Counts the results of a run and formats them as a table."""
+"""Counts the images of a run and formats them as a table."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
 from retrain.system.text import one_line
-from tools.guess.results import Result
+from tools.guess.plan import Plan
 
 _HEADINGS = ("class", "images", "mean score")
 _UNKNOWN = "none of these"
 
 
 class Summary:
-    """Counts of results.
+    """Numbers of images.
 
     Attributes:
         num_sorted: Number of images that were sorted.
@@ -26,19 +26,19 @@ class Summary:
         self._counts: Counter[str] = Counter()
         self._score_sums: defaultdict[str, float] = defaultdict(float)
 
-    def counting(self, results: Iterable[Result]) -> Iterator[Result]:
-        """Yields the results and counts them."""
-        for result in results:
-            if result.target is None or result.label is None or result.score is None:
+    def counting(self, plans: Iterable[Plan]) -> Iterator[Plan]:
+        """Yields executed plans and counts their images."""
+        for plan in plans:
+            if plan.target is None or plan.label is None or plan.score is None:
                 self.num_failed += 1
             else:
                 self.num_sorted += 1
-                if result.is_unknown:
+                if plan.is_unknown:
                     self.num_unknown += 1
                 else:
-                    self._counts[result.label] += 1
-                    self._score_sums[result.label] += result.score
-            yield result
+                    self._counts[plan.label] += 1
+                    self._score_sums[plan.label] += plan.score
+            yield plan
 
     def table(self) -> str:
         """Returns a table with a row for each class that has images, most images first.

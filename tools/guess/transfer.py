@@ -19,6 +19,8 @@ COPY = "copy"
 MOVE = "move"
 HARD_LINK = "hard"
 SYMBOLIC_LINK = "symbolic"
+# What a run did to an image, by the operation.
+ACTIONS = {COPY: "copied", MOVE: "moved", HARD_LINK: "hard-linked", SYMBOLIC_LINK: "linked"}
 
 
 class Transfer(NamedTuple):

@@ -1,11 +1,13 @@
 """Transfers many images at a time, and completes an interrupted batch."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
 
 from tools.guess.errors import TransferError
-from tools.guess.new_files import FileState, sync_folders
+from tools.guess.new_files import sync_folders
 from tools.guess.transfer import (
     MOVE,
     Transfer,
@@ -17,8 +19,34 @@ from tools.guess.transfer import (
 # These threads mostly wait for the disk, which writes several files in the time of one.
 _THREADS = 16
 
+_Image = TypeVar("_Image")
+_Result = TypeVar("_Result")
 
-def transfer_all(transfers: Sequence[Transfer], operation: str) -> dict[int, str]:
+
+def attempt(
+    function: Callable[[_Image], _Result], images: Iterable[_Image]
+) -> tuple[dict[_Image, _Result], dict[_Image, str]]:
+    """Calls a function for each image in threads.
+
+    Returns:
+        The result for each image, and the reason for each TransferError.
+
+    Raises:
+        UnwritableError: If a call raises it. The other calls are completed before.
+    """
+    results: dict[_Image, _Result] = {}
+    failures: dict[_Image, str] = {}
+    with ThreadPoolExecutor(_THREADS) as pool:
+        futures = {image: pool.submit(function, image) for image in images}
+        for image, future in futures.items():
+            try:
+                results[image] = future.result()
+            except TransferError as error:
+                failures[image] = str(error)
+    return results, failures
+
+
+def transfer_all(transfers: Sequence[Transfer], operation: str) -> dict[Transfer, str]:
     """Transfers images. Creates missing folders.
 
     When the function returns, all changes are on the disk and survive a power failure.
@@ -28,31 +56,20 @@ def transfer_all(transfers: Sequence[Transfer], operation: str) -> dict[int, str
         operation: COPY, MOVE, HARD_LINK or SYMBOLIC_LINK.
 
     Returns:
-        The reason for each image that was not transferred, by its index in `transfers`.
+        The reason for each image that was not transferred.
 
     Raises:
         UnwritableError: If the folder of a target cannot be written.
     """
-    failures: dict[int, str] = {}
-    states: dict[int, FileState] = {}
-    with ThreadPoolExecutor(_THREADS) as pool:
-        futures = [pool.submit(create_target, transfer, operation) for transfer in transfers]
-        for index, future in enumerate(futures):
-            try:
-                states[index] = future.result()
-            except TransferError as error:
-                failures[index] = str(error)
-    sync_folders(transfers[index].target.parent for index in states)
+    states, failures = attempt(partial(create_target, operation=operation), transfers)
+    sync_folders(transfer.target.parent for transfer in states)
     if operation == MOVE:
-        for index, state in states.items():
-            try:
-                remove_source(transfers[index], state)
-            except TransferError as error:
-                failures[index] = str(error)
+        _, not_removed = attempt(lambda transfer: remove_source(transfer, states[transfer]), states)
+        failures |= not_removed
     return failures
 
 
-def resume_all(transfers: Sequence[Transfer], operation: str) -> dict[int, str]:
+def resume_all(transfers: Sequence[Transfer], operation: str) -> dict[Transfer, str]:
     """Completes an interrupted `transfer_all` with the same arguments and the same result.
 
     Raises:
@@ -60,13 +77,9 @@ def resume_all(transfers: Sequence[Transfer], operation: str) -> dict[int, str]:
     """
     for transfer in transfers:
         remove_partial_target(transfer)
-    remaining = [
-        index
-        for index, transfer in enumerate(transfers)
-        if operation != MOVE or not _was_moved(transfer)
-    ]
-    failures = transfer_all([transfers[index] for index in remaining], operation)
-    return {remaining[index]: reason for index, reason in failures.items()}
+    if operation == MOVE:
+        transfers = [transfer for transfer in transfers if not _was_moved(transfer)]
+    return transfer_all(transfers, operation)
 
 
 def _was_moved(transfer: Transfer) -> bool:

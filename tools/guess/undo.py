@@ -5,45 +5,24 @@ The folders are known from the user's own record of the run (`run_records`), or 
 line if there is no such record, because an earlier version or another user sorted the images.
 """
 
-import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
 
 from retrain.errors import UserError
-from retrain.system.batches import batches
 from tools.guess import image_names, results_file, run_records
-from tools.guess.errors import TransferError, UnwritableError
-from tools.guess.folder_tree import FolderTree
+from tools.guess.errors import UnwritableError
 from tools.guess.image_names import InvalidNameError
 from tools.guess.journal import NAME, Journal, is_journal
-from tools.guess.new_files import sync_folders
 from tools.guess.plan import Plan
 from tools.guess.restore import Restorer, SortedImage
-from tools.guess.results import OPERATIONS, PLANNED, Result
+from tools.guess.restore_batch import UndoCounts, remove_folders, restore_all
+from tools.guess.results_file import PLANNED, ImageRecord
 from tools.guess.run_records import RunRecord
-from tools.guess.transfer import MOVE
+from tools.guess.transfer import ACTIONS
 
-_T = TypeVar("_T")
-
-_BATCH_SIZE = 64
-# These threads mostly wait for the disk.
-_THREADS = 16
-
-
-class UndoCounts(NamedTuple):
-    """Numbers of images. Those that an earlier undo restored are in neither.
-
-    Attributes:
-        restored: Number of images that the undo restored.
-        failed: Number of images that cannot be restored.
-    """
-
-    restored: int
-    failed: int
+_OPERATIONS = {action: operation for operation, action in ACTIONS.items()}
 
 
 def undo(path: Path, folders: tuple[Path, Path] | None = None) -> UndoCounts:
@@ -86,15 +65,25 @@ def _undo_results(path: Path, folders: tuple[Path, Path] | None) -> UndoCounts:
     try:
         sha256 = results_file.digest(path)
         record = _find_record(sha256, path, folders)
-        results = list(results_file.read(path, sha256=sha256))
+        images = [each for each in results_file.read(path, sha256=sha256) if each.target]
     except OSError as error:
         raise UserError(f"--undo={path} cannot be read: {error.strerror}") from error
-    if any(result.action == PLANNED for result in results):
+    actions = {image.action for image in images}
+    if PLANNED in actions:
         raise UserError(f"--undo={path} records a --dry_run, which changed nothing")
-    with _explained_names(path):
-        images = [_sorted_image(result, record) for result in results if result.target is not None]
-    counts = _restore(images, record)
-    _remove_folders(record.created, record)
+    if len(actions) > 1:
+        raise UserError(
+            f"--undo={path} is refused: its images were {' and '.join(sorted(map(str, actions)))}, "
+            "but a run does only one of these; nothing was changed"
+        )
+    try:
+        sorted_images = [_sorted_image(image, record) for image in images]
+    except InvalidNameError as error:
+        raise UserError(f"--undo={path} is refused: {error}; nothing was changed") from error
+    counts = UndoCounts(0, 0)
+    for action in actions:
+        counts = restore_all(sorted_images, record, _OPERATIONS[str(action)])
+    remove_folders(record.created, record)
     return counts
 
 
@@ -111,25 +100,25 @@ def _undo_journal(journal: Journal, folders: tuple[Path, Path] | None) -> UndoCo
             f"{record.target}; nothing was changed"
         )
     journal.write_undo()
-    restorer = _restorer(record)
-    pending = list(_sorted_images(journal.pending, settings["how"]))
+    pending = list(_sorted_images(journal.pending))
+    restorer = Restorer(record, settings["how"])
     for image in pending:
         restorer.remove_partial(image)
-    counts = _restore([*_sorted_images(journal.outcomes(), settings["how"]), *pending], record)
+    counts = restore_all([*_sorted_images(journal.outcomes()), *pending], record, settings["how"])
     # Without a record, the journal is not proof that the run created the folders.
     is_recorded = run_records.read(journal.run_key) is not None
     if not counts.failed:
         journal.remove()
         run_records.remove(journal.run_key)
     if is_recorded:
-        _remove_folders(journal.created_folders, record)
+        remove_folders(journal.created_folders, record)
     return counts
 
 
-def _sorted_images(plans: Iterable[Plan], operation: str) -> Iterator[SortedImage]:
+def _sorted_images(plans: Iterable[Plan]) -> Iterator[SortedImage]:
     for plan in plans:
         if plan.target is not None:
-            yield SortedImage(plan.image, plan.target, operation, plan.digest)
+            yield SortedImage(plan.image, plan.target, plan.digest)
 
 
 def _find_record(key: str | None, path: Path, folders: tuple[Path, Path] | None) -> RunRecord:
@@ -168,20 +157,11 @@ def _check_is_journal(path: Path) -> None:
         )
 
 
-@contextlib.contextmanager
-def _explained_names(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except InvalidNameError as error:
-        raise UserError(f"--undo={path} is refused: {error}; nothing was changed") from error
-
-
-def _sorted_image(result: Result, record: RunRecord) -> SortedImage:
-    """Returns a result with names relative to the folders of the run."""
-    image = _relative(result.image, (record.source, record.real_source))
-    target = _relative(str(result.target), (record.target, record.real_target))
-    names = image_names.check_names(image, target)
-    return SortedImage(*names, OPERATIONS[str(result.action)], result.sha256)
+def _sorted_image(image: ImageRecord, record: RunRecord) -> SortedImage:
+    """Returns an image with names relative to the folders of the run."""
+    old_name = _relative(image.image, (record.source, record.real_source))
+    new_name = _relative(str(image.target), (record.target, record.real_target))
+    return SortedImage(*image_names.check_names(old_name, new_name), image.sha256)
 
 
 def _relative(path: str, folders: Sequence[str]) -> str:
@@ -190,75 +170,3 @@ def _relative(path: str, folders: Sequence[str]) -> str:
         if path.startswith(prefix):
             return path.removeprefix(prefix)
     raise InvalidNameError(f"{ascii(path)[:200]} is not in {folders[0]}")
-
-
-def _restorer(record: RunRecord) -> Restorer:
-    return Restorer(
-        FolderTree(Path(record.real_source)),
-        FolderTree(Path(record.real_target)),
-        typed_source=Path(record.source),
-    )
-
-
-def _restore(images: Sequence[SortedImage], record: RunRecord) -> UndoCounts:
-    restorer = _restorer(record)
-    # If a run gave an image a name that another one had, the last change comes first.
-    moved = [image for image in reversed(images) if image.operation == MOVE]
-    copied = [image for image in reversed(images) if image.operation != MOVE]
-    removed, failures = _attempt(restorer.remove_copy, copied)
-    moved_back, not_moved = _move_back(moved, restorer, record)
-    failures |= not_moved
-    for image, reason in failures.items():
-        logging.warning("%s was not restored: %s", Path(record.source, image.image), reason)
-    return UndoCounts(sum(removed.values()) + moved_back, len(failures))
-
-
-def _remove_folders(created: Iterable[str], record: RunRecord) -> None:
-    """Removes the folders that the run created, if they are empty."""
-    target = FolderTree(Path(record.real_target))
-    for folder in sorted(created, key=lambda name: (name != ".", name), reverse=True):
-        target.remove_folder(folder)
-
-
-def _move_back(
-    moved: Sequence[SortedImage], restorer: Restorer, record: RunRecord
-) -> tuple[int, dict[SortedImage, str]]:
-    """Moves images to their old places.
-
-    Returns:
-        The number of images that were moved, and the reason for each that cannot be moved.
-    """
-    remaining, count = list(moved), 0
-    while True:
-        failures: dict[SortedImage, str] = {}
-        for batch in batches(remaining, _BATCH_SIZE):
-            created, failed = _attempt(restorer.create_image, batch)
-            failures |= failed
-            # The images must be on the disk before they leave their new places.
-            sync_folders(Path(record.real_source, image.image).parent for image in created)
-            for image, status in created.items():
-                if status is not None:
-                    removed, failed = _attempt(restorer.remove_target, [image], status)
-                    count += len(removed)
-                    failures |= failed
-        # The place of an image can have been occupied by another one that is moved back by now.
-        failed_images = [image for image in remaining if image in failures]
-        if len(failed_images) in (0, len(remaining)):
-            return count, failures
-        remaining = failed_images
-
-
-def _attempt(
-    function: Callable[..., _T], images: Iterable[SortedImage], *arguments: object
-) -> tuple[dict[SortedImage, _T], dict[SortedImage, str]]:
-    """Calls a function for each image; returns the results and the reasons for failures."""
-    results: dict[SortedImage, _T] = {}
-    failures: dict[SortedImage, str] = {}
-    with ThreadPoolExecutor(_THREADS) as pool:
-        futures = {image: pool.submit(function, image, *arguments) for image in images}
-        for image, future in futures.items():
-            try:
-                results[image] = future.result()
-            except TransferError as error:
-                failures[image] = str(error)
-    return results, failures

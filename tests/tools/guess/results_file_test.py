@@ -9,21 +9,25 @@ from pathlib import Path
 from absl.testing import absltest, parameterized
 
 from retrain.errors import UserError
-from tools.guess import results, results_file
+from tools.guess import results_file, results_writer
 from tools.guess.plan import Plan
-from tools.guess.results import Result
+from tools.guess.results_file import ImageRecord
+from tools.guess.results_writer import SortedRun
 
 _LABELS = ("a", 'b, "c"\n', "語")
 _DIGEST = "0123456789abcdef" * 4
-_RESULTS = (
-    Result(
-        *("/s/1.jpg", "/t/a.jpg", "moved", "a", 0.5, None),
-        dict.fromkeys(_LABELS, 1 / 3),
-        _DIGEST,
-    ),
-    Result('/s/new\nline, "2".jpg', "/t/語.jpg", "moved", "語", 1.0, None, {"a": 0.0}),
-    Result("/s/\udcff.jpg", "/t/\udcff.jpg", "copied", "a", 0.25),
-    Result("/s/bad.jpg", error="it is damaged"),
+_RUN = SortedRun(Path("/s"), Path("/t"), "moved", _LABELS)
+_PLANS = (
+    Plan("1.jpg", "a.jpg", "a", 0.5, None, [1 / 3] * 3, _DIGEST),
+    Plan('new\nline, "2".jpg', "語.jpg", "語", 1.0, None, [0.0]),
+    Plan("\udcff.jpg", "\udcff.jpg", "a", 0.25),
+    Plan("bad.jpg", error="it is damaged"),
+)
+_RECORDS = (
+    ImageRecord("/s/1.jpg", "/t/a.jpg", "moved", _DIGEST),
+    ImageRecord('/s/new\nline, "2".jpg', "/t/語.jpg", "moved"),
+    ImageRecord("/s/\udcff.jpg", "/t/\udcff.jpg", "moved"),
+    ImageRecord("/s/bad.jpg"),
 )
 
 
@@ -33,19 +37,15 @@ class ResultsFileTest(parameterized.TestCase):
         self.folder = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.folder)
 
-    def write(self, format_: str, results=_RESULTS) -> Path:
+    def write(self, format_: str, plans=_PLANS, **changes) -> Path:
         path = self.folder / f"results{format_}"
-        results_file.write(path, iter(results), format_=format_, labels=_LABELS)
+        results_writer.write(path, iter(plans), _RUN._replace(**changes), format_=format_)
         return path
 
     @parameterized.parameters(*results_file.FORMATS)
-    def test_paths_and_actions_are_read_as_they_were_written(self, format_: str):
-        read = list(results_file.read(self.write(format_)))
-        self.assertEqual(
-            [(r.image, r.target, r.action, r.sha256) for r in read],
-            [(r.image, r.target, r.action, r.sha256) for r in _RESULTS],
-        )
-        self.assertEmpty(list(results_file.read(self.write(format_, results=()))))
+    def test_records_are_read_as_they_were_written(self, format_: str):
+        self.assertEqual(tuple(results_file.read(self.write(format_))), _RECORDS)
+        self.assertEmpty(list(results_file.read(self.write(format_, plans=()))))
 
     def test_a_file_that_changed_is_refused(self):
         path = self.write(".json")
@@ -76,14 +76,12 @@ class ResultsFileTest(parameterized.TestCase):
         self.assertEqual(last[:6], ["/s/bad.jpg", "", "", "", "", "it is damaged"])
 
     def test_familiarities_are_written_after_the_columns_of_earlier_versions(self):
-        familiarities = ((0.125, False), (0.001, True), (None, None))
-        results = [
-            Result(
-                f"/s/{number}.jpg", f"/t/{number}.jpg", "copied", "a", 0.5, None, {}, _DIGEST, *x
-            )
-            for number, x in enumerate(familiarities)
+        familiarities = ((0.125, False), (0.001, True), (None, False))
+        plans = [
+            Plan(f"{number}.jpg", f"{number}.jpg", "a", 0.5, None, (), _DIGEST, *values)
+            for number, values in enumerate(familiarities)
         ]
-        with self.write(".csv", results).open(newline="") as file:
+        with self.write(".csv", plans).open(newline="") as file:
             rows = list(csv.reader(file))
         self.assertEqual(
             [row[9:] for row in rows],
@@ -94,7 +92,7 @@ class ResultsFileTest(parameterized.TestCase):
                 [_DIGEST, "", ""],
             ],
         )
-        first, second, third = json.loads(self.write(".json", results).read_text())
+        first, second, third = json.loads(self.write(".json", plans).read_text())
         self.assertEqual((first["familiarity"], first["unknown"]), (0.125, False))
         self.assertEqual((second["familiarity"], second["unknown"]), (0.001, True))
         self.assertNoCommonElements(third, ["familiarity", "unknown"])
@@ -132,8 +130,8 @@ class ResultsFileTest(parameterized.TestCase):
     @parameterized.parameters(*results_file.FORMATS)
     def test_only_the_run_that_wrote_a_file_can_replace_it(self, format_: str):
         path = self.write(format_)
-        results_file.check_replaceable(path, iter(_RESULTS))
-        for others in ((), _RESULTS[1:], _RESULTS[:-1], (*_RESULTS, *_RESULTS)):
+        results_file.check_replaceable(path, iter(_RECORDS))
+        for others in ((), _RECORDS[1:], _RECORDS[:-1], (*_RECORDS, *_RECORDS)):
             with self.assertRaisesRegex(UserError, f"--results={path} has the record of an earl"):
                 results_file.check_replaceable(path, iter(others))
 
@@ -143,8 +141,8 @@ class ResultsFileTest(parameterized.TestCase):
         results_file.check_replaceable(path, ())
         path.touch()
         results_file.check_replaceable(path, ())
-        planned = Result("/s/1.jpg", "/t/a.jpg", "planned", "a", 0.5)
-        results_file.check_replaceable(self.write(format_, (planned, _RESULTS[-1])), ())
+        results_file.check_replaceable(self.write(format_, action="planned"), ())
+        results_file.check_replaceable(self.write(format_, _PLANS[-1:]), ())
 
     def test_the_suffix_selects_the_format(self):
         for name in ("results", "results.txt", "json"):
@@ -155,22 +153,8 @@ class ResultsFileTest(parameterized.TestCase):
     def test_a_json_file_of_an_earlier_version_is_read(self):
         path = self.folder / "old.json"
         path.write_text('[{"picture": "/s/1.jpg", "filed": "/t/a.jpg", "action": "moved"}]')
-        expected = [Result("/s/1.jpg", "/t/a.jpg", "moved")]
+        expected = [ImageRecord("/s/1.jpg", "/t/a.jpg", "moved")]
         self.assertEqual(list(results_file.read(path)), expected)
-
-    def test_plans_become_results_with_absolute_paths(self):
-        plans = [Plan("a.jpg", "x.jpg", "x", 0.5, None, [0.5, 0.25]), Plan("b.jpg", error="bad")]
-        settings = {"source": "/s", "target": "/t", "how": "copy", "dry_run": False}
-        first, second = results.results_of(plans, settings, ["x", "y"])
-        scores = {"x": 0.5, "y": 0.25}
-        expected = Result("/s/a.jpg", "/t/x.jpg", "copied", "x", 0.5, None, scores)
-        self.assertEqual(first, expected)
-        self.assertEqual(second, Result("/s/b.jpg", error="bad"))
-        plans.append(Plan("c.jpg", "unknown/c.jpg", "x", 0.5, familiarity=0.01, is_unknown=True))
-        *_, third = results.results_of(plans, settings, ["x", "y"])
-        self.assertEqual((third.familiarity, third.is_unknown), (0.01, True))
-        planned = results.results_of(plans[:2], settings | {"dry_run": True}, ["x", "y"])
-        self.assertEqual([result.action for result in planned], ["planned", None])
 
 
 if __name__ == "__main__":

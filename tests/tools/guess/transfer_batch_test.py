@@ -26,9 +26,9 @@ class TransferBatchTest(parameterized.TestCase):
         os.utime(self.source, (1, 2))
         self.target = self.folder / "new" / "folder" / "target.jpg"
 
-    def transfer(self, operation: str, target: Path | None = None) -> dict[int, str]:
+    def transfer(self, operation: str, target: Path | None = None) -> list[str]:
         transfers = [Transfer(self.source, target or self.target)]
-        return transfer_batch.transfer_all(transfers, operation)
+        return list(transfer_batch.transfer_all(transfers, operation).values())
 
     def other_file_system(self) -> Path:
         if not os.access(_OTHER_FILE_SYSTEM, os.W_OK):
@@ -86,7 +86,7 @@ class TransferBatchTest(parameterized.TestCase):
         failed = transfer_batch.transfer_all(
             [missing, Transfer(self.source, self.target)], operation
         )
-        self.assertEqual(failed, {0: "it no longer exists"})
+        self.assertEqual(failed, {missing: "it no longer exists"})
         self.assertEqual(self.target.read_bytes(), b"image")
 
     def test_transfers_to_another_file_system(self):

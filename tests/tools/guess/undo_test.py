@@ -9,12 +9,19 @@ from pathlib import Path
 from absl.testing import absltest, parameterized
 
 from retrain.errors import UserError
-from tools.guess import digests, folder_tree, results_file, run_records, transfer_batch
+from tools.guess import (
+    digests,
+    folder_tree,
+    results_file,
+    results_writer,
+    run_records,
+    transfer_batch,
+)
 from tools.guess.journal import NAME, Journal
 from tools.guess.plan import Plan
-from tools.guess.results import ACTIONS, Result
+from tools.guess.results_writer import SortedRun
 from tools.guess.run_records import RunRecord
-from tools.guess.transfer import Transfer
+from tools.guess.transfer import ACTIONS, Transfer
 from tools.guess.undo import undo
 
 # Names in a journal or results file that do not lead to an image in the folder.
@@ -39,7 +46,7 @@ class _UndoTestCase(parameterized.TestCase):
 
     def sort(self, operation: str, *, record: bool = True, **names: str) -> Path:
         """Transfers images, which contain their names; returns the results file."""
-        results = []
+        plans = []
         created = {str(Path(name).parent) for name in names.values()} - {"."}
         created |= {"unsure"} if "unsure/x" in created else set()
         created |= set() if self.target.exists() else {"."}
@@ -49,11 +56,11 @@ class _UndoTestCase(parameterized.TestCase):
                 transfer.source.write_text(stem)
             digest = digests.of_image(transfer.source, moves=operation == "move")
             self.assertEmpty(transfer_batch.transfer_all([transfer], operation))
-            image, target = map(str, transfer)
             digest = digest if record else None
-            results.append(Result(image, target, ACTIONS[operation], "a", 0.5, sha256=digest))
+            plans.append(Plan(f"{stem}.jpg", f"{new_stem}.jpg", "a", 0.5, digest=digest))
         path = self.folder / "results.jsonl"
-        results_file.write(path, results, format_=".jsonl", labels=())
+        run = SortedRun(self.source, self.target, ACTIONS[operation], ())
+        results_writer.write(path, plans, run, format_=".jsonl")
         if record:
             self.keep_record(path, sorted(created))
         return path
@@ -177,10 +184,19 @@ class UndoTest(_UndoTestCase):
         self.assertEqual((self.target / "1.jpg").read_text(), "other")
         self.assertEqual((self.target / "2.jpg").readlink(), self.precious)
 
+    def test_a_file_with_images_of_several_runs_is_refused(self):
+        results = self.sort("copy", a="1")
+        lines = results.read_text() + results.read_text().replace('"copied"', '"moved"')
+        results.write_text(lines)
+        self.keep_record(results)
+        with self.assertRaisesRegex(UserError, "its images were copied and moved, but a run does"):
+            undo(results)
+        self.assertTrue((self.target / "1.jpg").exists())
+
     def test_dry_runs_missing_files_and_folders_are_refused(self):
         path = self.folder / "plan.csv"
-        planned = Result("/a", "/b", "planned", "a", 0.5)
-        results_file.write(path, [planned], format_=".csv", labels=())
+        run = SortedRun(self.source, self.target, "planned", ())
+        results_writer.write(path, [Plan("a", "b", "a", 0.5)], run, format_=".csv")
         self.keep_record(path)
         with self.assertRaisesRegex(UserError, "records a --dry_run, which changed nothing"):
             undo(path)
