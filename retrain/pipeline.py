@@ -38,6 +38,7 @@ def run(config: TrainingConfig) -> None:
     for backbone in backbones:
         output_checks.check(config, backbone)
     run_plots.check(config)
+    run_report.check(config)
     with timer.phase("scan"):
         dataset = summarise_name_groups(scan_dataset(config.image_dir, config.split), config.split)
     logging.info("%s", dataset.describe())

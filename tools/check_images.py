@@ -90,9 +90,12 @@ def main(arguments: list[str]) -> int:
         else image_dir.with_name(f"{image_dir.name}-quarantine")
     )
     # Imported late, so that --help and flag errors need not wait.
+    from retrain.report.html.page import check_replaceable
     from tools.check import html_report, quarantine, result_files, text_report
     from tools.check.data_check import CheckOptions, check_dataset
 
+    if _HTML.name in outputs:
+        check_replaceable(outputs[_HTML.name], _HTML.name)
     if _FIX.value:
         quarantine.check_quarantine_folder(quarantine_dir, image_dir)
     result = check_dataset(

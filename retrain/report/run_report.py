@@ -1,5 +1,6 @@
 """Writes what a run reports about single images: the page for browsers and the predictions."""
 
+from retrain.config import TrainingConfig
 from retrain.export.formats import WrittenFile
 from retrain.export.outputs import Exported
 from retrain.report.finished_training import FinishedTraining
@@ -7,6 +8,15 @@ from retrain.report.predictions import write_predictions
 from retrain.system.outputs.staging import Staging
 from retrain.training.learning_curve import LearningCurve
 from retrain.training.learning_curve_measurement import measure_learning_curve
+
+
+def check(config: TrainingConfig) -> None:
+    """Raises UserError if the page would replace a file that retrain did not write."""
+    if path := config.output.report:
+        # Imported late: most runs write no report.
+        from retrain.report.html.page import check_replaceable
+
+        check_replaceable(path, "report")
 
 
 def stage_reports(

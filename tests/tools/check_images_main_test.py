@@ -98,11 +98,14 @@ class CheckImagesMainTest(absltest.TestCase):
 
     def test_mistakes_are_one_line_and_change_nothing(self):
         before = self.listing()
+        other_page = self.folder / "home.html"
+        other_page.write_text("<!DOCTYPE html><title>My home page</title>")
         for arguments, message in (
             (["--fix=everything"], "--fix=everything has an unknown kind"),
             (["--fix=blank", f"--quarantine_dir={self.images}/x"], "is in --image_dir"),
             (["--quarantine_dir=x"], "--quarantine_dir=x needs --fix"),
             ([f"--html={self.images}"], "is a folder"),
+            ([f"--html={other_page}"], "home.html is a file that retrain did not write"),
             (["cat"], "unexpected argument cat"),
             ([f"--undo={self.images}/cat/00.png"], "--undo="),
             (["--image_dir=/nowhere"], "cannot be read"),

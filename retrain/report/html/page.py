@@ -6,10 +6,40 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from retrain.errors import UserError
 from retrain.system.text import one_line
 
 _FLAG = re.compile(r"(?<!\S)--[a-z_]+(?:=[\w.]*\w)?")
 _FOLDER = Path(__file__).parent / "files"
+# In the head of every page that this or an earlier version wrote, and hardly of any other page.
+_MARK = b"default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+_HEAD_BYTES = 1000
+
+
+def check_replaceable(path: Path, flag: str) -> None:
+    """Checks that a page can be written to a path without the loss of another page.
+
+    Args:
+        path: Path of the page.
+        flag: Name of the flag that `path` is from.
+
+    Raises:
+        UserError: If the file exists and is not empty, and `render` did not make it.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UserError(
+            f"--{flag}={path} cannot be read: {error.strerror}; choose another path"
+        ) from error
+    if head and _MARK not in head:
+        raise UserError(
+            f"--{flag}={path} is a file that retrain did not write, and is not replaced; choose "
+            "another path, or delete the file"
+        )
 
 
 def render(template: str | Path, **values: object) -> str:

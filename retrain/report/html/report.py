@@ -1,6 +1,7 @@
 """Writes the report of a run: one HTML file that contains all that it shows."""
 
 from datetime import datetime
+from pathlib import Path
 
 from retrain.report.html import (
     accuracy,
@@ -39,13 +40,17 @@ _SECTIONS = (
 )
 
 
+# Names of folders that say nothing about their images. The folder above is named, too.
+_GENERIC_NAMES = {"data", "dataset", "images", "photos", "pictures", "train", "training"}
+
+
 def render_report(run: TrainingRun) -> str:
     """Returns the page."""
     sections = [section for describe in _SECTIONS if (section := describe(run))]
     dataset = run.dataset
     return render(
         "report.html",
-        name=show(dataset.image_dir.name or dataset.image_dir),
+        name=show(_name(dataset.image_dir)),
         folder=show(dataset.image_dir),
         images=plural(len(dataset.images), "image"),
         classes=plural(len(dataset.labels), "class", "classes"),
@@ -55,3 +60,9 @@ def render_report(run: TrainingRun) -> str:
         sections=sections,
         contents=sections[1:],
     )
+
+
+def _name(folder: Path) -> str:
+    """Returns a name for the images in a folder, such as "flowers" or "heroes/train"."""
+    count = 2 if folder.name.lower() in _GENERIC_NAMES else 1
+    return "/".join(folder.parts[1:][-count:]) or str(folder)

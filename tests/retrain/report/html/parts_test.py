@@ -6,8 +6,9 @@ from pathlib import Path
 
 from absl.testing import absltest, parameterized
 
+from retrain.errors import UserError
 from retrain.report.html import charts
-from retrain.report.html.page import percent, plural, shorten, show
+from retrain.report.html.page import check_replaceable, percent, plural, render, shorten, show
 from retrain.report.html.reproduction import digest_images, format_command, hide_secrets
 from retrain.report.html.thresholds import Threshold, recommend
 
@@ -28,6 +29,26 @@ class TextTest(parameterized.TestCase):
         show("not \udcff utf-8").encode()
         self.assertEqual(shorten("abcdef", 4), "abc…")
         self.assertEqual(shorten("abcd", 4), "abcd")
+
+
+class ReplaceableTest(absltest.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.path = Path(self.create_tempdir().full_path, "page.html")
+
+    def test_only_pages_of_this_program_and_empty_files_are_replaced(self):
+        check_replaceable(self.path, "report")
+        self.path.touch()
+        check_replaceable(self.path, "report")
+        self.path.write_text(render("page.html"))
+        check_replaceable(self.path, "report")
+        self.path.write_text("<!DOCTYPE html><title>My home page</title>")
+        with self.assertRaisesRegex(UserError, "^--report=.*page.html is a file .* not replaced"):
+            check_replaceable(self.path, "report")
+
+    def test_a_folder_is_refused(self):
+        with self.assertRaisesRegex(UserError, "^--html=.* cannot be read: Is a directory"):
+            check_replaceable(self.path.parent, "html")
 
 
 class ReproductionTest(parameterized.TestCase):

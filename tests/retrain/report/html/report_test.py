@@ -92,6 +92,20 @@ class ContentTest(_ReportTestCase):
         self.assertTrue(all(image.get("alt") for image in page.images))
         self.assertEqual(page.tags.count("h1"), 1)
 
+    def test_the_title_names_the_images(self):
+        run = self.make_run()
+        for folder, name in (
+            ("/data/flowers", "flowers"),
+            ("/heroes/train", "heroes/train"),
+            ("/Images", "Images"),
+        ):
+            dataset = dataclasses.replace(run.dataset, image_dir=Path(folder))
+            features = dataclasses.replace(run.result.features, dataset=dataset)
+            primary = dataclasses.replace(run.result, features=features)
+            results = run.results._replace(primary=primary)
+            text = render_report(dataclasses.replace(run, results=results))
+            self.assertIn(f"<title>{name}: report of a classifier</title>", text)
+
     def test_every_section_is_there(self):
         page = _Page(render_report(self.make_run()))
         names = ["summary", "accuracy", "mistakes", "confusion", "classes", "thresholds"]
