@@ -170,6 +170,7 @@ class _Routes:
             "page.html",
             labels=self._model.labels,
             top=self._limits.top,
+            heat_maps=_HEAT_MAPS,
             max_body_bytes=self._limits.max_body_bytes,
             **values,
         )

@@ -10,8 +10,6 @@ const template = document.getElementById("card");
 // More parallel requests would only wait in the server's queue.
 const MAX_REQUESTS = 2;
 const MAX_TRIES = 8;
-// Labels with heat maps, the best first.
-const HEAT_MAPS = 2;
 const NONE = "None of these classes";
 
 const waiting = [];
@@ -104,7 +102,7 @@ function showResult(card, result) {
 function offerHeatMaps(card, file, labels) {
   const list = card.querySelector(".heat-maps");
   const template = list.firstElementChild;
-  list.replaceChildren(...labels.slice(0, HEAT_MAPS).map(({ label }) => {
+  list.replaceChildren(...labels.slice(0, Number(form.dataset.heatMaps)).map(({ label }) => {
     const details = template.cloneNode(true);
     setText(details, ".label", label);
     details.addEventListener("toggle", () => { if (details.open) showHeatMap(details, file, label); });
