@@ -70,10 +70,9 @@ def open_own_journal(folder: Path, access: int) -> int:
     path = journal_file(folder, current_user())
     try:
         return open_journal(folder, current_user(), access)
-    except FileNotFoundError:
-        raise  # Another process can have created it since.
     except OSError as error:
-        if not os.path.lexists(path):
+        # If it did not exist, another process can have created it since.
+        if isinstance(error, FileNotFoundError) or not os.path.lexists(path):
             raise
         raise UserError(
             f"{path}, which this program needs to replace files, cannot be opened: "

@@ -1,6 +1,10 @@
 """Writes files and folders under temporary names, and then puts all of them in place together.
 
-`Staging` is the entrance to these modules, each of which builds on those before it:
+The system replaces one file in one step, but not several, and neither does any library. A run that
+is killed between two renames would leave a graph with the labels of another run, and no program
+could see that. `Staging` therefore keeps the old files until all new ones are in place, and a list
+from which the next program restores them. It is the entrance to these modules, each of which builds
+on those before it:
 
 - `workspace`: a hidden folder for the new files, next to the old ones
 - `replacement`: puts one new file or folder in place, and undoes this

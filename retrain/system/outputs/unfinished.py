@@ -59,8 +59,7 @@ def settle(path: Path) -> None:
         users.add(status.st_uid)
         is_link = stat.S_ISLNK(status.st_mode)
     for user in users:
-        if _has_content(journal_file(path.parent, user)):
-            _settle(path.parent, user, path, _READER_PATIENCE)
+        _settle(path.parent, user, path, _READER_PATIENCE)
     if is_link:
         with contextlib.suppress(OSError, RuntimeError):  # Links in a circle lead nowhere.
             settle(path.resolve())
@@ -72,16 +71,7 @@ def settle_folder(folder: Path) -> None:
     Raises:
         UserError: If they cannot be undone, or if a run does not finish.
     """
-    user = current_user()
-    if _has_content(journal_file(folder, user)):
-        _settle(folder, user, None, _WRITER_PATIENCE)
-
-
-def _has_content(journal: Path) -> bool:
-    try:
-        return os.lstat(journal).st_size > 0
-    except OSError:
-        return False
+    _settle(folder, current_user(), None, _WRITER_PATIENCE)
 
 
 def _settle(folder: Path, user: int, path: Path | None, patience: float) -> None:

@@ -1,7 +1,8 @@
 """Whenever a process that replaces files and folders is interrupted, nothing is lost.
 
-A child process is interrupted at each line that it executes in the modules under test, one line
-after the other, and the parent process looks at what is left.
+A child process is interrupted at a line that it executes in the modules under test, one line after
+the other, and the parent process looks at what is left. A signal that ends the process at once is
+sent once for each state of the files, because all that it leaves is the files.
 """
 
 import contextlib
@@ -38,7 +39,8 @@ _MODULES = {
         *(leftovers, replacement, staging, unfinished, workspace),
     )
 }
-_FILE, _FOLDER, _NEW_FILE, _NEW_FOLDER = "labels.txt", "model", "new.txt", "new_model"
+# In two folders, each of which has a journal.
+_FILE, _FOLDER, _NEW_FILE, _NEW_FOLDER = "a/labels.txt", "a/model", "b/new.txt", "b/new_model"
 _OLD = {_FILE: "old", _FOLDER: ["old"], _NEW_FILE: None, _NEW_FOLDER: None}
 _NEW = {_FILE: "new", _FOLDER: ["new"], _NEW_FILE: "new", _NEW_FOLDER: ["new"]}
 
@@ -46,6 +48,7 @@ _NEW = {_FILE: "new", _FOLDER: ["new"], _NEW_FILE: "new", _NEW_FOLDER: ["new"]}
 def _prepare(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     (folder / _FOLDER).mkdir(parents=True)
+    (folder / "b").mkdir()
     (folder / _FOLDER / "old").touch()
     (folder / _FILE).write_text("old")
 
@@ -68,29 +71,36 @@ def _contents(folder: Path) -> dict[str, str | list[str] | None]:
     return {name: _content(folder / name) for name in _OLD}
 
 
-class _Interruption:
-    """Calls a function before a certain line is executed in the modules under test.
+def _trace(work: Callable[[], None], at_line: Callable[[], None]) -> None:
+    """Does the work, and calls a function before each line of the modules under test."""
 
-    Attributes:
-        lines: Number of lines executed so far.
-    """
-
-    def __init__(self, at: int, interrupt: Callable[[], None]) -> None:
-        self.lines = 0
-        self._at, self._interrupt = at, interrupt
-
-    def trace(self, frame, event, _):
+    def trace(frame, event, _):
         if frame.f_code.co_filename not in _MODULES:
             return None
         if event == "line":
-            self.lines += 1
-            if self.lines == self._at:
-                self._interrupt()
-        return self.trace
+            at_line()
+        return trace
+
+    previous = sys.gettrace()
+    sys.settrace(trace)
+    work()
+    sys.settrace(previous)
+
+
+def _state(folder: Path) -> list[object]:
+    """Returns all that can be seen from outside: files, and the handlers of signals."""
+    files = [
+        (path, path.lstat().st_ino, path.lstat().st_mode, path.is_file() and path.read_bytes())
+        for path in sorted(folder.rglob("*"))
+    ]
+    return [*files, *map(signal.getsignal, (signal.SIGINT, signal.SIGTERM))]
 
 
 def _run_child(work: Callable[[], None], at: int, number: signal.Signals) -> int:
-    """Does the work in a child process that gets a signal at a line. Returns its wait status."""
+    """Does the work in a child process that gets a signal at a line. Returns its wait status.
+
+    The first line has the number 0. With a number that is too large, the process gets no signal.
+    """
     child = os.fork()
     if child:
         return os.waitpid(child, 0)[1]
@@ -99,9 +109,9 @@ def _run_child(work: Callable[[], None], at: int, number: signal.Signals) -> int
         for deferred in (signal.SIGINT, signal.SIGTERM):
             handler = signal.default_int_handler if deferred == signal.SIGINT else signal.SIG_DFL
             signal.signal(deferred, handler)
-        sys.settrace(_Interruption(at, lambda: os.kill(os.getpid(), number)).trace)
+        lines = itertools.count()
         with contextlib.suppress(KeyboardInterrupt):
-            work()
+            _trace(work, lambda: next(lines) == at and os.kill(os.getpid(), number))
             status = 0
     finally:
         os._exit(status)
@@ -122,38 +132,48 @@ class InterruptionTest(parameterized.TestCase):
             error = exchange.ExchangeUnsupportedError
             self.enter_context(mock.patch.object(replacement, "exchange", side_effect=error))
 
+    def lines_to_interrupt(self, work: Callable[[], None], number: signal.Signals) -> list[int]:
+        """Does the work, and returns the numbers of the lines at which a signal is sent."""
+        states = []
+        # This also imports everything, so that the child processes do not have to.
+        _trace(work, lambda: states.append(_state(self.folder)))
+        self.assertGreater(len(states), 50)
+        if number == signal.SIGINT:
+            return list(range(len(states)))
+        pairs = itertools.pairwise([None, *states])
+        return [line for line, (before, state) in enumerate(pairs) if state != before]
+
     def interrupt_everywhere(self, number: signal.Signals, check: Callable[[int], None]) -> None:
-        """Interrupts at each line, from the first to the last, and checks the wait status."""
-        # Counts the lines, and imports everything, so that the child processes do not have to.
+        """Interrupts the replacement of all paths at one line after the other.
+
+        Args:
+            number: Signal to send.
+            check: Is called with the wait status.
+        """
         _prepare(self.folder)
-        counter = _Interruption(0, lambda: None)
-        previous = sys.gettrace()
-        sys.settrace(counter.trace)
-        _write_all(self.folder)
-        sys.settrace(previous)
-        self.assertGreater(counter.lines, 100)
-        for at in range(1, counter.lines + 1):
+        for line in self.lines_to_interrupt(lambda: _write_all(self.folder), number):
             _prepare(self.folder)
-            status = _run_child(lambda: _write_all(self.folder), at, number)
-            with self.subTest(f"interrupted at line {at}"):
+            status = _run_child(lambda: _write_all(self.folder), line, number)
+            with self.subTest(f"interrupted at line {line}"):
                 check(status)
 
-    @parameterized.parameters(True, False)
-    def test_after_a_kill_a_reader_of_one_path_finds_all_old_or_all_new(self, with_exchange):
+    @parameterized.product(with_exchange=(True, False), path=tuple(_OLD))
+    def test_after_a_kill_a_reader_of_one_path_finds_all_old_or_all_new(self, with_exchange, path):
         self.use_exchange(with_exchange)
         found = set()
-        readers = itertools.cycle(_OLD)
 
         def check(_: int) -> None:
             with mock.patch("logging.warning"):
-                unfinished.settle(self.folder / next(readers))
+                unfinished.settle(self.folder / path)
             contents = _contents(self.folder)
             # Either none of the files is in place, or the journal names all of them.
             self.assertIn(contents, (_OLD, _NEW))
             found.add(str(contents))
             _write_all(self.folder)
             self.assertEqual(_contents(self.folder), _NEW)
-            self.assertCountEqual((path.name for path in self.folder.iterdir()), _NEW)
+            self.assertCountEqual(
+                (str(path.relative_to(self.folder)) for path in self.folder.glob("*/*")), _NEW
+            )
 
         self.interrupt_everywhere(signal.SIGKILL, check)
         self.assertLen(found, 2)
@@ -170,22 +190,19 @@ class InterruptionTest(parameterized.TestCase):
 
         def prepare() -> None:
             _prepare(self.folder)
-            _run_child(replace_and_die, 0, signal.SIGKILL)
+            _run_child(replace_and_die, sys.maxsize, signal.SIGKILL)
             self.assertEqual(_contents(self.folder), _NEW)
 
         self.enter_context(mock.patch("logging.warning"))
         prepare()
-        counter = _Interruption(0, lambda: None)
-        previous = sys.gettrace()
-        sys.settrace(counter.trace)
-        unfinished.settle(self.folder / _FILE)
-        sys.settrace(previous)
+        lines = self.lines_to_interrupt(
+            lambda: unfinished.settle(self.folder / _FILE), signal.SIGKILL
+        )
         self.assertEqual(_contents(self.folder), _OLD)
-        self.assertGreater(counter.lines, 50)
-        for at in range(1, counter.lines + 1):
+        for line in lines:
             prepare()
-            _run_child(lambda: unfinished.settle(self.folder / _FILE), at, signal.SIGKILL)
-            with self.subTest(f"killed at line {at}"):
+            _run_child(lambda: unfinished.settle(self.folder / _FILE), line, signal.SIGKILL)
+            with self.subTest(f"killed at line {line}"):
                 unfinished.settle(self.folder / _FOLDER)
                 self.assertEqual(_contents(self.folder), _OLD)
 

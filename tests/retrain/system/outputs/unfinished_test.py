@@ -1,5 +1,6 @@
 """Programs see the outputs of one run, even after a kill, and nothing else is ever moved."""
 
+import errno
 import json
 import os
 import shutil
@@ -15,8 +16,10 @@ from absl.testing import absltest, parameterized
 
 from retrain.errors import UserError
 from retrain.system.files.path_owners import current_user
-from retrain.system.outputs import commit, unfinished
+from retrain.system.outputs import commit, leftovers, unfinished
 from retrain.system.outputs.journal_files import journal_file
+from retrain.system.outputs.leftovers import remove_leftovers
+from retrain.system.outputs.replacement import Replacement
 from retrain.system.outputs.staging import Staging
 from retrain.system.outputs.unfinished import settle
 from tests.support import other_users
@@ -182,6 +185,37 @@ except UserError as error:
         with Staging() as staging:
             staging.file(self.graph).write_text("newer")
         self.assertEqual(self.graph.read_text(), "newer")
+
+    def test_what_a_run_itself_cannot_undo_is_restored_by_the_next_program(self):
+        place = Replacement.place
+
+        def place_all_but_the_labels(replacement: Replacement) -> None:
+            if replacement.path == self.labels:
+                raise OSError(errno.EBUSY, "Device or resource busy")
+            place(replacement)
+
+        with (
+            mock.patch.object(Replacement, "place", place_all_but_the_labels),
+            mock.patch.object(Replacement, "undo", side_effect=OSError(errno.EIO, "I/O error")),
+            self.assertRaisesRegex(UserError, "cannot be written: I/O error"),
+            Staging() as staging,
+        ):
+            staging.file(self.graph).write_text("new")
+            staging.file(self.labels).write_text("new")
+        self.assertEqual(self.graph.read_text(), "new")
+        with self.assertLogs(level="WARNING"):
+            settle(self.labels)
+        self.assert_old()
+
+    def test_a_workspace_that_is_needed_to_restore_outputs_stays(self):
+        self.kill_a_run()
+        # The run could also have been killed just after this call.
+        with mock.patch.object(leftovers, "settle_folder"):
+            remove_leftovers(self.first)
+        with self.assertLogs(level="WARNING"):
+            remove_leftovers(self.first)
+        self.assert_old()
+        self.assertEmpty(list(self.first.glob(".retrain-*")))
 
     def test_a_live_run_is_waited_for_but_not_forever(self):
         self.enter_context(mock.patch.object(unfinished, "_READER_PATIENCE", 0.2))
