@@ -117,4 +117,6 @@ class FineTuningOptions:
 
 
 # The options if the program chooses the number of epochs. Fewer epochs need a higher learning rate.
+# With twice this rate, a network fits hand signs better, and forgets what it knows about ordinary
+# photos: of 164 cats and dogs, it makes 6 errors instead of 3 to 5.
 AUTO_FINE_TUNING = FineTuningOptions(epochs=AUTO, layers=AUTO, learning_rate=5e-4)
