@@ -17,6 +17,7 @@ _PAGES = (
     "docs/data_check.md",
     "docs/evaluation.md",
     "docs/exports.md",
+    "docs/familiarity.md",
     "docs/flags.md",
     "docs/formats.md",
     "docs/heat_maps.md",
