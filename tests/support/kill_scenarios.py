@@ -13,9 +13,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from retrain.export import frozen_graph
 from retrain.system.outputs.leftovers import is_leftover_name
 from retrain.system.outputs.unfinished import settle
-from tests.support import drawn_shapes, programs
+from tests.support import drawn_shapes, programs, sample_classifier, small_keras
 
 _GENERATION = re.compile(rb"generation (\d+)")
 
@@ -144,11 +145,8 @@ class Convert(Exporting):
     """convert to three formats, with new labels in each run."""
 
     def prepare(self) -> None:
-        """Trains the classifier to convert."""
-        images = programs.draw_colours(self.folder / "images")
-        done = programs.run("retrain", f"--image_dir={images}", *programs.outputs(self.folder))
-        if done.returncode:
-            raise RuntimeError(done.stderr)
+        """Writes the classifier to convert."""
+        small_keras.build_model().save(self.folder / "model.keras")
 
     def arguments(self) -> Sequence[object]:
         """Translates the labels."""
@@ -156,7 +154,8 @@ class Convert(Exporting):
         labels = ",".join(f"{x} generation {self.generation}" for x in ("a", "b", "c"))
         return [
             "tools/convert.py",
-            f"--graph={self.folder}/graph.pb",
+            f"--graph={self.folder}/model.keras",
+            "--input_std=255",
             f"--class_labels={labels}",
             f"--saved_model_dir={self.folder}/converted/1",
             f"--tflite_file={self.folder}/converted/model.tflite",
@@ -208,11 +207,8 @@ class GuessDir(Scenario):
     """guess_dir, alternately sorting images and undoing that."""
 
     def prepare(self) -> None:
-        """Trains a classifier, and draws the images to sort."""
-        images = programs.draw_colours(self.folder / "images")
-        done = programs.run("retrain", f"--image_dir={images}", *programs.outputs(self.folder))
-        if done.returncode:
-            raise RuntimeError(done.stderr)
+        """Writes a classifier, and draws the images to sort."""
+        _write_classifier(self.folder)
         self._source = programs.draw_colours(self.folder / "source", 12)
         self._images = self._count()
         self._undoes = True
@@ -249,11 +245,9 @@ class LabelImage(Scenario):
     """label_image, which changes nothing."""
 
     def prepare(self) -> None:
-        """Trains a classifier."""
-        images = programs.draw_colours(self.folder / "images")
-        done = programs.run("retrain", f"--image_dir={images}", *programs.outputs(self.folder))
-        if done.returncode:
-            raise RuntimeError(done.stderr)
+        """Writes a classifier, and draws the images to label."""
+        _write_classifier(self.folder)
+        programs.draw_colours(self.folder / "images")
         self._before = self._contents()
 
     def arguments(self) -> Sequence[object]:
@@ -272,6 +266,13 @@ class LabelImage(Scenario):
 
     def _contents(self) -> dict[Path, bytes]:
         return {path: path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}
+
+
+def _write_classifier(folder: Path) -> None:
+    """Writes `graph.pb` and `labels.txt`. The labels of images do not matter."""
+    classifier = sample_classifier.classifier()
+    (folder / "graph.pb").write_bytes(frozen_graph.to_bytes(classifier))
+    (folder / "labels.txt").write_text("\n".join(sample_classifier.LABELS) + "\n")
 
 
 class Cache(Scenario):
