@@ -22,8 +22,9 @@ from retrain.output_options import OutputOptions
 from retrain.runtimes.head import Head
 from retrain.system.outputs.atomic_files import write_file
 from retrain.system.outputs.staging import Staging
-from retrain.training.head_training import OnStep, StepObserver
 from retrain.training.results import HeadResult, Results
+from retrain.training.sgd import OnStep
+from retrain.training.sgd_run import StepObserver
 
 # Largest difference between two probabilities that rounding can explain.
 _ROUNDING_ERROR = 5e-3

@@ -15,9 +15,9 @@ from retrain.fine_tuning.result import FineTuningResult
 from retrain.fine_tuning.tuned_backbone import fine_tune_backbone
 from retrain.system.phase_timer import PhaseTimer
 from retrain.training.engine_plan import EnginePlan
-from retrain.training.head_training import StepObserver, ignore_steps
 from retrain.training.history import TrainingHistory
 from retrain.training.results import HeadResult, Results
+from retrain.training.sgd_run import StepObserver, ignore_steps
 from retrain.training.summaries import RunSummaries
 from retrain.training.train import train_and_evaluate
 from retrain.training_options import FineTuningOptions

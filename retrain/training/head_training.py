@@ -2,38 +2,24 @@
 
 import contextlib
 import logging
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 
 from retrain.backbones.backbone import Backbone
 from retrain.bottlenecks.features import Bottlenecks
-from retrain.bottlenecks.fresh_features import FreshFeatures
 from retrain.config import TrainingConfig
 from retrain.data.groups import number_groups
 from retrain.data.splits import TRAINING, VALIDATION
 from retrain.runtimes.head import Head
-from retrain.training import calibration, class_weights, sgd
-from retrain.training.class_weights import BALANCED
-from retrain.training.history import HistoryRecorder, TrainingHistory
-from retrain.training.step_metrics import Examples, StepMetrics, measure
+from retrain.training import calibration, class_weights
+from retrain.training.history import TrainingHistory
+from retrain.training.sgd_run import StepObserver, ignore_steps, train_by_sgd
+from retrain.training.step_metrics import Examples, measure
 from retrain.training.strength_selection import SelectedHead, fit_with_selected_strength
 from retrain.training.summaries import RunSummaries
 from retrain.training.training_set import TrainingSet
-
-_PROGRESS_LINES = 10
-
-# Receives the number of each step of gradient descent, and the head after it.
-OnStep: TypeAlias = Callable[[int, Head], None]
-# Returns what receives the steps of a training on these features of this backbone.
-StepObserver: TypeAlias = Callable[[Backbone, Bottlenecks], OnStep]
-
-
-def ignore_steps(backbone: Backbone, features: Bottlenecks) -> OnStep:
-    """Observes nothing; a `StepObserver`."""
-    return lambda step, head: None
 
 
 class TrainedHead(NamedTuple):
@@ -48,22 +34,6 @@ class TrainedHead(NamedTuple):
     head: Head
     history: TrainingHistory
     summaries: Path | None
-
-
-class _Solution(NamedTuple):
-    """A head before calibration.
-
-    Attributes:
-        head: The head.
-        history: Metrics along the training.
-        held_out_logits: Logits of images that the head was not trained on, float32 [N, classes].
-        held_out_class_ids: True classes of these images, int [N].
-    """
-
-    head: Head
-    history: TrainingHistory
-    held_out_logits: np.ndarray
-    held_out_class_ids: np.ndarray
 
 
 def train_head(
@@ -100,11 +70,13 @@ def train_head(
         shares = _class_shares(config, features)
         if config.head.solver == "sgd":
             on_step = observe_steps(backbone, features)
-            solution = _train_by_sgd(
+            head, history = train_by_sgd(
                 config, backbone, features, shares, summaries=summaries, on_step=on_step
             )
+            validation, held_out_class_ids = _validation_examples(features)
+            held_out_logits = head.logits(validation)
         else:
-            solution = _train_by_regression(
+            selected = _train_by_regression(
                 config,
                 features,
                 shares,
@@ -112,10 +84,12 @@ def train_head(
                 summaries=summaries,
                 validation_only=validation_only,
             )
-    head = solution.head
+            head, history = selected.head, selected.history
+            held_out_logits = selected.held_out_logits
+            held_out_class_ids = selected.held_out_class_ids
     if config.head.calibrate:
-        head = calibration.calibrate(head, solution.held_out_logits, solution.held_out_class_ids)
-    return TrainedHead(head, solution.history, summaries.folder if summaries else None)
+        head = calibration.calibrate(head, held_out_logits, held_out_class_ids)
+    return TrainedHead(head, history, summaries.folder if summaries else None)
 
 
 def _class_shares(config: TrainingConfig, features: Bottlenecks) -> np.ndarray:
@@ -139,7 +113,7 @@ def _train_by_regression(
     stage_widths: tuple[int, ...],
     summaries: RunSummaries | None,
     validation_only: bool,
-) -> _Solution:
+) -> SelectedHead:
     training, validation = features.split(TRAINING), _validation_examples(features)
     examples = training.examples()
     if validation_only and not len(validation[1]):
@@ -165,13 +139,11 @@ def _train_by_regression(
     )
     _log_selection(selected, validation_only=validation_only)
     metrics = measure(0, selected.head, examples, validation if len(validation[1]) else None)
-    logging.info("Logistic regression: %s.", _metrics_text(metrics))
+    logging.info("Logistic regression: %s.", metrics.describe())
     if summaries:
         summaries.add(metrics)
         summaries.add_history(selected.history, "by_strength")
-    return _Solution(
-        selected.head, selected.history, selected.held_out_logits, selected.held_out_class_ids
-    )
+    return selected
 
 
 def _log_selection(selected: SelectedHead, *, validation_only: bool) -> None:
@@ -186,65 +158,3 @@ def _log_selection(selected: SelectedHead, *, validation_only: bool) -> None:
             selected.strength,
             ", with features of earlier stages" if selected.uses_stages else "",
         )
-
-
-def _train_by_sgd(
-    config: TrainingConfig,
-    backbone: Backbone,
-    features: Bottlenecks,
-    class_shares: np.ndarray,
-    *,
-    summaries: RunSummaries | None,
-    on_step: OnStep,
-) -> _Solution:
-    training, validation = features.split(TRAINING), _validation_examples(features)
-    recorder = HistoryRecorder()
-    observers = [_ProgressLog(config.head.steps).add, recorder.add]
-    if summaries:
-        observers.append(summaries.add)
-
-    def on_evaluation(metrics: StepMetrics) -> None:
-        for observe in observers:
-            observe(metrics)
-
-    with contextlib.ExitStack() as stack:
-        batch_features = None
-        if config.distortions.fresh:
-            fresh = FreshFeatures(training.images, backbone, features.engine, config.distortions)
-            batch_features = stack.enter_context(fresh).compute
-        head = sgd.train(
-            training.examples(),
-            validation,
-            len(class_shares),
-            config.head,
-            class_shares=None if config.head.class_weights == BALANCED else class_shares,
-            batch_features=batch_features,
-            on_evaluation=on_evaluation,
-            on_step=on_step,
-        )
-    return _Solution(head, recorder.history(), head.logits(validation[0]), validation[1])
-
-
-class _ProgressLog:
-    """Logs the metrics about every tenth of the steps."""
-
-    def __init__(self, steps: int) -> None:
-        self._steps = steps
-        self._next = 0.0
-
-    def add(self, metrics: StepMetrics) -> None:
-        done = metrics.step + 1
-        if done < self._next and done < self._steps:
-            return
-        self._next = done + self._steps / _PROGRESS_LINES
-        logging.info("Step %d of %d: %s.", done, self._steps, _metrics_text(metrics))
-
-
-def _metrics_text(metrics: StepMetrics) -> str:
-    text = (
-        f"train accuracy = {100 * metrics.train_accuracy:.1f}%, "
-        f"cross entropy = {metrics.train_cross_entropy:.4f}"
-    )
-    if metrics.validation_accuracy is not None:
-        text += f", validation accuracy = {100 * metrics.validation_accuracy:.1f}%"
-    return text

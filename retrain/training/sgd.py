@@ -6,6 +6,7 @@ likely in a batch, unless class shares say otherwise.
 
 import itertools
 from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from retrain.errors import UserError
 from retrain.runtimes.head import Head
 from retrain.training.step_metrics import Examples, StepMetrics, measure
 from retrain.training_options import HeadOptions
+
+# Receives the number of each step of gradient descent, and the head after it.
+OnStep: TypeAlias = Callable[[int, Head], None]
 
 _INITIAL_STDDEV = 0.001
 
@@ -29,7 +33,7 @@ def train(
     class_shares: np.ndarray | None = None,
     batch_features: Callable[[np.ndarray], np.ndarray] | None = None,
     on_evaluation: Callable[[StepMetrics], None] = lambda metrics: None,
-    on_step: Callable[[int, Head], None] = lambda step, head: None,
+    on_step: OnStep = lambda step, head: None,
 ) -> Head:
     """Returns a trained head.
 

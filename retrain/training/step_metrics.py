@@ -33,6 +33,16 @@ class StepMetrics:
     validation_cross_entropy: float | None
     head: Head
 
+    def describe(self) -> str:
+        """Returns the metrics as text."""
+        text = (
+            f"train accuracy = {100 * self.train_accuracy:.1f}%, "
+            f"cross entropy = {self.train_cross_entropy:.4f}"
+        )
+        if self.validation_accuracy is not None:
+            text += f", validation accuracy = {100 * self.validation_accuracy:.1f}%"
+        return text
+
 
 def measure(step: int, head: Head, batch: Examples, validation: Examples | None) -> StepMetrics:
     """Returns the metrics of `head` on a batch and on validation images.

@@ -1,31 +1,15 @@
-"""Writes metrics and plots to event files for TensorBoard.
+"""Writes metrics and plots for TensorBoard."""
 
-TensorBoard's own library writes them; it does not need TensorFlow for this.
-"""
-
-import io
 import itertools
-import os
-import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from retrain.errors import UserError
-from retrain.runtimes.head import Head
+from retrain.training.event_file import EventFile, histograms, image, scalars
 from retrain.training.history import TrainingHistory
 from retrain.training.step_metrics import StepMetrics
-
-# TensorBoard follows a long training run if its files are flushed regularly.
-_SECONDS_BETWEEN_FLUSHES = 5.0
-
-# Readers expect this in the first record of a file.
-_FILE_VERSION = "brain.Event:2"
-
-# Numbers the files of this process, so that each has a name of its own.
-_FILE_NUMBERS = itertools.count()
 
 
 class RunSummaries:
@@ -51,7 +35,7 @@ class RunSummaries:
             UserError: If the folder cannot be written.
         """
         self._summaries_dir = summaries_dir
-        self._files: dict[str, _EventFile] = {}
+        self._files: dict[str, EventFile] = {}
         try:
             self.folder = _make_folder(summaries_dir, name)
         except OSError as error:
@@ -63,18 +47,18 @@ class RunSummaries:
         Raises:
             UserError: If the folder cannot be written, for example because the disk is full.
         """
-        histograms = _histograms(metrics.head)
+        weights = histograms(metrics.head)
         try:
             self._file("train").add(
                 metrics.step,
-                _scalars(metrics.train_accuracy, metrics.train_cross_entropy),
-                histograms,
+                scalars(metrics.train_accuracy, metrics.train_cross_entropy),
+                weights,
             )
             if metrics.validation_accuracy is not None:
                 self._file("validation").add(
                     metrics.step,
-                    _scalars(metrics.validation_accuracy, metrics.validation_cross_entropy),
-                    histograms,
+                    scalars(metrics.validation_accuracy, metrics.validation_cross_entropy),
+                    weights,
                 )
         except OSError as error:
             raise self._cannot_write(error) from error
@@ -89,14 +73,14 @@ class RunSummaries:
         try:
             for run, series in runs.items():
                 for step, metrics in enumerate(zip(*series, strict=True) if series else (), 1):
-                    self._file(run).add(step, _scalars(*metrics, prefix=f"{name}/"))
+                    self._file(run).add(step, scalars(*metrics, prefix=f"{name}/"))
         except OSError as error:
             raise self._cannot_write(error) from error
 
-    def _file(self, run: str) -> "_EventFile":
+    def _file(self, run: str) -> EventFile:
         # TensorBoard would also show an empty run, so files are created on first use.
         if run not in self._files:
-            self._files[run] = _EventFile(self.folder / run)
+            self._files[run] = EventFile(self.folder / run)
         return self._files[run]
 
     def _cannot_write(self, error: OSError) -> UserError:
@@ -143,9 +127,9 @@ def add_plots(folder: Path, plots: Mapping[str, bytes], *, step: int = 0) -> Non
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = _EventFile(folder)
+        file = EventFile(folder)
         try:
-            file.add(step, *(_image(name, plot) for name, plot in plots.items()))
+            file.add(step, *(image(name, plot) for name, plot in plots.items()))
         finally:
             file.close()
     except OSError as error:
@@ -153,41 +137,6 @@ def add_plots(folder: Path, plots: Mapping[str, bytes], *, step: int = 0) -> Non
             f"{folder} cannot be written: {error.strerror}; free some space, choose another "
             "--summaries_dir, or write no summaries with --summaries_dir="
         ) from error
-
-
-class _EventFile:
-    """An event file, in TensorBoard's record format with checksums."""
-
-    def __init__(self, folder: Path) -> None:
-        from tensorboard.compat.proto import event_pb2
-        from tensorboard.summary.writer.record_writer import RecordWriter
-
-        self._event = event_pb2.Event
-        folder.mkdir(exist_ok=True)
-        # TensorBoard finds files by `tfevents` in their names, and reads them in that order.
-        name = f"events.out.tfevents.{int(time.time()):010}.{socket.gethostname()}.{os.getpid()}"
-        self._file = (folder / f"{name}.{next(_FILE_NUMBERS)}").open("xb")
-        self._writer = RecordWriter(self._file)
-        self._flushed = 0.0
-        self._write(self._event(file_version=_FILE_VERSION))
-
-    def add(self, step: int, *summaries: Any) -> None:
-        """Writes one event that contains all `summaries`, which are Summary messages."""
-        event = self._event(step=step)
-        for summary in summaries:
-            event.summary.MergeFrom(summary)
-        self._write(event)
-
-    def _write(self, event: Any) -> None:
-        event.wall_time = time.time()
-        self._writer.write(event.SerializeToString())
-        if event.wall_time - self._flushed >= _SECONDS_BETWEEN_FLUSHES:
-            self._writer.flush()
-            self._flushed = event.wall_time
-
-    def close(self) -> None:
-        """Flushes and closes the file."""
-        self._writer.close()
 
 
 def _make_folder(parent: Path, suffix: str) -> Path:
@@ -202,34 +151,3 @@ def _make_folder(parent: Path, suffix: str) -> Path:
             continue
         return folder
     raise AssertionError("unreachable")
-
-
-def _scalars(accuracy: float, cross_entropy: float | None, *, prefix: str = "") -> Any:
-    from tensorboard.plugins.scalar.summary_v2 import scalar_pb
-
-    result = scalar_pb(f"{prefix}accuracy", accuracy)
-    result.MergeFrom(scalar_pb(f"{prefix}cross_entropy", cross_entropy))
-    return result
-
-
-def _image(tag: str, plot: bytes) -> Any:
-    """Returns a Summary message with a PNG or JPEG file, which TensorBoard shows as `tag`."""
-    from PIL import Image
-    from tensorboard.compat.proto import summary_pb2
-
-    header = Image.open(io.BytesIO(plot))
-    image = summary_pb2.Summary.Image(
-        height=header.height,
-        width=header.width,
-        colorspace=len(header.getbands()),
-        encoded_image_string=plot,
-    )
-    return summary_pb2.Summary(value=[summary_pb2.Summary.Value(tag=tag, image=image)])
-
-
-def _histograms(head: Head) -> Any:
-    from tensorboard.plugins.histogram.summary_v2 import histogram_pb
-
-    result = histogram_pb("final_layer/weights", head.weights)
-    result.MergeFrom(histogram_pb("final_layer/biases", head.bias))
-    return result

@@ -17,8 +17,9 @@ from retrain.training.cross_validation import cross_validate
 from retrain.training.engine_plan import EnginePlan
 from retrain.training.evaluation import evaluate
 from retrain.training.familiarity_fit import train_familiarity
-from retrain.training.head_training import StepObserver, ignore_steps, train_head
+from retrain.training.head_training import train_head
 from retrain.training.results import HeadResult, Results
+from retrain.training.sgd_run import StepObserver, ignore_steps
 
 
 def train_and_evaluate(
