@@ -4,13 +4,15 @@
 
 By default, DIR is the folder `signs` in the folder that RETRAIN_DATA names. All runs have the same
 split and an empty cache. The program prints errors on the validation and test splits, the cross
-entropy and the calibration error, minutes, and seconds of processor time. The latter hardly depend
-on what else the machine does.
+entropy, minutes, and seconds of processor time: those of the whole run, and those from the first
+epoch to the last, including decoding and distortion. They hardly depend on what else the machine
+does.
 """
 
 import functools
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -47,10 +49,12 @@ class _Row(NamedTuple):
     Attributes:
         accuracies: Accuracy on the validation and test splits, 0 to 1.
         details: Other results as text.
+        epochs_seconds: Processor time of all epochs; None without fine-tuning.
     """
 
     accuracies: tuple[float, float]
     details: str
+    epochs_seconds: float | None
 
 
 def main(_: list[str]) -> None:
@@ -63,7 +67,7 @@ def main(_: list[str]) -> None:
         with tempfile.TemporaryDirectory() as name:
             counts = _split(images, Path(name))
             print(f"{images}: {', '.join(f'{count} {split}' for split, count in counts.items())}")
-            print(f"{'':34}  errors                cross entropy  minutes  CPU seconds")
+            print(f"{'':34}  errors                cross entropy  minutes  CPU seconds, of epochs")
             _measure_all(Path(name), counts)
 
 
@@ -88,9 +92,10 @@ def _measure_all(folder: Path, counts: dict[str, int]) -> None:
             f"{round((1 - accuracy) * counts[split])} of {counts[split]}"
             for split, accuracy in zip(_SPLITS[1:], row.accuracies, strict=True)
         )
+        epochs = "" if row.epochs_seconds is None else f"{row.epochs_seconds:9.0f}"
         print(
             f"{name:34}  {errors:20}  {row.details:>13}  {timed.seconds / 60:7.1f}  "
-            f"{processor:11.0f}",
+            f"{processor:11.0f}  {epochs}",
             flush=True,
         )
 
@@ -122,18 +127,32 @@ def _run_retrain(folder: Path, *run_flags: str) -> tuple[_Row, TimedRun]:
             f"--metrics_json={file}",
             "--summaries_dir=",
             *run_flags,
+            program=_program("timed_fine_tuning"),
         )
         metrics = json.loads(file.read_text())
     accuracies = (metrics["validation"]["accuracy"], metrics["test"]["accuracy"])
     kept = "" if not run_flags or metrics["fine_tuning"]["kept"] else " (not kept)"
-    return _Row(accuracies, f"{metrics['test']['cross_entropy']:.3f}{kept}"), run
+    printed = re.search(rf"{timed_process.CPU_SECONDS}(.*)", run.output)
+    return (
+        _Row(
+            accuracies,
+            f"{metrics['test']['cross_entropy']:.3f}{kept}",
+            float(printed[1]) if printed else None,
+        ),
+        run,
+    )
 
 
 def _run_keras(folder: Path, layers: str) -> tuple[_Row, TimedRun]:
-    program = Path(__file__).with_name("plain_fine_tuning.py")
-    run = timed_process.run(str(program), f"--folder={folder}", f"--layers={layers}")
+    program = _program("plain_fine_tuning")
+    run = timed_process.run(program, f"--folder={folder}", f"--layers={layers}")
     result = json.loads(run.output.splitlines()[-1])
-    return _Row((result["validation"], result["test"]), f"{result['epochs']} epochs"), run
+    accuracies = (result["validation"], result["test"])
+    return _Row(accuracies, f"{result['epochs']} epochs", result["cpu_seconds"]), run
+
+
+def _program(name: str) -> str:
+    return str(Path(__file__).with_name(f"{name}.py"))
 
 
 if __name__ == "__main__":

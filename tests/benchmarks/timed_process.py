@@ -7,6 +7,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+# Begins the line in which a program prints the processor seconds of what it measures.
+CPU_SECONDS = "CPU seconds: "
+
 
 class TimedRun(NamedTuple):
     """A finished run.
@@ -39,10 +42,12 @@ def run(*command: str, status: int = 0) -> TimedRun:
     return TimedRun(seconds, done.stdout)
 
 
-def run_retrain(images: Path, folder: Path, *flags: str) -> TimedRun:
+def run_retrain(
+    images: Path, folder: Path, *flags: str, program: str = "retrain/main.py"
+) -> TimedRun:
     """Trains a classifier. The cache and all outputs are in `folder`."""
     return run(
-        "retrain/main.py",
+        program,
         f"--image_dir={images}",
         f"--bottleneck_dir={folder}/cache",
         f"--output_graph={folder}/graph.pb",
