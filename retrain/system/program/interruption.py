@@ -92,4 +92,6 @@ def _repeat_lost_interruption(unraisable: Any) -> None:
         sys.__unraisablehook__(unraisable)
         return
     repeated, _received = _received, None
-    threading.Timer(_SECONDS_TO_REPEAT, signal.raise_signal, [repeated]).start()
+    # Sent to the main thread, so that it also ends what the thread is waiting for.
+    arguments = [threading.main_thread().ident, repeated]
+    threading.Timer(_SECONDS_TO_REPEAT, signal.pthread_kill, arguments).start()
