@@ -5,7 +5,6 @@ that the run recorded. What others change during these steps is never removed or
 """
 
 import contextlib
-import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -208,9 +207,9 @@ def _create_file(target: Place, descriptor: int, image: Place) -> None:
                 follow_symlinks=False,
             )
         except OSError as error:
-            if error.errno not in (*new_files.NO_HARD_LINKS, errno.EXDEV):
+            if error.errno not in new_files.NO_HARD_LINKS:
                 raise
-            _copy(descriptor, image)
+            new_files.copy_open_file(descriptor, image.name, folder=image.folder)
             return
         created = image.status()
         if created is None or not os.path.samestat(created, os.fstat(descriptor)):
@@ -230,32 +229,12 @@ def _has_content(image: Place, descriptor: int) -> bool:
         )
 
 
-def _copy(descriptor: int, image: Place) -> None:
-    name = new_files.temporary_path(image.path).name
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(name, dir_fd=image.folder)
-    copied = os.open(name, flags, 0o600, dir_fd=image.folder)
-    try:
-        new_files.copy_content(descriptor, copied)
-        new_files.copy_metadata(descriptor, copied)
-        os.fsync(copied)
-        new_files.rename_without_replacing(name, image.name, folder=image.folder)
-    finally:
-        os.close(copied)
-        with contextlib.suppress(OSError):
-            os.unlink(name, dir_fd=image.folder)
-
-
 def _remove(place: Place, status: os.stat_result) -> None:
     """Removes an entry if it still has a status, apart from the number of its names."""
     current = place.status()
     if current is None:
         return
-    if not (
-        os.path.samestat(current, status)
-        and (current.st_size, current.st_mtime_ns) == (status.st_size, status.st_mtime_ns)
-    ):
+    if not new_files.is_unchanged(status, current):
         raise TransferError(f"{place.path} changed during the undo")
     try:
         with contextlib.suppress(FileNotFoundError):

@@ -5,6 +5,7 @@ only after that.
 """
 
 import contextlib
+import errno
 import filecmp
 import os
 from pathlib import Path
@@ -12,7 +13,6 @@ from typing import NamedTuple
 
 from tools.guess import new_files
 from tools.guess.errors import TransferError
-from tools.guess.new_files import FileState
 
 # The operations.
 COPY = "copy"
@@ -30,7 +30,7 @@ class Transfer(NamedTuple):
     target: Path
 
 
-def create_target(transfer: Transfer, operation: str) -> FileState:
+def create_target(transfer: Transfer, operation: str) -> os.stat_result:
     """Creates the target, unless an earlier call did. Does not remove the source.
 
     Args:
@@ -38,43 +38,50 @@ def create_target(transfer: Transfer, operation: str) -> FileState:
         operation: COPY, MOVE, HARD_LINK or SYMBOLIC_LINK.
 
     Returns:
-        The state of the source from which the target was created.
+        The status of the source from which the target was created.
 
     Raises:
         TransferError: If this image cannot be transferred.
         UnwritableError: If the folder of the target cannot be written.
     """
     source, target = transfer
-    state = new_files.read_state(source)
+    status = new_files.read_status(source)
     if os.path.lexists(target):
         if not _was_created(transfer, operation):
             raise TransferError(f"{target} already exists")
-        return state
+        return status
     new_files.create_folder(target.parent)
-    if operation == SYMBOLIC_LINK:
-        new_files.create_symbolic_link(source, target)
-    elif operation == HARD_LINK:
-        new_files.create_hard_link(source, target)
-    elif operation == MOVE and source.is_symlink():
-        # A relative link would not work in another folder.
-        new_files.create_symbolic_link(Path(os.path.realpath(source)), target)
-    elif operation == COPY or not new_files.try_hard_link(source, target):
-        return new_files.copy(source, target)
-    return state
+    with new_files.translated_errors(target):
+        if operation == SYMBOLIC_LINK:
+            target.symlink_to(source)
+        elif operation == MOVE and source.is_symlink():
+            # A relative link would not work in another folder.
+            target.symlink_to(os.path.realpath(source))
+        elif operation == HARD_LINK:
+            if error := new_files.try_hard_link(source.resolve(), target):
+                is_other = error.errno == errno.EXDEV
+                raise TransferError(
+                    f"no hard link to it is possible in {target.parent}: "
+                    f"{'it is on another file system' if is_other else error.strerror}; "
+                    "use --link=symbolic, or copy the images"
+                )
+        elif operation == COPY or new_files.try_hard_link(source, target):
+            return new_files.copy(source, target)
+    return status
 
 
-def remove_source(transfer: Transfer, state: FileState) -> None:
+def remove_source(transfer: Transfer, status: os.stat_result) -> None:
     """Removes the source after `create_target`.
 
     Args:
         transfer: Source and target.
-        state: Result of `create_target`.
+        status: Result of `create_target`.
 
     Raises:
         TransferError: If the source has changed since or cannot be removed.
     """
     source, target = transfer
-    if new_files.read_state(source) != state:
+    if not new_files.is_unchanged(status, new_files.read_status(source)):
         raise TransferError(f"it changed during the copy; {target} has its previous content")
     try:
         source.unlink(missing_ok=True)

@@ -61,10 +61,12 @@ def transfer_all(transfers: Sequence[Transfer], operation: str) -> dict[Transfer
     Raises:
         UnwritableError: If the folder of a target cannot be written.
     """
-    states, failures = attempt(partial(create_target, operation=operation), transfers)
-    sync_folders(transfer.target.parent for transfer in states)
+    statuses, failures = attempt(partial(create_target, operation=operation), transfers)
+    sync_folders(transfer.target.parent for transfer in statuses)
     if operation == MOVE:
-        _, not_removed = attempt(lambda transfer: remove_source(transfer, states[transfer]), states)
+        _, not_removed = attempt(
+            lambda transfer: remove_source(transfer, statuses[transfer]), statuses
+        )
         failures |= not_removed
     return failures
 
