@@ -13,8 +13,6 @@ results must not depend on the machine.
 from retrain.system.program import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
 
 # isort: split
-from typing import Any
-
 from absl import flags
 
 from retrain.backbones import engines
@@ -38,45 +36,19 @@ def main(arguments: list[str]) -> int:
     """Computes bottlenecks; returns the exit status."""
     values.refuse_arguments(arguments, "--image_dir=DIR sets the folder of images")
     image_dir, bottleneck_dir = values.required(_IMAGE_DIR), values.required(_BOTTLENECK_DIR)
-    engine = _engine()
+    engine, machines = _engine(), run_flags.machines()
     # Imported late, so that --help and flag errors need not wait.
     from retrain.backbones import registry
-    from retrain.shards import merging, shard_files
-    from retrain.shards.schema import FormatError
-    from retrain.shards.storage import Storage, parse_url
     from tools.cluster import image_table, job
     from tools.cluster.bottleneck_task import BottleneckTask
-    from tools.cluster.missing import find_missing
 
-    source = Storage(parse_url(image_dir), "image_dir")
-    output = Storage(parse_url(bottleneck_dir), "bottleneck_dir")
-    for storage in (source, output):
-        job.check_shared(storage, run_flags.ray_address())
+    source = job.open_folder(image_dir, "image_dir", machines)
+    output = job.open_folder(bottleneck_dir, "bottleneck_dir", machines)
     backbone = registry.resolve(backbone_flags.parse_options(), default_cache_folder())
     engines.check(engine, backbone)
     task = BottleneckTask.create(source.url, output.url, backbone=backbone, engine=engine)
     output.check_writable()
-    images = image_table.list_classes(source)
-    shards = shard_files.find_shards(output)
-
-    def read_done(name: str) -> Any:
-        try:
-            description = shard_files.read_description(output, name)
-            if description != task.description:
-                raise merging.other_bottlenecks(output, description, task.description)
-            return shard_files.read_columns(output, name, shard_files.VERSION_COLUMNS)
-        except FormatError as error:
-            shard_files.warn_damaged(output, name, error)
-            return None
-
-    return job.run(
-        task,
-        find_missing(images, output, shards, read_done),
-        total=len(images),
-        noun="Bottlenecks",
-        ray_address=run_flags.ray_address(),
-        images_per_file=run_flags.images_per_file(),
-    )
+    return job.run(task, image_table.list_classes(source), output, machines)
 
 
 def _engine() -> str:

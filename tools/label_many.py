@@ -11,8 +11,6 @@ in _unreadable-*.jsonl in OUT. The exit status is 1 if other images could not be
 from retrain.system.program import exit_on_signals  # noqa: F401 (first, to handle signals during imports)
 
 # isort: split
-from typing import Any
-
 from absl import flags
 
 from label_image import classifier_flags
@@ -37,19 +35,14 @@ def main(arguments: list[str]) -> int:
     """Labels images; returns the exit status."""
     values.refuse_arguments(arguments, "--image_dir=DIR sets the folder of images")
     image_dir, results = values.required(_IMAGE_DIR), values.required(_RESULTS)
+    machines = run_flags.machines()
     # Imported late, so that --help and flag errors need not wait.
-    from retrain.shards import shard_files
-    from retrain.shards.schema import FormatError
-    from retrain.shards.storage import Storage, parse_url
     from retrain.system.outputs import unfinished
-    from tools.cluster import image_table, job, label_files
+    from tools.cluster import image_table, job
     from tools.cluster.label_task import LabelTask
-    from tools.cluster.missing import find_missing
 
-    source = Storage(parse_url(image_dir), "image_dir")
-    output = Storage(parse_url(results), "results")
-    for storage in (source, output):
-        job.check_shared(storage, run_flags.ray_address())
+    source = job.open_folder(image_dir, "image_dir", machines)
+    output = job.open_folder(results, "results", machines)
     graph = _CLASSIFIER.graph_path()
     unfinished.settle(graph)
     task = LabelTask.create(
@@ -60,23 +53,7 @@ def main(arguments: list[str]) -> int:
         num_top_predictions=_NUM_TOP_PREDICTIONS.value,
     )
     output.check_writable()
-    images = image_table.list_images(source)
-
-    def read_done(name: str) -> Any:
-        try:
-            return label_files.read_versions(output, name, task.sha256)
-        except FormatError as error:
-            shard_files.warn_damaged(output, name, error)
-            return None
-
-    return job.run(
-        task,
-        find_missing(images, output, label_files.find(output), read_done),
-        total=len(images),
-        noun="Labels",
-        ray_address=run_flags.ray_address(),
-        images_per_file=run_flags.images_per_file(),
-    )
+    return job.run(task, image_table.list_images(source), output, machines)
 
 
 if __name__ == "__main__":

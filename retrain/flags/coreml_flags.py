@@ -4,6 +4,7 @@ from pathlib import Path
 
 from absl import flags
 
+from retrain.errors import UserError
 from retrain.export.coreml_options import PRECISIONS
 from retrain.output_options import CoreMLOptions
 from retrain.system.files.user_paths import user_path
@@ -63,22 +64,32 @@ _PROBABILITIES_DESCRIPTION = flags.DEFINE_string(
 )
 
 
+_FLAGS: dict[str, flags.FlagHolder] = {
+    "precision": _PRECISION,
+    "input_name": _INPUT,
+    "probabilities_name": _PROBABILITIES,
+    "author": _AUTHOR,
+    "license": _LICENSE,
+    "version": _VERSION,
+    "description": _DESCRIPTION,
+    "input_description": _INPUT_DESCRIPTION,
+    "label_description": _LABEL_DESCRIPTION,
+    "probabilities_description": _PROBABILITIES_DESCRIPTION,
+}
+
+
 def coreml_file() -> Path | None:
     """Returns the path of the Core ML file, or None if the flag is not set."""
     return user_path(_FILE.value) if _FILE.value else None
 
 
 def parse_options() -> CoreMLOptions:
-    """Returns the options for the Core ML file."""
-    return CoreMLOptions(
-        precision=_PRECISION.value,
-        input_name=_INPUT.value,
-        probabilities_name=_PROBABILITIES.value,
-        author=_AUTHOR.value,
-        license=_LICENSE.value,
-        version=_VERSION.value,
-        description=_DESCRIPTION.value,
-        input_description=_INPUT_DESCRIPTION.value,
-        label_description=_LABEL_DESCRIPTION.value,
-        probabilities_description=_PROBABILITIES_DESCRIPTION.value,
-    )
+    """Returns the options for the Core ML file.
+
+    Raises:
+        UserError: If an option is set, but no file.
+    """
+    for flag in _FLAGS.values():
+        if flag.present and not _FILE.value:
+            raise UserError(f"--{flag.name}={flag.value} needs --coreml_file; add it")
+    return CoreMLOptions(**{field: flag.value for field, flag in _FLAGS.items()})

@@ -14,8 +14,8 @@ from retrain.config import (
     TrainingConfig,
 )
 from retrain.flags import values
+from retrain.shards.file_systems import is_url
 from retrain.shards.schema import FILE_PREFIX, FILE_SUFFIX
-from retrain.shards.storage import is_url
 from retrain.system.files.cache_folder import default_cache_folder
 from retrain.system.files.user_paths import user_path
 from retrain.system.program import path_flags

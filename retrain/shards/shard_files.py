@@ -11,6 +11,7 @@ import numpy as np
 from retrain.bottlenecks import traits_cache
 from retrain.data.image_traits import TRAITS
 from retrain.errors import UserError
+from retrain.shards.file_systems import is_access_error
 from retrain.shards.schema import (
     FILE_PREFIX,
     FILE_SUFFIX,
@@ -19,7 +20,7 @@ from retrain.shards.schema import (
     ShardDescription,
     shard_schema,
 )
-from retrain.shards.storage import Storage, is_access_error
+from retrain.shards.storage import Storage
 from retrain.system.text import first_line
 
 # The columns that tell which version of which image a row is of.

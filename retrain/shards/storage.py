@@ -1,8 +1,6 @@
 """Lists, reads and writes files in folders of any file system: local, in memory, or remote."""
 
 import contextlib
-import os
-import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -11,25 +9,10 @@ from typing import Any, NamedTuple
 
 from retrain.bottlenecks.file_version import SETTLING_NS
 from retrain.errors import UserError
+from retrain.shards import file_systems
 from retrain.system import optional_packages
-from retrain.system.files.user_paths import user_path
 from retrain.system.outputs.atomic_files import write_file
-from retrain.system.text import first_line, one_line
 
-# Arrow's own file systems are faster than those of fsspec, and take no further packages.
-_S3, _GOOGLE = ("s3", "s3a"), ("gs", "gcs")
-# Without limits, an address that does not answer blocks for many minutes.
-_CONNECT_SECONDS, _REQUEST_SECONDS = 10.0, 60.0
-_S3_ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-_S3_ERRORS = {
-    "NO_SUCH_BUCKET": "the bucket does not exist",
-    "ACCESS_DENIED": "access is denied",
-    "INVALID_ACCESS_KEY_ID": "the access key is not known",
-    "SIGNATURE_DOES_NOT_MATCH": "the secret key is wrong",
-    "NETWORK_CONNECTION": "the server cannot be reached",
-}
-# In the errors of Arrow's file systems, which have no numbers.
-_REMOTE_ERRORS = ("AWS Error", "google::cloud")
 # What the listings of other file systems have instead of the time of the last change, best first.
 _VERSION_KEYS = ("etag", "ETag", "md5", "generation", "mtime", "last_modified", "created")
 
@@ -74,7 +57,7 @@ class Storage:
         self.url, self.flag = url, flag
         optional_packages.require("pyarrow", "fsspec", purpose=f"--{flag}={url}")
         with self.explain():
-            self._file_system, self._root = _connect(url)
+            self._file_system, self._root = file_systems.connect(url)
         self.is_local = self._file_system.type_name == "local"
 
     @property
@@ -158,7 +141,7 @@ class Storage:
                 self._write(name, content)
         except FileNotFoundError as error:
             raise UserError(
-                f"--{self.flag}={self.url} cannot be written: {_reason(error)}"
+                f"--{self.flag}={self.url} cannot be written: {file_systems.error_reason(error)}"
             ) from error
 
     def _write(self, name: str, content: bytes) -> None:
@@ -198,8 +181,8 @@ class Storage:
             raise
         except (OSError, ValueError, ImportError) as error:
             raise UserError(
-                f"--{self.flag}={self.url} cannot be used: {_reason(error)}; check the address, "
-                "your credentials and your permissions"
+                f"--{self.flag}={self.url} cannot be used: {file_systems.error_reason(error)}; "
+                "check the address, your credentials and your permissions"
             ) from error
 
 
@@ -211,51 +194,3 @@ def _time_text(mtime_ns: int | None) -> str:
     """
     is_settled = mtime_ns is not None and mtime_ns < time.time_ns() - SETTLING_NS
     return str(mtime_ns) if is_settled else ""
-
-
-def is_access_error(error: Exception) -> bool:
-    """Returns whether a file could not be accessed, rather than has the wrong content."""
-    if not isinstance(error, OSError):
-        return False
-    return error.errno is not None or any(text in str(error) for text in _REMOTE_ERRORS)
-
-
-def parse_url(value: str) -> str:
-    """Returns an absolute local path, or a URL, for what the user typed."""
-    if value.startswith("file://"):
-        value = value.removeprefix("file://")
-    return value.rstrip("/") if "://" in value else os.fspath(user_path(value))
-
-
-def is_url(value: str) -> bool:
-    """Returns whether what the user typed is not a local path."""
-    return "://" in value and not value.startswith("file://")
-
-
-def _connect(url: str) -> tuple[Any, str]:
-    """Returns the Arrow file system of a URL, and the path in it."""
-    from pyarrow import fs
-
-    scheme, separator, path = url.partition("://")
-    if not separator:
-        return fs.LocalFileSystem(), url
-    if scheme in _S3:
-        endpoint = next(filter(None, map(os.environ.get, _S3_ENDPOINT_VARIABLES)), None)
-        return fs.S3FileSystem(
-            endpoint_override=endpoint,
-            connect_timeout=_CONNECT_SECONDS,
-            request_timeout=_REQUEST_SECONDS,
-        ), path
-    if scheme in _GOOGLE:
-        return fs.GcsFileSystem(), path
-    import fsspec
-
-    file_system, root = fsspec.core.url_to_fs(url)
-    return fs.PyFileSystem(fs.FSSpecHandler(file_system)), root
-
-
-def _reason(error: Exception) -> str:
-    code = re.search(r"AWS Error (\w+)", str(error))
-    if code and code[1] in _S3_ERRORS:
-        return _S3_ERRORS[code[1]]
-    return one_line(getattr(error, "strerror", None) or first_line(error))

@@ -11,8 +11,8 @@ from typing import NamedTuple
 from retrain.shards.storage import Storage
 
 # Programs that read a folder of Parquet files ignore names that start like this.
-FILE_PREFIX = "_unreadable-"
-FILE_SUFFIX = ".jsonl"
+_FILE_PREFIX = "_unreadable-"
+_FILE_SUFFIX = ".jsonl"
 
 
 class UndecodableImage(NamedTuple):
@@ -33,15 +33,23 @@ class UndecodableImage(NamedTuple):
     reason: str
 
 
-def encode(images: list[UndecodableImage]) -> bytes:
-    """Returns the content of a file."""
-    return "".join(json.dumps(image._asdict()) + "\n" for image in images).encode()
+def write(storage: Storage, name: str, images: list[UndecodableImage]) -> None:
+    """Writes a file with some images, unless there are none.
+
+    Args:
+        storage: Folder of the results.
+        name: Name of the results that were computed at the same time.
+        images: The images.
+    """
+    if images:
+        lines = "".join(json.dumps(image._asdict()) + "\n" for image in images)
+        storage.write(f"{_FILE_PREFIX}{name}{_FILE_SUFFIX}", lines.encode())
 
 
 def read_all(storage: Storage) -> list[UndecodableImage]:
     """Returns the images in all files of a folder. Ignores lines that are damaged."""
     images = []
-    for file in storage.find(FILE_PREFIX, FILE_SUFFIX):
+    for file in storage.find(_FILE_PREFIX, _FILE_SUFFIX):
         for line in storage.read(file).splitlines():
             try:
                 images.append(UndecodableImage(**json.loads(line)))

@@ -4,7 +4,7 @@ import dataclasses
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,9 +14,8 @@ from retrain.bottlenecks.vector_computer import ImageVectors, VectorComputer
 from retrain.data.dataset import ImageFile
 from retrain.data.image_traits import TRAITS
 from retrain.data.splits import TRAINING
-from retrain.shards import merging, schema, unreadable_list
+from retrain.shards import merging, schema, shard_files, unreadable_list
 from retrain.shards.schema import ShardDescription
-from retrain.shards.shard_files import encode_shard
 from retrain.shards.storage import Storage
 from retrain.system.batches import batches
 from retrain.system.threads import parallel_map
@@ -45,6 +44,7 @@ class BottleneckTask(ImageTask):
     backbone: Backbone
     engine: str
     network: bytes = dataclasses.field(repr=False)
+    noun: ClassVar[str] = "Bottlenecks"
 
     @classmethod
     def create(
@@ -70,6 +70,17 @@ class BottleneckTask(ImageTask):
     def start(self) -> "BottleneckWorker":
         """Loads the network."""
         return BottleneckWorker(self)
+
+    def find_results(self, output: Storage) -> list[str]:
+        """See the base class."""
+        return shard_files.find_shards(output)
+
+    def read_versions(self, output: Storage, name: str) -> Any:
+        """See the base class."""
+        found = shard_files.read_description(output, name)
+        if found != self.description:
+            raise merging.other_bottlenecks(output, found, self.description)
+        return shard_files.read_columns(output, name, shard_files.VERSION_COLUMNS)
 
 
 class BottleneckWorker(Worker):
@@ -127,13 +138,9 @@ class BottleneckWorker(Worker):
             if result.problem is not None and not result.digest
         ]
         # The shard comes last: when it is there, the chunk is complete.
-        if undecodable:
-            self._output.write(
-                f"{unreadable_list.FILE_PREFIX}{name}{unreadable_list.FILE_SUFFIX}",
-                unreadable_list.encode(undecodable),
-            )
+        unreadable_list.write(self._output, name, undecodable)
         if done:
-            content = encode_shard(
+            content = shard_files.encode_shard(
                 self._description,
                 images.take([result.row for result in done]),
                 keys=[result.digest for result in done],

@@ -7,47 +7,48 @@ from collections.abc import Iterator
 from typing import Any
 
 from retrain.errors import UserError
+from retrain.shards.file_systems import parse_url
+from retrain.shards.schema import FormatError
+from retrain.shards.shard_files import warn_damaged
 from retrain.shards.storage import Storage
 from retrain.system.progress import ProgressBar
 from retrain.system.text import format_duration
-from tools.cluster import local_runner, ray_runner
-from tools.cluster.missing import chunk_size, chunks
-from tools.cluster.task import ChunkResult, ImageTask
+from tools.cluster import ray_runner
+from tools.cluster.machines import Machines
+from tools.cluster.missing import chunk_size, chunks, find_missing
+from tools.cluster.task import ChunkResult, ImageTask, process_timed
 
 _MAX_NAMED = 10
 
 
-def check_shared(storage: Storage, ray_address: str | None) -> None:
-    """Checks that other machines can use a storage, if there are others.
+def open_folder(url: str, flag: str, machines: Machines) -> Storage:
+    """Opens a folder that all machines can use.
+
+    Args:
+        url: Path or URL, as the user typed it.
+        flag: Name of the flag that it is from.
+        machines: The machines.
 
     Raises:
-        UserError: If only this process can use it.
+        UserError: If the folder cannot be used, or only this process can use it.
     """
-    if ray_address and not storage.can_be_shared:
+    storage = Storage(parse_url(url), flag)
+    if machines.ray_address and not storage.can_be_shared:
         raise UserError(
-            f"--{storage.flag}={storage.url} exists only in this process, and cannot be combined "
-            f"with --ray_address={ray_address}; use shared storage"
+            f"--{flag}={storage.url} exists only in this process, and cannot be combined with "
+            f"--ray_address={machines.ray_address}; use shared storage"
         )
+    return storage
 
 
-def run(
-    task: ImageTask,
-    missing: Any,
-    *,
-    total: int,
-    noun: str,
-    ray_address: str | None,
-    images_per_file: int,
-) -> int:
-    """Processes the missing images, on this machine or a cluster.
+def run(task: ImageTask, images: Any, output: Storage, machines: Machines) -> int:
+    """Processes the images that have no results yet.
 
     Args:
         task: What to do.
-        missing: Arrow table of the images to process.
-        total: Number of all images.
-        noun: Plural name of the results, for messages.
-        ray_address: Address of the cluster; None for this machine.
-        images_per_file: Maximum number of images in a file of results.
+        images: Arrow table of all images, with the columns of `image_table`.
+        output: Folder of the results, `task.output_url`.
+        machines: The machines.
 
     Returns:
         The exit status: 1 if an image could not be read, which the next run tries again.
@@ -55,13 +56,15 @@ def run(
     Raises:
         UserError: If the cluster, the storage or the network cannot be used.
     """
+    missing = _find_missing(task, images, output)
+    total = len(images)
     done = undecodable = missed = 0
     cpu_seconds = 0.0
     start = time.monotonic()
     if len(missing):
         with (
-            _results(task, missing, ray_address, images_per_file) as results,
-            ProgressBar(total, noun, done=total - len(missing)) as progress,
+            _results(task, missing, machines) as results,
+            ProgressBar(total, task.noun, done=total - len(missing)) as progress,
         ):
             for result in results:
                 _warn(result, undecodable, missed)
@@ -72,7 +75,7 @@ def run(
                 progress.add(result.done + len(result.undecodable) + len(result.missed))
     logging.info(
         "%s: %s computed in %s%s, %s from earlier runs.",
-        noun,
+        task.noun,
         f"{done:,}",
         format_duration(time.monotonic() - start),
         f" (with {cpu_seconds:,.1f} CPU seconds)" if cpu_seconds else "",
@@ -92,16 +95,28 @@ def run(
     return int(missed > 0)
 
 
+def _find_missing(task: ImageTask, images: Any, output: Storage) -> Any:
+    def read_versions(name: str) -> Any:
+        try:
+            return task.read_versions(output, name)
+        except FormatError as error:
+            warn_damaged(output, name, error)
+            return None
+
+    return find_missing(images, output, task.find_results(output), read_versions)
+
+
 @contextlib.contextmanager
-def _results(
-    task: ImageTask, missing: Any, ray_address: str | None, images_per_file: int
-) -> Iterator[Iterator[ChunkResult]]:
-    if ray_address is None:
-        size = chunk_size(len(missing), 1, images_per_file)
-        yield local_runner.run(task, chunks(missing, size))
+def _results(task: ImageTask, missing: Any, machines: Machines) -> Iterator[Iterator[ChunkResult]]:
+    most = machines.images_per_file
+    if machines.ray_address is None:
+        # All processors of this machine work on the images of a chunk at the same time.
+        worker = task.start()
+        size = chunk_size(len(missing), 1, most)
+        yield (process_timed(worker, chunk) for chunk in chunks(missing, size))
         return
-    with ray_runner.Cluster(ray_address) as cluster:
-        size = chunk_size(len(missing), cluster.processors, images_per_file)
+    with ray_runner.Cluster(machines.ray_address) as cluster:
+        size = chunk_size(len(missing), cluster.processors, most)
         yield cluster.run(task, chunks(missing, size))
 
 

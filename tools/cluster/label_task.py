@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from label_image.classifier import Classifier, Overrides, UnreadableImage
 from retrain.errors import UserError
@@ -40,6 +40,7 @@ class LabelTask(ImageTask):
     labels: bytes | None
     overrides: Overrides
     num_top_predictions: int = 5
+    noun: ClassVar[str] = "Labels"
 
     @classmethod
     def create(
@@ -84,6 +85,14 @@ class LabelTask(ImageTask):
     def start(self) -> "LabelWorker":
         """Loads the classifier."""
         return LabelWorker(self)
+
+    def find_results(self, output: Storage) -> list[str]:
+        """See the base class."""
+        return label_files.find(output)
+
+    def read_versions(self, output: Storage, name: str) -> Any:
+        """See the base class."""
+        return label_files.read_versions(output, name, self.sha256)
 
 
 class LabelWorker(Worker):
@@ -132,11 +141,7 @@ class LabelWorker(Worker):
                 done.append(row)
                 predictions.append(result)
         name = chunk_name(images, self._task.sha256)
-        if undecodable:
-            self._output.write(
-                f"{unreadable_list.FILE_PREFIX}{name}{unreadable_list.FILE_SUFFIX}",
-                unreadable_list.encode(undecodable),
-            )
+        unreadable_list.write(self._output, name, undecodable)
         if done:
             content = label_files.encode(
                 images.take(done),

@@ -2,6 +2,8 @@
 
 from absl import flags
 
+from tools.cluster.machines import Machines
+
 _RAY_ADDRESS = flags.DEFINE_string(
     "ray_address",
     None,
@@ -18,11 +20,6 @@ _IMAGES_PER_FILE = flags.DEFINE_integer(
 )
 
 
-def ray_address() -> str | None:
-    """Returns the address of the cluster, or None to work on this machine only."""
-    return _RAY_ADDRESS.value or None
-
-
-def images_per_file() -> int:
-    """Returns the maximum number of images in a file of results."""
-    return _IMAGES_PER_FILE.value
+def machines() -> Machines:
+    """Returns the machines that process the images."""
+    return Machines(_RAY_ADDRESS.value or None, _IMAGES_PER_FILE.value)

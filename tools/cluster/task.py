@@ -5,9 +5,10 @@ import dataclasses
 import hashlib
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from retrain.shards.shard_files import VERSION_COLUMNS
+from retrain.shards.storage import Storage
 from retrain.shards.unreadable_list import UndecodableImage
 
 
@@ -62,14 +63,29 @@ class ImageTask(abc.ABC):
     Attributes:
         image_url: Folder or URL of the images.
         output_url: Folder or URL for the results.
+        noun: Plural name of the results, for messages.
     """
 
     image_url: str
     output_url: str
+    noun: ClassVar[str]
 
     @abc.abstractmethod
     def start(self) -> Worker:
         """Loads the network."""
+
+    @abc.abstractmethod
+    def find_results(self, output: Storage) -> list[str]:
+        """Returns the sorted names of the files with results in the output folder."""
+
+    @abc.abstractmethod
+    def read_versions(self, output: Storage, name: str) -> Any:
+        """Returns the images that a file has results of, an Arrow table with VERSION_COLUMNS.
+
+        Raises:
+            UserError: If the results are those of another task, or the file cannot be read.
+            FormatError: If the file is not complete.
+        """
 
 
 def undecodable_image(images: Any, row: int, *, sha256: str, reason: str) -> UndecodableImage:

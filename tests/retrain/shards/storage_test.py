@@ -7,7 +7,7 @@ from pathlib import Path
 from absl.testing import absltest, parameterized
 
 from retrain.errors import UserError
-from retrain.shards import storage
+from retrain.shards import file_systems
 from retrain.shards.storage import Storage
 from tests.support import privileges
 
@@ -100,7 +100,7 @@ class StorageTest(parameterized.TestCase):
             raise error
         self.assertIn(f"cannot be used: {expected};", str(raised.exception))
         self.assertNotIn("\n", str(raised.exception))
-        self.assertTrue(storage.is_access_error(error))
+        self.assertTrue(file_systems.is_access_error(error))
 
     def test_an_unknown_file_system(self):
         with self.assertRaisesRegex(UserError, "--results=nonsense://x cannot be used"):
@@ -112,12 +112,12 @@ class StorageTest(parameterized.TestCase):
         ("file:///a/b", "/a/b"),
     )
     def test_urls_and_paths(self, typed: str, expected: str):
-        self.assertEqual(storage.parse_url(typed), expected)
-        self.assertEqual(storage.is_url(typed), expected.startswith("s3"))
+        self.assertEqual(file_systems.parse_url(typed), expected)
+        self.assertEqual(file_systems.is_url(typed), expected.startswith("s3"))
 
     def test_relative_paths_start_where_the_user_is(self):
         with absltest.mock.patch.dict(os.environ, BUILD_WORKING_DIRECTORY="/home/user"):
-            self.assertEqual(storage.parse_url("images"), "/home/user/images")
+            self.assertEqual(file_systems.parse_url("images"), "/home/user/images")
 
 
 if __name__ == "__main__":

@@ -57,16 +57,15 @@ class MissingTest(parameterized.TestCase):
         self.assertEqual(self.find(done.select(["name", "size", "modified"])), ["a", "b", "d"])
 
     def test_listed_images_are_not_tried_again_unless_they_change(self):
-        self.output.write(
-            "_unreadable-1.jsonl",
-            unreadable_list.encode(
-                [
-                    UndecodableImage("a", 1, "1", sha256="", reason="damaged"),
-                    UndecodableImage("b", 2, "old", sha256="", reason="damaged"),
-                ]
-            )
-            + b"no json\n",
+        unreadable_list.write(
+            self.output,
+            "1",
+            [
+                UndecodableImage("a", 1, "1", sha256="", reason="damaged"),
+                UndecodableImage("b", 2, "old", sha256="", reason="damaged"),
+            ],
         )
+        self.output.write("_unreadable-2.jsonl", b"no json\n")
         self.assertEqual(self.find(), ["b", "c", "d"])
 
     def test_everything_is_done(self):
