@@ -151,10 +151,10 @@ def _log_selection(selected: SelectedHead, *, validation_only: bool) -> None:
     right = selected.held_out_logits.argmax(axis=1) == selected.held_out_class_ids
     if count:
         logging.info(
-            "%s: %d of %d images get the right label (C = %g%s).",
-            "Validation" if validation_only else "Cross-validation",
+            "Selected by %s: C = %g%s, with which %d of %d images get the right label.",
+            "validation images" if validation_only else "cross-validation",
+            selected.strength,
+            " and features of earlier stages" if selected.uses_stages else "",
             right.sum(),
             count,
-            selected.strength,
-            ", with features of earlier stages" if selected.uses_stages else "",
         )

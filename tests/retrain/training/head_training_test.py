@@ -72,7 +72,10 @@ class TrainHeadTest(parameterized.TestCase):
     def test_the_result_on_held_out_images_is_logged(self):
         with self.assertLogs(level="INFO") as logs:
             train_head(self.config(), self.backbone, _features(30))
-        self.assertRegex(logs.output[0], r"Cross-validation: \d+ of 150 images get the right label")
+        self.assertRegex(
+            logs.output[0],
+            r"Selected by cross-validation: C = \S+, with which \d+ of 150 images get the right label",
+        )
 
     def test_calibration_changes_scores_and_no_labels(self):
         features = _features(30)
