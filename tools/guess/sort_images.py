@@ -1,5 +1,6 @@
 """Sorts the images of a folder by the labels that a classifier predicts."""
 
+import collections
 import contextlib
 import logging
 from collections.abc import Iterable, Iterator
@@ -170,15 +171,17 @@ def _summarize(journal: Journal, options: Options) -> Summary:
     summary = Summary()
     outcomes = summary.counting(journal.outcomes())
     if options.results is None:
-        for _ in outcomes:
-            pass
-    else:
-        # Another run could have written the file in the meantime.
-        _check_results_file(options, _records(journal))
+        collections.deque(outcomes, maxlen=0)
+        return summary
+    # Another run could have written the file in the meantime.
+    _check_results_file(options, _records(journal))
+    try:
         with atomic_file(options.results) as temporary:
             format_ = options.results.suffix.lower()
             results_writer.write(temporary, outcomes, _sorted_run(journal), format_=format_)
             record = RunRecord.of_folders(options.source, options.target, journal.created_folders)
             # In the final folder, another user could have replaced the file.
             run_records.write(results_file.digest(temporary), record)
+    except UserError as error:
+        raise UnwritableError(str(error)) from error
     return summary

@@ -1,6 +1,7 @@
 """Tests that images are sorted with classifiers that are files and with those that are folders."""
 
 import contextlib
+import errno
 import json
 import os
 from pathlib import Path
@@ -16,7 +17,7 @@ from retrain.runtimes.runtime import NO_DESCRIPTION
 from retrain.system.outputs.atomic_files import atomic_file
 from retrain.system.program.interruption import Interruption
 from tests.support import other_users
-from tools.guess import batch_sorter
+from tools.guess import batch_sorter, results_writer
 from tools.guess import sort_images as sort_images_module
 from tools.guess.journal import NAME
 from tools.guess.options import Options
@@ -123,6 +124,22 @@ class SortImagesTest(parameterized.TestCase):
             self.sort(self.folder / "target", results=results)
         with self.assertRaisesRegex(UserError, "was not written by this version of guess_dir"):
             undo(results)
+
+    def test_a_disk_too_full_for_the_results_leaves_the_journal(self):
+        target, results = self.folder / "target", self.folder / "r.csv"
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        with (
+            absltest.mock.patch.object(results_writer, "write", side_effect=full),
+            self.assertRaisesRegex(
+                UserError,
+                f"^{results} cannot be written: No space left on device; 1 of 1 images are done: "
+                "solve the problem and run the same command again to continue, or restore the "
+                f"images with --undo={target / NAME}$",
+            ),
+        ):
+            self.sort(target, results=results)
+        self.sort(target, results=results)
+        self.assertLen(results.read_text().splitlines(), 2)
 
     def draw_sizes(self) -> None:
         """Puts three unfamiliar images and a familiar one into the source folder."""
