@@ -74,7 +74,7 @@ class TrainHeadTest(parameterized.TestCase):
             train_head(self.config(), self.backbone, _features(30))
         self.assertRegex(
             logs.output[0],
-            r"Selected by cross-validation: C = \S+, with which \d+ of 150 images get the right label",
+            r"Selected by cross-validation: C = \S+, with which \d+ of 150 images get the right",
         )
 
     def test_calibration_changes_scores_and_no_labels(self):
