@@ -225,8 +225,13 @@ def _check_outputs() -> None:
             )
     if saved_model_dir:
         saved_model.check(saved_model_dir)
+    options = coreml_flags.parse_options()
     if coreml_file:
-        coreml_options.check(coreml_file, coreml_flags.parse_options())
+        coreml_options.check(coreml_file, options)
+    if _TFLITE_QUANTIZATION.present and not tflite_path:
+        raise UserError(
+            f"--tflite_quantization={_TFLITE_QUANTIZATION.value} needs --tflite_file; add it"
+        )
     if _TFLITE_QUANTIZATION.value == "int8":
         raise UserError(
             "--tflite_quantization=int8 needs images to measure ranges on; use bazel run //retrain "

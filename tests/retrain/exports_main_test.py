@@ -94,6 +94,7 @@ class ExportsMainTest(parameterized.TestCase):
         ("--keras_file=/tmp/model.h5", "--keras_file=/tmp/model.h5 must end in .keras"),
         ("--tflite_quantization=int8", "--tflite_quantization=int8 needs --tflite_file"),
         ("--tflite_input=float32", "--tflite_input=float32 needs --tflite_file"),
+        ("--coreml_author=me", "--coreml_author=me needs --coreml_file; add it"),
         ("--min_agreement=99", "--min_agreement=99: 99.0 is not a number in the range .0, 1."),
         (
             "--assert_accuracy_at_least=0.5 --testing_percentage=0",

@@ -182,6 +182,11 @@ class RefusedTest(ConvertTestCase):
             "--tflite_quantization=int8 needs images",
             ("--tflite_file=x", "--tflite_quantization=int8"),
         ),
+        (
+            "--tflite_quantization=float16 needs --tf",
+            ("--keras_file=x.keras", "--tflite_quantization=float16"),
+        ),
+        ("--coreml_author=me needs --coreml_file", ("--keras_file=x.keras", "--coreml_author=me")),
         ("--tflite_quantization=int2", ("--tflite_file=x", "--tflite_quantization=int2")),
         ("--input_mean=1,x,3 must be one number", ("--tflite_file=x", "--input_mean=1,x,3")),
         ("--keras_file=x.h5 must end in .keras", ("--keras_file=x.h5",)),

@@ -100,6 +100,10 @@ def _parse(argv: list[str]) -> list[str]:
 
 def _in_plain_words(message: str) -> str:
     """Returns an error message of absl without the wording of Python and absl."""
+    message = re.sub(r"Unknown command line flag '(.*?)'", r"--\1 is not a flag", message)
+    if similar := re.search(r"\. Did you mean: (.*) \?", message):
+        names = similar[1].replace(", ", " or --")
+        message = f"{message[: similar.start()]}; did you mean --{names}?"
     message = re.sub(
         r"invalid literal for int\(\) with base \d+: .*", "must be a whole number", message
     )

@@ -67,7 +67,8 @@ class CommandLineTest(absltest.TestCase):
 
     def test_an_unknown_flag_and_a_wrong_value_are_one_line(self):
         for argument, part in (
-            ("--numbr=3", "number"),
+            ("--numbr=3", "--numbr is not a flag; did you mean --number.?"),
+            ("--colour=red", "--colour is not a flag"),
             ("--number=x", "--number=x: must be a whole number"),
             ("--share=x", "--share=x: must be a number"),
             ("--on=maybe", "--on=maybe: must be true or false"),
