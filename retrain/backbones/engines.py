@@ -2,8 +2,11 @@
 
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+import numpy as np
 
 from retrain.backbones import graph_surgery
 from retrain.backbones.backbone import Backbone
@@ -35,6 +38,8 @@ _TENSORFLOW_BATCH_SIZE = 16
 class Engine:
     """A way to run a backbone, which is loaded when it is needed. A context manager.
 
+    Any number of threads can use it at the same time.
+
     Attributes:
         name: One of NAMES except AUTO.
         recipe: Everything about the engine that affects features, for their key in the cache.
@@ -54,18 +59,21 @@ class Engine:
         self.recipe = recipe
         self._load_runtime = load_runtime
         self._runtime: Runtime | None = None
+        self._lock = threading.Lock()
 
     def load(self) -> Runtime:
         """Returns the network, whose values are features. Loads it if necessary."""
-        if self._runtime is None:
-            self._runtime = self._load_runtime()
-        return self._runtime
+        with self._lock:
+            if self._runtime is None:
+                self._runtime = self._load_runtime()
+            return self._runtime
 
     def close(self) -> None:
         """Frees the memory of the network. `load` can load it again."""
-        runtime, self._runtime = self._runtime, None
-        if runtime is not None:
-            runtime.close()
+        with self._lock:
+            runtime, self._runtime = self._runtime, None
+            if runtime is not None:
+                runtime.close()
 
     def __enter__(self) -> "Engine":
         return self
@@ -158,13 +166,16 @@ def create(name: str, backbone: Backbone, *, int8_network: bytes | None = None) 
             raise UserError(
                 f"the network in {backbone.graph_file} is not run: {error}; delete its folder"
             ) from error
-        return SessionRuntime(
+        runtime = SessionRuntime(
             session,
             backbone.features_tensor,
             preprocessing=preprocessing,
             batch_size=_TENSORFLOW_BATCH_SIZE,
             pixels_input=GRAPH_PIXELS_INPUT,
         )
+        # TensorFlow optimises the graph in the first run, for which all threads would wait.
+        runtime.run(np.zeros((1, backbone.height, backbone.width, 3), np.uint8))
+        return runtime
 
     return Engine(name, recipe, load_tensorflow)
 

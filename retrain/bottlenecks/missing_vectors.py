@@ -14,7 +14,7 @@ from retrain.errors import UserError
 from retrain.system.batches import batches
 from retrain.system.progress import ProgressBar
 from retrain.system.text import name_some
-from retrain.system.threads import parallel_map
+from retrain.system.threads import load_in_background, parallel_map
 
 
 class _Batch(NamedTuple):
@@ -74,7 +74,6 @@ def _compute(
 
     def make_batches() -> Iterator[_Batch]:
         for table in tables:
-            # Threads work on the last batches of one engine while the next engine is loaded.
             network = table.engine.load()
             stored = table.stored_variants(store) if use_stored else {}
             computer = VectorComputer(
@@ -87,7 +86,11 @@ def _compute(
     def compute(batch: _Batch) -> _TableVectors:
         return _TableVectors(batch.table, batch.computer.compute(batch.rows))
 
-    return parallel_map(compute, make_batches(), tables[0].engine.load().workers)
+    workers = tables[0].engine.load().workers
+    for table in tables[1:]:
+        # Threads already work on the first images while TensorFlow is loaded for others.
+        load_in_background(table.engine.load)
+    return parallel_map(compute, make_batches(), workers)
 
 
 def _fill(

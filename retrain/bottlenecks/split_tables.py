@@ -105,8 +105,7 @@ class SplitTables:
             self._computed_before.update(table.computed_keys())
         # Frees the vectors, which can take most of the memory, before the next ones are read.
         self.by_split = {}
-        # Training images come last. Their engine can be TensorFlow, which is still loading in the
-        # background when LiteRT is ready for the other images.
+        # Training images come last, because their engine can be TensorFlow, which loads slowly.
         for split in (VALIDATION, TEST, TRAINING):
             is_training = split == TRAINING
             self.by_split[split] = VectorTable(

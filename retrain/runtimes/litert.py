@@ -1,5 +1,6 @@
 """Runs TFLite networks in LiteRT, which loads in a tenth of a second."""
 
+import functools
 import threading
 from typing import Any, NamedTuple
 
@@ -52,8 +53,12 @@ class Tensor(NamedTuple):
         return (numbers.astype(np.float32) - self.zero_point) * np.float32(self.step)
 
 
+@functools.cache
 def import_interpreter() -> Any:
-    """Imports LiteRT, and returns its class of interpreters."""
+    """Imports LiteRT, and returns its class of interpreters.
+
+    Only the first call waits for other native imports.
+    """
     with native_imports.LOCK, quiet_native_libraries():
         from ai_edge_litert.interpreter import Interpreter
     return Interpreter

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import time
 from pathlib import Path
 from unittest import mock
 
@@ -13,6 +14,7 @@ from retrain.backbones import efficientnet_lite0, engines
 from retrain.backbones.engines import AUTO, BFLOAT16, FLOAT32, INT8, TENSORFLOW, Engine
 from retrain.errors import UserError
 from retrain.runtimes.runtime import Outputs, Runtime
+from retrain.system.threads import parallel_map
 
 _WITH_BFLOAT16 = "flags\t\t: fpu avx512f avx512_bf16 avx512_vnni\n"
 _WITHOUT_BFLOAT16 = "flags\t\t: fpu avx512f avx512_vnni\n"
@@ -108,6 +110,18 @@ class LoadTest(absltest.TestCase):
             self.assertEqual(log, ["loaded"])
         self.assertEqual(log, ["loaded", "closed"])
         engine.close()
+        self.assertEqual(log, ["loaded", "closed"])
+
+    def test_threads_share_a_network(self):
+        log: list[str] = []
+
+        def load_slowly() -> Runtime:
+            time.sleep(0.1)
+            return _RecordingRuntime(log)
+
+        with Engine("name", {}, load_slowly) as engine:
+            loaded = set(parallel_map(lambda _: engine.load(), range(4), 4))
+        self.assertLen(loaded, 1)
         self.assertEqual(log, ["loaded", "closed"])
 
     def test_an_engine_that_was_not_loaded_is_not_closed(self):
