@@ -13,7 +13,7 @@ from typing import Any
 from retrain.backbones.backbone import Backbone, BackboneInfo
 from retrain.errors import UserError
 from retrain.system.files import checksums
-from retrain.system.files.locks import LOCK_PREFIX, exclusive_file
+from retrain.system.files.locks import exclusive_access
 from retrain.system.files.private_files import create_private_folders
 from retrain.system.outputs.atomic_files import atomic_folder
 
@@ -61,9 +61,8 @@ def _locked(folder: Path, name: str) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
             create_private_folders(folder.parent)
-            lock = folder.with_name(f"{LOCK_PREFIX}{folder.name}")
             waiting_message = f"Another run is preparing {name}; waiting for it."
-            stack.enter_context(exclusive_file(lock, waiting_message))
+            stack.enter_context(exclusive_access(folder, waiting_message))
         except OSError as error:
             raise UserError(
                 f"{folder} cannot be written: {error.strerror}; choose another --bottleneck_dir"

@@ -16,7 +16,7 @@ from retrain.errors import UserError
 from retrain.system.downloads import download
 from retrain.system.files import archives, checksums, tar_archive
 from retrain.system.files.cache_folder import check_cache_folder
-from retrain.system.files.locks import LOCK_PREFIX, exclusive_file
+from retrain.system.files.locks import exclusive_access
 from retrain.system.files.private_files import create_private_folders
 from retrain.system.files.user_paths import user_path
 from retrain.system.outputs.atomic_files import atomic_folder
@@ -135,8 +135,7 @@ def _download(handle: str, folder: Path) -> None:
     create_private_folders(folder.parent)
     archive = folder.with_name(f"{folder.name}.tar.gz")
     # Without the lock, another process could delete the archive before this one unpacks it.
-    lock = folder.with_name(f"{LOCK_PREFIX}{folder.name}")
-    with exclusive_file(lock, f"Another run is downloading {handle}; waiting for it."):
+    with exclusive_access(folder, f"Another run is downloading {handle}; waiting for it."):
         if _is_intact(folder):
             return
         try:

@@ -24,7 +24,7 @@ from retrain.metadata import STRETCH
 from retrain.runtimes.litert import LiteRTModel
 from retrain.runtimes.preprocessing import Preprocessing
 from retrain.runtimes.runtime import ModelError
-from retrain.system.files.private_files import open_private
+from retrain.system.files.private_files import read_private
 from retrain.system.outputs.atomic_files import write_file
 
 # More images do not improve the features.
@@ -138,7 +138,7 @@ def _described_networks(
             continue
         # A network without a valid description is ignored.
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
-            content = json.loads(_read_private(path))
+            content = json.loads(read_private(path))
             digest = content.pop(_DIGEST_KEY, None)
             images = content[_IMAGES_KEY]
             if content == _describe(backbone, images):
@@ -148,7 +148,7 @@ def _described_networks(
 def _load(path: Path, digest: str | None) -> bytes | None:
     """Returns the network in the file, or None if it is missing or damaged."""
     try:
-        network = _read_private(path)
+        network = read_private(path)
         if digest not in (None, hashlib.sha256(network).hexdigest()):
             raise ModelError("its SHA-256 is another one")
         LiteRTModel(network)
@@ -160,11 +160,6 @@ def _load(path: Path, digest: str | None) -> bytes | None:
         logging.warning("%s is damaged (%s) and will be replaced.", path, error)
         return None
     return network
-
-
-def _read_private(path: Path) -> bytes:
-    with open(path, "rb", opener=open_private) as file:
-        return file.read()
 
 
 def _read(image: ImageFile) -> bytes:

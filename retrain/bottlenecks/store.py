@@ -30,7 +30,7 @@ from retrain.bottlenecks.row_checksum import RowChecksums, are_finite
 from retrain.bottlenecks.sqlite_file import DIGEST, damage_error, open_file, transaction
 from retrain.errors import UserError
 from retrain.system.batches import batches
-from retrain.system.files.locks import LOCK_PREFIX, remove_unused_lock
+from retrain.system.files.locks import remove_unused_locks
 from retrain.system.files.private_files import create_private_folders
 from retrain.system.outputs.checks import check_folder_writable
 from retrain.system.outputs.leftovers import remove_leftovers
@@ -288,8 +288,7 @@ def _remove_leftovers(folder: Path) -> None:
     for subfolder in subfolders:
         remove_leftovers(subfolder)
     for possible in (folder, *subfolders):
-        for lock in possible.glob(f"{LOCK_PREFIX}*"):
-            remove_unused_lock(lock)
+        remove_unused_locks(possible)
 
 
 def _to_blob(vector: np.ndarray) -> bytes:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from retrain.data.dataset import Dataset
 from retrain.data_check.findings import Finding
-from retrain.system.files.private_files import open_private
+from retrain.system.files.private_files import read_private
 from retrain.system.outputs.atomic_files import write_file
 from retrain.system.text import one_line
 
@@ -78,8 +78,7 @@ def read(cache_dir: Path, dataset: Dataset) -> LastCheck | None:
         dataset: The data set.
     """
     try:
-        with open(_path(cache_dir, dataset), "rb", opener=open_private) as file:
-            summary = json.loads(file.read(_MAX_BYTES))
+        summary = json.loads(read_private(_path(cache_dir, dataset), max_bytes=_MAX_BYTES))
         is_current = summary["names"] == _digest_of_names(dataset)
         return LastCheck(
             date=datetime.fromisoformat(summary["date"]).date().isoformat(),

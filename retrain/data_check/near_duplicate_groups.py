@@ -21,7 +21,7 @@ from retrain.config import NEAR_DUPLICATES, TrainingConfig
 from retrain.data.dataset import Dataset
 from retrain.data.groups import group_images
 from retrain.data_check import bursts, near_duplicates
-from retrain.system.files.private_files import open_private
+from retrain.system.files.private_files import read_private
 from retrain.system.outputs.atomic_files import write_file
 
 # Increase with every change to what a group is.
@@ -146,8 +146,7 @@ def _path(cache_dir: Path, dataset: Dataset) -> Path:
 def _read(path: Path, key: str, count: int) -> list[list[int]] | None:
     """Returns the groups in the file; None if it is missing, damaged or about other images."""
     try:
-        with open(path, "rb", opener=open_private) as file:
-            content = json.loads(file.read())
+        content = json.loads(read_private(path))
         if (content["version"], content["images"]) != (_VERSION, key):
             return None
         groups = [[int(number) for number in group] for group in content["groups"]]

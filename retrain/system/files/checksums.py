@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from retrain.system.files.private_files import open_private
+from retrain.system.files.private_files import open_private, read_private
 from retrain.system.processors import processor_count
 from retrain.system.threads import parallel_map
 
@@ -53,8 +53,7 @@ def are_right(folder: Path) -> bool:
         OSError: If a file cannot be read.
     """
     try:
-        with open(folder / FILE_NAME, "rb", opener=open_private) as file:
-            stated = file.read()
+        stated = read_private(folder / FILE_NAME)
     except FileNotFoundError:
         return True
     return stated == _compute(folder)

@@ -10,11 +10,34 @@ from typing import IO
 
 from retrain.system.files.private_files import open_private
 
-# Of the names of the lock files in the cache.
-LOCK_PREFIX = ".lock-"
+_PREFIX = ".lock-"
 
 # Errors of a file system without locks, such as some network file systems.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}
+
+
+@contextlib.contextmanager
+def exclusive_access(path: Path, waiting_message: str) -> Iterator[None]:
+    """Waits until no other process has exclusive access to a path, and has it in the block.
+
+    A hidden file next to the path is locked, so that what is at the path can be replaced.
+
+    Args:
+        path: Path of a file or folder. It does not have to exist, but its folder does.
+        waiting_message: Message to log once if another process has exclusive access.
+
+    Raises:
+        OSError: If the hidden file cannot be opened or locked.
+    """
+    with exclusive_file(path.with_name(f"{_PREFIX}{path.name}"), waiting_message):
+        yield
+
+
+def remove_unused_locks(folder: Path) -> None:
+    """Removes the hidden files that processes which were killed have left in a folder."""
+    for path in folder.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            _remove_unused_lock(path)
 
 
 @contextlib.contextmanager
@@ -76,20 +99,19 @@ def try_lock(descriptor: int, *, without_locks: bool = True) -> bool:
         return without_locks
 
 
-def remove_unused_lock(path: Path) -> None:
-    """Removes an empty lock file that a killed process left behind, if it can be removed."""
-    with contextlib.suppress(OSError), open(path, "ab", opener=open_private) as file:
-        is_empty = not os.fstat(file.fileno()).st_size
-        if is_empty and try_lock(file.fileno(), without_locks=False) and is_at(file.fileno(), path):
-            path.unlink()
-
-
 def is_at(descriptor: int, path: Path) -> bool:
     """Returns whether an open file is the one at a path, which others can remove or replace."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.lstat())
     except FileNotFoundError:
         return False
+
+
+def _remove_unused_lock(path: Path) -> None:
+    with open(path, "ab", opener=open_private) as file:
+        is_empty = not os.fstat(file.fileno()).st_size
+        if is_empty and try_lock(file.fileno(), without_locks=False) and is_at(file.fileno(), path):
+            path.unlink()
 
 
 def _lock(descriptor: int) -> None:

@@ -66,6 +66,20 @@ def open_private(path: str | os.PathLike[str], flags: int) -> int:
     return descriptor
 
 
+def read_private(path: Path, *, max_bytes: int = -1) -> bytes:
+    """Returns the content of a file in a cache, or its first bytes.
+
+    Args:
+        path: Path of the file.
+        max_bytes: Maximum number of bytes to read; -1 for all.
+
+    Raises:
+        OSError: If `open_private` refuses the file, or if it cannot be read.
+    """
+    with open(path, "rb", opener=open_private) as file:
+        return file.read(max_bytes)
+
+
 def check_private(path: Path) -> None:
     """Checks a file that a library will open for writing, without opening it.
 

@@ -18,7 +18,7 @@ from retrain.bottlenecks.file_version import FileVersion
 from retrain.bottlenecks.sqlite_file import DIGEST, open_file, transaction
 from retrain.bottlenecks.store import FILE_NAME, BottleneckStore, open_store
 from retrain.errors import UserError
-from retrain.system.files.locks import LOCK_PREFIX, exclusive_file
+from retrain.system.files.locks import exclusive_access
 from tests.support import privileges
 
 _WIDTH = 1280
@@ -399,16 +399,15 @@ class BottleneckStoreTest(absltest.TestCase):
     def test_what_killed_runs_left_behind_is_removed(self):
         for folder in (self.folder, self.folder / "backbones"):
             folder.mkdir(exist_ok=True)
-            (folder / f"{LOCK_PREFIX}net-1").touch()
-            (folder / f"{LOCK_PREFIX}notes").write_text("of the user")
+            (folder / ".lock-net-1").touch()
+            (folder / ".lock-notes").write_text("of the user")
             (folder / ".retrain-unfinished-1").mkdir()
             (folder / ".retrain-unfinished-1/lock").touch()
             (folder / ".retrain-unfinished-1/1").mkdir()
-        locked = self.folder / f"{LOCK_PREFIX}used"
-        with exclusive_file(locked, "waiting"):
+        with exclusive_access(self.folder / "used", "waiting"):
             open_store(self.folder).close()
-            self.assertTrue(locked.exists())
-        notes = f"{LOCK_PREFIX}notes"
+            self.assertTrue((self.folder / ".lock-used").exists())
+        notes = ".lock-notes"
         names = [path.name for path in self.folder.rglob("*")]
         self.assertCountEqual(names, ["backbones", notes, notes, FILE_NAME])
 

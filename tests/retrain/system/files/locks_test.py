@@ -6,13 +6,19 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from unittest import mock
 
 from absl.testing import absltest, parameterized
 
 from retrain.system.files import locks
-from retrain.system.files.locks import exclusive_file, try_lock
+from retrain.system.files.locks import (
+    exclusive_access,
+    exclusive_file,
+    remove_unused_locks,
+    try_lock,
+)
 
 _HOLDER = """
 import pathlib, sys
@@ -44,6 +50,34 @@ class LocksTestCase(parameterized.TestCase):
         assert process.stdout
         self.assertEqual(process.stdout.readline(), "locked\n")
         return process
+
+
+class ExclusiveAccessTest(LocksTestCase):
+    def test_another_block_waits_and_nothing_is_left(self):
+        order = []
+
+        def work() -> None:
+            with exclusive_access(self.path, "Another run has it; waiting."):
+                order.append("second")
+
+        thread = threading.Thread(target=work)
+        with exclusive_access(self.path, "waiting"), self.assertLogs(level="INFO") as logged:
+            thread.start()
+            while not logged.records:
+                time.sleep(0.01)
+            order.append("first")
+        thread.join()
+        self.assertEqual(order, ["first", "second"])
+        self.assertEmpty(list(self.path.parent.iterdir()))
+
+    def test_only_unused_locks_are_removed(self):
+        for name in (".lock-killed", "other"):
+            (self.path.parent / name).touch()
+        (self.path.parent / ".lock-notes").write_text("of the user")
+        with exclusive_access(self.path, "waiting"):
+            remove_unused_locks(self.path.parent)
+            names = [path.name for path in self.path.parent.iterdir()]
+        self.assertCountEqual(names, [".lock-file", ".lock-notes", "other"])
 
 
 class ExclusiveFileTest(LocksTestCase):

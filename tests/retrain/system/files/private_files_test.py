@@ -8,7 +8,12 @@ from pathlib import Path
 
 from absl.testing import absltest
 
-from retrain.system.files.private_files import check_private, create_private_folders, open_private
+from retrain.system.files.private_files import (
+    check_private,
+    create_private_folders,
+    open_private,
+    read_private,
+)
 from tests.support import other_users
 
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND
@@ -35,6 +40,13 @@ class PrivateFilesTest(absltest.TestCase):
                 file.write(b"aa")
             self.assertEqual(self.file.read_bytes(), content)
         self.assertEqual(stat.S_IMODE(self.file.stat().st_mode), 0o600)
+
+    def test_the_content_or_its_beginning_is_read(self):
+        self.assertEqual(read_private(self.precious), b"precious")
+        self.assertEqual(read_private(self.precious, max_bytes=3), b"pre")
+        self.file.symlink_to(self.precious)
+        with self.assertRaisesRegex(OSError, "it is a symbolic link"):
+            read_private(self.file)
 
     def test_links_are_not_followed(self):
         self.file.symlink_to(self.precious)
