@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> int:
     """Checks, moves or restores images; returns the exit status."""
     data_flags.refuse_arguments(arguments)
     if _UNDO.value is not None:
-        from tools.guess.undo import undo_and_report
+        from tools.transfers.undo import undo_and_report
 
         return undo_and_report(user_path(_UNDO.value))
     image_dir = data_flags.image_dir()

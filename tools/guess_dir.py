@@ -21,10 +21,10 @@ from label_image import classifier_flags
 from retrain.errors import UserError
 from retrain.system.files.user_paths import user_path
 from retrain.system.program import command_line
-from tools.guess import transfer
 from tools.guess.options import UNKNOWN, Options, check
 from tools.guess.summary import Summary
 from tools.image_folders import folder_arguments
+from tools.transfers import transfer
 
 _CLASSIFIER = classifier_flags.define()
 _RECURSIVE = folder_arguments.define_recursive()
@@ -121,7 +121,7 @@ def _undo(path: Path, folders: list[Path]) -> int:
             "--undo takes no folder, or SRC and DEST of the run; "
             f"received: {' '.join(map(str, folders))}"
         )
-    from tools.guess.undo import undo_and_report
+    from tools.transfers.undo import undo_and_report
 
     return undo_and_report(path, (folders[0], folders[1]) if folders else None)
 

@@ -26,10 +26,10 @@ from retrain.system.files.user_paths import user_path
 from retrain.system.program import command_line
 from retrain.system.threads import parallel_map
 from tests.benchmarks import peak_memory
-from tools.guess import transfer
-from tools.image_folders.find_images import find_images
 from tools.guess.options import Options
 from tools.guess.sort_images import sort_images
+from tools.image_folders.find_images import find_images
+from tools.transfers import transfer
 
 _GRAPH = flags.DEFINE_string("graph", "/tmp/output_graph.pb", "Classifier to use.")
 _IMAGE_DIR = flags.DEFINE_string(

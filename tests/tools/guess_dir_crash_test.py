@@ -19,12 +19,13 @@ from label_image.classifier import Prediction
 from retrain.errors import UserError
 from retrain.metadata import STRETCH
 from retrain.runtimes.runtime import NO_DESCRIPTION
-from tools.guess import batch_sorter, journal, results_file, results_writer, transfer
+from tools.guess import batch_sorter
 from tools.guess.options import Options
-from tools.guess.plan import Plan
-from tools.guess.results_writer import SortedRun
 from tools.guess.sort_images import sort_images
-from tools.guess.undo import undo
+from tools.transfers import journal, results_file, results_writer, transfer
+from tools.transfers.plan import Plan
+from tools.transfers.results_writer import SortedRun
+from tools.transfers.undo import undo
 
 _FILE_OPERATIONS = {
     "open",

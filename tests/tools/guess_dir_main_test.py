@@ -14,7 +14,7 @@ from pathlib import Path
 from absl.testing import absltest, parameterized
 
 from tests.support import natural_images, old_graphs, privileges, programs
-from tools.guess.journal import NAME, Journal
+from tools.transfers.journal import NAME, Journal
 
 _OTHER_FILE_SYSTEM = Path("/dev/shm")
 _SCORE = r"[01]\.\d{5}"

@@ -14,12 +14,12 @@ from retrain.errors import UserError
 from retrain.system.batches import batches
 from retrain.system.outputs.checks import check_folder_writable
 from tools.check.data_check import CheckResult
-from tools.guess import digests, run_records, transfer
-from tools.guess.errors import UnwritableError
-from tools.guess.journal import NAME, Journal
-from tools.guess.journaled_batch import JournaledBatches
-from tools.guess.plan import Plan
-from tools.guess.run_records import RunRecord
+from tools.transfers import digests, run_records, transfer
+from tools.transfers.errors import UnwritableError
+from tools.transfers.journal import NAME, Journal
+from tools.transfers.journaled_batch import JournaledBatches
+from tools.transfers.plan import Plan
+from tools.transfers.run_records import RunRecord
 
 _BATCH_SIZE = 64
 

@@ -10,13 +10,13 @@ from label_image.formatting import rounded_familiarity
 from retrain.system.batches import batches
 from retrain.system.progress import ProgressBar
 from retrain.system.text import one_line
-from tools.guess import digests, transfer
-from tools.guess.journal import Journal
-from tools.guess.journaled_batch import JournaledBatches
 from tools.guess.options import Options
-from tools.guess.plan import Plan
 from tools.guess.wanted_paths import WantedPaths
 from tools.image_folders.safe_names import UnusedNames
+from tools.transfers import digests, transfer
+from tools.transfers.journal import Journal
+from tools.transfers.journaled_batch import JournaledBatches
+from tools.transfers.plan import Plan
 
 # The images of a batch are transferred together, to wait for the disk only once.
 _BATCH_SIZE = 64

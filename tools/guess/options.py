@@ -6,7 +6,7 @@ from pathlib import Path
 
 from retrain.errors import UserError
 from retrain.system.outputs.checks import check_writable
-from tools.guess import results_file, transfer
+from tools.transfers import results_file, transfer
 
 # Subfolders of the target folder for images with low scores and for images of none of the classes.
 UNSURE = "unsure"

@@ -8,8 +8,8 @@ from label_image.classifier import Classifier
 from retrain.errors import UserError
 from retrain.metadata import STRETCH
 from retrain.runtimes import classifier_file
-from tools.guess.journal import Journal
 from tools.guess.options import Options
+from tools.transfers.journal import Journal
 
 # Settings that are not called like their flag on the command line.
 _ARGUMENTS = {"source": "SRC", "target": "DEST", "how": "--move/--link"}

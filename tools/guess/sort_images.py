@@ -11,17 +11,18 @@ from retrain.errors import UserError
 from retrain.system.outputs.atomic_files import atomic_file
 from retrain.system.outputs.temporary_folders import temporary_folder
 from retrain.system.program.interruption import Interruption
-from tools.guess import results_file, results_writer, run_records, run_settings
+from tools.guess import run_settings
 from tools.guess.batch_sorter import BatchSorter
-from tools.guess.errors import UnwritableError
-from tools.guess.journal import NAME, Journal
 from tools.guess.options import Options
-from tools.guess.results_file import PLANNED, ImageRecord
-from tools.guess.results_writer import SortedRun
-from tools.guess.run_records import RunRecord
 from tools.guess.summary import Summary
-from tools.guess.transfer import ACTIONS
 from tools.image_folders import find_images
+from tools.transfers import results_file, results_writer, run_records
+from tools.transfers.errors import UnwritableError
+from tools.transfers.journal import NAME, Journal
+from tools.transfers.results_file import PLANNED, ImageRecord
+from tools.transfers.results_writer import SortedRun
+from tools.transfers.run_records import RunRecord
+from tools.transfers.transfer import ACTIONS
 
 
 def sort_images(options: Options, graph: Path, classifier: Classifier) -> Summary:

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
 from retrain.system.text import one_line
-from tools.guess.plan import Plan
+from tools.transfers.plan import Plan
 
 _HEADINGS = ("class", "images", "mean score")
 _UNKNOWN = "none of these"

@@ -15,8 +15,8 @@ from retrain.data_check.findings import Finding
 from retrain.errors import UserError
 from tools.check import quarantine
 from tools.check.data_check import CheckResult
-from tools.guess.journal import NAME
-from tools.guess.undo import undo
+from tools.transfers.journal import NAME
+from tools.transfers.undo import undo
 
 _OTHER_FILE_SYSTEM = Path("/dev/shm")
 _FILE_OPERATIONS = {"open", "os.link", "os.mkdir", "os.remove", "os.rename"}

@@ -8,7 +8,7 @@ from absl.testing import absltest
 
 from retrain.errors import UserError
 from tools.guess.options import Options, check
-from tools.guess.transfer import MOVE
+from tools.transfers.transfer import MOVE
 
 
 class OptionsTest(absltest.TestCase):

@@ -17,12 +17,13 @@ from retrain.runtimes.runtime import NO_DESCRIPTION
 from retrain.system.outputs.atomic_files import atomic_file
 from retrain.system.program.interruption import Interruption
 from tests.support import other_users
-from tools.guess import batch_sorter, results_writer
+from tools.guess import batch_sorter
 from tools.guess import sort_images as sort_images_module
-from tools.guess.journal import NAME
 from tools.guess.options import Options
 from tools.guess.sort_images import sort_images
-from tools.guess.undo import undo
+from tools.transfers import results_writer
+from tools.transfers.journal import NAME
+from tools.transfers.undo import undo
 
 
 class _ForeignClassifier:

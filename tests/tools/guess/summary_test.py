@@ -2,8 +2,8 @@
 
 from absl.testing import absltest
 
-from tools.guess.plan import Plan
 from tools.guess.summary import Summary
+from tools.transfers.plan import Plan
 
 _PLANS = (
     Plan("1.jpg", "a.jpg", "a", 0.5),

@@ -14,8 +14,8 @@ from typing import Any, BinaryIO, NamedTuple, TextIO
 
 from retrain.errors import UserError
 from retrain.system.files.regular_files import open_regular_file, read_bounded
-from tools.guess import digests
-from tools.guess.transfer import ACTIONS
+from tools.transfers import digests
+from tools.transfers.transfer import ACTIONS
 
 FORMATS = (".json", ".csv", ".jsonl")
 FORMAT_LIST = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from tools.guess.plan import Plan
-from tools.guess.results_file import ImageRecord
+from tools.transfers.plan import Plan
+from tools.transfers.results_file import ImageRecord
 
 # Scripts rely on the names of the columns. The last ones come after the scores in CSV files, where
 # earlier versions did not have them.

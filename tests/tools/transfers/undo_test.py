@@ -9,7 +9,7 @@ from pathlib import Path
 from absl.testing import absltest, parameterized
 
 from retrain.errors import UserError
-from tools.guess import (
+from tools.transfers import (
     digests,
     folder_tree,
     results_file,
@@ -17,12 +17,12 @@ from tools.guess import (
     run_records,
     transfer_batch,
 )
-from tools.guess.journal import NAME, Journal
-from tools.guess.plan import Plan
-from tools.guess.results_writer import SortedRun
-from tools.guess.run_records import RunRecord
-from tools.guess.transfer import ACTIONS, Transfer
-from tools.guess.undo import undo
+from tools.transfers.journal import NAME, Journal
+from tools.transfers.plan import Plan
+from tools.transfers.results_writer import SortedRun
+from tools.transfers.run_records import RunRecord
+from tools.transfers.transfer import ACTIONS, Transfer
+from tools.transfers.undo import undo
 
 # Names in a journal or results file that do not lead to an image in the folder.
 _BAD_NAMES: tuple[object, ...] = (

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 from retrain.system.files.path_owners import find_intruder
-from tools.guess import transfer_batch
-from tools.guess.errors import UnwritableError
-from tools.guess.journal import Journal
-from tools.guess.plan import Plan
-from tools.guess.transfer import ACTIONS, Transfer
+from tools.transfers import transfer_batch
+from tools.transfers.errors import UnwritableError
+from tools.transfers.journal import Journal
+from tools.transfers.plan import Plan
+from tools.transfers.transfer import ACTIONS, Transfer
 
 
 class JournaledBatches:

@@ -15,10 +15,10 @@ from typing import Any
 from retrain.errors import UserError
 from retrain.system.batches import batches
 from retrain.system.files.private_files import open_private
-from tools.guess import image_names, journal_fields
-from tools.guess.journal_file import JournalFile
-from tools.guess.new_files import sync_folder
-from tools.guess.plan import Plan
+from tools.transfers import image_names, journal_fields
+from tools.transfers.journal_file import JournalFile
+from tools.transfers.new_files import sync_folder
+from tools.transfers.plan import Plan
 
 NAME = ".guess_dir.journal"
 

@@ -11,16 +11,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from retrain.errors import UserError
-from tools.guess import image_names, results_file, run_records
-from tools.guess.errors import UnwritableError
-from tools.guess.image_names import InvalidNameError
-from tools.guess.journal import NAME, Journal, is_journal
-from tools.guess.plan import Plan
-from tools.guess.restore import Restorer, SortedImage
-from tools.guess.restore_batch import UndoCounts, remove_folders, restore_all
-from tools.guess.results_file import PLANNED, ImageRecord
-from tools.guess.run_records import RunRecord
-from tools.guess.transfer import ACTIONS
+from tools.transfers import image_names, results_file, run_records
+from tools.transfers.errors import UnwritableError
+from tools.transfers.image_names import InvalidNameError
+from tools.transfers.journal import NAME, Journal, is_journal
+from tools.transfers.plan import Plan
+from tools.transfers.restore import Restorer, SortedImage
+from tools.transfers.restore_batch import UndoCounts, remove_folders, restore_all
+from tools.transfers.results_file import PLANNED, ImageRecord
+from tools.transfers.run_records import RunRecord
+from tools.transfers.transfer import ACTIONS
 
 _OPERATIONS = {action: operation for operation, action in ACTIONS.items()}
 

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tools.guess import digests, new_files
-from tools.guess.errors import TransferError
-from tools.guess.folder_tree import FolderTree, Place
-from tools.guess.run_records import RunRecord
-from tools.guess.transfer import SYMBOLIC_LINK
+from tools.transfers import digests, new_files
+from tools.transfers.errors import TransferError
+from tools.transfers.folder_tree import FolderTree, Place
+from tools.transfers.run_records import RunRecord
+from tools.transfers.transfer import SYMBOLIC_LINK
 
 
 class SortedImage(NamedTuple):

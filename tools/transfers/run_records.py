@@ -19,7 +19,7 @@ from retrain.system.files.cache_folder import user_folder
 from retrain.system.files.flush import flush_folder
 from retrain.system.files.path_owners import find_intruder
 from retrain.system.files.private_files import create_private_folders, open_private
-from tools.guess import journal_fields
+from tools.transfers import journal_fields
 
 _FOLDER = "guess_dir"
 # A record has about 300 bytes. The oldest ones are removed.

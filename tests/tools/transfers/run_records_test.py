@@ -10,8 +10,8 @@ from absl.testing import absltest, parameterized
 
 from retrain.errors import UserError
 from tests.support import other_users
-from tools.guess import run_records
-from tools.guess.run_records import RunRecord
+from tools.transfers import run_records
+from tools.transfers.run_records import RunRecord
 
 
 class RunRecordsTest(parameterized.TestCase):

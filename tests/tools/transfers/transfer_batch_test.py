@@ -8,9 +8,9 @@ from unittest import mock
 
 from absl.testing import absltest, parameterized
 
-from tools.guess import new_files, transfer_batch
-from tools.guess.errors import UnwritableError
-from tools.guess.transfer import COPY, HARD_LINK, MOVE, SYMBOLIC_LINK, Transfer
+from tools.transfers import new_files, transfer_batch
+from tools.transfers.errors import UnwritableError
+from tools.transfers.transfer import COPY, HARD_LINK, MOVE, SYMBOLIC_LINK, Transfer
 
 _OPERATIONS = (COPY, MOVE, HARD_LINK, SYMBOLIC_LINK)
 _OTHER_FILE_SYSTEM = Path("/dev/shm")

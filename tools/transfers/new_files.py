@@ -12,7 +12,7 @@ from typing import Any
 
 from retrain.system.files.flush import flush_folder
 from retrain.system.files.regular_files import open_regular_file
-from tools.guess.errors import TransferError, UnwritableError
+from tools.transfers.errors import TransferError, UnwritableError
 
 _CHUNK_BYTES = 1 << 20
 _NEW_FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -10,8 +10,8 @@ from typing import BinaryIO
 from retrain.errors import UserError
 from retrain.system.files import locks
 from retrain.system.files.private_files import open_private
-from tools.guess.errors import UnwritableError
-from tools.guess.new_files import sync_folder
+from tools.transfers.errors import UnwritableError
+from tools.transfers.new_files import sync_folder
 
 # A batch of images with the scores of 10,000 labels has 20 MB.
 _MAX_LINE_BYTES = 1 << 26

@@ -11,8 +11,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from tools.guess import new_files
-from tools.guess.errors import TransferError
+from tools.transfers import new_files
+from tools.transfers.errors import TransferError
 
 # The operations.
 COPY = "copy"

@@ -8,8 +8,8 @@ from pathlib import Path
 from absl.testing import absltest
 
 from retrain.errors import UserError
-from tools.guess.journal import NAME, Journal, is_journal
-from tools.guess.plan import Plan
+from tools.transfers.journal import NAME, Journal, is_journal
+from tools.transfers.plan import Plan
 
 _NAMES = ["a.jpg", "b\n.jpg", "\udcff.jpg", "d.jpg", "e.jpg"]
 _SETTINGS = {"source": "/s", "target": "/t", "how": "copy", "dry_run": False}

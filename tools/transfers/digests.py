@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from retrain.system.files.regular_files import open_regular_file
-from tools.guess.folder_tree import Place
+from tools.transfers.folder_tree import Place
 
 _CHUNK_BYTES = 1 << 20
 

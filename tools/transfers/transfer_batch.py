@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from tools.guess.errors import TransferError
-from tools.guess.new_files import sync_folders
-from tools.guess.transfer import (
+from tools.transfers.errors import TransferError
+from tools.transfers.new_files import sync_folders
+from tools.transfers.transfer import (
     MOVE,
     Transfer,
     create_target,

@@ -6,8 +6,8 @@ from typing import Any
 
 from absl.testing import absltest, parameterized
 
-from tools.guess import journal_fields
-from tools.guess.plan import Plan
+from tools.transfers import journal_fields
+from tools.transfers.plan import Plan
 
 _DIGEST = "0123456789abcdef" * 4
 _PLAN = Plan("a.jpg", "unknown/a.jpg", "x", 0.9, None, [0.9, 0.1], _DIGEST, 0.001, is_unknown=True)

@@ -4,9 +4,9 @@ import math
 import re
 from typing import Any
 
-from tools.guess import image_names
-from tools.guess.plan import Plan
-from tools.guess.transfer import ACTIONS
+from tools.transfers import image_names
+from tools.transfers.plan import Plan
+from tools.transfers.transfer import ACTIONS
 
 # Values of the last fields of a plan that earlier versions did not write.
 _NOT_RECORDED: tuple[Any, ...] = (None, None, False)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from absl.testing import absltest
 
-from tools.guess import transfer
-from tools.guess.errors import TransferError
-from tools.guess.transfer import COPY, MOVE, Transfer
+from tools.transfers import transfer
+from tools.transfers.errors import TransferError
+from tools.transfers.transfer import COPY, MOVE, Transfer
 
 
 class TransferTest(absltest.TestCase):

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from retrain.system.batches import batches
-from tools.guess.folder_tree import FolderTree
-from tools.guess.new_files import sync_folders
-from tools.guess.restore import Restorer, SortedImage
-from tools.guess.run_records import RunRecord
-from tools.guess.transfer import MOVE
-from tools.guess.transfer_batch import attempt
+from tools.transfers.folder_tree import FolderTree
+from tools.transfers.new_files import sync_folders
+from tools.transfers.restore import Restorer, SortedImage
+from tools.transfers.run_records import RunRecord
+from tools.transfers.transfer import MOVE
+from tools.transfers.transfer_batch import attempt
 
 _BATCH_SIZE = 64
 

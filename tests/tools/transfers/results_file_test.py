@@ -9,10 +9,10 @@ from pathlib import Path
 from absl.testing import absltest, parameterized
 
 from retrain.errors import UserError
-from tools.guess import results_file, results_writer
-from tools.guess.plan import Plan
-from tools.guess.results_file import ImageRecord
-from tools.guess.results_writer import SortedRun
+from tools.transfers import results_file, results_writer
+from tools.transfers.plan import Plan
+from tools.transfers.results_file import ImageRecord
+from tools.transfers.results_writer import SortedRun
 
 _LABELS = ("a", 'b, "c"\n', "語")
 _DIGEST = "0123456789abcdef" * 4
