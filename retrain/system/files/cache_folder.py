@@ -11,8 +11,8 @@ from retrain.errors import UserError
 from retrain.system.files.path_owners import (
     current_user,
     find_intruder,
-    is_own_group,
     is_trusted,
+    is_writable_by_group,
     user_name,
 )
 
@@ -116,7 +116,7 @@ def _is_private(folder: Path) -> bool:
         stat.S_ISDIR(status.st_mode)
         and is_trusted(status.st_uid)
         and not status.st_mode & stat.S_IWOTH
-        and not (status.st_mode & stat.S_IWGRP and not is_own_group(status.st_gid))
+        and not is_writable_by_group(status)
         and find_intruder(folder) is None
     )
 

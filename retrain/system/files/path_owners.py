@@ -67,7 +67,16 @@ def user_name(user: int) -> str:
         return f"the user with number {user}"
 
 
-def is_own_group(group: int) -> bool:
+def is_writable_by_group(status: os.stat_result) -> bool:
+    """Returns whether other members of a group can write to a file or folder.
+
+    Args:
+        status: Result of `os.stat` for the file or folder.
+    """
+    return bool(status.st_mode & stat.S_IWGRP) and not _is_own_group(status.st_gid)
+
+
+def _is_own_group(group: int) -> bool:
     """Returns whether this user is the only member of a group, which then has the user's name."""
     import grp
     import pwd

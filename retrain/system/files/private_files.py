@@ -5,7 +5,7 @@ import os
 import stat
 from pathlib import Path
 
-from retrain.system.files.path_owners import find_intruder, is_own_group, is_trusted
+from retrain.system.files.path_owners import find_intruder, is_trusted, is_writable_by_group
 
 
 def create_private_folders(folder: Path) -> None:
@@ -106,9 +106,5 @@ def _reason_to_refuse(path: Path, status: os.stat_result, flags: int) -> str | N
 def _new_mode(parent: Path) -> int:
     """Returns the permissions of new folders in a folder."""
     status = parent.stat()
-    is_shared = (
-        status.st_mode & stat.S_IWGRP
-        and not status.st_mode & stat.S_IWOTH
-        and not is_own_group(status.st_gid)
-    )
-    return 0o770 if is_shared else 0o700
+    is_for_everyone = status.st_mode & stat.S_IWOTH
+    return 0o770 if is_writable_by_group(status) and not is_for_everyone else 0o700
