@@ -30,6 +30,7 @@ from retrain.system.outputs.staging import Staging
 from retrain.system.outputs.temporary_folders import temporary_folder
 from retrain.system.program.console import quiet_native_libraries
 from tools.conversion.converted_classifier import ConvertedClassifier
+from tools.conversion.outputs import Outputs
 
 # Largest difference relative to the largest score, for files with full and reduced precision.
 _EXACT_TOLERANCE = 1e-3
@@ -40,6 +41,27 @@ _UNSUPPORTED_OPERATION = re.compile(r"tf\.([A-Z]\w*)")
 
 class ScoreMismatchError(Exception):
     """A file computes different scores. It is a defect of this program or of a converter."""
+
+
+def write_all(outputs: Outputs, classifier: ConvertedClassifier) -> list[str]:
+    """Writes all files, puts them in place together, and returns a message for each.
+
+    Raises:
+        UserError: If a file cannot be written, or its format does not support the network.
+        ScoreMismatchError: If a file would compute different scores.
+    """
+    messages = []
+    with Staging() as staging:
+        if path := outputs.keras_file:
+            messages.append(write_keras(staging, path, classifier))
+        if path := outputs.saved_model_dir:
+            messages.append(write_saved_model(staging, path, classifier))
+        if path := outputs.tflite_file:
+            quantization = outputs.tflite_quantization
+            messages.append(write_tflite(staging, path, classifier, quantization))
+        if path := outputs.coreml_file:
+            messages.append(write_coreml(staging, path, classifier, outputs.coreml))
+    return messages
 
 
 def write_coreml(

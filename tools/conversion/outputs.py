@@ -1,0 +1,63 @@
+"""The files to convert a classifier to."""
+
+import dataclasses
+from pathlib import Path
+
+from retrain.errors import UserError
+from retrain.export import coreml_options, saved_model
+from retrain.output_options import CoreMLOptions
+from retrain.system.outputs.checks import check_writable
+
+QUANTIZATIONS = ("none", "float16", "dynamic")
+
+
+@dataclasses.dataclass(frozen=True)
+class Outputs:
+    """The files to write. A path of None means that the file is not written.
+
+    Attributes:
+        keras_file: The classifier as a Keras model.
+        saved_model_dir: The classifier as a SavedModel.
+        tflite_file: The classifier as a TFLite model.
+        tflite_quantization: Quantisation of the TFLite model, one of QUANTIZATIONS.
+        coreml_file: The classifier as a Core ML model.
+        coreml: Format of the Core ML model.
+    """
+
+    keras_file: Path | None = None
+    saved_model_dir: Path | None = None
+    tflite_file: Path | None = None
+    tflite_quantization: str = "none"
+    coreml_file: Path | None = None
+    coreml: CoreMLOptions = dataclasses.field(default_factory=CoreMLOptions)
+
+    def check(self) -> None:
+        """Raises UserError if there is no file to write, or one cannot be written."""
+        if not any((self.keras_file, self.saved_model_dir, self.tflite_file, self.coreml_file)):
+            raise UserError(
+                "there is nothing to write; set --coreml_file, --tflite_file, --saved_model_dir or "
+                "--keras_file"
+            )
+        if self.tflite_file:
+            check_writable(self.tflite_file, "tflite_file")
+        if self.keras_file:
+            check_writable(self.keras_file, "keras_file")
+            if self.keras_file.suffix != ".keras":
+                raise UserError(
+                    f"--keras_file={self.keras_file} must end in .keras, the only format of Keras "
+                    "that is written"
+                )
+        if self.saved_model_dir:
+            saved_model.check(self.saved_model_dir)
+        if self.coreml_file:
+            coreml_options.check(self.coreml_file, self.coreml)
+        if self.tflite_quantization == "int8":
+            raise UserError(
+                "--tflite_quantization=int8 needs images to measure ranges on; use bazel run "
+                "//retrain -- --image_dir=DIR --tflite_quantization=int8"
+            )
+        if self.tflite_quantization not in QUANTIZATIONS:
+            raise UserError(
+                f"--tflite_quantization={self.tflite_quantization} must be one of: "
+                f"{', '.join(QUANTIZATIONS)}"
+            )
