@@ -7,6 +7,8 @@ from unittest import mock
 
 from absl.testing import absltest
 
+from retrain.system.files.path_owners import current_user
+from retrain.system.outputs.journal_files import journal_file
 from retrain.system.outputs.temporary_folders import temporary_files_of_libraries, temporary_folder
 from tests.support.python_code import run_python
 
@@ -25,8 +27,17 @@ with temporary_files_of_libraries():
 assert tempfile.tempdir == sys.argv[1]
 """
 
+_KILLED = """
+import os, signal, sys, tempfile
+from retrain.system.outputs.temporary_folders import temporary_folder
+tempfile.tempdir = sys.argv[1]
+with temporary_folder() as folder:
+    (folder / "half").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
 
-class LeftoversTest(absltest.TestCase):
+
+class TemporaryFoldersTest(absltest.TestCase):
     def setUp(self):
         super().setUp()
         self.folder = Path(self.create_tempdir().full_path)
@@ -38,6 +49,19 @@ class LeftoversTest(absltest.TestCase):
             self.assertEmpty(list(folder.iterdir()))
             (folder / "file").touch()
         self.assertEmpty(list(self.folder.iterdir()))
+
+    def test_the_folder_of_a_killed_run_is_removed_by_the_next(self):
+        killed = run_python(_KILLED, self.folder)
+        self.assertEqual(killed.returncode, -signal.SIGKILL)
+        self.assertNotEmpty(list(self.folder.rglob("half")))
+        with temporary_folder():
+            self.assertLen(list(self.folder.iterdir()), 1)
+        self.assertEmpty(list(self.folder.iterdir()))
+
+    def test_others_cannot_prevent_temporary_folders(self):
+        journal_file(self.folder, current_user()).symlink_to("nowhere")
+        with temporary_folder() as folder:
+            (folder / "file").touch()
 
     def test_files_of_libraries_are_removed_after_the_libraries_remove_their_own(self):
         done = run_python(_WITH_TEMPORARY_FILES, self.folder, "exit")
