@@ -2,20 +2,20 @@
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from retrain.config import SplitOptions
 from retrain.data import folder_checks, folders, splits
 from retrain.data.folder_checks import MIN_IMAGES
-from retrain.data.folders import Listing
 from retrain.data.group_summary import GroupSummary
 from retrain.data.labels import make_labels
 from retrain.data.splits import TEST, TRAINING, VALIDATION, SplitPercentages
 from retrain.errors import UserError
 from retrain.system.text import name_some
 
+_SPLITS = (TRAINING, VALIDATION, TEST)
 _SPLIT_OF_FLAG = {"validation_dir": VALIDATION, "test_dir": TEST}
 
 
@@ -66,9 +66,7 @@ class Dataset:
 
     def describe(self) -> str:
         """Returns a line with the numbers of images and classes."""
-        counts = ", ".join(
-            f"{len(self.split(split))} for {split}" for split in (TRAINING, VALIDATION, TEST)
-        )
+        counts = ", ".join(f"{len(self.split(split))} for {split}" for split in _SPLITS)
         return f"{len(self.images)} images in {len(self.labels)} classes: {counts}."
 
     def hash_name(self, image: ImageFile, options: SplitOptions) -> float:
@@ -140,48 +138,36 @@ def scan_dataset(image_dir: Path, options: SplitOptions) -> Dataset:
         folder_checks.check_split_folder(flag, split_dirs[flag], listing, classes=classes)
     folder_checks.warn_of_small_classes(main_listing)
 
-    dataset = build_dataset(image_dir, main_listing, options, listings)
-    _warn_of_missing_classes(
-        _missing_classes(dataset, {_SPLIT_OF_FLAG[flag] for flag in split_dirs})
+    images = (
+        ImageFile(
+            image_dir / folder / file,
+            class_id,
+            TRAINING,
+            splits.compute_percentage_hash(options, folder, file),
+        )
+        for class_id, folder in enumerate(classes)
+        for file in main_listing.images[folder]
     )
-    return dataset
-
-
-def build_dataset(
-    image_dir: Path,
-    listing: Listing,
-    options: SplitOptions,
-    split_listings: Mapping[str, Listing],
-) -> Dataset:
-    """Assigns labels and splits to listed images. Does not check that there are enough of them.
-
-    Args:
-        image_dir: Folder that contains the class folders.
-        listing: Content of `image_dir`.
-        options: How to split the images.
-        split_listings: Content of the folders of "validation_dir" and "test_dir".
-    """
-    classes = tuple(listing.images)
-    split_dirs = split_folders(options)
-    images: list[ImageFile] = []
-    for class_id, folder in enumerate(classes):
-        for file in listing.images[folder]:
-            percentage_hash = splits.compute_percentage_hash(options, folder, file)
-            path = image_dir / folder / file
-            images.append(ImageFile(path, class_id, TRAINING, percentage_hash))
-        for flag, split_listing in split_listings.items():
-            for file in split_listing.images.get(folder, []):
-                path = split_dirs[flag] / folder / file
-                images.append(ImageFile(path, class_id, _SPLIT_OF_FLAG[flag], None))
-    return assign_splits(
+    images_with_split = (
+        ImageFile(split_dirs[flag] / folder / file, class_id, _SPLIT_OF_FLAG[flag], None)
+        for flag, listing in listings.items()
+        for class_id, folder in enumerate(classes)
+        for file in listing.images.get(folder, [])
+    )
+    dataset = assign_splits(
         Dataset(
             image_dir=image_dir,
             labels=make_labels(classes),
             folders=classes,
-            images=tuple(images),
+            # Sorting keeps the order of the flags and of the names.
+            images=tuple(sorted((*images, *images_with_split), key=lambda image: image.class_id)),
             percentages=SplitPercentages.from_options(options),
         )
     )
+    _warn_of_missing_classes(
+        _missing_classes(dataset, {_SPLIT_OF_FLAG[flag] for flag in split_dirs})
+    )
+    return dataset
 
 
 def split_folders(options: SplitOptions) -> dict[str, Path]:
@@ -192,42 +178,38 @@ def split_folders(options: SplitOptions) -> dict[str, Path]:
 
 def assign_splits(dataset: Dataset) -> Dataset:
     """Assigns splits to all images that have a percentage hash."""
-    hashes: dict[int, list[float]] = {class_id: [] for class_id in range(len(dataset.labels))}
-    for image in dataset.images:
+    hashes_of_class: dict[int, dict[int, float]] = defaultdict(dict)  # By the index of the image.
+    for index, image in enumerate(dataset.images):
         if image.percentage_hash is not None:
-            hashes[image.class_id].append(image.percentage_hash)
-    assigned = {
-        class_id: splits.assign_splits(class_hashes, dataset.percentages)
-        for class_id, class_hashes in hashes.items()
-    }
-    _reunite(hashes, assigned)
-    following = {class_id: iter(names) for class_id, names in assigned.items()}
-    images = tuple(
-        image
-        if image.percentage_hash is None
-        else replace(image, split=next(following[image.class_id]))
-        for image in dataset.images
-    )
-    return replace(dataset, images=images)
+            hashes_of_class[image.class_id][index] = image.percentage_hash
+    images = list(dataset.images)
+    for hashes in hashes_of_class.values():
+        assigned = splits.assign_splits(list(hashes.values()), dataset.percentages)
+        for index, split in zip(hashes, assigned, strict=True):
+            images[index] = replace(images[index], split=split)
+    return replace(dataset, images=_reunite(images))
 
 
-def _reunite(hashes: Mapping[int, Sequence[float]], assigned: Mapping[int, list[str]]) -> None:
+def _reunite(images: Sequence[ImageFile]) -> tuple[ImageFile, ...]:
     """Puts groups of images of several classes into one split, if a small class moved its images.
 
     This is the training split if one of them is in there. So no class loses training images.
     """
-    splits_of_hash: dict[float, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for class_id, names in assigned.items():
-        for percentage_hash, name in zip(hashes[class_id], names, strict=True):
-            splits_of_hash[percentage_hash][class_id].add(name)
-    for percentage_hash, by_class in splits_of_hash.items():
-        present = set().union(*by_class.values())
-        if len(by_class) > 1 and len(present) > 1:
-            common = next(name for name in (TRAINING, VALIDATION, TEST) if name in present)
-            for class_id in by_class:
-                for row, value in enumerate(hashes[class_id]):
-                    if value == percentage_hash:
-                        assigned[class_id][row] = common
+    groups: dict[float | None, list[ImageFile]] = defaultdict(list)
+    for image in images:
+        groups[image.percentage_hash].append(image)
+    groups.pop(None, None)
+    common = {
+        percentage_hash: min((image.split for image in group), key=_SPLITS.index)
+        for percentage_hash, group in groups.items()
+        if len({image.class_id for image in group}) > 1
+    }
+    return tuple(
+        replace(image, split=common[image.percentage_hash])
+        if image.percentage_hash in common
+        else image
+        for image in images
+    )
 
 
 def _count_images_to_split(images: Iterable[ImageFile]) -> Counter[int]:
