@@ -14,7 +14,6 @@ import string
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
 from email.message import Message
 from pathlib import Path
 from typing import IO, Any
@@ -22,7 +21,7 @@ from typing import IO, Any
 from retrain.system.files.checksums import md5, sha256
 from retrain.system.files.flush import flush_file
 from retrain.system.files.locks import exclusive_file
-from retrain.system.files.private_files import create_private_folders, open_private
+from retrain.system.files.private_files import create_private_folders, open_private, read_private
 from retrain.system.progress import ProgressBar
 
 _TIMEOUT_SECONDS = 30
@@ -95,7 +94,7 @@ def _receive(url: str, file: IO[bytes], version_file: Path, name: str) -> None:
     # Another process can have appended to the file since it was opened.
     position = file.seek(0, os.SEEK_END)
     version = _read_version(version_file) if position else None
-    with _open_rest_or_all(url, position, version) as response:
+    with _open_rest(url, position, version) or _open(url, {}) as response:
         if response.status != _PARTIAL_CONTENT:
             _discard(file, version_file)
             if version := _version(response.headers):
@@ -122,11 +121,8 @@ def _discard(file: IO[bytes], version_file: Path) -> None:
 
 def _read_version(version_file: Path) -> str | None:
     """Returns the version of an interrupted download, or None if it is not known."""
-    with (
-        contextlib.suppress(FileNotFoundError),
-        open(version_file, encoding="latin-1", opener=open_private) as text,
-    ):
-        version = text.read()
+    with contextlib.suppress(FileNotFoundError):
+        version = read_private(version_file).decode("latin-1")
         # If the computer loses power while this file is written, it can have any content.
         return version if version.isprintable() else None
     return None
@@ -147,15 +143,10 @@ def _version(headers: Message) -> str | None:
     return None
 
 
-@contextlib.contextmanager
-def _open_rest_or_all(url: str, position: int, version: str | None) -> Iterator[Any]:
-    rest = _open_rest(url, position, version) if version else None
-    with rest or _open(url, {}) as response:
-        yield response
-
-
-def _open_rest(url: str, position: int, version: str) -> Any | None:
+def _open_rest(url: str, position: int, version: str | None) -> Any | None:
     """Requests the content after `position`. Returns None if the server has another version."""
+    if not version:
+        return None
     try:
         response = _open(url, {"Range": f"bytes={position}-", "If-Range": version})
     except urllib.error.HTTPError as error:
