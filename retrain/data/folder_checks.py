@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from retrain.data import file_kinds
-from retrain.data.folders import Listing
+from retrain.data.listing import Listing
 from retrain.errors import UserError
 from retrain.system.text import name_some
 

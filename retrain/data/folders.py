@@ -5,44 +5,16 @@ Only files without the name of an image are opened, to find images among them.
 
 import heapq
 import os
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from retrain.data import file_kinds
 from retrain.data.file_kinds import FileKind, FileRecognizer
+from retrain.data.listing import Listing
 from retrain.errors import UserError
 
 _Identity = tuple[int, int]  # Device and inode.
-
-
-@dataclass(frozen=True)
-class Listing:
-    """The content of a folder that has one sub-folder per class.
-
-    Attributes:
-        images: Sorted paths of the images of each class, relative to the class folder and with `/`
-            as separator. The keys are the sorted names of the folders that contain images.
-        empty_folders: Names of the class folders without images.
-        outside_classes: Number of images directly in the root, which belong to no class.
-        ignored: Number of other files of each kind, such as ".txt" or "hidden".
-        duplicate_links: Relative paths of links to files or folders that are listed elsewhere.
-        misnamed: Sorted relative paths of files that start like images but have other names.
-        special_files: Sorted relative paths of pipes, sockets, devices and broken links that have
-            the name of an image, with their kind, such as "cat/a.jpg (pipe)".
-        system_folders: Sorted relative paths of folders of NAS devices and systems.
-    """
-
-    images: dict[str, list[str]]
-    empty_folders: list[str]
-    outside_classes: int
-    ignored: Counter[str]
-    duplicate_links: list[str]
-    misnamed: list[str]
-    special_files: list[str]
-    system_folders: list[str]
 
 
 class _Entry(NamedTuple):
@@ -135,19 +107,14 @@ class _Reader:
         self._visited = visited
         self._folders: list[_Entry] = []  # A heap.
         self._file_links: list[_Entry] = []
-        self._images: dict[str, list[str]] = {}
-        self._outside_classes = 0
-        self._ignored: Counter[str] = Counter()
-        self._duplicate_links: list[str] = []
-        self._misnamed: list[str] = []
-        self._special_files: list[str] = []
-        self._system_folders: list[str] = []
+        self._listing = Listing()
         self._recognizer = FileRecognizer()
 
     def read(self) -> Listing:
         root = _Entry(is_link=False, class_name="", inner="", path=os.fspath(self._root))
         self._read_folder(root)
-        self._images = {name: [] for name in sorted(entry.class_name for entry in self._folders)}
+        class_names = sorted(entry.class_name for entry in self._folders)
+        self._listing.images = {name: [] for name in class_names}
         # Real folders come before links, so that a link cannot take images of another class.
         while self._folders:
             folder = heapq.heappop(self._folders)
@@ -155,20 +122,8 @@ class _Reader:
                 self._read_folder(folder)
         for link in sorted(self._file_links):
             self._follow(link)
-        return Listing(
-            images={name: sorted(files) for name, files in self._images.items() if files},
-            empty_folders=[
-                name
-                for name, files in self._images.items()
-                if not files and name not in self._duplicate_links
-            ],
-            outside_classes=self._outside_classes,
-            ignored=self._ignored,
-            duplicate_links=sorted(self._duplicate_links),
-            misnamed=sorted(self._misnamed),
-            special_files=sorted(self._special_files),
-            system_folders=sorted(self._system_folders),
-        )
+        self._listing.finish()
+        return self._listing
 
     def _is_new(self, folder: _Entry) -> bool:
         try:
@@ -178,7 +133,7 @@ class _Reader:
         if identity in self._visited.roots:
             return False
         if identity in self._visited.folders:
-            self._duplicate_links.append(folder.name.rstrip("/"))
+            self._listing.duplicate_links.append(folder.name.rstrip("/"))
             return False
         self._visited.folders.add(identity)
         return True
@@ -195,16 +150,16 @@ class _Reader:
         if file_kinds.is_folder(entry):
             self._add_folder(folder, entry)
         elif entry.name.startswith("."):
-            self._ignored["hidden"] += 1
+            self._listing.ignored["hidden"] += 1
         else:
             self._add_file(folder, entry)
 
     def _add_folder(self, parent: _Entry, entry: os.DirEntry[str]) -> None:
         name = entry.name
         if file_kinds.is_system_folder(name):
-            self._system_folders.append(parent.path_of(name))
+            self._listing.system_folders.append(parent.path_of(name))
         elif name.startswith("."):
-            self._ignored["hidden folder"] += 1
+            self._listing.ignored["hidden folder"] += 1
         else:
             nested = (parent.class_name, f"{parent.inner}{name}/")
             in_class = nested if parent.class_name else (name, "")
@@ -214,33 +169,33 @@ class _Reader:
         inner = folder.inner + entry.name
         kind = self._recognizer.recognize(entry)
         if kind is FileKind.MISNAMED:
-            self._misnamed.append(folder.path_of(entry.name))
+            self._listing.misnamed.append(folder.path_of(entry.name))
         elif kind is FileKind.SPECIAL:
             description = file_kinds.describe_special_file(entry.path)
-            self._special_files.append(f"{folder.path_of(entry.name)} ({description})")
+            self._listing.special_files.append(f"{folder.path_of(entry.name)} ({description})")
         elif kind is FileKind.OTHER:
             is_file = file_kinds.is_file(entry)
-            self._ignored[
+            self._listing.ignored[
                 file_kinds.suffix_of(entry.name) if is_file else "broken link or device"
             ] += 1
         elif not folder.class_name:
-            self._outside_classes += 1
+            self._listing.outside_classes += 1
         elif entry.is_symlink():
             self._file_links.append(
                 _Entry(is_link=True, class_name=folder.class_name, inner=inner, path=entry.path)
             )
         elif self._is_linked(entry):
-            self._duplicate_links.append(f"{folder.class_name}/{inner}")
+            self._listing.duplicate_links.append(f"{folder.class_name}/{inner}")
         else:
-            self._images[folder.class_name].append(inner)
+            self._listing.images[folder.class_name].append(inner)
 
     def _follow(self, link: _Entry) -> None:
         target = os.path.realpath(link.path)
         if target in self._visited.linked_files or self._was_listed(Path(target)):
-            self._duplicate_links.append(link.name)
+            self._listing.duplicate_links.append(link.name)
             return
         self._visited.linked_files.add(target)
-        self._images[link.class_name].append(link.inner)
+        self._listing.images[link.class_name].append(link.inner)
 
     def _is_linked(self, entry: os.DirEntry[str]) -> bool:
         linked_files = self._visited.linked_files

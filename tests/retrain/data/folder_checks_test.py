@@ -7,7 +7,8 @@ from pathlib import Path
 from absl.testing import absltest
 
 from retrain.data import folder_checks
-from retrain.data.folders import Listing, list_images
+from retrain.data.folders import list_images
+from retrain.data.listing import Listing
 from retrain.errors import UserError
 
 
