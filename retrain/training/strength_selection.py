@@ -113,7 +113,7 @@ def _select_features(
         step = 1 + len(validation[1]) // _MAX_ROWS_TO_SELECT_FEATURES_BY
         some = validation[0][::step], validation[1][::step]
         last_layer, complete = measure([few.without_stages(), few], some)
-        uses_stages = _is_better(complete, last_layer)
+        uses_stages = is_better(complete, last_layer)
         if few is training and step == 1:
             return complete if uses_stages else last_layer
         selected = training if uses_stages else training.without_stages()
@@ -121,8 +121,13 @@ def _select_features(
     return curve
 
 
-def _is_better(complete: ValidationCurve, last_layer: ValidationCurve) -> bool:
-    """Returns whether features of earlier stages are worth their risk."""
+def is_better(complete: ValidationCurve, last_layer: ValidationCurve) -> bool:
+    """Returns whether features of earlier stages are worth their risk.
+
+    Args:
+        complete: Validation curve with these features.
+        last_layer: Validation curve with the features of the last layer only.
+    """
     differences = last_layer.losses[last_layer.best()] - complete.losses[complete.best()]
     if not len(differences):
         return False
