@@ -23,7 +23,7 @@ from retrain.system.outputs.temporary_folders import temporary_files_of_librarie
 from retrain.system.program import command_line
 from retrain.system.program.console import quiet_native_libraries
 from tools.conversion import input_flags, load, output_flags
-from tools.conversion.outputs import Outputs
+from tools.conversion.outputs import ConversionOutputs
 from tools.conversion.preprocessing import PreprocessingOptions
 
 # --help lists the flags in this order.
@@ -44,7 +44,9 @@ def main(arguments: list[str]) -> None:
         _convert(path, preprocessing_options, outputs)
 
 
-def _convert(path: Path, preprocessing_options: PreprocessingOptions, outputs: Outputs) -> None:
+def _convert(
+    path: Path, preprocessing_options: PreprocessingOptions, outputs: ConversionOutputs
+) -> None:
     # These modules take seconds to load, so flags are checked first.
     from retrain.export.coremltools_import import load_coremltools
     from tools.conversion import converted_classifier, preprocessing, writers

@@ -1,7 +1,6 @@
 """Computes the bottlenecks of images, and writes them to shards."""
 
 import dataclasses
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,6 +17,7 @@ from retrain.shards import merging, schema, shard_files, unreadable_list
 from retrain.shards.schema import ShardDescription
 from retrain.shards.storage import Storage
 from retrain.system.batches import batches
+from retrain.system.outputs.temporary_folders import temporary_folder
 from retrain.system.threads import parallel_map
 from retrain.training_options import DistortionOptions
 from tools.cluster.read_ahead import ImageReader
@@ -91,8 +91,8 @@ class BottleneckWorker(Worker):
         self._description = task.description
         self._images = Storage(task.image_url, "image_dir")
         self._output = Storage(task.output_url, "bottleneck_dir")
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder, "network")
+        with temporary_folder() as folder:
+            file = folder / "network"
             file.write_bytes(task.network)
             tflite = file if task.backbone.tflite_file is not None else None
             self._backbone = dataclasses.replace(

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from label_image.classifier import Classifier, Overrides, UnreadableImage
 from retrain.errors import UserError
 from retrain.shards import unreadable_list
 from retrain.shards.storage import Storage
+from retrain.system.outputs.temporary_folders import temporary_folder
 from tools.cluster import label_files
 from tools.cluster.read_ahead import ImageReader
 from tools.cluster.task import ChunkResult, ImageTask, Worker, chunk_name, undecodable_image
@@ -107,8 +107,8 @@ class LabelWorker(Worker):
         self._task = task
         self._images = Storage(task.image_url, "image_dir")
         self._output = Storage(task.output_url, "results")
-        with tempfile.TemporaryDirectory() as folder:
-            graph, labels = Path(folder, task.graph_path.name), Path(folder, "labels.txt")
+        with temporary_folder() as folder:
+            graph, labels = folder / task.graph_path.name, folder / "labels.txt"
             graph.write_bytes(task.graph)
             overrides = task.overrides
             if task.labels is not None:

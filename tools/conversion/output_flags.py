@@ -5,7 +5,7 @@ from absl import flags
 from retrain.errors import UserError
 from retrain.flags import coreml_flags
 from retrain.system.program.path_flags import optional_path
-from tools.conversion.outputs import QUANTIZATIONS, Outputs
+from tools.conversion.outputs import QUANTIZATIONS, ConversionOutputs
 
 _TFLITE_FILE = flags.DEFINE_string(
     "tflite_file", None, "File for the classifier as a TFLite model."
@@ -28,13 +28,13 @@ _KERAS_FILE = flags.DEFINE_string(
 flags.adopt_module_key_flags(coreml_flags)
 
 
-def parse_outputs() -> Outputs:
+def parse_outputs() -> ConversionOutputs:
     """Returns the files to write.
 
     Raises:
         UserError: If flags contradict each other.
     """
-    outputs = Outputs(
+    outputs = ConversionOutputs(
         keras_file=optional_path(_KERAS_FILE),
         saved_model_dir=optional_path(_SAVED_MODEL_DIR),
         tflite_file=optional_path(_TFLITE_FILE),

@@ -12,7 +12,7 @@ QUANTIZATIONS = ("none", "float16", "dynamic")
 
 
 @dataclasses.dataclass(frozen=True)
-class Outputs:
+class ConversionOutputs:
     """The files to write. A path of None means that the file is not written.
 
     Attributes:

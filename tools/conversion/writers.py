@@ -30,7 +30,7 @@ from retrain.system.outputs.staging import Staging
 from retrain.system.outputs.temporary_folders import temporary_folder
 from retrain.system.program.console import quiet_native_libraries
 from tools.conversion.converted_classifier import ConvertedClassifier
-from tools.conversion.outputs import Outputs
+from tools.conversion.outputs import ConversionOutputs
 
 # Largest difference relative to the largest score, for files with full and reduced precision.
 _EXACT_TOLERANCE = 1e-3
@@ -43,7 +43,7 @@ class ScoreMismatchError(Exception):
     """A file computes different scores. It is a defect of this program or of a converter."""
 
 
-def write_all(outputs: Outputs, classifier: ConvertedClassifier) -> list[str]:
+def write_all(outputs: ConversionOutputs, classifier: ConvertedClassifier) -> list[str]:
     """Writes all files, puts them in place together, and returns a message for each.
 
     Raises:
