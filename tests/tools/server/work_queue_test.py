@@ -2,6 +2,7 @@
 
 import threading
 import time
+from unittest import mock
 
 from absl.testing import absltest
 
@@ -49,14 +50,14 @@ class WorkQueueTest(absltest.TestCase):
                 order.append(client)
 
         threads = []
+        add = self.enter_context(mock.patch.object(queue._waiting, "add", wraps=queue._waiting.add))
         with queue.admit("z") as ticket, ticket.worker():
             for client in "aaaab":
                 threads.append(threading.Thread(target=request, args=client))
-                waiting = queue.waiting
+                waiting = add.call_count
                 threads[-1].start()
-                while queue.waiting == waiting:
+                while add.call_count == waiting:
                     time.sleep(0.001)
-                time.sleep(0.01)  # Until the request also waits for a worker.
         for thread in threads:
             thread.join()
         self.assertEqual("".join(order), "abaaa")
