@@ -87,6 +87,7 @@ class Classifier:
             state how familiar images are.
         runtime: The loaded network.
         decoding: How images are decoded for the network.
+        overrides: The user's settings.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class Classifier:
         Raises:
             UserError: If the file or the overrides cannot be used.
         """
+        self.overrides = overrides
         self.runtime = classifier_file.load(graph, efficientnet_lite0.find, overrides=overrides)
         description = self.runtime.description
         self.labels = labels_file.resolve(graph, overrides.labels_file, description.labels)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
+from retrain.errors import UserError
 from retrain.runtimes import fit_flag
 from retrain.system.program import trust_flag
 from retrain.system.program.path_flags import graph_path, optional_path
@@ -24,6 +25,8 @@ class ClassifierFlags:
     graph: flags.FlagHolder[str]
     labels: flags.FlagHolder[str | None]
     fit: flags.FlagHolder[str | None]
+    input_mean: flags.FlagHolder[float | None]
+    input_std: flags.FlagHolder[float | None]
     unknown_below: flags.FlagHolder[float | None] | None
 
     def graph_path(self) -> Path:
@@ -31,13 +34,23 @@ class ClassifierFlags:
         return graph_path(self.graph)
 
     def overrides(self) -> "Overrides":
-        """Returns the user's settings for the classifier."""
+        """Returns the user's settings for the classifier.
+
+        Raises:
+            UserError: If --input_std is 0.
+        """
+        if self.input_std.value == 0:
+            raise UserError(
+                "--input_std=0 would divide by zero; give the number to divide pixels by"
+            )
         # Loading it takes time, which an error message about the flags does not have to wait for.
         from label_image.classifier import Overrides
 
         return Overrides(
             labels_file=optional_path(self.labels),
             fit=self.fit.value,
+            mean=self.input_mean.value,
+            std=self.input_std.value,
             unknown_below=None if self.unknown_below is None else self.unknown_below.value,
             trust_model=trust_flag.TRUST_MODEL.value,
         )
@@ -63,6 +76,17 @@ def define(
             "File with one label per line. Required only if the graph does not contain its labels.",
         ),
         fit=fit_flag.define(),
+        input_mean=flags.DEFINE_float(
+            "input_mean",
+            None,
+            "Number from 0 to 255 to subtract from each pixel. Overrides the graph's metadata.",
+        ),
+        input_std=flags.DEFINE_float(
+            "input_std",
+            None,
+            "Number to divide each pixel by after subtracting --input_mean. Overrides the graph's "
+            "metadata.",
+        ),
         unknown_below=_define_unknown_below() if finds_unknown_images else None,
     )
 

@@ -59,17 +59,6 @@ _INPUT_WIDTH = flags.DEFINE_integer(
     "Width of the input images in pixels. Overrides the graph's metadata.",
     lower_bound=1,
 )
-_INPUT_MEAN = flags.DEFINE_float(
-    "input_mean",
-    None,
-    "Number from 0 to 255 to subtract from each pixel. Overrides the graph's metadata.",
-)
-_INPUT_STD = flags.DEFINE_float(
-    "input_std",
-    None,
-    "Number to divide each pixel by after subtracting --input_mean. Overrides the graph's "
-    "metadata.",
-)
 _HEATMAP = flags.DEFINE_string(
     "heatmap",
     None,
@@ -90,8 +79,6 @@ def main(arguments: list[str]) -> int:
     names = _IMAGE.value + arguments
     if not names:
         raise UserError("no image was given; name one or more, or use --image=FILE")
-    if _INPUT_STD.value == 0:
-        raise UserError("--input_std=0 would divide by zero; give the number to divide pixels by")
     images = [user_path(name) for name in names]
     heat_map_paths = _heat_map_paths(images)
     classifier = Classifier(_CLASSIFIER.graph_path(), overrides=_overrides())
@@ -110,8 +97,6 @@ def _overrides() -> Overrides:
         output_layer=_OUTPUT_LAYER.value,
         height=_INPUT_HEIGHT.value,
         width=_INPUT_WIDTH.value,
-        mean=_INPUT_MEAN.value,
-        std=_INPUT_STD.value,
     )
 
 

@@ -126,7 +126,7 @@ def _resolve_preprocessing(
     if normalization is None and is_float:
         return Preprocessing(), (
             "the file does not state how pixels are normalised, so they are divided by 255; set "
-            "label_image's --input_mean and --input_std if that is wrong"
+            "--input_mean and --input_std if that is wrong"
         )
     if normalization is None:
         return _undo_quantisation(tensor), (

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 from absl.testing import absltest, parameterized
 
-from label_image.classifier import Prediction
+from label_image.classifier import NO_OVERRIDES, Prediction
 from retrain.errors import UserError
 from retrain.metadata import STRETCH
 from retrain.runtimes.runtime import NO_DESCRIPTION
@@ -46,6 +46,7 @@ class _SizeClassifier:
     unknown_below = None
     decoding = SimpleNamespace(fit=STRETCH)
     runtime = SimpleNamespace(description=NO_DESCRIPTION)
+    overrides = NO_OVERRIDES
 
     def classify(self, sources):
         for source in sources:

@@ -72,7 +72,7 @@ def read_versions(storage: Storage, name: str, classifier: str) -> Any:
         if found != classifier:
             raise UserError(
                 f"--{storage.flag}={storage.url} has labels of another classifier, or by another "
-                "--fit, --unknown_below or --num_top_predictions; choose another "
-                f"--{storage.flag}"
+                "--fit, --input_mean, --input_std, --unknown_below or --num_top_predictions; "
+                f"choose another --{storage.flag}"
             )
         return file.read(columns=list(VERSION_COLUMNS))

@@ -76,8 +76,10 @@ class LabelTask(ImageTask):
     def sha256(self) -> str:
         """SHA-256 of the classifier and of everything else that determines the results."""
         settings = f"{self.num_top_predictions} {self.overrides.unknown_below}"
-        if self.overrides.fit:  # Earlier versions did not have it.
-            settings += f" {self.overrides.fit}"
+        # Earlier versions did not have these.
+        for name in ("fit", "mean", "std"):
+            if (value := getattr(self.overrides, name)) is not None:
+                settings += f" {name}={value}"
         digest = hashlib.sha256(hashlib.sha256(self.graph).digest() + settings.encode())
         digest.update(self.labels or b"")
         return digest.hexdigest()

@@ -31,6 +31,8 @@ def describe(options: Options, graph: Path, classifier: Classifier) -> dict[str,
         # Journals of earlier versions do not have these.
         "unknown_below": classifier.unknown_below or 0.0,
         "fit": classifier.decoding.fit,
+        "input_mean": classifier.overrides.mean,
+        "input_std": classifier.overrides.std,
     }
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from retrain.errors import UserError
 from retrain.system.batches import batches
-from retrain.system.files.private_files import open_private
+from retrain.system.files.private_files import read_private
 from tools.transfers import image_names, journal_fields
 from tools.transfers.journal_file import JournalFile
 from tools.transfers.new_files import sync_folder
@@ -33,8 +33,7 @@ def is_journal(path: Path) -> bool:
     Raises:
         OSError: If the file cannot be read.
     """
-    with open(path, "rb", opener=open_private) as file:
-        start = file.read(len(_FIRST_BYTES))
+    start = read_private(path, max_bytes=len(_FIRST_BYTES))
     return start == _FIRST_BYTES or (path.name == NAME and _can_be_first_line(start))
 
 

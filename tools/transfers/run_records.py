@@ -18,7 +18,7 @@ from retrain.errors import UserError
 from retrain.system.files.cache_folder import user_folder
 from retrain.system.files.flush import flush_folder
 from retrain.system.files.path_owners import find_intruder
-from retrain.system.files.private_files import create_private_folders, open_private
+from retrain.system.files.private_files import create_private_folders, open_private, read_private
 from tools.transfers import journal_fields
 
 _FOLDER = "guess_dir"
@@ -89,8 +89,7 @@ def read(key: str | None) -> RunRecord | None:
     if key is None or not _KEY.fullmatch(key):
         return None
     try:
-        with open(_path(key), "rb", opener=open_private) as file:
-            return _parse(file.read(_MAX_BYTES))
+        return _parse(read_private(_path(key), max_bytes=_MAX_BYTES))
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from absl.testing import absltest, parameterized
 
-from label_image.classifier import Prediction
+from label_image.classifier import Overrides, Prediction
 from retrain.errors import UserError
 from retrain.metadata import CROP, STRETCH
 from retrain.runtimes.runtime import NO_DESCRIPTION
@@ -29,9 +29,10 @@ from tools.transfers.undo import undo
 class _ForeignClassifier:
     """A classifier whose file does not state how images are resized."""
 
-    def __init__(self, *, fit: str = STRETCH) -> None:
+    def __init__(self, *, fit: str = STRETCH, mean: float | None = None) -> None:
         self.decoding = SimpleNamespace(fit=fit)
         self.runtime = SimpleNamespace(description=NO_DESCRIPTION)
+        self.overrides = Overrides(mean=mean)
 
 
 class _OneLabelClassifier(_ForeignClassifier):
@@ -225,13 +226,16 @@ class SortImagesTest(parameterized.TestCase):
         target, classifier = self.folder / "target", _OneLabelClassifier()
         journal = self.interrupt(target, classifier)
         lines = [json.loads(line) for line in journal.read_text().splitlines()]
-        del lines[0]["run"]["unknown_below"], lines[0]["run"]["fit"]
+        for name in ("unknown_below", "fit", "input_mean", "input_std"):
+            del lines[0]["run"][name]
         for line in lines[1:]:
             if "plan" in line:
                 line["plan"] = [fields[:7] for fields in line["plan"]]
         journal.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
         with self.assertRaisesRegex(UserError, "a different --fit; continue that run"):
             self.sort(target, classifier=_OneLabelClassifier(fit=CROP))
+        with self.assertRaisesRegex(UserError, "a different --input_mean; continue that run"):
+            self.sort(target, classifier=_OneLabelClassifier(mean=127.5))
         self.sort(target, classifier=classifier)
         self.assertEqual(self.sorted_files(target), ["a/0.jpg", "a/1.png", "a/2.jpg"])
 
