@@ -9,6 +9,7 @@ import numpy.typing as npt
 from absl.testing import absltest
 
 from retrain.training import evaluation
+from retrain.training.accuracy_interval import accuracy_interval
 from retrain.training.evaluation import ClassScores, Mistake
 
 # Four images of class 0, two of 1, none of 2.
@@ -91,45 +92,13 @@ class EvaluateTest(absltest.TestCase):
         self.assertEqual((result.cross_entropy, result.expected_calibration_error), (0, 0))
         self.assertEmpty(result.misclassified)
 
-
-class IntervalTest(absltest.TestCase):
-    def interval(self, right: int, count: int) -> tuple[float, float]:
-        return evaluate([[1, 0]] * count, [0] * right + [1] * (count - right)).interval
-
-    def test_interval_ends_where_the_score_test_rejects(self):
-        # By definition an end p is where |share - p| is 1.96 standard errors of p.
-        for right, count in ((15, 20), (1, 8), (190, 200)):
-            for end in self.interval(right, count):
-                error = math.sqrt(end * (1 - end) / count)
-                self.assertAlmostEqual(abs(right / count - end) / error, 1.959964, places=5)
-
-    def test_groups_that_are_right_or_wrong_together_count_once(self):
-        def interval(right, groups):
-            class_ids = np.zeros(len(right), np.int64)
-            probabilities = np.stack([right, ~right], axis=1).astype(np.float32)
-            return evaluation.evaluate(probabilities, class_ids, groups=groups).interval
-
-        once = np.arange(40) % 4 != 0
-        groups = np.repeat(np.arange(40), 5)
-        low, high = interval(np.repeat(once, 5), groups)
-        expected = interval(once, np.arange(40))
-        self.assertAlmostEqual(low, expected[0], delta=0.01)
-        self.assertAlmostEqual(high, expected[1], delta=0.01)
-        # Without mistakes, nothing shows how alike the images of a group are.
-        self.assertEqual(interval(np.ones(200, bool), groups), interval(np.ones(40, bool), None))
-        # Groups whose images differ like others do not make the interval narrower.
-        mixed = np.tile(once, 5)
-        self.assertEqual(interval(mixed, groups), interval(mixed, None))
-
-    def test_interval_stays_between_0_and_1_and_is_never_empty(self):
-        low, high = self.interval(0, 10)
-        self.assertAlmostEqual(low, 0)
-        self.assertGreaterEqual(low, 0)
-        self.assertAlmostEqual(high, 0.2775, places=4)
-        low, high = self.interval(10, 10)
-        self.assertAlmostEqual(low, 0.7225, places=4)
-        self.assertAlmostEqual(high, 1)
-        self.assertLessEqual(high, 1)
+    def test_the_interval_is_that_of_the_accuracy(self):
+        groups = np.array([0, 0, 0, 1, 1, 2])
+        result = evaluation.evaluate(_PROBABILITIES, _CLASS_IDS, groups=groups, variance_factor=2)
+        right = _PROBABILITIES.argmax(axis=1) == _CLASS_IDS
+        self.assertEqual(
+            result.interval, accuracy_interval(right, groups=groups, variance_factor=2)
+        )
 
 
 class NoImagesTest(absltest.TestCase):
