@@ -35,12 +35,12 @@ from retrain.system.program import command_line
 for _module in (
     data_flags,
     output_flags,
-    coreml_flags,
+    backbone_flags,
+    head_flags,
     distortion_flags,
     fine_tuning_flags,
-    head_flags,
-    backbone_flags,
     comparison_flags,
+    coreml_flags,
 ):
     flags.adopt_module_key_flags(_module)
 

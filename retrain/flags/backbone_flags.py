@@ -11,6 +11,9 @@ from retrain.flags import values
 from retrain.metadata import FITS
 from retrain.system.program import path_flags, trust_flag
 
+# Heading of these flags in --help.
+HEADING = "Pretrained network"
+
 _DEFAULTS = BackboneOptions()
 
 _ARCHITECTURE = flags.DEFINE_string(

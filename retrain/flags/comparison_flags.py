@@ -6,6 +6,9 @@ from retrain.config import MOST_ACCURATE, SMALLEST, BaselineOptions, TrainingCon
 from retrain.errors import UserError
 from retrain.system.program import path_flags
 
+# Heading of these flags in --help.
+HEADING = "Comparison with other classifiers"
+
 _SELECT_ARCHITECTURE = flags.DEFINE_enum(
     "select_architecture",
     TrainingConfig.select_architecture,

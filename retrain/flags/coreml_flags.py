@@ -9,6 +9,9 @@ from retrain.export.coreml_options import PRECISIONS
 from retrain.output_options import CoreMLOptions
 from retrain.system.files.user_paths import user_path
 
+# Heading of these flags in --help.
+HEADING = "Core ML file"
+
 _DEFAULTS = CoreMLOptions()
 
 _FILE = flags.DEFINE_string(

@@ -20,6 +20,9 @@ from retrain.system.files.cache_folder import default_cache_folder
 from retrain.system.files.user_paths import user_path
 from retrain.system.program import path_flags
 
+# Heading of these flags in --help.
+HEADING = "Images and cache"
+
 _DEFAULTS = SplitOptions()
 # TensorFlow's script has no groups.
 _DEFAULT_GROUPS = {"path": UNGROUPED}

@@ -5,6 +5,9 @@ from absl import flags
 from retrain.errors import UserError
 from retrain.training_options import DistortionOptions
 
+# Heading of these flags in --help.
+HEADING = "Distortions of the training images"
+
 _DEFAULTS = DistortionOptions()
 
 _RANDOM_CROP = flags.DEFINE_float(

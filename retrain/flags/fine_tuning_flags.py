@@ -7,6 +7,9 @@ from absl import flags
 from retrain.errors import UserError
 from retrain.training_options import ALL_LAYERS, AUTO, AUTO_FINE_TUNING, FineTuningOptions
 
+# Heading of these flags in --help.
+HEADING = "Fine-tuning"
+
 _DEFAULTS = FineTuningOptions()
 _MAX_EPOCHS = 1000
 

@@ -10,6 +10,9 @@ from retrain.flags import values
 from retrain.training import class_weights
 from retrain.training_options import HeadOptions
 
+# Heading of these flags in --help.
+HEADING = "Last layer, test and cross-validation"
+
 _DEFAULTS = HeadOptions()
 
 _SOLVER = flags.DEFINE_enum(

@@ -11,6 +11,9 @@ from retrain.output_options import OutputOptions, TFLiteOptions
 from retrain.system.files.user_paths import user_path
 from retrain.system.program import path_flags
 
+# Heading of these flags in --help.
+HEADING = "Files to write"
+
 _DEFAULTS = OutputOptions()
 
 _OUTPUT_GRAPH = flags.DEFINE_string(

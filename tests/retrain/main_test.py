@@ -1,6 +1,7 @@
 """Every mistake of a user is refused in one line, and no file is lost."""
 
 import os
+import re
 import shutil
 import signal
 import struct
@@ -266,6 +267,22 @@ class RetrainMainTest(parameterized.TestCase):
             self.assertEqual(process.returncode, 0, stderr)
         done = programs.run("label_image", f"--graph={self.out}/graph.pb", many / "Red/0.jpg")
         self.assertStartsWith(done.stdout, "red")
+
+    def test_help_has_a_heading_for_each_group_of_flags(self):
+        text = programs.run("retrain", "--help").stdout
+        groups = re.findall(r"^([A-Z].*):\n  --(\w+)", text, re.MULTILINE)
+        first_flags = {
+            "Images and cache": "image_dir",
+            "Files to write": "output_graph",
+            "Pretrained network": "architecture",
+            "Last layer, test and cross-validation": "solver",
+            "Distortions of the training images": "random_crop",
+            "Fine-tuning": "fine_tune_epochs",
+            "Comparison with other classifiers": "select_architecture",
+            "Core ML file": "coreml_file",
+        }
+        self.assertEqual(groups, list(first_flags.items()))
+        self.assertEndsWith(text, "\n\n  --version\n      Print the version and exit.\n")
 
     def test_help_imports_no_heavy_package(self):
         code = "import sys; from retrain import main; print([m for m in sys.modules])"

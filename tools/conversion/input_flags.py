@@ -12,6 +12,9 @@ from retrain.system.program.path_flags import graph_path, optional_path
 from tools.conversion.preprocessing import PreprocessingOptions
 from tools.conversion.source import FORMATS, GraphOptions
 
+# Heading of these flags in --help.
+HEADING = "Classifier to convert"
+
 _GRAPH = flags.DEFINE_string(
     "graph", "/tmp/output_graph.pb", f"File or folder of the classifier to convert: {FORMATS}."
 )

@@ -7,6 +7,9 @@ from retrain.flags import coreml_flags
 from retrain.system.program.path_flags import optional_path
 from tools.conversion.outputs import QUANTIZATIONS, ConversionOutputs
 
+# Heading of these flags in --help.
+HEADING = "Files to write"
+
 _TFLITE_FILE = flags.DEFINE_string(
     "tflite_file", None, "File for the classifier as a TFLite model."
 )

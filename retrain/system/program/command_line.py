@@ -114,7 +114,12 @@ def _in_plain_words(message: str) -> str:
 def _help(usage: str) -> str:
     columns = min(shutil.get_terminal_size().columns, 100)
     lines = [usage.strip(), "", "Flags:"]
+    heading = ""
     for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0]):
+        own_heading = _heading(flag)
+        if own_heading not in ("", heading):
+            heading = own_heading
+            lines += ["", f"{heading}:"]
         lines.append(f"  --{_signature(flag)}")
         lines += textwrap.wrap(
             _description(flag),
@@ -123,8 +128,15 @@ def _help(usage: str) -> str:
             subsequent_indent=_INDENT,
             break_on_hyphens=False,
         )
+    lines += [""] if heading else []
     lines += ["  --version", f"{_INDENT}Print the version and exit."]
     return "\n".join(lines)
+
+
+def _heading(flag: flags.Flag) -> str:
+    """Returns the heading of a flag: HEADING of the module that defines the flag, if it has one."""
+    module = sys.modules.get(flags.FLAGS.find_module_defining_flag(flag.name, ""))
+    return getattr(module, "HEADING", "")
 
 
 def _signature(flag: flags.Flag) -> str:
