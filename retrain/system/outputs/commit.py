@@ -23,7 +23,7 @@ from retrain.system.outputs.journal_files import (
 )
 from retrain.system.outputs.replacement import Replacement
 from retrain.system.outputs.unfinished import LockedError, pause, settle_folder
-from retrain.system.program.deferred_signals import deferred_signals
+from retrain.system.program.interruption import deferred_signals
 
 _SECONDS_BEFORE_MESSAGE = 1.0
 

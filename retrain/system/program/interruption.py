@@ -6,12 +6,13 @@ exception in the main thread, so that everything is cleaned up. Signals that the
 example with `nohup`, stay ignored.
 """
 
+import contextlib
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -63,6 +64,28 @@ def exit_status(error: BaseException) -> int | None:
     return 128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else None
 
 
+@contextlib.contextmanager
+def deferred_signals() -> Iterator[None]:
+    """Defers SIGINT, SIGTERM and SIGHUP to the end of the block.
+
+    Does nothing in threads other than the main thread, the only one that Python interrupts.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: set[int] = set()
+    # Callbacks run in reverse order, and all of them run even if a signal raises an exception.
+    with contextlib.ExitStack() as at_end:
+        at_end.callback(_raise_all, received)
+        for number in SIGNALS:
+            handler = signal.getsignal(number)
+            # A handler that was not set by Python is None, and could not be restored.
+            if handler is not None:
+                at_end.callback(signal.signal, number, handler)
+                signal.signal(number, lambda number, _: received.add(number))
+        yield
+
+
 def _set_handler(handler: Callable[[int, FrameType | None], None]) -> None:
     if threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
@@ -95,3 +118,9 @@ def _repeat_lost_interruption(unraisable: Any) -> None:
     # Sent to the main thread, so that it also ends what the thread is waiting for.
     arguments = [threading.main_thread().ident, repeated]
     threading.Timer(_SECONDS_TO_REPEAT, signal.pthread_kill, arguments).start()
+
+
+def _raise_all(numbers: set[int]) -> None:
+    # SIGINT usually raises an exception, so it comes after SIGTERM.
+    for number in sorted(numbers, reverse=True):
+        signal.raise_signal(number)

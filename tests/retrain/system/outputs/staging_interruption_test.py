@@ -30,12 +30,12 @@ from retrain.system.outputs import (
     workspace,
 )
 from retrain.system.outputs.staging import Staging
-from retrain.system.program import deferred_signals
+from retrain.system.program import interruption
 
 _MODULES = {
     module.__file__
     for module in (
-        *(commit, deferred_signals, exchange, journal, journal_files),
+        *(commit, exchange, interruption, journal, journal_files),
         *(leftovers, replacement, staging, unfinished, workspace),
     )
 }

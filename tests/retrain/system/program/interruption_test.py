@@ -6,8 +6,7 @@ import threading
 
 from absl.testing import absltest, parameterized
 
-from retrain.system.program.deferred_signals import deferred_signals
-from retrain.system.program.interruption import SIGNALS
+from retrain.system.program.interruption import SIGNALS, deferred_signals
 from tests.support.python_code import run_python
 
 
@@ -48,7 +47,7 @@ class DeferredSignalsTest(parameterized.TestCase):
         done = run_python(
             """
 import os, signal
-from retrain.system.program.deferred_signals import deferred_signals
+from retrain.system.program.interruption import deferred_signals
 with deferred_signals():
     os.kill(os.getpid(), signal.SIGTERM)
     os.kill(os.getpid(), signal.SIGINT)
