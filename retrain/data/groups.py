@@ -50,17 +50,14 @@ def group_images(dataset: Dataset, groups: Sequence[Sequence[int]], *, group_by:
     images = list(dataset.images)
     fixed_count = 0
     for group in groups:
-        hashes = [images[row].percentage_hash for row in group]
-        movable = [value for value in hashes if value is not None]
+        hashes = {row: images[row].percentage_hash for row in group}
+        movable = {row: value for row, value in hashes.items() if value is not None}
         if movable:
             # The smallest of the hashes themselves would be in the first splits more often.
-            common = min(movable, key=_rank)
-            for row in group:
-                if images[row].percentage_hash is not None:
-                    images[row] = dataclasses.replace(images[row], percentage_hash=common)
-        fixed_splits = {
-            image.split for image in (images[row] for row in group) if image.percentage_hash is None
-        }
+            common = min(movable.values(), key=_rank)
+            for row in movable:
+                images[row] = dataclasses.replace(images[row], percentage_hash=common)
+        fixed_splits = {images[row].split for row in group if row not in movable}
         fixed_count += len(fixed_splits) + bool(movable) > 1
     grouped = assign_splits(dataclasses.replace(dataset, images=tuple(images)))
     return _summarise(dataset, grouped, groups, group_by=group_by, fixed_count=fixed_count)
@@ -73,13 +70,24 @@ def summarise_name_groups(dataset: Dataset, options: SplitOptions) -> Dataset:
     """
     if options.group_by not in (FOLDER, PREFIX):
         return dataset
+    _warn_of_single_groups(dataset, options.group_by)
+    rows_of_group: dict[int, list[int]] = defaultdict(list)
+    for row, number in enumerate(number_groups(dataset.images).tolist()):
+        rows_of_group[number].append(row)
+    groups = [rows for rows in rows_of_group.values() if len(rows) > 1]
+
     ungrouped = dataclasses.replace(options, group_by=UNGROUPED)
+    images = tuple(
+        image
+        if image.percentage_hash is None
+        else dataclasses.replace(image, percentage_hash=dataset.hash_name(image, ungrouped))
+        for image in dataset.images
+    )
+    before = assign_splits(dataclasses.replace(dataset, images=images))
+    return _summarise(before, dataset, groups, group_by=options.group_by)
 
-    def without_group(image: ImageFile) -> ImageFile:
-        if image.percentage_hash is None:
-            return image
-        return dataclasses.replace(image, percentage_hash=dataset.hash_name(image, ungrouped))
 
+def _warn_of_single_groups(dataset: Dataset, group_by: str) -> None:
     groups_of_class: dict[int, set[float | None]] = defaultdict(set)
     for image in dataset.images:
         groups_of_class[image.class_id].add(image.percentage_hash)
@@ -88,16 +96,9 @@ def summarise_name_groups(dataset: Dataset, options: SplitOptions) -> Dataset:
         logging.warning(
             "--group_by=%s puts all images into one group in: %s. They cannot be tested on images "
             "that differ from those for training; use another value of --group_by.",
-            options.group_by,
+            group_by,
             name_some(single),
         )
-    images = tuple(without_group(image) for image in dataset.images)
-    before = assign_splits(dataclasses.replace(dataset, images=images))
-    rows_of_group: dict[int, list[int]] = defaultdict(list)
-    for row, number in enumerate(number_groups(dataset.images).tolist()):
-        rows_of_group[number].append(row)
-    groups = [rows for rows in rows_of_group.values() if len(rows) > 1]
-    return _summarise(before, dataset, groups, group_by=options.group_by)
 
 
 def _summarise(
