@@ -36,15 +36,15 @@ def _schedulable() -> int:
 
 
 class _Hierarchy(NamedTuple):
-    """A mounted hierarchy of control groups.
+    """A mounted hierarchy of control groups that can limit the use of processors.
 
     Attributes:
-        controllers: Names of the controllers. Empty for the unified hierarchy of version 2.
+        kind: "cgroup" for version 1, or "cgroup2".
         root: Path of the group that is mounted.
         mount_point: Folder where this group is mounted.
     """
 
-    controllers: frozenset[str]
+    kind: str
     root: str
     mount_point: Path
 
@@ -58,24 +58,14 @@ def _quotas(proc: Path) -> Iterator[float]:
     with contextlib.suppress(OSError, ValueError):
         hierarchies = list(_hierarchies((proc / "mountinfo").read_text()))
         for line in (proc / "cgroup").read_text().splitlines():
-            _, names, group = line.split(":", 2)
-            controllers = frozenset(filter(None, names.split(",")))
+            _, controllers, group = line.split(":", 2)
+            if controllers and "cpu" not in controllers.split(","):
+                continue
+            kind = "cgroup" if controllers else "cgroup2"
             for hierarchy in hierarchies:
-                if _limits_processors(hierarchy, controllers):
+                if hierarchy.kind == kind:
                     for folder in _folders(hierarchy, group):
                         yield from _quota(folder)
-
-
-def _limits_processors(hierarchy: _Hierarchy, controllers: frozenset[str]) -> bool:
-    """Returns whether a hierarchy limits the CPU time of a group.
-
-    Args:
-        hierarchy: Mounted hierarchy.
-        controllers: Controllers in the group's line of /proc/self/cgroup.
-    """
-    if not controllers:
-        return not hierarchy.controllers
-    return "cpu" in hierarchy.controllers & controllers
 
 
 def _hierarchies(mountinfo: str) -> Iterator[_Hierarchy]:
@@ -83,9 +73,8 @@ def _hierarchies(mountinfo: str) -> Iterator[_Hierarchy]:
         fields, _, source = line.partition(" - ")
         _, _, _, root, mount_point, *_ = fields.split(" ")
         kind, _, options = source.split(" ", 2)
-        if kind in ("cgroup", "cgroup2"):
-            controllers = frozenset(options.split(",") if kind == "cgroup" else ())
-            yield _Hierarchy(controllers, _unescape(root), Path(_unescape(mount_point)))
+        if kind == "cgroup2" or (kind == "cgroup" and "cpu" in options.split(",")):
+            yield _Hierarchy(kind, _unescape(root), Path(_unescape(mount_point)))
 
 
 def _unescape(path: str) -> str:
