@@ -4,9 +4,7 @@ import gc
 import logging
 import math
 import re
-import shutil
 import sys
-import textwrap
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -15,11 +13,10 @@ from absl import flags
 from retrain.errors import UserError
 from retrain.system.program import interruption
 from retrain.system.program.console import print_library_messages, set_up_messages
+from retrain.system.program.help_text import help_text
 from retrain.system.program.standard_streams import StandardOutputError
 from retrain.system.text import one_line
 from retrain.version import VERSION
-
-_INDENT = " " * 6
 
 # By default, Python looks for garbage after each 700 new objects. Importing TensorFlow or Keras
 # creates hundreds of thousands of objects that stay, and takes a quarter less time with these.
@@ -73,7 +70,7 @@ def run(
 def _call(main: Callable[[list[str]], int | None], usage: str) -> int:
     arguments = set(_before_double_dash(sys.argv[1:]))
     if _HELP_FLAGS & arguments:
-        print(_help(usage))
+        print(help_text(usage))
         return 0
     if _VERSION_FLAGS & arguments:
         print(f"retrain {VERSION}")
@@ -109,53 +106,3 @@ def _in_plain_words(message: str) -> str:
     )
     message = re.sub(r"could not convert string to float: .*", "must be a number", message)
     return re.sub(r"\('Non-boolean argument .*", "must be true or false", message)
-
-
-def _help(usage: str) -> str:
-    columns = min(shutil.get_terminal_size().columns, 100)
-    lines = [usage.strip(), "", "Flags:"]
-    heading = ""
-    for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0]):
-        own_heading = _heading(flag)
-        if own_heading not in ("", heading):
-            heading = own_heading
-            lines += ["", f"{heading}:"]
-        lines.append(f"  --{_signature(flag)}")
-        lines += textwrap.wrap(
-            _description(flag),
-            columns,
-            initial_indent=_INDENT,
-            subsequent_indent=_INDENT,
-            break_on_hyphens=False,
-        )
-    lines += [""] if heading else []
-    lines += ["  --version", f"{_INDENT}Print the version and exit."]
-    return "\n".join(lines)
-
-
-def _heading(flag: flags.Flag) -> str:
-    """Returns the heading of a flag: HEADING of the module that defines the flag, if it has one."""
-    module = sys.modules.get(flags.FLAGS.find_module_defining_flag(flag.name, ""))
-    return getattr(module, "HEADING", "")
-
-
-def _signature(flag: flags.Flag) -> str:
-    if flag.boolean:
-        return f"[no]{flag.name}" if flag.default else flag.name
-    if isinstance(flag.default, float):
-        return f"{flag.name}={flag.default:g}"
-    default = "" if flag.default in (None, []) else flag.default
-    return f"{flag.name}={default}"
-
-
-def _description(flag: flags.Flag) -> str:
-    """Returns the help text of a flag; for an enum, the valid values follow.
-
-    absl adds the values before the text, and a note about repetition after it.
-    """
-    text = " ".join(str(flag.help).split())
-    if isinstance(flag, flags.MultiFlag):
-        return text.partition("; repeat this option")[0]
-    if isinstance(flag.parser, flags.EnumParser):
-        return f"{text.partition('>: ')[2]} One of: {', '.join(flag.parser.enum_values)}."
-    return text
