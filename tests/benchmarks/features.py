@@ -8,8 +8,9 @@ normalisation layers, as networks in `keras.applications` have, and with these l
 the convolutions. The images are photos of 500 x 375 pixels, cropped at random from the large images
 in DIR. --nokeras leaves these rows out.
 
-The last line compares the default engine with the limit: the rate if all processors did nothing but
-run the network and decode images, at the rates of each of the two alone.
+The last lines compare the default engine with the limit: the rate if all processors did nothing but
+run the network and decode images, at the rates of each of the two alone. The processor times of the
+three hardly depend on what else the machine does.
 """
 
 import functools
@@ -18,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from absl import flags
@@ -38,6 +39,7 @@ from retrain.data import pixels
 from retrain.data.dataset import Dataset, scan_dataset
 from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.errors import UserError
+from retrain.runtimes.runtime import Runtime
 from retrain.system.files.user_paths import user_path
 from retrain.system.processors import processor_count
 from retrain.system.program import command_line
@@ -67,9 +69,20 @@ def main(_: list[str]) -> None:
         _measure(source)
 
 
+class _Cost(NamedTuple):
+    """The mean cost of an image, in seconds."""
+
+    elapsed: float
+    processor: float
+
+    def scale(self, factor: float) -> "_Cost":
+        return _Cost(self.elapsed * factor, self.processor * factor)
+
+
 def _measure(dataset: Dataset) -> None:
     default = engines.resolve(engines.AUTO)
-    methods: dict[str, Callable[[], None]] = {
+    default_row = f"retrain, {default}"
+    methods: dict[str, Callable[[], object]] = {
         f"retrain, {name}": functools.partial(_run_retrain, dataset, name)
         for name in dict.fromkeys([engines.FLOAT32, engines.INT8, default])
     }
@@ -80,48 +93,86 @@ def _measure(dataset: Dataset) -> None:
             "Keras": lambda: _run_keras(dataset, published),
             "Keras, folded": lambda: _run_keras(dataset, folded),
         } | methods
-    rates: dict[str, list[float]] = {name: [] for name in methods}
-    limits = []
+    costs: dict[str, list[_Cost]] = {}
     for _round in range(_ROUNDS.value):
         for name, compute in methods.items():
-            start = time.monotonic()
-            compute()
-            rates[name].append(len(dataset.images) / (time.monotonic() - start))
-        limits.append(_measure_limit(dataset, default))
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    for name, median in medians.items():
-        ratios = [median / medians[keras] for keras in ("Keras", "Keras, folded") if _KERAS.value]
-        print(f"{name:20} {median:6.0f} images/s", *(f"{ratio:6.2f}" for ratio in ratios))
+            costs.setdefault(name, []).append(_cost(compute, len(dataset.images)))
+        decoding, images = _measure_decoding(dataset)
+        costs.setdefault("decoding", []).append(decoding)
+        costs.setdefault("network", []).append(_measure_network(dataset, default, images))
+    medians = {
+        name: _Cost(*map(statistics.median, zip(*values, strict=True)))
+        for name, values in costs.items()
+    }
+    for name in methods:
+        rate = 1 / medians[name].elapsed
+        ratios = [
+            rate * medians[keras].elapsed for keras in ("Keras", "Keras, folded") if _KERAS.value
+        ]
+        print(f"{name:20} {rate:6.0f} images/s", *(f"{ratio:6.2f}" for ratio in ratios))
+    limits = [
+        one.elapsed / processor_count() + other.elapsed
+        for one, other in zip(costs["decoding"], costs["network"], strict=True)
+    ]
     reached = statistics.median(
-        rate / limit for rate, limit in zip(rates[f"retrain, {default}"], limits, strict=True)
+        one_limit / cost.elapsed for one_limit, cost in zip(limits, costs[default_row], strict=True)
     )
-    print(f"limit of {default}: {statistics.median(limits):.0f} images/s, {reached:.2f} reached")
+    print(
+        f"limit of {default}: {1 / statistics.median(limits):.0f} images/s, {reached:.2f} reached"
+    )
+    total, decoding_time, network_time = (
+        1000 * medians[name].processor for name in (default_row, "decoding", "network")
+    )
+    print(
+        f"processor time of an image: {total:.2f} ms, of which decoding {decoding_time:.2f} ms and "
+        f"the network {network_time:.2f} ms"
+    )
 
 
-def _measure_limit(dataset: Dataset, engine: str) -> float:
-    """Returns the images per second of processors that only decode images and run the network."""
+def _cost(compute: Callable[[], object], count: int) -> _Cost:
+    start, processor_start = time.monotonic(), time.process_time()
+    compute()
+    cost = _Cost(time.monotonic() - start, time.process_time() - processor_start)
+    return cost.scale(1 / count)
+
+
+def _measure_decoding(dataset: Dataset) -> tuple[_Cost, np.ndarray]:
+    """Returns the cost of decoding by one processor, and decoded images."""
     backbone = efficientnet_lite0.load()
-    size = backbone.height, backbone.width
-    paths = [image.path for image in dataset.images[:_LIMIT_IMAGES]]
-    start = time.monotonic()
-    images = np.stack([pixels.decode(path.read_bytes(), *size) for path in paths])
-    seconds = (time.monotonic() - start) / len(images) / processor_count()
+    images: list[np.ndarray] = []
+
+    def decode() -> None:
+        for image in dataset.images[:_LIMIT_IMAGES]:
+            data = image.path.read_bytes()
+            images.append(pixels.decode(data, backbone.height, backbone.width))
+
+    cost = _cost(decode, min(_LIMIT_IMAGES, len(dataset.images)))
+    return cost, np.stack(images)
+
+
+def _measure_network(dataset: Dataset, engine: str, images: np.ndarray) -> _Cost:
+    """Returns the cost of the network that runs on all processors, in the engines of the splits."""
+    parts = []
     for split_engine, splits in (
         (engine, [TRAINING]),
         (engines.for_evaluation(engine), [VALIDATION, TEST]),
     ):
         share = sum(len(dataset.split(split)) for split in splits) / len(dataset.images)
-        with engines.create(split_engine, backbone) as one:
+        with engines.create(split_engine, efficientnet_lite0.load()) as one:
             runtime = one.load()
             chunks = [
                 images[i : i + runtime.batch_size]
                 for i in range(0, len(images), runtime.batch_size)
             ]
-            list(parallel_map(runtime.run, chunks[:4], runtime.workers))
-            start = time.monotonic()
-            list(parallel_map(runtime.run, chunks, runtime.workers))
-            seconds += share * (time.monotonic() - start) / len(images)
-    return 1 / seconds
+            _run_network(runtime, chunks[:4])
+            cost = _cost(functools.partial(_run_network, runtime, chunks), len(images))
+            parts.append(cost.scale(share))
+    return _Cost(*map(sum, zip(*parts, strict=True)))
+
+
+def _run_network(runtime: Runtime, chunks: list[np.ndarray]) -> None:
+    for _ in parallel_map(runtime.run, chunks, runtime.workers):
+        pass
 
 
 def _crop(source: Dataset, folder: Path, count: int) -> None:
