@@ -52,8 +52,8 @@ def check(flag: str, labels: Sequence[str], graph: Path, described: Sequence[str
     advice = "leave the flag out, since the graph contains its labels"
     if len(described) != len(labels):
         raise UserError(
-            f"{flag} has {len(labels)} labels, but the graph {graph} has "
-            f"{len(described)} outputs; {advice}"
+            f"{flag} and the graph {graph} have different numbers of labels: {len(labels)} and "
+            f"{len(described)}; {advice}"
         )
     own = set(described)
     for number, (label, expected) in enumerate(zip(labels, described, strict=True), start=1):

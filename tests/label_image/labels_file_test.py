@@ -60,8 +60,11 @@ class LabelsFileTest(parameterized.TestCase):
         ("dog\ncat\nbird", "label 1 is dog, but in the graph graph.pb it is cat"),
         ("ant\ncat\ndog", "label 2 is cat, but in the graph graph.pb it is dog"),
         ("cat\ndog\ndog", "label 3 is dog, but in the graph graph.pb it is bird"),
-        ("cat\ndog", "has 2 labels, but the graph graph.pb has 3 outputs"),
-        ("ant\nbee\ncat\ndog", "has 4 labels, but the graph graph.pb has 3 outputs"),
+        ("cat\ndog", "and the graph graph.pb have different numbers of labels: 2 and 3; leave"),
+        (
+            "ant\nbee\ncat\ndog",
+            "and the graph graph.pb have different numbers of labels: 4 and 3; leave",
+        ),
     )
     def test_labels_of_another_classifier_are_refused(self, content, message):
         self.path.write_text(content)
