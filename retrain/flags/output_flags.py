@@ -70,8 +70,8 @@ _METRICS_JSON = flags.DEFINE_string("metrics_json", None, "JSON file for all met
 _REPORT = flags.DEFINE_string(
     "report",
     None,
-    "HTML file for a report: how good the classifier is, where it fails, which images are wrong, "
-    "and what to do next. It needs no other files.",
+    "HTML file for a report: how good the classifier is, where it fails, which images get a wrong "
+    "label, and what to do next. It needs no other files.",
 )
 _PREDICTIONS = flags.DEFINE_string(
     "predictions",
