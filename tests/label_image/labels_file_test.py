@@ -60,10 +60,10 @@ class LabelsFileTest(parameterized.TestCase):
         ("dog\ncat\nbird", "label 1 is dog, but in the graph graph.pb it is cat"),
         ("ant\ncat\ndog", "label 2 is cat, but in the graph graph.pb it is dog"),
         ("cat\ndog\ndog", "label 3 is dog, but in the graph graph.pb it is bird"),
-        ("cat\ndog", "and the graph graph.pb have different numbers of labels: 2 and 3; leave"),
+        ("cat\ndog", "graph.pb have different numbers of labels: 2 and 3"),
         (
             "ant\nbee\ncat\ndog",
-            "and the graph graph.pb have different numbers of labels: 4 and 3; leave",
+            "graph.pb have different numbers of labels: 4 and 3",
         ),
     )
     def test_labels_of_another_classifier_are_refused(self, content, message):
