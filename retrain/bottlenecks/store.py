@@ -21,13 +21,15 @@ import os
 import sqlite3
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from retrain.bottlenecks.file_version import FileVersion
 from retrain.bottlenecks.row_checksum import RowChecksums, are_finite
-from retrain.bottlenecks.sqlite_file import DIGEST, damage_error, open_file, transaction
+from retrain.bottlenecks.sqlite_errors import damage_error
+from retrain.bottlenecks.sqlite_file import open_file, transaction
+from retrain.bottlenecks.sqlite_join import join
+from retrain.bottlenecks.sqlite_schema import DIGEST
 from retrain.errors import UserError
 from retrain.system.batches import batches
 from retrain.system.files.locks import remove_unused_locks
@@ -92,12 +94,12 @@ class BottleneckStore:
             if version is not None
         ]
         query = (
-            f"SELECT position, {DIGEST} FROM temp.wanted_files CROSS JOIN files"
+            f"SELECT position, {DIGEST} FROM temp.wanted CROSS JOIN files"
             " USING (device, inode, size, mtime_ns, ctime_ns)"
         )
         digests: list[bytes | None] = [None] * len(versions)
         with transaction(self._connection, self._path, "DEFERRED"):
-            for position, digest in self._join("wanted_files", _FILE_COLUMNS, rows, query):
+            for position, digest in join(self._connection, _FILE_COLUMNS, rows, query):
                 # In a damaged file, a column can have any type.
                 if isinstance(digest, bytes) and len(digest) == _DIGEST_BYTES:
                     digests[position] = digest
@@ -154,8 +156,8 @@ class BottleneckStore:
             recipe_id = self._recipe_id(recipe)
             for batch in batches(numbered_keys, _ROWS_PER_QUERY):
                 positions, vectors = [], []
-                for position, vector, checksum in self._join(
-                    "wanted", _KEY_COLUMNS, batch, query, values=(recipe_id, size)
+                for position, vector, checksum in join(
+                    self._connection, _KEY_COLUMNS, batch, query, values=(recipe_id, size)
                 ):
                     key = keys[position]
                     if checksums.is_intact(key, vector, checksum, size=size):
@@ -224,33 +226,6 @@ class BottleneckStore:
                 ((recipe_id, *key) for key in keys),
             )
         self.damaged_count += len(keys)
-
-    def _join(
-        self,
-        table: str,
-        columns: str,
-        rows: Sequence[tuple[object, ...]],
-        query: str,
-        *,
-        values: tuple[object, ...] = (),
-    ) -> list[tuple[Any, ...]]:
-        """Runs a query that joins `rows` as a temporary table.
-
-        A query for many rows takes a third of the time of one query per row.
-
-        Args:
-            table: Name of the temporary table.
-            columns: Names of its columns after the first, `position`.
-            rows: Position and other columns of each row.
-            query: Query for the position and other columns.
-            values: Parameters of the query.
-        """
-        execute = self._connection.execute
-        execute(f"CREATE TEMP TABLE IF NOT EXISTS {table} (position, {columns})")
-        execute(f"DELETE FROM temp.{table}")
-        marks = ", ".join("?" * (1 + len(columns.split(","))))
-        self._connection.executemany(f"INSERT INTO temp.{table} VALUES ({marks})", rows)
-        return execute(query, values).fetchall()
 
     def _recipe_id(self, recipe: str) -> int | None:
         row = self._connection.execute(

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from absl.testing import absltest
 
-from retrain.bottlenecks.sqlite_file import DIGEST
+from retrain.bottlenecks.sqlite_schema import DIGEST
 from retrain.bottlenecks.store import FILE_NAME, open_store
 
 _KILLS = 20

@@ -14,7 +14,7 @@ from absl.testing import absltest, parameterized
 
 from retrain.bottlenecks.file_version import FileVersion
 from retrain.bottlenecks.row_checksum import are_finite
-from retrain.bottlenecks.sqlite_file import DIGEST
+from retrain.bottlenecks.sqlite_schema import DIGEST
 from retrain.bottlenecks.store import FILE_NAME, BottleneckStore, open_store
 from retrain.errors import UserError
 

@@ -15,7 +15,8 @@ import numpy as np
 from absl.testing import absltest
 
 from retrain.bottlenecks.file_version import FileVersion
-from retrain.bottlenecks.sqlite_file import DIGEST, open_file, transaction
+from retrain.bottlenecks.sqlite_file import open_file, transaction
+from retrain.bottlenecks.sqlite_schema import DIGEST
 from retrain.bottlenecks.store import FILE_NAME, BottleneckStore, open_store
 from retrain.errors import UserError
 from retrain.system.files.locks import exclusive_access
