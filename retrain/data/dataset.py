@@ -2,13 +2,14 @@
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from retrain.config import SplitOptions
 from retrain.data import folder_checks, folders, splits
 from retrain.data.folder_checks import MIN_IMAGES
+from retrain.data.folders import Listing
 from retrain.data.group_summary import GroupSummary
 from retrain.data.labels import make_labels
 from retrain.data.splits import TEST, TRAINING, VALIDATION, SplitPercentages
@@ -137,7 +138,28 @@ def scan_dataset(image_dir: Path, options: SplitOptions) -> Dataset:
     for flag, listing in listings.items():
         folder_checks.check_split_folder(flag, split_dirs[flag], listing, classes=classes)
     folder_checks.warn_of_small_classes(main_listing)
+    dataset = build_dataset(image_dir, main_listing, options, listings)
+    _warn_of_missing_classes(
+        _missing_classes(dataset, {_SPLIT_OF_FLAG[flag] for flag in split_dirs})
+    )
+    return dataset
 
+
+def build_dataset(
+    image_dir: Path,
+    listing: Listing,
+    options: SplitOptions,
+    split_listings: Mapping[str, Listing],
+) -> Dataset:
+    """Assigns labels and splits to listed images. Does not check that there are enough of them.
+
+    Args:
+        image_dir: Folder that contains the class folders.
+        listing: Content of `image_dir`.
+        options: How to split the images.
+        split_listings: Content of the folders of "validation_dir" and "test_dir".
+    """
+    classes, split_dirs = tuple(listing.images), split_folders(options)
     images = (
         ImageFile(
             image_dir / folder / file,
@@ -146,15 +168,15 @@ def scan_dataset(image_dir: Path, options: SplitOptions) -> Dataset:
             splits.compute_percentage_hash(options, folder, file),
         )
         for class_id, folder in enumerate(classes)
-        for file in main_listing.images[folder]
+        for file in listing.images[folder]
     )
     images_with_split = (
         ImageFile(split_dirs[flag] / folder / file, class_id, _SPLIT_OF_FLAG[flag], None)
-        for flag, listing in listings.items()
+        for flag, split_listing in split_listings.items()
         for class_id, folder in enumerate(classes)
-        for file in listing.images.get(folder, [])
+        for file in split_listing.images.get(folder, [])
     )
-    dataset = assign_splits(
+    return assign_splits(
         Dataset(
             image_dir=image_dir,
             labels=make_labels(classes),
@@ -164,10 +186,6 @@ def scan_dataset(image_dir: Path, options: SplitOptions) -> Dataset:
             percentages=SplitPercentages.from_options(options),
         )
     )
-    _warn_of_missing_classes(
-        _missing_classes(dataset, {_SPLIT_OF_FLAG[flag] for flag in split_dirs})
-    )
-    return dataset
 
 
 def split_folders(options: SplitOptions) -> dict[str, Path]:
