@@ -116,6 +116,6 @@ if __name__ == "__main__":
     command_line.run(
         main,
         __doc__,
-        when_interrupted="interrupted; the bottlenecks computed so far are in the cache, and the "
-        "previous classifier is unchanged",
+        when_interrupted="interrupted; the previous classifier is unchanged. Run the same command "
+        "again to continue: bottlenecks and epochs of fine-tuning are in the cache",
     )
