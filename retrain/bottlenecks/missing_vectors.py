@@ -1,9 +1,10 @@
 """Computes the bottlenecks that the cache does not have, and stores them."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from retrain.backbones.backbone import Backbone
 from retrain.bottlenecks.batch_writer import BatchWriter
@@ -15,6 +16,8 @@ from retrain.system.batches import batches
 from retrain.system.progress import ProgressBar
 from retrain.system.text import name_some
 from retrain.system.threads import load_in_background, parallel_map
+
+_TableVectors: TypeAlias = tuple[VectorTable, list[ImageVectors]]
 
 
 class _Batch(NamedTuple):
@@ -30,12 +33,9 @@ class _Batch(NamedTuple):
     computer: VectorComputer
     rows: list[int]
 
-
-class _TableVectors(NamedTuple):
-    """What was computed for some images of a table."""
-
-    table: VectorTable
-    vectors: list[ImageVectors]
+    def compute(self) -> _TableVectors:
+        """Returns the table, and what was computed for the images."""
+        return self.table, self.computer.compute(self.rows)
 
 
 def compute_missing(
@@ -59,17 +59,14 @@ def compute_missing(
     for use_stored in (True, False):
         incomplete = [table for table in tables if table.incomplete_rows()]
         if incomplete:
-            _fill(
-                incomplete,
-                _compute(incomplete, backbone, store, use_stored=use_stored),
-                store,
-                strict=strict,
-            )
+            # The threads have ended when an error is reported.
+            with closing(_compute(incomplete, backbone, store, use_stored=use_stored)) as results:
+                _fill(incomplete, results, store, strict=strict)
 
 
 def _compute(
     tables: Sequence[VectorTable], backbone: Backbone, store: BottleneckStore, *, use_stored: bool
-) -> Iterator[_TableVectors]:
+) -> Generator[_TableVectors, None, None]:
     """Yields the missing bottlenecks of all tables, in the order of the images."""
 
     def make_batches() -> Iterator[_Batch]:
@@ -83,14 +80,11 @@ def _compute(
             for rows in batches(table.incomplete_rows(), size):
                 yield _Batch(table, computer, rows)
 
-    def compute(batch: _Batch) -> _TableVectors:
-        return _TableVectors(batch.table, batch.computer.compute(batch.rows))
-
     workers = tables[0].engine.load().workers
     for table in tables[1:]:
         # Threads already work on the first images while TensorFlow is loaded for others.
         load_in_background(table.engine.load)
-    return parallel_map(compute, make_batches(), workers)
+    return parallel_map(_Batch.compute, make_batches(), workers)
 
 
 def _fill(
