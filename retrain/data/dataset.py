@@ -9,9 +9,9 @@ from pathlib import Path
 from retrain.config import SplitOptions
 from retrain.data import folder_checks, folders, splits
 from retrain.data.folder_checks import MIN_IMAGES
-from retrain.data.folders import Listing
 from retrain.data.group_summary import GroupSummary
 from retrain.data.labels import make_labels
+from retrain.data.listing import Listing
 from retrain.data.splits import TEST, TRAINING, VALIDATION, SplitPercentages
 from retrain.errors import UserError
 from retrain.system.text import name_some
