@@ -14,8 +14,9 @@ from retrain.bottlenecks.duplicates import warn_of_duplicates
 from retrain.data import image_reader, pixels
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.folder_checks import explain_missing_images, report_ignored
-from retrain.data.folders import Listing, list_images
+from retrain.data.folders import list_images
 from retrain.data.labels import make_labels
+from retrain.data.listing import Listing
 from retrain.data.pixels import UnreadableImageError
 from retrain.data.splits import TRAINING, VALIDATION, SplitPercentages
 from retrain.errors import UserError
