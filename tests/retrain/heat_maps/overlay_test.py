@@ -26,6 +26,14 @@ class DrawTest(parameterized.TestCase):
         self.assertGreater(min(red, green), blue)
         self.assertLess(_luminance(drawn[0, 0]), 100)
 
+    def test_only_the_order_and_the_relative_distances_of_the_values_matter(self):
+        rng = np.random.default_rng(0)
+        image = rng.integers(0, 256, (9, 9, 3), np.uint8)
+        heat_map = rng.integers(0, 16, (3, 3)).astype(np.float32)
+        expected = overlay.draw(image, heat_map)
+        for other in (heat_map - 64, heat_map + 64, heat_map * 4):
+            np.testing.assert_allclose(overlay.draw(image, other), expected, atol=3)
+
     def test_colours_become_lighter_from_the_least_to_the_most(self):
         colours = overlay.colour_scale(256)
         self.assertEqual((colours.shape, colours.dtype), ((256, 3), np.float32))
