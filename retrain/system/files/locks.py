@@ -34,7 +34,7 @@ def exclusive_access(path: Path, waiting_message: str) -> Iterator[None]:
 
 
 def remove_unused_locks(folder: Path) -> None:
-    """Removes the hidden files that processes which were killed have left in a folder."""
+    """Removes the hidden files that killed processes left in a folder."""
     for path in folder.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
             _remove_unused_lock(path)
