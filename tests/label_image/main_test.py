@@ -213,9 +213,12 @@ class LabelImageMainTest(parameterized.TestCase):
     def test_another_number_of_labels_is_refused(self):
         two = self.folder / "two.txt"
         two.write_text("a\nb\n")
-        for graph in (self.graph, self.old_graph):
+        for graph, part in (
+            (self.graph, "different numbers of labels: 2 and 3"),
+            (self.old_graph, "3 outputs, but there are 2 labels"),
+        ):
             done = self.label(f"--labels={two}", self.red, graph=graph)
-            self.assert_one_line(done, "2 labels", "3 outputs")
+            self.assert_one_line(done, part)
 
     @parameterized.parameters(b"", b"text\n", b"\x00\xff" * 500, None)
     def test_other_files_are_refused(self, content: bytes | None):

@@ -17,7 +17,7 @@ from tools.check.data_check import CheckResult
 from tools.transfers import digests, run_records, transfer
 from tools.transfers.errors import UnwritableError
 from tools.transfers.journal import NAME, Journal
-from tools.transfers.journaled_batch import JournaledBatches
+from tools.transfers.journaled_batches import JournaledBatches
 from tools.transfers.plan import Plan
 from tools.transfers.run_records import RunRecord
 

@@ -15,7 +15,7 @@ from tools.guess.wanted_paths import WantedPaths
 from tools.image_folders.safe_names import UnusedNames
 from tools.transfers import digests, transfer
 from tools.transfers.journal import Journal
-from tools.transfers.journaled_batch import JournaledBatches
+from tools.transfers.journaled_batches import JournaledBatches
 from tools.transfers.plan import Plan
 
 # The images of a batch are transferred together, to wait for the disk only once.
