@@ -1,6 +1,7 @@
 """A new classifier is compared with an old one on test images of the classes of both."""
 
 import json
+import shutil
 from collections.abc import Collection
 from pathlib import Path
 from unittest import mock
@@ -132,6 +133,13 @@ class CompareTest(parameterized.TestCase):
         lines = baseline_lines(comparison)
         self.assertIn(f"The names of {comparison.seen_count} of these images", lines[2])
         self.assertStartsWith(lines[3], "  Without them: both are right about")
+
+    def test_images_in_a_test_folder_count_as_unseen_whatever_their_names_are(self):
+        test_folder = Path(self.create_tempdir().full_path, "test")
+        shutil.copytree(self.folder, test_folder)
+        comparison = self.compare(split=_NAMES, test_dir=test_folder)
+        self.assertEqual(comparison.counts.count, 160)
+        self.assertEqual(comparison.seen_count, 0)
 
     @parameterized.parameters(
         ({},),
