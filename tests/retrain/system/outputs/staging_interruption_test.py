@@ -110,8 +110,13 @@ def _run_child(work: Callable[[], None], at: int, number: signal.Signals) -> int
             handler = signal.default_int_handler if deferred == signal.SIGINT else signal.SIG_DFL
             signal.signal(deferred, handler)
         lines = itertools.count()
+
+        def interrupt_if_reached() -> None:
+            if next(lines) == at:
+                os.kill(os.getpid(), number)
+
         with contextlib.suppress(KeyboardInterrupt):
-            _trace(work, lambda: next(lines) == at and os.kill(os.getpid(), number))
+            _trace(work, interrupt_if_reached)
             status = 0
     finally:
         os._exit(status)
