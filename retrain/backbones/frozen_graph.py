@@ -136,7 +136,8 @@ def _prepare(
             frozen_network.write_files(session, layout, network.graph_slice, info, folder=folder)
     except ModelError as error:
         raise UserError(
-            f"--model_dir={file} is not a frozen graph that TensorFlow can run: {error}"
+            f"--model_dir={file} is not a frozen graph that TensorFlow can run: {error}; name "
+            "another file"
         ) from error
     return info
 

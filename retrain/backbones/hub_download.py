@@ -69,7 +69,10 @@ def find_folder(handle: str, cache_dir: Path) -> Path:
             folder = modules / digest.hexdigest()
             _download(handle, folder)
     except OSError as error:
-        raise UserError(f"--tfhub_module={handle} cannot be read: {error.strerror}") from error
+        raise UserError(
+            f"--tfhub_module={handle} cannot be read: {error.strerror}; name a folder, a .tar.gz "
+            "file or an address"
+        ) from error
     return _find_saved_model(handle, folder)
 
 

@@ -121,7 +121,9 @@ def _not_run(handle: str, error: UntrustedModelError) -> UserError:
 
 
 def _not_loaded(handle: str, error: Exception) -> UserError:
-    return UserError(f"--tfhub_module={handle} cannot be loaded: {first_line(error)}")
+    return UserError(
+        f"--tfhub_module={handle} cannot be loaded: {first_line(error)}; choose another module"
+    )
 
 
 def _callable_module(loaded: Any) -> HubFunction:

@@ -56,7 +56,10 @@ def load(options: BackboneOptions, cache_dir: Path) -> Backbone:
         try:
             check_image_size(*size)
         except ModelError as error:
-            raise UserError(f"--tfhub_module={handle} cannot be used: {error}") from error
+            raise UserError(
+                f"--tfhub_module={handle} cannot be used: {error}; set --input_height and "
+                "--input_width"
+            ) from error
         with quiet_libraries():
             info = BackboneInfo(
                 name=name,

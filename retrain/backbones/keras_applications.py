@@ -94,7 +94,8 @@ def load_model(name: str, weights: Path, size: int) -> Any:
         model = build_model(architecture, size)
     except ValueError as error:
         raise UserError(
-            f"--input_size={size} does not fit --architecture={name}: {first_line(error)}"
+            f"--input_size={size} does not fit --architecture={name}: {first_line(error)}; choose "
+            "another size"
         ) from error
     try:
         if has_top:
@@ -173,7 +174,8 @@ def _has_top(name: str, weights: Path) -> bool:
         count = keras_weights.count_parameters(weights)
     except (keras_weights.WeightsError, OSError) as error:
         raise UserError(
-            f"--weights={weights} is not a file of weights that Keras wrote: {error}"
+            f"--weights={weights} is not a file of weights that Keras wrote: {error}; name such a "
+            "file, or leave --weights out"
         ) from error
     architecture = ARCHITECTURES[name]
     if count in (architecture.parameters, architecture.parameters_with_top):

@@ -128,8 +128,8 @@ def parse_options(*, other_sgd_flags: Sequence[str] = ()) -> HeadOptions:
     """
     if not 0 < _LEARNING_RATE.value < float("inf"):
         raise UserError(
-            f"--learning_rate must be a positive number, such as {_DEFAULTS.learning_rate}, not "
-            f"{_LEARNING_RATE.value}"
+            f"--learning_rate={_LEARNING_RATE.value} must be a positive number, such as "
+            f"{_DEFAULTS.learning_rate}"
         )
     return HeadOptions(
         solver=_solver(other_sgd_flags),

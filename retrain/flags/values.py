@@ -53,7 +53,7 @@ def batch_size(flag: flags.FlagHolder[int]) -> int:
     """
     if flag.value == -1 or flag.value > 0:
         return flag.value
-    raise UserError(f"--{flag.name} must be a number of images, or -1 for all, not {flag.value}")
+    raise UserError(f"--{flag.name}={flag.value} must be a number of images, or -1 for all")
 
 
 def channel_values(

@@ -29,7 +29,9 @@ def read(path: Path, *, flag: str) -> tuple[str, ...]:
     try:
         return parse(read_regular_file(path))
     except OSError as error:
-        raise UserError(f"--{flag}={path} cannot be read: {error.strerror}") from error
+        raise UserError(
+            f"--{flag}={path} cannot be read: {error.strerror}; name a file with one label per line"
+        ) from error
     except LabelsError as error:
         raise UserError(f"--{flag}={path} {error}") from error
 

@@ -141,7 +141,8 @@ class Storage:
                 self._write(name, content)
         except FileNotFoundError as error:
             raise UserError(
-                f"--{self.flag}={self.url} cannot be written: {file_systems.error_reason(error)}"
+                f"--{self.flag}={self.url} cannot be written: {file_systems.error_reason(error)}; "
+                "check that the folder or bucket exists"
             ) from error
 
     def _write(self, name: str, content: bytes) -> None:

@@ -178,4 +178,6 @@ def _read(flag: str, path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UserError(f"--{flag}={path} cannot be read: {error.strerror}") from error
+        raise UserError(
+            f"--{flag}={path} cannot be read: {error.strerror}; name a file that you can read"
+        ) from error

@@ -138,7 +138,8 @@ class ConvertedClassifier:
         if len(shape) != 2:
             raise UserError(
                 "the network is not a classifier: the shape of its output for an image is "
-                f"{[1, *shape[1:]]} instead of [1, {len(self.labels)}], one score for each label"
+                f"{[1, *shape[1:]]} instead of [1, {len(self.labels)}]; use a network that "
+                "computes one score for each label"
             )
         if shape[1] == 1:
             self._check_binary()

@@ -58,7 +58,10 @@ def load(path: Path, weights: Path | None, options: GraphOptions) -> SourceClass
     if path.suffix in (".keras", ".h5", ".hdf5", ".json"):
         return load_keras.load(path, weights)
     if weights:
-        raise UserError(f"--weights={weights} needs a model.json as --graph, but got {path}")
+        raise UserError(
+            f"--weights={weights} needs a model.json as --graph, but got {path}; leave "
+            "--weights out"
+        )
     if path.is_dir():
         return load_saved_model.load(path, options)
     return load_frozen_graph.load(path, options)

@@ -36,7 +36,9 @@ def load(path: Path, options: GraphOptions) -> SourceClassifier:
             check_graph(graph)
         metadata = find_metadata(graph)
     except OSError as error:
-        raise UserError(f"--graph={path} cannot be read: {error.strerror}") from error
+        raise UserError(
+            f"--graph={path} cannot be read: {error.strerror}; give {FORMATS}"
+        ) from error
     except UntrustedModelError as error:
         raise UserError(f"--graph={path} is not run: {error}") from error
     except (ModelError, MetadataError) as error:

@@ -36,7 +36,10 @@ def load(path: Path, weights: Path | None) -> SourceClassifier:
     """
     if path.suffix != ".json":
         if weights:
-            raise UserError(f"--weights={weights} needs a model.json as --graph, but got {path}")
+            raise UserError(
+                f"--weights={weights} needs a model.json as --graph, but got {path}; leave "
+                "--weights out"
+            )
         model = _read(path, path)
     elif weights is None:
         raise UserError(
@@ -49,7 +52,8 @@ def load(path: Path, weights: Path | None) -> SourceClassifier:
     if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] not in (1, 3):
         raise UserError(
             f"the input of --graph={path} has the shape {shape}, but must be images, "
-            "[N, height, width, 3], or [N, height, width, 1] for grey"
+            "[N, height, width, 3], or [N, height, width, 1] for grey; save a model with such an "
+            "input"
         )
     _, height, width, channels = shape
     if not height or not width:
@@ -116,7 +120,9 @@ def _read_with_weights(path: Path, weights: Path) -> Any:
         config = json.loads(read_regular_file(path, LIMITS.metadata_bytes))
         keras_2_config = _update_keras_2_config(config)
     except OSError as error:
-        raise UserError(f"--graph={path} cannot be read: {error.strerror}") from error
+        raise UserError(
+            f"--graph={path} cannot be read: {error.strerror}; give {FORMATS}"
+        ) from error
     # A description that another program wrote can have any structure.
     except (LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
@@ -133,7 +139,10 @@ def _read_with_weights(path: Path, weights: Path) -> Any:
         model = keras.models.model_from_json(json.dumps(config))
         model.load_weights(weights)
     except Exception as error:
-        raise UserError(f"--weights={weights} does not fit {path}: {first_line(error)}") from error
+        raise UserError(
+            f"--weights={weights} does not fit {path}: {first_line(error)}; name the file that "
+            "save_weights wrote for this model"
+        ) from error
     return model
 
 

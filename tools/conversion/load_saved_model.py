@@ -24,7 +24,7 @@ from retrain.system.program.console import quiet_native_libraries
 from retrain.system.text import first_line
 from tools.conversion import graph_classifier, inference_graph
 from tools.conversion.preprocessing import InputFormat
-from tools.conversion.source import GraphOptions, SourceClassifier
+from tools.conversion.source import FORMATS, GraphOptions, SourceClassifier
 
 
 def load(path: Path, options: GraphOptions) -> SourceClassifier:
@@ -91,7 +91,9 @@ def _load_saved_model(path: Path, *, trust_model: bool) -> Any:
     except UntrustedModelError as error:
         raise UserError(f"--graph={path} is not run: {error}") from error
     except ModelError as error:
-        raise UserError(f"--graph={path} is not a SavedModel that can be used: {error}") from error
+        raise UserError(
+            f"--graph={path} is not a SavedModel that can be used: {error}; give {FORMATS}"
+        ) from error
     if PIXELS_SIGNATURE not in loaded.signatures:
         names = ", ".join(loaded.signatures) or "none"
         raise UserError(

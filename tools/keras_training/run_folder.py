@@ -49,7 +49,9 @@ def exclusive_folder(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError as error:
-        raise UserError(f"--output_dir={folder} cannot be used: {error.strerror}") from error
+        raise UserError(
+            f"--output_dir={folder} cannot be used: {error.strerror}; choose another folder"
+        ) from error
     try:
         if not _try_lock(descriptor):
             raise UserError(
