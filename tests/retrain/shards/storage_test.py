@@ -56,7 +56,7 @@ class StorageTest(parameterized.TestCase):
     @parameterized.parameters("local", "memory")
     def test_names_are_selected(self, kind: str):
         files = self.storage(kind)
-        for name in ("part-2.x", "part-1.x", "part-3.y", "other.x"):
+        for name in ("part-2.x", "part-1.x", "part-3.y", "other.x", "part-0/1.x"):
             files.write(name, b"")
         self.assertEqual(files.find("part-", ".x"), ["part-1.x", "part-2.x"])
 
