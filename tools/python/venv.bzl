@@ -155,7 +155,11 @@ def _python_venv_impl(ctx):
     packages = "%s/lib/python%s/site-packages" % (venv, version.rpartition(".")[0])
     ctx.file(packages + "/garbage_collection.pth", _GARBAGE_COLLECTION)
     description = "Installing %s (downloads 400 MB the first time)" % lock.basename
-    _run_pip(ctx, description, python, "install", ["--no-user"])
+    _run_pip(ctx, description, python, "install", ["--no-user", "--no-compile"])
+
+    # Uses all processors, which pip does not. Some packages contain files for other versions of Python, which fail.
+    ctx.report_progress("Compiling the packages")
+    ctx.execute([python, "-I", "-m", "compileall", "-q", "-j", "0", ctx.path(packages)], timeout = 3600)
     ctx.file("BUILD", _BUILD.format(python = python, packages = _names(ctx, lock)))
 
 python_venv = repository_rule(
