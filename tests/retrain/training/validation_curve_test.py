@@ -39,8 +39,8 @@ class MeasureTest(absltest.TestCase):
         together = measure_validation_curves(sets, validation, nothing)
         for one, curve in zip(sets, together, strict=True):
             self.assertIs(curve.training, one)
-            (alone,) = measure_validation_curves([one], validation, nothing)
-            np.testing.assert_array_equal(curve.logits, alone.logits)
+            (one_part,) = measure_validation_curves([one], validation, nothing)
+            np.testing.assert_array_equal(curve.logits, one_part.logits)
 
 
 class ValidationCurveTest(absltest.TestCase):
