@@ -1,3 +1,3 @@
 """The version of this program, which `--version` prints and exported files record."""
 
-VERSION = "1.4.0"
+VERSION = "1.5.0"
