@@ -1,6 +1,7 @@
 """Computes the bottlenecks that the cache does not have, and stores them."""
 
 import logging
+import math
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +17,9 @@ from retrain.system.batches import batches
 from retrain.system.progress import ProgressBar
 from retrain.system.text import name_some
 from retrain.system.threads import load_in_background, parallel_map
+
+# Minimum fraction of the batches of a network that have an image.
+_MIN_FULL = 0.95
 
 _TableVectors: TypeAlias = tuple[VectorTable, list[ImageVectors]]
 
@@ -76,8 +80,9 @@ def _compute(
             computer = VectorComputer(
                 table.images, backbone, network, table.distortions, stored=stored
             )
-            size = max(1, network.batch_size // (1 + table.distortions.cached))
-            for rows in batches(table.incomplete_rows(), size):
+            incomplete = table.incomplete_rows()
+            most = max(table.count_missing(row) for row in incomplete)
+            for rows in batches(incomplete, _images_per_batch(most, network.batch_size)):
                 yield _Batch(table, computer, rows)
 
     workers = tables[0].engine.load().workers
@@ -85,6 +90,23 @@ def _compute(
         # Threads already work on the first images while TensorFlow is loaded for others.
         load_in_background(table.engine.load)
     return parallel_map(_Batch.compute, make_batches(), workers)
+
+
+def _images_per_batch(variants: int, batch_size: int) -> int:
+    """Returns the least number of images whose variants nearly fill the batches of a network.
+
+    In batches of 9 instead of 16 images, TensorFlow takes 8 % more time for an image.
+
+    Args:
+        variants: Number of variants of each image that the network runs on.
+        batch_size: Number of variants that the network runs on together.
+    """
+
+    def is_nearly_full(images: int) -> bool:
+        places = batch_size * math.ceil(images * variants / batch_size)
+        return images * variants > _MIN_FULL * places
+
+    return next(filter(is_nearly_full, range(1, batch_size + 1)))
 
 
 def _fill(

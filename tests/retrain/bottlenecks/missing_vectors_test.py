@@ -42,18 +42,16 @@ class _MeanNetwork(Runtime):
 
     def __init__(self, before: Callable[[int], None], batch_size: int) -> None:
         self.batch_size = batch_size
-        self.images = 0
+        self.batch_sizes: list[int] = []
         self._before = before
-        self._batches = 0
 
     @property
     def workers(self) -> int:
         return 1
 
     def predict(self, pixels: np.ndarray) -> Outputs:
-        self._before(self._batches)
-        self._batches += 1
-        self.images += len(pixels)
+        self._before(len(self.batch_sizes))
+        self.batch_sizes.append(len(pixels))
         return Outputs(pixels.mean(axis=(1, 2), dtype=np.float32))
 
     def close(self) -> None: ...
@@ -96,7 +94,9 @@ class ComputeMissingTest(absltest.TestCase):
         for computed in (5, 0):
             table = self.compute(batch_size=2)
             np.testing.assert_array_equal(table.vectors[:, 0], self.expected())
-            self.assertEqual((table.count_computed(), self.network.images), (computed, computed))
+            self.assertEqual(
+                (table.count_computed(), sum(self.network.batch_sizes)), (computed, computed)
+            )
             self.assertEqual(table.count_reused(set()), 5 - computed)
 
     def test_computes_only_missing_variants(self):
@@ -106,6 +106,12 @@ class ComputeMissingTest(absltest.TestCase):
         # The mean does not change when an image is mirrored.
         for number in range(3):
             np.testing.assert_array_equal(table.vectors[:, number], self.expected())
+
+    def test_variants_of_several_images_fill_the_batches_of_the_network(self):
+        for per_image, expected in ((0, [4, 1]), (2, [4, 4, 4, 3]), (3, [4, 4, 4, 4, 4])):
+            self.cache = self.folder / f"cache{per_image}"
+            self.compute(per_image=per_image, batch_size=4)
+            self.assertEqual(self.network.batch_sizes, expected)
 
     def test_several_tables_are_filled_in_one_go(self):
         """Checks that the images of each table are run by its engine, if any are missing."""
