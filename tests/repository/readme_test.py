@@ -122,11 +122,17 @@ def _value(flag: str, given: list[str]) -> str:
     return next(text for text in reversed(given) if text.startswith(f"--{flag}=")).partition("=")[2]
 
 
-def _table(program: str) -> str:
-    """Returns the table of flags as docs/flags.md should have it, made from what --help prints."""
-    rows = ["| flag | default | description |", "|---|---|---|"]
+def _flags(program: str) -> str:
+    """Returns the flags as docs/flags.md should have them, made from what --help prints."""
     text = _help(_PROGRAMS[program]).partition("Flags:\n")[2]
-    for name, default, helps in re.findall(r"  --([^=\n]+)(?:=(.*))?\n((?: {6}.*\n?)+)", text):
+    return "\n\n".join(map(_table, re.split(r"\n\n(?=\S)", text)))
+
+
+def _table(group: str) -> str:
+    heading = re.match(r"\s*(\S.*):\n", group)
+    rows = [f"### {heading[1]}", ""] if heading else []
+    rows += ["| flag | default | description |", "|---|---|---|"]
+    for name, default, helps in re.findall(r"  --([^=\n]+)(?:=(.*))?\n((?: {6}.*\n?)+)", group):
         shown = f"`{default}`" if default else ""
         # Markdown would end a column at `|`, and hide <label> as an unknown HTML tag.
         description = re.sub("[|<]", r"\\\g<0>", " ".join(helps.split()))
@@ -278,9 +284,9 @@ class CommandsTest(parameterized.TestCase):
             self.assertEqual(best, Path(name).parent.name, command)
 
     @parameterized.parameters(*_PROGRAMS)
-    def test_the_table_of_flags(self, program: str):
-        table = _table(program)
-        self.assertIn(table, Path("docs/flags.md").read_text(), f"It should be:\n{table}")
+    def test_the_tables_of_flags(self, program: str):
+        flags = _flags(program)
+        self.assertIn(flags, Path("docs/flags.md").read_text(), f"It should be:\n{flags}")
 
     @parameterized.parameters(*_BENCHMARKS)
     def test_programs_and_flags_exist(self, page: str):
