@@ -31,7 +31,7 @@ def help_text(usage: str) -> str:
             subsequent_indent=_INDENT,
             break_on_hyphens=False,
         )
-    lines += [""] if heading else []
+    lines += ["", "Other:"] if heading else []
     lines += ["  --version", f"{_INDENT}Print the version and exit."]
     return "\n".join(lines)
 

@@ -36,6 +36,7 @@ Images to use:
   --dir=
       Folder with images.
 
+Other:
   --version
       Print the version and exit.
 """,
