@@ -282,7 +282,7 @@ class RetrainMainTest(parameterized.TestCase):
             "Core ML file": "coreml_file",
         }
         self.assertEqual(groups, list(first_flags.items()))
-        self.assertEndsWith(text, "\n\n  --version\n      Print the version and exit.\n")
+        self.assertEndsWith(text, "\n\nOther:\n  --version\n      Print the version and exit.\n")
 
     def test_help_imports_no_heavy_package(self):
         code = "import sys; from retrain import main; print([m for m in sys.modules])"
