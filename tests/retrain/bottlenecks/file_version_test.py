@@ -1,4 +1,4 @@
-"""Tests that a version is settled only if every later change is certain to change it."""
+"""Tests that versions recognise changed files, and when they are certain to do so."""
 
 import os
 import time
@@ -37,6 +37,12 @@ class FileVersionTest(absltest.TestCase):
         self.assertEqual(FileVersion.from_stat(path.stat()), before)
         path.write_bytes(b"three")
         self.assertNotEqual(FileVersion.from_stat(path.stat()), before)
+
+    def test_only_a_file_that_exists_has_a_version(self):
+        path = Path(self.create_tempdir().full_path, "a.png")
+        self.assertIsNone(FileVersion.of(path))
+        path.write_bytes(b"one")
+        self.assertEqual(FileVersion.of(path), FileVersion.from_stat(path.stat()))
 
 
 if __name__ == "__main__":
