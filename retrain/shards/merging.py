@@ -177,9 +177,6 @@ def _matching_files(
 ) -> Iterator[tuple[FileVersion, bytes]]:
     for row in rows.to_pylist():
         for path in paths.get(row["name"], []):
-            try:
-                version = FileVersion.from_stat(path.stat())
-            except OSError:
-                continue
-            if (version.size, str(version.mtime_ns)) == (row["size"], row["modified"]):
+            version = FileVersion.of(path)
+            if version and (version.size, str(version.mtime_ns)) == (row["size"], row["modified"]):
                 yield version, row["key"]
