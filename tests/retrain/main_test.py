@@ -280,6 +280,7 @@ class RetrainMainTest(parameterized.TestCase):
             "Fine-tuning": "fine_tune_epochs",
             "Comparison with other classifiers": "select_architecture",
             "Core ML file": "coreml_file",
+            "Other": "version",
         }
         self.assertEqual(groups, list(first_flags.items()))
         self.assertEndsWith(text, "\n\nOther:\n  --version\n      Print the version and exit.\n")
