@@ -75,7 +75,7 @@ def run(config: TrainingConfig) -> None:
         data_check=data_check,
         timer=timer,
     )
-    with Staging() as staging:
+    with Staging(output_checks.output_paths(config.output)) as staging:
         with timer.phase("export"):
             classifiers = outputs.assemble_classifiers(config, backbone, results)
             exported = outputs.stage_classifiers(

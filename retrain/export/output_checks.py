@@ -35,8 +35,7 @@ def check(config: TrainingConfig, backbone: Backbone) -> None:
 
 def _check_paths_are_apart(options: OutputOptions, bottleneck_dir: Path) -> None:
     exports = list(formats.requested_exports(options))
-    replaced = {export.flag: export.path for export in exports}
-    replaced |= {"output_labels": options.output_labels, **options.result_files}
+    replaced = _replaced_paths(options)
     flags: dict[Path, str] = {}
     for flag, path in replaced.items():
         if has_image_name(path.name) and path.is_file():
@@ -58,6 +57,18 @@ def _check_paths_are_apart(options: OutputOptions, bottleneck_dir: Path) -> None
                     f"--{flag}={path} is inside --{outer}={outer_path}, {kind}; choose a path "
                     "outside it"
                 )
+
+
+def output_paths(options: OutputOptions) -> dict[str, Path]:
+    """Returns the files and folders that are written at the end of a run, by their flags."""
+    plots = {"plots_dir": options.plots_dir} if options.plots_dir else {}
+    return {**_replaced_paths(options), **plots}
+
+
+def _replaced_paths(options: OutputOptions) -> dict[str, Path]:
+    """Returns those that are replaced as a whole."""
+    exports = {export.flag: export.path for export in formats.requested_exports(options)}
+    return {**exports, "output_labels": options.output_labels, **options.result_files}
 
 
 def _real(path: Path) -> Path:

@@ -60,7 +60,7 @@ def write_html(path: Path, result: CheckResult) -> None:
         readable_count=result.readable_count,
         sections=sections,
     )
-    with atomic_file(path) as temporary:
+    with atomic_file(path, flag="html") as temporary:
         temporary.write_text(text, "utf-8")
 
 

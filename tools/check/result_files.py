@@ -28,7 +28,7 @@ def write_json(path: Path, result: CheckResult) -> None:
         "counts": dict(sorted(result.count().items())),
         "findings": [_as_json(finding, result) for finding in result.findings],
     }
-    with atomic_file(path) as temporary:
+    with atomic_file(path, flag="json") as temporary:
         temporary.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
 
 
@@ -63,7 +63,7 @@ def write_csv(path: Path, result: CheckResult) -> None:
         UserError: If the file cannot be written.
     """
     with (
-        atomic_file(path) as temporary,
+        atomic_file(path, flag="csv") as temporary,
         temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
         writer = csv.writer(file)

@@ -31,9 +31,14 @@ class ConversionOutputs:
     coreml_file: Path | None = None
     coreml: CoreMLOptions = dataclasses.field(default_factory=CoreMLOptions)
 
+    def paths(self) -> dict[str, Path]:
+        """Returns the files and folders to write, by their flags."""
+        names = ("tflite_file", "saved_model_dir", "keras_file", "coreml_file")
+        return {name: path for name in names if (path := getattr(self, name)) is not None}
+
     def check(self) -> None:
         """Raises UserError if there is no file to write, or one cannot be written."""
-        if not any((self.keras_file, self.saved_model_dir, self.tflite_file, self.coreml_file)):
+        if not self.paths():
             raise UserError(
                 "there is nothing to write; set --coreml_file, --tflite_file, --saved_model_dir or "
                 "--keras_file"

@@ -51,7 +51,7 @@ def write_all(outputs: ConversionOutputs, classifier: ConvertedClassifier) -> li
         ScoreMismatchError: If a file would compute different scores.
     """
     messages = []
-    with Staging() as staging:
+    with Staging(outputs.paths()) as staging:
         if path := outputs.keras_file:
             messages.append(write_keras(staging, path, classifier))
         if path := outputs.saved_model_dir:

@@ -177,7 +177,7 @@ def _summarize(journal: Journal, options: Options) -> Summary:
     # Another run could have written the file in the meantime.
     _check_results_file(options, _records(journal))
     try:
-        with atomic_file(options.results) as temporary:
+        with atomic_file(options.results, flag="results") as temporary:
             format_ = options.results.suffix.lower()
             results_writer.write(temporary, outcomes, _sorted_run(journal), format_=format_)
             record = RunRecord.of_folders(options.source, options.target, journal.created_folders)

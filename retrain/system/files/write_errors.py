@@ -28,17 +28,34 @@ CANNOT_WRITE = {
 }
 # Errors of a disk that is full, over quota or damaged. Libraries only mention them in their texts.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 
 
 @contextlib.contextmanager
-def as_user_error(path: Path) -> Iterator[None]:
-    """Turns an OSError that the user can correct into a UserError about a path."""
+def as_user_error(path: Path | str) -> Iterator[None]:
+    """Turns an OSError that the user can correct into a UserError about a path.
+
+    Args:
+        path: The path, or the flag and the path.
+    """
     try:
         yield
     except OSError as error:
         if error.errno in CANNOT_WRITE:
-            raise UserError(f"{path} cannot be written: {error.strerror}") from error
+            raise cannot_write(path, error.strerror) from error
         raise
+
+
+def cannot_write(path: Path | str, reason: str | None) -> UserError:
+    """Returns the error for a path that cannot be written.
+
+    Args:
+        path: The path, or the flag and the path.
+        reason: Ends with the system's text of the error. If the disk is full, the message also says
+            what to do.
+    """
+    advice = "; free some space, or choose another folder" if str(reason).endswith(_FULL) else ""
+    return UserError(f"{path} cannot be written: {reason}{advice}")
 
 
 def disk_error(error: BaseException | None) -> str | None:

@@ -8,15 +8,19 @@ from retrain.system.outputs.staging import Staging
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path, *, flag: str | None = None) -> Iterator[Path]:
     """Yields the path of a new empty file that replaces `path` if the block succeeds.
 
     See `Staging`, which this uses for a single file.
 
+    Args:
+        path: Path of the file.
+        flag: Name of the flag that `path` is from, for error messages.
+
     Raises:
         UserError: If the disk is full, the folder cannot be written, or `path` is not a file.
     """
-    with Staging() as staging:
+    with Staging({flag: path} if flag else None) as staging:
         yield staging.file(path)
 
 

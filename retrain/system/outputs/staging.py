@@ -17,13 +17,14 @@ on those before it:
 import dataclasses
 import errno
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
 from retrain.errors import UserError
 from retrain.system.files.flush import flush_file, flush_folder
 from retrain.system.files.regular_files import is_special
-from retrain.system.files.write_errors import CANNOT_WRITE, as_user_error, disk_error
+from retrain.system.files.write_errors import CANNOT_WRITE, as_user_error, cannot_write, disk_error
 from retrain.system.outputs.commit import replace_together
 from retrain.system.outputs.leftovers import is_needed, remove_leftovers
 from retrain.system.outputs.replacement import Replacement, check_no_file
@@ -54,7 +55,13 @@ class Staging:
         UserError: If the disk is full, or if a path cannot be written or is of another type.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, flags: Mapping[str, Path] | None = None) -> None:
+        """Does not create anything yet.
+
+        Args:
+            flags: Files and folders by the flags that name them, for error messages.
+        """
+        self._flags = dict(flags or {})
         self._replacements: list[Replacement] = []
         self._workspaces: dict[Path, Workspace] = {}
 
@@ -69,9 +76,9 @@ class Staging:
         Raises:
             UserError: If the folder cannot be written, or if `path` is a folder, device or pipe.
         """
-        with as_user_error(path):
+        with as_user_error(self._describe(path)):
             if is_special(path):
-                raise UserError(f"{path} cannot be written: it is not a regular file")
+                raise cannot_write(self._describe(path), "it is not a regular file")
             if path.is_dir() and not path.is_symlink():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             new = self._new_path(path, is_folder=False)
@@ -86,7 +93,7 @@ class Staging:
         Raises:
             UserError: If the folder cannot be written, or if `path` is a file.
         """
-        with as_user_error(path):
+        with as_user_error(self._describe(path)):
             check_no_file(path)
             new = self._new_path(path, is_folder=True)
             make_private_folder(new)
@@ -141,13 +148,20 @@ class Staging:
         if isinstance(file_name, str):
             for replacement in self._replacements:
                 if Path(file_name).is_relative_to(replacement.new):
-                    return UserError(f"{replacement.path} cannot be written: {reason}")
+                    return cannot_write(self._describe(replacement.path), reason)
             reason = f"{file_name}: {reason}"
-        return UserError(f"{path} cannot be written: {reason}")
+        return cannot_write(self._describe(path), reason)
+
+    def _describe(self, path: Path) -> str:
+        """Returns a path with the flag that names it or a folder above it, if there is one."""
+        for flag, value in self._flags.items():
+            if path.is_relative_to(value):
+                return f"--{flag}={value}"
+        return str(path)
 
     def _commit(self) -> None:
         for replacement in self._replacements:
-            with as_user_error(replacement.path):
+            with as_user_error(self._describe(replacement.path)):
                 umask = self._workspaces[replacement.folder].umask
                 _set_permissions_and_flush(replacement.new, umask)
         replace_together(

@@ -117,8 +117,8 @@ class SortImagesTest(parameterized.TestCase):
         results = self.folder / "results.csv"
 
         @contextlib.contextmanager
-        def replaced_file(path: Path):
-            with atomic_file(path) as temporary:
+        def replaced_file(path: Path, flag: str):
+            with atomic_file(path, flag=flag) as temporary:
                 yield temporary
             path.write_text("picture,filed,action\n")
 
@@ -134,8 +134,9 @@ class SortImagesTest(parameterized.TestCase):
             absltest.mock.patch.object(results_writer, "write", side_effect=full),
             self.assertRaisesRegex(
                 UserError,
-                f"^{results} cannot be written: No space left on device; 1 of 1 images are done: "
-                "solve the problem and run the same command again to continue, or restore the "
+                f"^--results={results} cannot be written: No space left on device; free some "
+                "space, or choose another folder; 1 of 1 images are done: solve the problem and "
+                "run the same command again to continue, or restore the "
                 f"images with --undo={target / NAME}$",
             ),
         ):

@@ -319,6 +319,21 @@ except UserError as error:
             results.folder(self.model)
             raise PermissionError(13, "Permission denied", str(temporary))
 
+    @parameterized.parameters(errno.ENOSPC, errno.EDQUOT)
+    def test_an_error_names_the_flag_and_says_what_to_do_if_the_disk_is_full(self, number):
+        flags = {"labels": self.file, "plots_dir": self.model}
+        for path, flag in ((self.file, "labels"), (self.model / "a.png", "plots_dir")):
+            with (
+                self.assertRaises(UserError) as caught,
+                Staging(flags) as results,
+            ):
+                raise OSError(number, os.strerror(number), str(results.file(path)))
+            self.assertEqual(
+                str(caught.exception),
+                f"--{flag}={flags[flag]} cannot be written: {os.strerror(number)}; free some "
+                "space, or choose another folder",
+            )
+
     @parameterized.parameters(
         "RESOURCE_EXHAUSTED: /x/variables.data; No space left on device",
         "Unable to write (errno = 28, error message = 'No space left on device', buf = 0x5)",
@@ -327,7 +342,7 @@ except UserError as error:
     )
     def test_a_full_disk_that_a_library_reports_in_words_is_a_user_error(self, text):
         with (
-            self.assertRaisesRegex(UserError, "mlpackage cannot be written: [A-Z][a-z ]*$"),
+            self.assertRaisesRegex(UserError, "mlpackage cannot be written: [A-Z][a-z ]*(;|$)"),
             Staging() as results,
         ):
             results.folder(self.model)
