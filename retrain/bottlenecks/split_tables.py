@@ -72,9 +72,10 @@ class SplitTables:
         # Images that moved to another split can need other bottlenecks.
         while not self._match(dataset, distortions):
             self._read_cache(dataset, distortions)
-            tables = self.by_split.values()
-            compute_missing(tables, self._backbone, self._store, strict=self._strict)
-            self.computed_count += sum(table.count_computed() for table in tables)
+            compute_missing(
+                self.by_split.values(), self._backbone, self._store, strict=self._strict
+            )
+            self.computed_count += sum(table.count_computed() for table in self.by_split.values())
             dataset = self._leave_out_unreadable(dataset)
         return dataset
 
@@ -101,10 +102,11 @@ class SplitTables:
 
     def _read_cache(self, dataset: Dataset, distortions: DistortionOptions) -> None:
         """Replaces the tables with new ones, which have what is in the cache."""
-        for table in self.by_split.values():
-            self._computed_before.update(table.computed_keys())
+        self._computed_before.update(
+            key for table in self.by_split.values() for key in table.computed_keys()
+        )
         # Frees the vectors, which can take most of the memory, before the next ones are read.
-        self.by_split = {}
+        self.by_split.clear()
         # Training images come last, because their engine can be TensorFlow, which loads slowly.
         for split in (VALIDATION, TEST, TRAINING):
             is_training = split == TRAINING

@@ -1,10 +1,11 @@
-"""Opens the SQLite file of the bottleneck cache, and runs transactions."""
+"""Opens the SQLite file of the bottleneck cache, and runs transactions and queries."""
 
 import contextlib
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from retrain.bottlenecks import sqlite_schema
 from retrain.bottlenecks.sqlite_errors import TIMEOUT_SECONDS, explain_errors, user_error
@@ -85,6 +86,32 @@ def transaction(connection: sqlite3.Connection, path: Path, kind: str) -> Iterat
             if connection.in_transaction:
                 with contextlib.suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
+
+
+def join(
+    connection: sqlite3.Connection,
+    columns: str,
+    rows: Sequence[tuple[object, ...]],
+    query: str,
+    *,
+    values: tuple[object, ...] = (),
+) -> list[tuple[Any, ...]]:
+    """Runs a query that joins `rows` as the table temp.wanted.
+
+    A query for many rows takes a third of the time of one query per row.
+
+    Args:
+        connection: Connection from `open_file`, in a transaction.
+        columns: Names of the columns of the table after the first, `position`.
+        rows: Position and other columns of each row.
+        query: Query for the position and other columns.
+        values: Parameters of the query.
+    """
+    connection.execute("DROP TABLE IF EXISTS temp.wanted")
+    connection.execute(f"CREATE TEMP TABLE wanted (position, {columns})")
+    marks = ", ".join("?" * (1 + len(columns.split(","))))
+    connection.executemany(f"INSERT INTO temp.wanted VALUES ({marks})", rows)
+    return connection.execute(query, values).fetchall()
 
 
 def _enable_write_ahead_log(connection: sqlite3.Connection) -> None:

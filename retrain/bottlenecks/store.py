@@ -27,8 +27,7 @@ import numpy as np
 from retrain.bottlenecks.file_version import FileVersion
 from retrain.bottlenecks.row_checksum import RowChecksums, are_finite
 from retrain.bottlenecks.sqlite_errors import damage_error
-from retrain.bottlenecks.sqlite_file import open_file, transaction
-from retrain.bottlenecks.sqlite_join import join
+from retrain.bottlenecks.sqlite_file import join, open_file, transaction
 from retrain.bottlenecks.sqlite_schema import DIGEST
 from retrain.errors import UserError
 from retrain.system.batches import batches

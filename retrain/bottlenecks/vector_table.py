@@ -115,8 +115,8 @@ class VectorTable:
         return [row for row in rows if self.images[row].path not in self.unreadable]
 
     def count_missing(self, row: int | None = None) -> int:
-        """Returns the number of missing bottlenecks of one image, or of all images."""
-        present = self._present if row is None else self._present[row]
+        """Returns the number of missing bottlenecks of one image, or of all readable images."""
+        present = self._present[self.incomplete_rows() if row is None else row]
         return present.size - int(np.count_nonzero(present))
 
     def images_and_digests(self) -> list[tuple[ImageFile, bytes]]:

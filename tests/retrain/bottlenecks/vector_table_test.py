@@ -126,7 +126,9 @@ class VectorTableTest(absltest.TestCase):
         self.store_vectors(0, 0, known_file=True)
         table = self.table()
         table.read_known_files(self.store)
+        self.assertEqual(table.count_missing(), 8)
         table.mark_unreadable(0, "it is damaged")
+        self.assertEqual(table.count_missing(), 6)
         self.assertEqual(table.unreadable, {self.images[0].path: "it is damaged"})
         self.assertEmpty(table.images_and_digests())
 
