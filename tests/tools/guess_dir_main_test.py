@@ -415,7 +415,7 @@ class GuessDirMainTest(parameterized.TestCase):
         self.draw(one="Red")
         labels = self.folder / "labels.txt"
         labels.write_text("a\nb\n")
-        self.assert_one_line_error(self.run_guess_dir(f"--labels={labels}"), "2 labels")
+        self.assert_one_line_error(self.run_guess_dir(f"--labels={labels}"), "labels: 2 and 3")
         self.assertFalse(self.target.exists())
 
     def test_an_unwritable_target_is_refused(self):
@@ -464,6 +464,7 @@ class GuessDirMainTest(parameterized.TestCase):
     @parameterized.parameters(
         (["a"], "expected two folders", "received: a"),
         ([], "expected two folders", "received: none"),
+        (["", "b"], "expected two folders", "received: '' b"),
         (["--move", "--link=hard", "a", "b"], "--move and --link=hard cannot be combined"),
         (["--link=soft", "a", "b"], "link"),
         (["--unsure_below=1.5", "a", "b"], "unsure_below"),
@@ -471,6 +472,7 @@ class GuessDirMainTest(parameterized.TestCase):
         (["--unknown_below=2", "a", "b"], "--unknown_below=2"),
         (["--unknown_below=nan", "a", "b"], "--unknown_below=nan is not a number"),
         (["--undo=x.csv", "/a"], "--undo takes no folder, or SRC and DEST of the run", "/a"),
+        (["--undo="], "--undo= has no value; name a file"),
         (["--undo=/no/x.csv"], "--undo=/no/x.csv cannot be read"),
         (["--results=x.txt", "/", "b"], "x.txt has no known format"),
         (["--results=/dev/null/x.csv", "/", "b"], "--results=/dev/null/x.csv cannot be written"),
