@@ -79,6 +79,8 @@ def main(arguments: list[str]) -> int:
     names = _IMAGE.value + arguments
     if not names:
         raise UserError("no image was given; name one or more, or use --image=FILE")
+    if "" in names:
+        raise UserError("the name of an image is empty; name one or more, or use --image=FILE")
     images = [user_path(name) for name in names]
     heat_map_paths = _heat_map_paths(images)
     classifier = Classifier(_CLASSIFIER.graph_path(), overrides=_overrides())

@@ -13,15 +13,17 @@ from retrain.system.program import exit_on_signals  # noqa: F401 (first, to hand
 
 # isort: split
 import logging
+from pathlib import Path
 
 from absl import flags
 
+from retrain.data.file_kinds import has_image_name
 from retrain.data_check.findings import FIXABLE
 from retrain.errors import UserError
 from retrain.flags import backbone_flags, data_flags
-from retrain.system.files.user_paths import user_path
 from retrain.system.outputs.checks import check_writable
 from retrain.system.program import command_line
+from retrain.system.program.path_flags import optional_path, required_path
 
 _JSON = flags.DEFINE_string("json", None, "File for all findings as JSON.")
 _CSV = flags.DEFINE_string("csv", None, "File for a table with a line for each image found.")
@@ -66,7 +68,7 @@ def main(arguments: list[str]) -> int:
     if _UNDO.value is not None:
         from tools.transfers.undo import undo_and_report
 
-        return undo_and_report(user_path(_UNDO.value))
+        return undo_and_report(required_path(_UNDO))
     image_dir = data_flags.image_dir()
     unknown = [kind for kind in _FIX.value if kind not in FIXABLE]
     if unknown:
@@ -79,15 +81,9 @@ def main(arguments: list[str]) -> int:
             f"--quarantine_dir={_QUARANTINE_DIR.value} needs --fix, the kinds of problems whose "
             "images are to be moved there"
         )
-    outputs = {
-        flag.name: user_path(flag.value) for flag in (_JSON, _CSV, _HTML) if flag.value is not None
-    }
-    for name, path in outputs.items():
-        check_writable(path, name)
-    quarantine_dir = (
-        user_path(_QUARANTINE_DIR.value)
-        if _QUARANTINE_DIR.value
-        else image_dir.with_name(f"{image_dir.name}-quarantine")
+    outputs = _outputs()
+    quarantine_dir = optional_path(_QUARANTINE_DIR) or image_dir.with_name(
+        f"{image_dir.name}-quarantine"
     )
     # Imported late, so that --help and flag errors need not wait.
     from retrain.report.html.page import check_replaceable
@@ -132,6 +128,27 @@ def main(arguments: list[str]) -> int:
         counts.undo_file,
     )
     return int(counts.failed > 0)
+
+
+def _outputs() -> dict[str, Path]:
+    """Returns the files to write, by their flags."""
+    outputs: dict[str, Path] = {}
+    for flag in (_JSON, _CSV, _HTML):
+        path = optional_path(flag)
+        if path is None:
+            continue
+        check_writable(path, flag.name)
+        if has_image_name(path.name) and path.is_file():
+            raise UserError(
+                f"--{flag.name}={path} is an image and is not replaced; choose another path"
+            )
+        for other, other_path in outputs.items():
+            if path == other_path:
+                raise UserError(
+                    f"--{other} and --{flag.name} are both {path}; choose different paths"
+                )
+        outputs[flag.name] = path
+    return outputs
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from label_image import classifier_flags
 from retrain.errors import UserError
 from retrain.system.files.user_paths import user_path
 from retrain.system.program import command_line
+from retrain.system.program.path_flags import optional_path, required_path
 from tools.guess.options import UNKNOWN, Options, check
 from tools.guess.summary import Summary
 from tools.image_folders import folder_arguments
@@ -67,7 +68,7 @@ _UNDO = flags.DEFINE_string(
 def main(arguments: list[str]) -> int:
     """Sorts or restores images; returns the exit status."""
     if _UNDO.value is not None:
-        return _undo(user_path(_UNDO.value), [user_path(argument) for argument in arguments])
+        return _undo(required_path(_UNDO), [user_path(argument) for argument in arguments])
     options = _options(arguments)
     check(options)
     # Loading these takes time, which an error message about the options does not have to wait for.
@@ -95,7 +96,7 @@ def _options(arguments: list[str]) -> Options:
         operation=_LINK.value or (transfer.MOVE if _MOVE.value else transfer.COPY),
         unsure_below=_UNSURE_BELOW.value,
         dry_run=_DRY_RUN.value,
-        results=user_path(_RESULTS.value) if _RESULTS.value else None,
+        results=optional_path(_RESULTS),
     )
 
 

@@ -8,7 +8,6 @@ from retrain.config import TrainingConfig
 from retrain.errors import UserError
 from retrain.flags import coreml_flags
 from retrain.output_options import OutputOptions, TFLiteOptions
-from retrain.system.files.user_paths import user_path
 from retrain.system.program import path_flags
 
 # Heading of these flags in --help.
@@ -120,8 +119,8 @@ def parse_options() -> OutputOptions:
         UserError: If a name is invalid, or flags contradict each other.
     """
     return OutputOptions(
-        output_graph=user_path(_OUTPUT_GRAPH.value),
-        output_labels=user_path(_OUTPUT_LABELS.value),
+        output_graph=path_flags.required_path(_OUTPUT_GRAPH),
+        output_labels=path_flags.required_path(_OUTPUT_LABELS),
         saved_model_dir=path_flags.optional_path(_SAVED_MODEL_DIR),
         keras_file=path_flags.optional_path(_KERAS_FILE),
         tflite_file=path_flags.optional_path(_TFLITE_FILE),
@@ -135,7 +134,7 @@ def parse_options() -> OutputOptions:
         predictions=_path_with_suffix(_PREDICTIONS, ".csv"),
         summaries_dir=path_flags.optional_path(_SUMMARIES_DIR),
         plots_dir=path_flags.optional_path(_PLOTS_DIR),
-        intermediate_output_graphs_dir=user_path(_INTERMEDIATE_OUTPUT_GRAPHS_DIR.value),
+        intermediate_output_graphs_dir=path_flags.required_path(_INTERMEDIATE_OUTPUT_GRAPHS_DIR),
         intermediate_store_frequency=_INTERMEDIATE_STORE_FREQUENCY.value,
         final_tensor_name=_FINAL_TENSOR_NAME.value,
     )

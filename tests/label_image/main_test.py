@@ -236,6 +236,7 @@ class LabelImageMainTest(parameterized.TestCase):
 
     @parameterized.parameters(
         ([], "no image"),
+        (["--image="], "the name of an image is empty"),
         (["--input_layer=x", "p.jpg"], "--input_layer=x"),
         (["--output_layer=x", "p.jpg"], "--output_layer=x"),
         (["--labels=/no/file", "p.jpg"], "--labels=/no/file"),

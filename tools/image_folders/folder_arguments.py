@@ -28,13 +28,13 @@ def parse(arguments: Sequence[str], purpose: str) -> tuple[Path, Path]:
         purpose: What DEST is for, such as "the heat maps".
 
     Raises:
-        UserError: If there are not two arguments, SRC is not a folder, or DEST cannot be one or
-            belongs to another user in a folder that everyone can write to.
+        UserError: If there are not two arguments, one is empty, SRC is not a folder, or DEST cannot
+            be one or belongs to another user in a folder that everyone can write to.
     """
-    if len(arguments) != 2:
+    if len(arguments) != 2 or "" in arguments:
         raise UserError(
             f"expected two folders, one with images and one for {purpose}; "
-            f"received: {' '.join(arguments) or 'none'}"
+            f"received: {' '.join(each or repr(each) for each in arguments) or 'none'}"
         )
     source, target = map(user_path, arguments)
     if not source.exists():

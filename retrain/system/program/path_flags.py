@@ -14,6 +14,17 @@ def optional_path(flag: flags.FlagHolder[str | None]) -> Path | None:
     return user_path(flag.value) if flag.value else None
 
 
+def required_path(flag: flags.FlagHolder[str] | flags.FlagHolder[str | None]) -> Path:
+    """Returns the path that the user typed, or the default.
+
+    Raises:
+        UserError: If it is empty. It would otherwise mean the current folder.
+    """
+    if not flag.value:
+        raise UserError(f"--{flag.name}= has no value; name a file or folder")
+    return user_path(flag.value)
+
+
 def graph_path(flag: flags.FlagHolder[str]) -> Path:
     """Returns the path of the classifier to use.
 
@@ -21,9 +32,10 @@ def graph_path(flag: flags.FlagHolder[str]) -> Path:
     of a classifier of another user.
 
     Raises:
-        UserError: If the user did not set the flag, and another user put the default file there.
+        UserError: If the flag is empty, or if the user did not set it and another user put the
+            default file there.
     """
-    path = user_path(flag.value)
+    path = required_path(flag)
     if not flag.present and (reason := find_intruder(path)):
         raise UserError(
             f"--{flag.name}={path}, the default, is not safe: {reason}; name the classifier to use"

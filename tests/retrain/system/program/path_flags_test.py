@@ -45,6 +45,10 @@ class GraphPathTest(absltest.TestCase):
         self.assertEqual(self.parse(), self.default)
         self.assertEqual(self.parse("--graph=/a/../b.pb"), Path("/b.pb"))
 
+    def test_an_empty_path_is_refused_because_it_would_be_the_current_folder(self):
+        with self.assertRaisesRegex(UserError, "^--graph= has no value; name a file or folder$"):
+            self.parse("--graph=")
+
     def test_the_default_is_refused_if_another_user_put_it_there(self):
         other_users.make_file(self, self.default)
         with self.assertRaisesRegex(
