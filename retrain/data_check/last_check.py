@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from retrain.data.dataset import Dataset
 from retrain.data_check.findings import Finding
 from retrain.system.files.private_files import read_private
 from retrain.system.outputs.atomic_files import write_file
-from retrain.system.text import one_line
+from retrain.system.text import one_line, shell_word
 
 _MAX_BYTES = 100_000
 # Findings of each kind whose images are kept, and images of each.
@@ -107,7 +106,7 @@ def log_summary(cache_dir: Path, dataset: Dataset) -> LastCheck | None:
     Returns:
         The result of `read`.
     """
-    command = _PROGRAM.format(shlex.quote(one_line(dataset.image_dir)))
+    command = _PROGRAM.format(shell_word(dataset.image_dir))
     check = read(cache_dir, dataset)
     if check is None:
         logging.info(

@@ -1,6 +1,5 @@
 """Prints the results of a run as text, for people and for scripts."""
 
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from retrain.data.dataset import Dataset, ImageFile
 from retrain.export.formats import WrittenFile
 from retrain.report.comparison_lines import architecture_lines, baseline_lines
 from retrain.report.finished_training import FinishedTraining
-from retrain.system.text import one_line
+from retrain.system.text import one_line, shell_word
 from retrain.training.cross_validation import OutOfFold
 from retrain.training.evaluation import Evaluation
 
@@ -106,12 +105,8 @@ def written_lines(files: Sequence[WrittenFile], graph: Path, example: Path) -> l
         "Wrote:",
         *(f"  {file.path!s:{width}}  {file.description}" for file in files),
         "To label an image:",
-        f"  bazel run //label_image -- --graph={_quote(graph)} {_quote(example)}",
+        f"  bazel run //label_image -- --graph={shell_word(graph)} {shell_word(example)}",
     ]
-
-
-def _quote(path: Path) -> str:
-    return shlex.quote(one_line(path))
 
 
 def print_results(

@@ -1,5 +1,6 @@
 """Formats names, error messages and durations for lines of text."""
 
+import shlex
 from collections.abc import Iterable
 
 # The zero width non-joiner and joiner. Words of some scripts, such as Persian, and emoji need these
@@ -19,6 +20,24 @@ def one_line(text: object) -> str:
         else c.encode("unicode_escape", "surrogatepass").decode()
         for c in str(text)
     )
+
+
+def shell_word(text: object) -> str:
+    """Quotes `text` for a command line, so that it is one line and a shell reads it as it is.
+
+    Characters that `one_line` escapes become bytes in octal, which Bash and Zsh decode in $'...'.
+    File names can contain any bytes.
+    """
+    word = str(text)
+    if one_line(word) == word:
+        return shlex.quote(word)
+    return f"$'{''.join(map(_in_dollar_quotes, word))}'"
+
+
+def _in_dollar_quotes(character: str) -> str:
+    if character not in "'\\" and one_line(character) == character:
+        return character
+    return "".join(f"\\{byte:03o}" for byte in character.encode("utf-8", "surrogateescape"))
 
 
 def first_line(error: BaseException) -> str:

@@ -1,11 +1,9 @@
 """The section with what the last check of the data set found."""
 
-import shlex
-
 from retrain.data_check.findings import KINDS
 from retrain.report.html import thumbnails
-from retrain.report.html.page import show
 from retrain.report.html.training_run import Section, TrainingRun
+from retrain.system.text import shell_word
 
 _SIDE = 96
 _MAX_BYTES = 400_000
@@ -36,6 +34,6 @@ def describe(run: TrainingRun) -> Section:
         "check": check,
         "kinds": kinds,
         "command": "bazel run //tools:check_images -- --image_dir="
-        f"{shlex.quote(show(run.dataset.image_dir))} --html=check.html",
+        f"{shell_word(run.dataset.image_dir)} --html=check.html",
     }
     return Section("data_check", "Problems in the images", values)

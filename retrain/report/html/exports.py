@@ -1,7 +1,7 @@
 """The section with the exported files and how they compare with the tested classifier."""
 
-from retrain.report.html.page import show
 from retrain.report.html.training_run import Section, TrainingRun
+from retrain.system.text import shell_word
 
 
 def describe(run: TrainingRun) -> Section | None:
@@ -21,7 +21,7 @@ def describe(run: TrainingRun) -> Section | None:
     values = {
         "rows": rows,
         "images": images,
-        "graph": show(run.config.output.output_graph),
+        "graph": shell_word(run.config.output.output_graph),
         "decoding": any(row["same_from_files"] is not None for row in rows),
     }
     return Section("exports", "The exported files", values)

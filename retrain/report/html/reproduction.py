@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +10,7 @@ from retrain.export.assemble import current_versions
 from retrain.report.html.page import show
 from retrain.report.html.training_run import Section, TrainingRun
 from retrain.system.files.user_paths import user_path
+from retrain.system.text import shell_word
 
 _URL = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)(?:[^/?#\s@]*@)?(?P<rest>[^?#\s]*)\S*")
 _HIDDEN = "?..."
@@ -43,7 +43,7 @@ def describe(run: TrainingRun) -> Section:
 
 def format_command(arguments: tuple[str, ...]) -> str:
     """Returns the command for a shell, a line per flag, without passwords and tokens in URLs."""
-    quoted = [shlex.quote(show(hide_secrets(argument))) for argument in arguments]
+    quoted = [shell_word(hide_secrets(argument)) for argument in arguments]
     return " \\\n    ".join(["bazel run //retrain --", *quoted])
 
 

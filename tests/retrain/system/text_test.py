@@ -1,10 +1,12 @@
 """Lines of text stay one line, lists stay short, and durations are readable."""
 
+import os
+import subprocess
 from pathlib import Path
 
 from absl.testing import absltest, parameterized
 
-from retrain.system.text import first_line, format_duration, name_some, one_line
+from retrain.system.text import first_line, format_duration, name_some, one_line, shell_word
 
 
 class TextTest(parameterized.TestCase):
@@ -20,6 +22,19 @@ class TextTest(parameterized.TestCase):
     )
     def test_characters_that_break_a_line_are_escaped(self, text, expected):
         self.assertEqual(one_line(text), expected)
+
+    @parameterized.parameters(
+        ("/photos/elsa.jpg", "/photos/elsa.jpg"),
+        ("my cat's.jpg", """'my cat'"'"'s.jpg'"""),
+        (Path("é\udcff1\n.jpg"), r"$'é\3771\012.jpg'"),
+        ("it's \\\udce9", r"$'it\047s \134\351'"),
+    )
+    def test_a_shell_reads_a_quoted_word_as_it_was(self, word, expected):
+        self.assertEqual(shell_word(word), expected)
+        done = subprocess.run(
+            ["bash", "-c", f"printf %s {shell_word(word)}"], stdout=subprocess.PIPE, check=True
+        )
+        self.assertEqual(done.stdout, os.fsencode(word))
 
     @parameterized.parameters(
         (ValueError("one"), "one"),
