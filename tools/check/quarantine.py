@@ -13,6 +13,7 @@ from retrain.data_check.findings import KIND_OF_NAME, REDUNDANT
 from retrain.errors import UserError
 from retrain.system.batches import batches
 from retrain.system.outputs.checks import check_folder_writable
+from retrain.system.program.interruption import Interruption
 from tools.check.data_check import CheckResult
 from tools.transfers import digests, run_records, transfer
 from tools.transfers.errors import UnwritableError
@@ -84,6 +85,7 @@ def move_images(
     Raises:
         UserError: If the folder or the journal cannot be written. Images that were moved by then
             can be restored from the undo file.
+        Interruption: If Ctrl-C or SIGTERM interrupts the move. The message names the undo file.
     """
     moved = images_to_move(result, kinds)
     if not moved:
@@ -95,11 +97,17 @@ def move_images(
             kinds_by_name = {result.name_image(index): kind for index, kind in moved.items()}
             failed = _move(journal, source, target, kinds_by_name)
         except UnwritableError as error:
-            raise UserError(
-                f"{error}; {journal.num_done} of {journal.total} images were moved; restore them "
-                f"with --undo={journal.path}"
-            ) from error
+            raise UserError(f"{error}; {_describe_progress(journal)}") from error
+        except KeyboardInterrupt as error:
+            raise Interruption(f"interrupted; {_describe_progress(journal)}") from error
         return MoveCounts(journal.total - failed, failed, journal.path)
+
+
+def _describe_progress(journal: Journal) -> str:
+    return (
+        f"{journal.num_done} of {journal.total} images were moved; restore them with "
+        f"--undo={journal.path}"
+    )
 
 
 def _new_folder(quarantine_dir: Path) -> Path:

@@ -5,6 +5,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl.testing import absltest, parameterized
@@ -13,9 +14,12 @@ from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TRAINING, SplitPercentages
 from retrain.data_check.findings import Finding
 from retrain.errors import UserError
+from retrain.system.program.interruption import Interruption
 from tools.check import quarantine
 from tools.check.data_check import CheckResult
 from tools.transfers.journal import NAME
+from tools.transfers.journaled_batches import JournaledBatches
+from tools.transfers.plan import Plan
 from tools.transfers.undo import undo
 
 _OTHER_FILE_SYSTEM = Path("/dev/shm")
@@ -97,6 +101,29 @@ class QuarantineTest(parameterized.TestCase):
         done = quarantine.move_images(self.result, ("unreadable", "blank"), self.quarantine)
         self.assertEqual((done.moved, done.failed), (1, 1))
         self.assertEqual(list(_contents(done.undo_file.parent)), ["unreadable/cat/0.jpg"])
+
+    def test_an_interrupted_move_names_the_undo_file(self):
+        before = _contents(self.folder)
+        transfer = JournaledBatches.transfer
+
+        def interrupt_after_the_first(batches: JournaledBatches, plans: Sequence[Plan]) -> int:
+            if batches._journal.num_done:
+                raise Interruption
+            return transfer(batches, plans)
+
+        self.enter_context(absltest.mock.patch.object(quarantine, "_BATCH_SIZE", 1))
+        self.enter_context(
+            absltest.mock.patch.object(JournaledBatches, "transfer", interrupt_after_the_first)
+        )
+        with self.assertRaisesRegex(
+            Interruption, "^interrupted; 1 of 3 images were moved; restore them with --undo="
+        ) as caught:
+            quarantine.move_images(
+                self.result, ["unreadable", "duplicate_across_classes"], self.quarantine
+            )
+        self.assertLen(_contents(self.folder), len(before) - 1)
+        undo(Path(str(caught.exception).partition("--undo=")[2]))
+        self.assertEqual(_contents(self.folder), before)
 
     def test_a_quarantine_in_the_image_folder_is_refused(self):
         with self.assertRaisesRegex(UserError, "is in --image_dir"):
