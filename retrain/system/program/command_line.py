@@ -105,4 +105,8 @@ def _in_plain_words(message: str) -> str:
         r"invalid literal for int\(\) with base \d+: .*", "must be a whole number", message
     )
     message = re.sub(r"could not convert string to float: .*", "must be a number", message)
-    return re.sub(r"\('Non-boolean argument .*", "must be true or false", message)
+    message = re.sub(r"\('Non-boolean argument .*", "must be true or false", message)
+    if values := re.search(r"value should be one of <(.*)>$", message):
+        message = f"{message[: values.start()]}must be one of: {values[1].replace('|', ', ')}"
+    message = re.sub(r"in the range \[(\S+), (\S+)\]$", r"from \1 to \2", message)
+    return re.sub(r"^flag (--\w+=.*): (?:\S+ is not|must be) (.*)", r"\1 must be \2", message)
