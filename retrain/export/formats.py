@@ -92,7 +92,7 @@ def requested_exports(options: OutputOptions) -> Iterator[Export]:
             flag="saved_model_dir",
             path=options.saved_model_dir,
             write=saved_model.write,
-            load=lambda path: [saved_model.load(path)],
+            load=saved_model.load_all,
             is_folder=True,
         )
     if options.keras_file:

@@ -138,14 +138,17 @@ def check(
         timed: Whether to time the first runtime.
     """
     first, *others = runtimes
+    rows = range(len(sample.paths))
+    file_runs = [
+        (runtime, row)
+        for runtime in runtimes
+        if runtime.takes_files
+        for row in (rows if runtime is first else rows[:_FEW_IMAGES])
+    ]
     with ThreadPoolExecutor(1) as pool:
         # TensorFlow optimises a graph on one processor for each of its inputs. Both at the same
         # time take half as long.
-        from_files = (
-            pool.submit(compare_files, kind, first, sample, expected.probabilities)
-            if first.takes_files
-            else None
-        )
+        from_files = pool.submit(compare_files, kind, file_runs, sample, expected.probabilities)
         computed = [_predict_all(first, sample.pixels)]
         computed += [_predict_all(runtime, sample.pixels[:_FEW_IMAGES]) for runtime in others]
     from_pixels = measure_difference(
@@ -157,7 +160,7 @@ def check(
         size=_size(path),
         milliseconds=_measure_milliseconds(first, sample.pixels) if timed else None,
         from_pixels=dataclasses.replace(from_pixels, images=len(expected.probabilities)),
-        from_files=from_files.result() if from_files else None,
+        from_files=from_files.result(),
         familiarity=_measure_familiarity(computed, expected.familiarity),
     )
 

@@ -1,8 +1,9 @@
 """Compares how an exported file decodes images itself with `retrain.data.pixels`."""
 
+import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ _DECODING_TOLERANCE = 5e-2
 
 
 def compare_files(
-    kind: str, runtime: Runtime, sample: Sample, expected: np.ndarray
+    kind: str, runs: Sequence[tuple[Runtime, int]], sample: Sample, expected: np.ndarray
 ) -> Difference | None:
     """Returns the difference for files that the network decodes; None if it can decode none.
 
@@ -29,68 +30,72 @@ def compare_files(
 
     Args:
         kind: Name of the exported file's format, for messages.
-        runtime: The exported file.
-        sample: Images to run.
+        runs: The exported file, loaded in a way that decodes files, and the index of the image to
+            run. Each image can be run in several ways.
+        sample: The images.
         expected: Probabilities of the classifier that was tested, float32 [N, classes].
     """
-    probabilities_of_row = dict(_run_files(kind, runtime, sample.paths))
-    if not probabilities_of_row:
+    results = list(_run_files(kind, runs, sample.paths))
+    if not results:
         return None
-    rows = list(probabilities_of_row)
-    computed, expected = np.stack(list(probabilities_of_row.values())), expected[rows]
+    rows = [row for row, _ in results]
+    image_count = len(set(rows))
+    computed, expected = np.stack([values for _, values in results]), expected[rows]
     distances = np.abs(computed - expected).max(1)
     # Written so that NaN is different.
     same = (distances <= _DECODING_TOLERANCE) & has_same_label(computed, expected)
     if not same.all():
-        different = [sample.paths[row] for row, equal in zip(rows, same, strict=True) if not equal]
+        different = {sample.paths[row] for row, equal in zip(rows, same, strict=True) if not equal}
         worst = int(np.where(same, -1, np.nan_to_num(distances, nan=np.inf)).argmax())
         logging.warning(
             "%s: it decodes %d of %d images differently, %s, most of all %s: a score differs by "
             "%.2g; pass such images as decoded pixels.",
             kind,
             len(different),
-            len(rows),
+            image_count,
             _name_variants(different),
             sample.paths[rows[worst]],
             distances[worst],
         )
-    return measure_difference(computed, expected)
+    return dataclasses.replace(measure_difference(computed, expected), images=image_count)
 
 
 def _run_files(
-    kind: str, runtime: Runtime, paths: Sequence[Path]
+    kind: str, runs: Sequence[tuple[Runtime, int]], paths: Sequence[Path]
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yields the number and the probabilities of each image that the network can decode."""
+    """Yields the index and the probabilities of each image that the network can decode."""
 
-    def run(path: Path) -> np.ndarray | ModelError | None:
+    def run(job: tuple[Runtime, int]) -> np.ndarray | ModelError | None:
+        runtime, row = job
         try:
-            return runtime.run_file(image_reader.read(path))
+            return runtime.run_file(image_reader.read(paths[row]))
         except ModelError as error:
             return error
         except OSError:
             return None  # The file was removed during the run.
 
-    unsupported = []
-    for number, result in enumerate(parallel_map(run, paths, processor_count())):
+    unsupported: dict[Path, ModelError] = {}
+    results = parallel_map(run, runs, processor_count())
+    for (_, row), result in zip(runs, results, strict=True):
         if isinstance(result, np.ndarray):
-            yield number, result
+            yield row, result
         elif result is not None:
-            unsupported.append((paths[number], result))
+            unsupported[paths[row]] = result
     if unsupported:
-        path, error = unsupported[0]
+        path, error = next(iter(unsupported.items()))
         logging.warning(
             "%s: its decoder does not support %d of %d images, %s, such as %s (%s); pass such "
             "images as decoded pixels.",
             kind,
             len(unsupported),
             len(paths),
-            _name_variants([path for path, _ in unsupported]),
+            _name_variants(unsupported),
             path,
             error,
         )
 
 
-def _name_variants(paths: Sequence[Path]) -> str:
+def _name_variants(paths: Iterable[Path]) -> str:
     """Returns the numbers and the formats of image files, the most frequent one first."""
     counts: Counter[str] = Counter()
     for path in paths:

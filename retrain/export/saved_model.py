@@ -41,8 +41,7 @@ def write(folder: Path, classifier: TrainedClassifier) -> None:
     classifies files: `image_bytes`, string [N], JPEG, PNG, BMP or GIF. Both return
     `probabilities`, float32 [N, classes]. If the classifier has a familiarity, the signatures
     `familiarity` and `familiarity_bytes` take the same and also return `familiarity`, float32 [N].
-    The assets are the labels, one per line, and the
-    metadata.
+    The assets are the labels, one per line, and the metadata.
 
     Pixels are uint8 because the range of float32 pixels would be ambiguous: 0 to 255 or 0 to 1.
 
@@ -62,9 +61,9 @@ def write(folder: Path, classifier: TrainedClassifier) -> None:
         tf.saved_model.save(module, str(folder), signatures)
 
 
-def load(folder: Path) -> Runtime:
-    """Loads the classifier in a folder that `write` wrote."""
-    return saved_model_folder.load(folder, trust_model=True)
+def load_all(folder: Path) -> list[Runtime]:
+    """Loads the classifier in a folder that `write` wrote, in all ways that programs run it."""
+    return saved_model_folder.load_all(folder, trust_model=True)
 
 
 def _build_module(classifier: TrainedClassifier) -> tuple[Any, dict[str, Any]]:

@@ -84,7 +84,7 @@ def load_all(
     check_not_special(path)
     if path.is_dir():
         _refuse_all(path, "SavedModel", overrides)
-        yield saved_model_folder.load(path, trust_model=overrides.trust_model)
+        yield from saved_model_folder.load_all(path, trust_model=overrides.trust_model)
         return
     data = read_regular_file(path, LIMITS.file_bytes)
     if keras_model.is_keras(data):

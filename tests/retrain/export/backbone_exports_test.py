@@ -16,7 +16,7 @@ from retrain.export import coreml, coreml_options, frozen_graph, keras_file, sav
 from retrain.export.assemble import TrainedClassifier
 from retrain.metadata import Metadata
 from retrain.output_options import CoreMLOptions, TFLiteOptions
-from retrain.runtimes import classifier_file
+from retrain.runtimes import classifier_file, saved_model_folder
 from retrain.runtimes.head import Head
 from retrain.runtimes.runtime import Runtime
 
@@ -133,7 +133,7 @@ class BackboneExportsTest(parameterized.TestCase):
         name=[kind[0] for kind in _KINDS],
         kind=[
             (frozen_graph.write, "graph.pb", _load),
-            (saved_model.write, "saved", saved_model.load),
+            (saved_model.write, "saved", saved_model_folder.load),
             (keras_file.write, "model.keras", keras_file.load),
         ],
     )

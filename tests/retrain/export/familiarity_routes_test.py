@@ -102,7 +102,7 @@ class FamiliarityRoutesTest(parameterized.TestCase):
 
     def test_saved_model_has_signatures_of_its_own_for_the_familiarity(self):
         saved_model.write(self.folder / "model", self.classifier)
-        (runtime,) = self.load_all(self.folder / "model")
+        runtime, plain = self.load_all(self.folder / "model")
         self.check(runtime)
         import tensorflow as tf
 
@@ -111,11 +111,14 @@ class FamiliarityRoutesTest(parameterized.TestCase):
             signatures, ["serving_default", "serve_bytes", "familiarity", "familiarity_bytes"]
         )
         file = sample_classifier.save(self.folder, self.images[0], "image.png").read_bytes()
-        both_from_pixels, both_from_files = runtime.predict(self.images), runtime.predict_file(file)
         values = signatures["serving_default"](image=tf.constant(self.images))["probabilities"]
-        np.testing.assert_array_equal(values, both_from_pixels.values)
+        np.testing.assert_array_equal(values, runtime.run(self.images))
+        np.testing.assert_array_equal(values, plain.run(self.images))
         values = signatures["serve_bytes"](image_bytes=tf.constant([file]))["probabilities"]
-        np.testing.assert_array_equal(values[0], both_from_files.values)
+        np.testing.assert_array_equal(values[0], runtime.run_file(file))
+        np.testing.assert_array_equal(values[0], plain.run_file(file))
+        self.assertIsNone(plain.description.familiarity)
+        self.assertIsNone(plain.predict(self.images).familiarity)
         # Clients of TensorFlow Serving's REST API expect a single output.
         for name, signature in signatures.items():
             outputs = ["probabilities"]

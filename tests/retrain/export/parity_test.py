@@ -134,6 +134,30 @@ class CheckTest(absltest.TestCase):
         self.assertEqual(check.from_files.images, 40)
         self.assertAlmostEqual(check.from_files.agreement, 36 / 40)
 
+    def test_other_ways_to_decode_files_are_checked_with_a_few_images(self):
+        odd = self.sample.paths[3].read_bytes()
+
+        def good(data: bytes) -> np.ndarray:
+            return self.expected[self.rows[data]]
+
+        def bad(data: bytes) -> np.ndarray:
+            if data == odd:
+                raise ModelError("of an unknown kind")
+            return 1 - good(data) if self.rows[data] == 2 else good(data)
+
+        runtimes = [self.runtime(self.expected, run_file) for run_file in (good, bad)]
+        with self.assertLogs(level="WARNING") as logs:
+            check = self.check(*runtimes)
+        self.assertEqual(check.from_files.images, 40)
+        self.assertAlmostEqual(check.from_files.agreement, 42 / 43)
+        self.assertRegex(logs.output[0], r" 1 of 40 images, 1 PNG, .*003\.png \(of an unknown kind")
+        self.assertRegex(logs.output[1], r" decodes 1 of 40 images differently, .*002\.png")
+        # In both ways, it is still the same image.
+        with self.assertLogs(level="WARNING") as logs:
+            self.check(*[self.runtime(self.expected, bad)] * 2)
+        self.assertRegex(logs.output[0], " support 1 of 40 images, 1 PNG, ")
+        self.assertRegex(logs.output[1], " decodes 1 of 39 images differently, 1 PNG, ")
+
     def test_images_that_are_decoded_differently_are_logged(self):
         odd = self.sample.paths[5].read_bytes()
 

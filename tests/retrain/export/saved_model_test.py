@@ -11,6 +11,7 @@ from absl.testing import absltest
 from retrain import metadata
 from retrain.data import pixels
 from retrain.export import saved_model
+from retrain.runtimes import saved_model_folder
 from retrain.runtimes.runtime import ModelError
 from tests.support import sample_classifier
 
@@ -58,7 +59,7 @@ class SavedModelTest(absltest.TestCase):
         self.assertEqual(signature.method_name, "tensorflow/serving/predict")
 
     def test_load_matches_head(self):
-        found = saved_model.load(self.folder).run(self.images)
+        found = saved_model_folder.load(self.folder).run(self.images)
         np.testing.assert_allclose(found, self.expected, atol=1e-4)
 
     def test_a_batch_can_mix_formats_and_sizes(self):
@@ -74,7 +75,7 @@ class SavedModelTest(absltest.TestCase):
         expected = self.classifier.head.probabilities(features)
         found = self.loaded.signatures["serve_bytes"](image_bytes=self.tf.constant(files))
         np.testing.assert_allclose(found["probabilities"].numpy(), expected, atol=2e-2)
-        one = saved_model.load(self.folder).run_file(files[1])
+        one = saved_model_folder.load(self.folder).run_file(files[1])
         np.testing.assert_allclose(one, expected[1], atol=2e-2)
 
     def test_files_are_fitted_as_the_metadata_states(self):
@@ -84,7 +85,7 @@ class SavedModelTest(absltest.TestCase):
         )
         folder = Path(self.create_tempdir().full_path)
         saved_model.write(folder, classifier)
-        loaded = saved_model.load(folder)
+        loaded = saved_model_folder.load(folder)
         self.assertEqual(loaded.description.fit, metadata.PAD)
         path = sample_classifier.save(folder, self.images[0], "0.png", size=(500, 200))
         fitted = pixels.decode(path.read_bytes(), 224, 224, fit=metadata.PAD)[np.newaxis]
@@ -93,7 +94,7 @@ class SavedModelTest(absltest.TestCase):
 
     def test_undecodable_file_raises_model_error(self):
         with self.assertRaises(ModelError):
-            saved_model.load(self.folder).run_file(b"not an image")
+            saved_model_folder.load(self.folder).run_file(b"not an image")
 
     def test_labels_and_metadata_are_assets(self):
         assets = self.folder / "assets"
@@ -104,7 +105,7 @@ class SavedModelTest(absltest.TestCase):
     def test_bgr_network_accepts_rgb(self):
         folder = Path(self.create_tempdir().full_path)
         saved_model.write(folder, sample_classifier.classifier(channel_order="BGR"))
-        swapped = saved_model.load(folder).run(self.images[..., ::-1])
+        swapped = saved_model_folder.load(folder).run(self.images[..., ::-1])
         np.testing.assert_allclose(swapped, self.expected, atol=1e-4)
 
 

@@ -1,13 +1,17 @@
 """Tests that classifiers in SavedModels are run, and that other SavedModels are refused."""
 
+import threading
+import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from absl.testing import absltest
 
 from retrain.metadata import METADATA_FILE, MetadataError
-from retrain.runtimes import saved_model_folder
+from retrain.runtimes import saved_model_folder, saved_model_import
 from retrain.runtimes.runtime import Description, ModelError
+from retrain.system.threads import parallel_map
 from tests.support import sample_classifier
 
 _LABELS = ("red", "green", "blue")
@@ -53,6 +57,25 @@ class SavedModelFolderTest(absltest.TestCase):
         np.testing.assert_allclose(runtime.run(images), [expected] * 5, rtol=1e-5)
         with self.assertRaisesRegex(ModelError, "it takes images of 8 x 8 pixels"):
             runtime.run(images[:, :7])
+
+    def test_only_one_thread_optimises_a_function_and_then_all_run_it(self):
+        self.save()
+        events: list[str] = []
+        both_run = threading.Barrier(2, timeout=60)
+
+        def signature(image):
+            events.append("start")
+            time.sleep(0.1) if len(events) < 4 else both_run.wait()
+            events.append("end")
+            return {"probabilities": image}
+
+        loaded = mock.Mock(signatures={"serving_default": signature})
+        with mock.patch.object(saved_model_import, "load", return_value=loaded):
+            runtime = saved_model_folder.load(self.folder)
+        images = np.zeros((1, _SIDE, _SIDE, 3), np.uint8)
+        list(parallel_map(runtime.run, [images] * 2, 2))
+        self.assertEqual(events, ["start", "end"] * 2)
+        list(parallel_map(runtime.run, [images] * 2, 2))
 
     def test_other_folders_are_refused(self):
         self.assert_refused("^it is a folder without saved_model.pb, so it is not a SavedModel$")
