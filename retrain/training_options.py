@@ -48,6 +48,9 @@ class DistortionOptions:
         return self.any and not self.per_image
 
 
+NO_DISTORTIONS = DistortionOptions()
+
+
 @dataclasses.dataclass(frozen=True)
 class HeadOptions:
     """How the head, the last layer of the classifier, is trained.

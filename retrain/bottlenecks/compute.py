@@ -11,10 +11,10 @@ from retrain.bottlenecks import int8_network
 from retrain.bottlenecks.duplicates import warn_of_duplicates, warn_of_equal_vectors
 from retrain.bottlenecks.features import Bottlenecks, SplitFeatures
 from retrain.bottlenecks.file_version import FileVersion
-from retrain.bottlenecks.split_tables import NO_DISTORTIONS, SplitTables
+from retrain.bottlenecks.split_tables import SplitTables
 from retrain.bottlenecks.store import BottleneckStore, open_store
 from retrain.data.dataset import Dataset
-from retrain.training_options import DistortionOptions
+from retrain.training_options import NO_DISTORTIONS, DistortionOptions
 
 # Returns the data set with groups of images that must be in one split. It receives the SHA-256 of
 # the file of each image, and the cache.

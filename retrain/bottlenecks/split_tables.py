@@ -11,9 +11,7 @@ from retrain.bottlenecks.store import BottleneckStore
 from retrain.bottlenecks.vector_table import Key, VectorTable
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION
-from retrain.training_options import DistortionOptions
-
-NO_DISTORTIONS = DistortionOptions()
+from retrain.training_options import NO_DISTORTIONS, DistortionOptions
 
 
 class SplitTables:

@@ -30,7 +30,6 @@ from absl import flags
 from retrain.backbones import engines, registry
 from retrain.bottlenecks.file_version import FileVersion
 from retrain.bottlenecks.recipes import Recipes
-from retrain.bottlenecks.split_tables import NO_DISTORTIONS
 from retrain.bottlenecks.store import open_store
 from retrain.bottlenecks.traits_cache import put_traits
 from retrain.config import BackboneOptions, SplitOptions
@@ -41,6 +40,7 @@ from retrain.data_check.near_duplicate_groups import group_near_duplicates
 from retrain.system.batches import batches
 from retrain.system.files.user_paths import user_path
 from retrain.system.program import command_line
+from retrain.training_options import NO_DISTORTIONS
 from tests.benchmarks import check_yardsticks, planted_problems
 from tools.check.data_check import CheckOptions, check_dataset
 from tools.check.dataset_features import load_features

@@ -9,11 +9,11 @@ import numpy as np
 from retrain.backbones import engines
 from retrain.backbones.backbone import Backbone
 from retrain.bottlenecks.missing_vectors import compute_missing
-from retrain.bottlenecks.split_tables import NO_DISTORTIONS
 from retrain.bottlenecks.store import open_store
 from retrain.bottlenecks.vector_table import VectorTable
 from retrain.data.dataset import ImageFile
 from retrain.data.splits import TRAINING
+from retrain.training_options import NO_DISTORTIONS
 
 
 class DatasetFeatures(NamedTuple):

@@ -19,11 +19,9 @@ from retrain.shards.storage import Storage
 from retrain.system.batches import batches
 from retrain.system.outputs.temporary_folders import temporary_folder
 from retrain.system.threads import parallel_map
-from retrain.training_options import DistortionOptions
+from retrain.training_options import NO_DISTORTIONS
 from tools.cluster.read_ahead import ImageReader
 from tools.cluster.task import ChunkResult, ImageTask, Worker, chunk_name, undecodable_image
-
-_NO_DISTORTIONS = DistortionOptions()
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ class BottleneckWorker(Worker):
                 [ImageFile(Path(str(row)), 0, TRAINING, None) for row in rows],
                 self._backbone,
                 self._network,
-                _NO_DISTORTIONS,
+                NO_DISTORTIONS,
                 stored={},
                 read=lambda row: (None, reader.read(row)),
             )

@@ -17,7 +17,6 @@ from retrain.backbones import efficientnet_lite0, engines
 from retrain.bottlenecks import traits_cache
 from retrain.bottlenecks.compute import GroupImages, compute_bottlenecks
 from retrain.bottlenecks.features import Bottlenecks
-from retrain.bottlenecks.split_tables import NO_DISTORTIONS
 from retrain.bottlenecks.store import FILE_NAME
 from retrain.bottlenecks.traits_cache import get_traits
 from retrain.config import SplitOptions
@@ -28,7 +27,7 @@ from retrain.data.splits import TEST, TRAINING, VALIDATION
 from retrain.errors import UserError
 from retrain.metadata import FITS
 from retrain.runtimes.runtime import Outputs, Runtime
-from retrain.training_options import DistortionOptions
+from retrain.training_options import NO_DISTORTIONS, DistortionOptions
 
 _DISTORTIONS = DistortionOptions(random_crop=10, random_brightness=10, flip_left_right=True)
 

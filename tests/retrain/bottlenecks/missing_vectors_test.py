@@ -13,14 +13,13 @@ from PIL import Image
 from retrain.backbones.backbone import Backbone
 from retrain.backbones.engines import Engine
 from retrain.bottlenecks.missing_vectors import compute_missing
-from retrain.bottlenecks.split_tables import NO_DISTORTIONS
 from retrain.bottlenecks.store import FILE_NAME, open_store
 from retrain.bottlenecks.vector_table import VectorTable
 from retrain.data.dataset import ImageFile
 from retrain.data.splits import TRAINING
 from retrain.errors import UserError
 from retrain.runtimes.runtime import Outputs, Runtime
-from retrain.training_options import DistortionOptions
+from retrain.training_options import NO_DISTORTIONS, DistortionOptions
 
 _SIDE = 8
 _BACKBONE = Backbone(

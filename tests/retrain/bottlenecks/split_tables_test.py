@@ -12,7 +12,7 @@ from PIL import Image
 from retrain.backbones.backbone import Backbone
 from retrain.backbones.engines import Engine
 from retrain.bottlenecks import split_tables
-from retrain.bottlenecks.split_tables import NO_DISTORTIONS, SplitTables
+from retrain.bottlenecks.split_tables import SplitTables
 from retrain.bottlenecks.store import BottleneckStore, open_store
 from retrain.bottlenecks.vector_table import VectorTable
 from retrain.config import SplitOptions
@@ -20,6 +20,7 @@ from retrain.data.dataset import Dataset, scan_dataset
 from retrain.data.splits import TRAINING
 from retrain.runtimes.function_runtime import FunctionRuntime
 from retrain.runtimes.runtime import Outputs
+from retrain.training_options import NO_DISTORTIONS
 
 _BACKBONE = Backbone(
     name="mean",
