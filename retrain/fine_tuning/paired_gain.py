@@ -15,7 +15,7 @@ class PairedGain(NamedTuple):
     Attributes:
         mean: Mean decrease of the cross entropy; negative if it is larger.
         standard_error: Standard error of the mean; infinite for a single group of images.
-        required: The smallest mean that is positive with a confidence of 95 %, one-sided.
+        required: Bound that a mean without a gain exceeds with a probability of 5 %.
     """
 
     mean: float
@@ -24,7 +24,7 @@ class PairedGain(NamedTuple):
 
     @property
     def is_certain(self) -> bool:
-        """Whether the second classifier is better for all that the images can say."""
+        """Whether the mean is larger than chance would explain, with a confidence of 95 %."""
         return self.mean > self.required
 
 

@@ -73,13 +73,13 @@ def image(tag: str, plot: bytes) -> Any:
     from tensorboard.compat.proto import summary_pb2
 
     header = Image.open(io.BytesIO(plot))
-    image = summary_pb2.Summary.Image(
+    value = summary_pb2.Summary.Image(
         height=header.height,
         width=header.width,
         colorspace=len(header.getbands()),
         encoded_image_string=plot,
     )
-    return summary_pb2.Summary(value=[summary_pb2.Summary.Value(tag=tag, image=image)])
+    return summary_pb2.Summary(value=[summary_pb2.Summary.Value(tag=tag, image=value)])
 
 
 def histograms(head: Head) -> Any:
