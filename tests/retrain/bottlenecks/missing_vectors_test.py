@@ -3,8 +3,10 @@
 import contextlib
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from absl.testing import absltest
@@ -209,6 +211,23 @@ class ComputeMissingTest(absltest.TestCase):
             UserError, "1.png cannot be read: it is an empty file; .* without --strict"
         ):
             self.compute(strict=True)
+
+    def test_no_thread_uses_the_network_when_an_error_is_reported(self):
+        self.images[0].path.write_bytes(b"")
+        running: list[int] = []
+
+        def run_slowly(batch: int) -> None:
+            running.append(batch)
+            time.sleep(0.1)
+            running.remove(batch)
+
+        with mock.patch.object(_MeanNetwork, "workers", 2):
+            try:
+                self.compute(before=run_slowly, strict=True)
+            except UserError:
+                self.assertEmpty(running)
+            else:
+                self.fail("an unreadable image is no error")
 
     def change_store_before_the_last_read(self, statement: str) -> np.ndarray:
         """Returns the vectors if another program changes the cache while they are computed."""
