@@ -305,11 +305,7 @@ class Cache(Scenario):
             raise LossError(f"{len(rows - self._expected)} wrong rows, {len(rows)} in all")
 
 
-# The number of a recipe says only when it was first used, which depends on threads.
-_ROWS = (
-    "SELECT recipes.recipe, picture, variant, vector, checksum"
-    " FROM bottlenecks JOIN recipes ON recipes.id = bottlenecks.recipe"
-)
+_ROWS = "SELECT * FROM bottlenecks JOIN recipes ON recipes.id = bottlenecks.recipe"
 
 
 def _cached_rows(cache: Path) -> set[tuple[object, ...]]:
@@ -319,7 +315,9 @@ def _cached_rows(cache: Path) -> set[tuple[object, ...]]:
         # A run can have been killed before it created the table.
         missing_table = contextlib.suppress(sqlite3.OperationalError)
         with contextlib.closing(sqlite3.connect(file)) as database, missing_table:
-            rows |= set(database.execute(_ROWS))
+            # The number of a recipe says only when it was first used, which depends on threads.
+            for row in database.execute(_ROWS):
+                rows.add((row[-1], *row[1:-2]))
     return rows
 
 
