@@ -92,7 +92,9 @@ class TFLiteFileTest(parameterized.TestCase):
     @parameterized.parameters(*_KINDS)
     def test_metadata_describe_the_network(self, kind: str):
         content = _append_files(self.networks[kind], {"retrain_metadata.json": _metadata()})
-        self.assert_finds_the_colours(tflite_file.load(content), Description(_LABELS, 8, 6))
+        self.assert_finds_the_colours(
+            tflite_file.load(content), Description(_LABELS, 8, 6, fit=STRETCH)
+        )
 
     @parameterized.parameters(*_KINDS)
     def test_a_file_with_labels_takes_pixels_as_they_are(self, kind: str):
@@ -119,7 +121,7 @@ class TFLiteFileTest(parameterized.TestCase):
         metadata = _metadata(mean=(100.0,) * 3, std=(1.0,) * 3)
         content = _append_files(self.networks["float32"], {"retrain_metadata.json": metadata})
         runtime = tflite_file.load(content, overrides=NetworkOverrides(mean=0, std=255))
-        self.assert_finds_the_colours(runtime, Description(_LABELS, 8, 6))
+        self.assert_finds_the_colours(runtime, Description(_LABELS, 8, 6, fit=STRETCH))
 
     def test_what_a_file_does_not_state_is_named(self):
         for kind, assumption in (
