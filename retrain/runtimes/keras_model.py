@@ -61,7 +61,7 @@ def load(path: Path, data: bytes) -> Runtime:
     familiarity = description.familiarity
     extended = model
     if familiarity is not None:
-        extended = tf.keras.Model(model.inputs, [*model.outputs, features])
+        extended = tf.keras.Model(model.inputs, [model.outputs[0], features])
 
     def compiled(network: Any) -> Any:
         return tf.function(lambda pixels: network(pixels, training=False), [tf.TensorSpec(shape)])
