@@ -8,7 +8,7 @@ import flatbuffers
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from retrain.metadata import MetadataError
+from retrain.metadata import STRETCH, MetadataError
 from retrain.runtimes import tflite_description, tflite_file
 from retrain.runtimes.runtime import (
     NO_OVERRIDES,
