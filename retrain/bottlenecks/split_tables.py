@@ -91,6 +91,7 @@ class SplitTables:
         return sum(table.count_reused(self._computed_before) for table in self.by_split.values())
 
     def _match(self, dataset: Dataset, distortions: DistortionOptions) -> bool:
+        """Returns whether the tables are of these images, in these splits, with these variants."""
         if not self.by_split or self.by_split[TRAINING].distortions.cached != distortions.cached:
             return False
         return all(
