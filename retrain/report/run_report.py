@@ -6,8 +6,8 @@ from retrain.export.outputs import Exported
 from retrain.report.finished_training import FinishedTraining
 from retrain.report.predictions import write_predictions
 from retrain.system.outputs.staging import Staging
-from retrain.training.learning_curve import LearningCurve
-from retrain.training.learning_curve_measurement import measure_learning_curve
+from retrain.training.learning_curve import LearningCurve, summarise
+from retrain.training.learning_curve_measurement import measure_points
 
 
 def check(config: TrainingConfig) -> None:
@@ -66,7 +66,7 @@ def _measure_learning_curve(training: FinishedTraining) -> LearningCurve | None:
         return None
     if result.history is None or result.history.selected is None:
         return None
-    return measure_learning_curve(
+    measured = measure_points(
         result.features,
         training.config.head,
         result.out_of_fold,
@@ -74,3 +74,4 @@ def _measure_learning_curve(training: FinishedTraining) -> LearningCurve | None:
         stage_widths=backbone.stage_widths,
         uses_stages=bool(result.head.weights[backbone.bottleneck_width :].any()),
     )
+    return summarise(measured, seed=training.config.head.seed)

@@ -18,6 +18,22 @@ _SLOPE_LEFT = (0.4, 1.0)
 _MIN_MISTAKES = 5
 
 
+class MeasuredPoints(NamedTuple):
+    """Which images get the right label from heads with different numbers of training images.
+
+    Attributes:
+        sizes: Mean number of training images of each point, in increasing order.
+        right: Whether each judged image gets the right label, bool [points, N].
+        groups: Number of each judged image's group, int [N].
+        variance_factor: See `accuracy_interval`.
+    """
+
+    sizes: Sequence[float]
+    right: np.ndarray
+    groups: np.ndarray
+    variance_factor: float = 1
+
+
 class Point(NamedTuple):
     """The accuracy of heads that were trained on some of the images.
 
@@ -64,15 +80,8 @@ class LearningCurve:
     judged: int
 
 
-def summarise(
-    sizes: Sequence[float],
-    right: np.ndarray,
-    groups: np.ndarray,
-    *,
-    variance_factor: float = 1,
-    seed: int = 0,
-) -> LearningCurve:
-    """Returns the learning curve of predictions for the same images.
+def summarise(measured: MeasuredPoints, *, seed: int = 0) -> LearningCurve:
+    """Returns the learning curve with its intervals, and the estimate for twice as many images.
 
     The intervals of the accuracies are those of a cross-validation. The estimate continues the
     straight line that errors follow on logarithmic scales: with twice the images, a constant share
@@ -83,12 +92,10 @@ def summarise(
     https://arxiv.org/abs/1712.00409
 
     Args:
-        sizes: Mean number of training images of each point, in increasing order.
-        right: Whether each judged image gets the right label, bool [points, N].
-        groups: Number of each image's group, int [N]. Groups are resampled as a whole.
-        variance_factor: See `accuracy_interval`.
+        measured: The points, with at least one judged image. Groups are resampled as a whole.
         seed: Random seed of the resampling.
     """
+    sizes, right, groups, variance_factor = measured
 
     def point(size: float, row: np.ndarray) -> Point:
         interval = accuracy_interval(row, groups=groups, variance_factor=variance_factor)

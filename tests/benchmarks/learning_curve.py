@@ -17,9 +17,10 @@ from retrain.config import BackboneOptions, TrainingConfig
 from retrain.data.dataset import scan_dataset
 from retrain.system.files.user_paths import user_path
 from retrain.system.program import command_line
-from retrain.training import learning_curve
 from retrain.training.cross_validation import cross_validate
 from retrain.training.head_training import train_head
+from retrain.training.learning_curve import summarise
+from retrain.training.learning_curve_measurement import measure_points
 
 _FOLDS = 5
 
@@ -45,31 +46,21 @@ def _row(folder: Path, cache: Path) -> str:
     strength = trained.history.selected
     assert strength is not None
     out_of_fold = cross_validate(features, config.head, _FOLDS, stage_widths=backbone.stage_widths)
-    curves = []
-    summarise = learning_curve.summarise
-
-    def summarise_half(sizes, right, groups, *, seed=0):
-        curves.append(summarise(sizes[:-1], right[:-1], groups, seed=seed))
-        return summarise(sizes, right, groups, seed=seed)
-
-    learning_curve.summarise = summarise_half
-    try:
-        complete = learning_curve.measure_learning_curve(
-            features,
-            config.head,
-            out_of_fold,
-            strength=strength,
-            stage_widths=backbone.stage_widths,
-            uses_stages=bool(trained.head.weights[backbone.bottleneck_width :].any()),
-        )
-    finally:
-        learning_curve.summarise = summarise
-    gain = complete.points[-1].accuracy - complete.points[-2].accuracy
-    estimate = curves[0].doubled
+    measured = measure_points(
+        features,
+        config.head,
+        out_of_fold,
+        strength=strength,
+        stage_widths=backbone.stage_widths,
+        uses_stages=bool(trained.head.weights[backbone.bottleneck_width :].any()),
+    )
+    half, complete = measured.right[-2:].mean(axis=1)
+    first = measured._replace(sizes=measured.sizes[:-1], right=measured.right[:-1])
+    estimate = summarise(first, seed=config.head.seed).doubled
     text = "too few mistakes"
     if estimate:
         text = "{:+.1f} points ({:.1f} to {:.1f})".format(*(100 * value for value in estimate))
-    return f"| {len(dataset.images):,} {folder.name} | {text} | {100 * gain:+.1f} |"
+    return f"| {len(dataset.images):,} {folder.name} | {text} | {100 * (complete - half):+.1f} |"
 
 
 if __name__ == "__main__":

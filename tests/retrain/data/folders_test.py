@@ -12,6 +12,7 @@ from unittest import mock
 from absl.testing import absltest
 
 from retrain.data import folders
+from retrain.data.listing import Listing
 from retrain.errors import UserError
 from tests.support.python_code import run_python
 
@@ -63,7 +64,7 @@ class FoldersTest(absltest.TestCase):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.symlink_to(self.folder / target)
 
-    def list_root(self) -> folders.Listing:
+    def list_root(self) -> Listing:
         return folders.list_images({"image_dir": self.root})["image_dir"]
 
     def test_lists_all_formats_in_upper_and_lower_case(self):

@@ -9,8 +9,8 @@ from retrain.bottlenecks.features import Bottlenecks, SplitFeatures
 from retrain.data.dataset import Dataset, ImageFile
 from retrain.data.splits import TEST, TRAINING, VALIDATION, SplitPercentages
 from retrain.training.cross_validation import cross_validate
-from retrain.training.learning_curve import summarise
-from retrain.training.learning_curve_measurement import measure_learning_curve, select_subset
+from retrain.training.learning_curve import MeasuredPoints, summarise
+from retrain.training.learning_curve_measurement import measure_points, select_subset
 from retrain.training_options import HeadOptions
 
 
@@ -22,7 +22,7 @@ class SummariseTest(absltest.TestCase):
     def test_a_straight_line_is_continued_more_slowly(self):
         # Each doubling halves the errors: 8, 4, 2 %. If this went on, 1 point would be gained.
         right = _right([0.08, 0.04, 0.02])
-        curve = summarise([100, 200, 400], right, np.arange(right.shape[1]))
+        curve = summarise(MeasuredPoints([100, 200, 400], right, np.arange(right.shape[1])))
         self.assertLess(curve.doubled.gain, 0.01)
         self.assertGreater(curve.doubled.gain, 0.005)
         self.assertGreaterEqual(curve.doubled.high, 0.009)
@@ -31,22 +31,25 @@ class SummariseTest(absltest.TestCase):
 
     def test_a_flat_curve_promises_nothing(self):
         right = _right([0.05, 0.05, 0.05])
-        curve = summarise([100, 200, 400], right, np.arange(right.shape[1]))
+        curve = summarise(MeasuredPoints([100, 200, 400], right, np.arange(right.shape[1])))
         self.assertLess(curve.doubled.gain, 0.002)
 
     def test_there_is_no_estimate_from_a_few_mistakes(self):
         right = _right([0.1, 0.05, 0.01], count=200)
-        self.assertIsNone(summarise([1, 2, 4], right, np.arange(200)).doubled)
+        self.assertIsNone(summarise(MeasuredPoints([1, 2, 4], right, np.arange(200))).doubled)
 
     def test_no_mistakes_do_not_make_the_accuracy_certain(self):
-        last = summarise([1, 2, 4], _right([0.2, 0.1, 0.0], count=100), np.arange(100)).points[-1]
+        measured = MeasuredPoints([1, 2, 4], _right([0.2, 0.1, 0.0], count=100), np.arange(100))
+        last = summarise(measured).points[-1]
+            MeasuredPoints([1, 2, 4], _right([0.2, 0.1, 0.0], count=100), np.arange(100))
+        ).points[-1]
         self.assertAlmostEqual(last.low, 0.963, delta=0.001)
         self.assertEqual((last.accuracy, last.high), (1, 1))
 
     def test_groups_make_the_interval_wider(self):
         right = _right([0.2, 0.1, 0.05], count=400)
-        ungrouped = summarise([1, 2, 4], right, np.arange(400)).points[-1]
-        grouped = summarise([1, 2, 4], right, np.arange(400) // 20).points[-1]
+        ungrouped = summarise(MeasuredPoints([1, 2, 4], right, np.arange(400))).points[-1]
+        grouped = summarise(MeasuredPoints([1, 2, 4], right, np.arange(400) // 20)).points[-1]
         self.assertGreater(grouped.high - grouped.low, 2 * (ungrouped.high - ungrouped.low))
 
 
@@ -80,9 +83,10 @@ class MeasureTest(absltest.TestCase):
         )
         options = HeadOptions()
         out_of_fold = cross_validate(bottlenecks, options, 4, stage_widths=())
-        curve = measure_learning_curve(
+        measured = measure_points(
             bottlenecks, options, out_of_fold, strength=1e-2, stage_widths=(), uses_stages=False
         )
+        curve = summarise(measured)
         accuracies = [point.accuracy for point in curve.points]
         self.assertLess(accuracies[0], accuracies[-1] - 0.05)
         last, evaluation = curve.points[-1], out_of_fold.evaluation
