@@ -41,8 +41,6 @@ class SummariseTest(absltest.TestCase):
     def test_no_mistakes_do_not_make_the_accuracy_certain(self):
         measured = MeasuredPoints([1, 2, 4], _right([0.2, 0.1, 0.0], count=100), np.arange(100))
         last = summarise(measured).points[-1]
-            MeasuredPoints([1, 2, 4], _right([0.2, 0.1, 0.0], count=100), np.arange(100))
-        ).points[-1]
         self.assertAlmostEqual(last.low, 0.963, delta=0.001)
         self.assertEqual((last.accuracy, last.high), (1, 1))
 
