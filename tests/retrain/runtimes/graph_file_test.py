@@ -59,7 +59,9 @@ class GraphFileTest(parameterized.TestCase):
         metadata = dict(mean=(1.0, 2.0, 3.0), std=(4.0, 5.0, 6.0), channel_order="BGR")
         runtime = graph_file.load(_PATH, _graph(metadata=metadata))
         self.assertEqual((runtime.takes_pixels, runtime.takes_files), (True, True))
-        self.assertEqual(runtime.description, Description(sample_classifier.LABELS, 4, 5))
+        self.assertEqual(
+            runtime.description, Description(sample_classifier.LABELS, 4, 5, fit="stretch")
+        )
         self.assertGreater(runtime.batch_size, 1)
         expected = (self.means[:, ::-1] - [1, 2, 3]) / [4, 5, 6]
         np.testing.assert_allclose(runtime.run(self.images), expected, rtol=1e-4)
