@@ -52,7 +52,7 @@ def run(
         if interrupted is not None:
             has_message = isinstance(error, interruption.Interruption) and error.args
             logging.error("%s", error if has_message else when_interrupted)
-            status = interrupted
+            interruption.exit_without_waiting(interrupted)
         elif isinstance(error, UserError):
             if not isinstance(error, StandardOutputError) or not error.reader_exited:
                 logging.error("%s", error)

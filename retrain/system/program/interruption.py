@@ -6,6 +6,8 @@ exception in the main thread, so that everything is cleaned up. Signals that the
 example with `nohup`, stay ignored.
 """
 
+import _imp
+import atexit
 import contextlib
 import os
 import signal
@@ -14,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 # SIGHUP does not exist on Windows.
 SIGNALS = tuple(
@@ -25,6 +27,7 @@ SIGNALS = tuple(
 # means that the user does not want to wait.
 _SECONDS_OF_PATIENCE = 1.0
 _SECONDS_TO_REPEAT = 0.1
+_SECONDS_UNTIL_IMPORT_LOCK_IS_FREE = 0.01
 
 _received: signal.Signals | None = None
 _received_at = 0.0
@@ -64,6 +67,19 @@ def exit_status(error: BaseException) -> int | None:
     return 128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else None
 
 
+def exit_without_waiting(status: int) -> NoReturn:
+    """Ends an interrupted process. Calls the functions of `atexit`, but does not wait for threads.
+
+    If the exception was raised during an import, a thread that imports the same module can wait
+    forever.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # Its reader has exited.
+            stream.flush()
+    os._exit(status)
+
+
 @contextlib.contextmanager
 def deferred_signals() -> Iterator[None]:
     """Defers SIGINT, SIGTERM and SIGHUP to the end of the block.
@@ -101,6 +117,12 @@ def _exit(number: int, _: FrameType | None) -> None:
 
 def _raise(number: int, frame: FrameType | None) -> None:
     global _received, _received_at
+    if _imp.lock_held() and hasattr(signal, "setitimer"):
+        # Python takes the lock outside of its `try`: if an exception were raised in this moment,
+        # the lock would stay taken, and other threads would wait forever.
+        signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(number))
+        signal.setitimer(signal.ITIMER_REAL, _SECONDS_UNTIL_IMPORT_LOCK_IS_FREE)
+        return
     if _received is None:
         _received, _received_at = signal.Signals(number), time.monotonic()
         raise Interruption

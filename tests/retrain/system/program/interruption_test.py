@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM wait until the end of the block."""
+"""Ctrl-C and SIGTERM end programs, but wait until the end of a block or an import."""
 
 import os
 import signal
@@ -80,6 +80,51 @@ print("after the block")
         thread.start()
         thread.join()
         self.assertEqual(handlers, [signal.getsignal(signal.SIGINT)])
+
+
+class InterruptionTest(absltest.TestCase):
+    def test_a_signal_during_an_import_waits_until_the_import_lock_is_free(self):
+        done = run_python(
+            """
+import _imp, signal, time
+from retrain.system.program import interruption
+interruption.raise_exceptions()
+_imp.acquire_lock()
+signal.raise_signal(signal.SIGTERM)
+time.sleep(0.1)
+print("held", flush=True)
+try:
+    with interruption.deferred_signals():
+        _imp.release_lock()
+        time.sleep(0.1)
+        print("deferred", flush=True)
+except interruption.Interruption:
+    print("interrupted, and locked:", _imp.lock_held())
+"""
+        )
+        self.assertEqual(
+            done.stdout, "held\ndeferred\ninterrupted, and locked: False\n", done.stderr
+        )
+
+    def test_an_interrupted_program_does_not_wait_for_threads(self):
+        done = run_python(
+            """
+import atexit, signal, threading
+from retrain.system.program import command_line
+
+def main(_):
+    atexit.register(print, "cleaned up")
+    threading.Thread(target=threading.Event().wait).start()
+    signal.raise_signal(signal.SIGTERM)
+    threading.Event().wait()
+
+command_line.run(main, "usage")
+"""
+        )
+        self.assertEqual(done.returncode, 128 + signal.SIGTERM, done.stderr)
+        self.assertEqual(
+            (done.stdout, done.stderr), ("cleaned up\n", "Error: interrupted\n"), done.stderr
+        )
 
 
 if __name__ == "__main__":
