@@ -116,11 +116,8 @@ class Classifier:
             graph, overrides.unknown_below, has_familiarity=description.familiarity is not None
         )
         fit = fit_flag.resolve(overrides.fit, description.fit, f"--graph={graph}")
-        if overrides.fit and not description.fit and not self.runtime.takes_pixels:
-            raise UserError(
-                f"--fit={overrides.fit} is for networks that take pixels, but {graph} decodes and "
-                "resizes image files itself; leave the flag out"
-            )
+        if not self.runtime.takes_pixels:
+            _refuse_pixel_settings(graph, overrides, described_fit=description.fit)
         self.decoding = ImageDecoding(
             height=overrides.height or description.height or _DEFAULT_SIZE,
             width=overrides.width or description.width or _DEFAULT_SIZE,
@@ -233,3 +230,20 @@ class Classifier:
             return Prediction(source, ranked)
         is_unknown = bool(familiarity < (self.unknown_below or 0))
         return Prediction(source, ranked, float(familiarity), is_unknown=is_unknown)
+
+
+def _refuse_pixel_settings(graph: Path, overrides: Overrides, *, described_fit: str | None) -> None:
+    """Raises UserError if a setting has no effect on a network that decodes image files itself."""
+    settings = {
+        "fit": None if described_fit else overrides.fit,
+        "input_mean": overrides.mean,
+        "input_std": overrides.std,
+        "input_height": overrides.height,
+        "input_width": overrides.width,
+    }
+    for flag, value in settings.items():
+        if value is not None:
+            raise UserError(
+                f"--{flag}={value} is for networks that take pixels, but {graph} decodes and "
+                "resizes image files itself; leave the flag out"
+            )

@@ -236,6 +236,14 @@ class ClassifierTest(parameterized.TestCase):
             self.assertEqual([x[0] for x in one.ranked], [x[0] for x in other.ranked])
         self.assertIsInstance(theirs[5], UnreadableImage)
 
+    @parameterized.parameters("mean", "std", "height", "width")
+    def test_settings_for_pixels_are_refused_if_the_graph_decodes_by_itself(self, name):
+        overrides = Overrides(input_layer="DecodeJpeg/contents", **{name: 100})
+        with self.assertRaisesRegex(
+            UserError, f"^--input_{name}=100 is for networks that take pixels, but {self.graph} "
+        ):
+            Classifier(self.graph, overrides=overrides)
+
     @parameterized.parameters("", "DecodeJpeg/contents")
     def test_images_that_exceed_the_budget_are_unreadable(self, input_layer):
         data = self.images[0].read_bytes()
