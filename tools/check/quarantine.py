@@ -105,7 +105,7 @@ def move_images(
 
 def _describe_progress(journal: Journal) -> str:
     return (
-        f"{journal.num_done} of {journal.total} images were moved; restore them with "
+        f"at least {journal.num_done} of {journal.total} images were moved; restore them with "
         f"--undo={journal.path}"
     )
 

@@ -116,7 +116,8 @@ class QuarantineTest(parameterized.TestCase):
             absltest.mock.patch.object(JournaledBatches, "transfer", interrupt_after_the_first)
         )
         with self.assertRaisesRegex(
-            Interruption, "^interrupted; 1 of 3 images were moved; restore them with --undo="
+            Interruption,
+            "^interrupted; at least 1 of 3 images were moved; restore them with --undo=",
         ) as caught:
             quarantine.move_images(
                 self.result, ["unreadable", "duplicate_across_classes"], self.quarantine
