@@ -117,7 +117,7 @@ class QuarantineTest(parameterized.TestCase):
         )
         with self.assertRaisesRegex(
             Interruption,
-            "^interrupted; at least 1 of 3 images were moved; restore them with --undo=",
+            "^interrupted; at least 1 of 3 images were moved; restore them with",
         ) as caught:
             quarantine.move_images(
                 self.result, ["unreadable", "duplicate_across_classes"], self.quarantine
