@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
     """Converts the classifier to the formats that the flags name."""
     values.refuse_arguments(arguments, "--graph=FILE names the classifier to convert")
     outputs = output_flags.parse_outputs()
-    outputs.check()
+    outputs.check(input_flags.input_files())
     preprocessing_options = input_flags.preprocessing_options()
     path = input_flags.classifier_path()
     load.check_format(path)

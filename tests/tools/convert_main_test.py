@@ -177,6 +177,18 @@ class RefusedTest(ConvertTestCase):
         ("there is nothing to write; set --coreml_file", ()),
         ("unexpected argument image.jpg: only flags are accepted", ("image.jpg",)),
         ("--coreml_file=.* must end in", ("--coreml_file=x.onnx",)),
+        (
+            "--graph=.*/x would be replaced by --tflite_file=.*/x; choose another path",
+            ("--graph=./x", "--tflite_file=x"),
+        ),
+        (
+            "--weights=.*/x/w would be replaced by --saved_model_dir=",
+            ("--weights=x/w", "--saved_model_dir=x"),
+        ),
+        (
+            "--tflite_file=.* would be replaced by --saved_model_dir=",
+            ("--saved_model_dir=x", "--tflite_file=x/y"),
+        ),
         ("--coreml_input=a b", ("--coreml_file=x.mlmodel", "--coreml_input=a b")),
         (
             "--tflite_quantization=int8 needs images",

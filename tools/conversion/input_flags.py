@@ -104,6 +104,12 @@ def labels_file() -> Path | None:
     return optional_path(_LABELS)
 
 
+def input_files() -> dict[str, Path]:
+    """Returns the files and folders to read, by their flags."""
+    paths = {"graph": classifier_path(), "weights": weights(), "labels": labels_file()}
+    return {flag: path for flag, path in paths.items() if path}
+
+
 def class_labels() -> tuple[str, ...]:
     """Returns the labels in the flag that lists them."""
     return tuple(_CLASS_LABELS.value)

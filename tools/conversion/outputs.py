@@ -1,6 +1,8 @@
 """The files to convert a classifier to."""
 
 import dataclasses
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from retrain.errors import UserError
@@ -36,13 +38,18 @@ class ConversionOutputs:
         names = ("tflite_file", "saved_model_dir", "keras_file", "coreml_file")
         return {name: path for name in names if (path := getattr(self, name)) is not None}
 
-    def check(self) -> None:
-        """Raises UserError if there is no file to write, or one cannot be written."""
+    def check(self, inputs: Mapping[str, Path]) -> None:
+        """Raises UserError if there is no file to write, or one cannot or must not be written.
+
+        Args:
+            inputs: Files and folders that the program reads, by their flags.
+        """
         if not self.paths():
             raise UserError(
                 "there is nothing to write; set --coreml_file, --tflite_file, --saved_model_dir or "
                 "--keras_file"
             )
+        self._check_paths_are_apart(inputs)
         if self.tflite_file:
             check_writable(self.tflite_file, "tflite_file")
         if self.keras_file:
@@ -66,3 +73,15 @@ class ConversionOutputs:
                 f"--tflite_quantization={self.tflite_quantization} must be one of: "
                 f"{', '.join(QUANTIZATIONS)}"
             )
+
+    def _check_paths_are_apart(self, inputs: Mapping[str, Path]) -> None:
+        outputs = self.paths()
+        for flag, path in outputs.items():
+            # A link is replaced, and not what it leads to.
+            replaced = Path(os.path.realpath(path.parent), path.name)
+            for other, other_path in {**inputs, **outputs}.items():
+                if other != flag and Path(os.path.realpath(other_path)).is_relative_to(replaced):
+                    raise UserError(
+                        f"--{other}={other_path} would be replaced by --{flag}={path}; choose "
+                        "another path"
+                    )
