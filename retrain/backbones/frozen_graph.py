@@ -49,7 +49,7 @@ def load(options: BackboneOptions, cache_dir: Path) -> Backbone:
     Raises:
         UserError: If the graph is missing, lacks the layers, or cannot be run.
     """
-    file = _find_file(options)
+    file = find_file(options)
     try:
         content = read_regular_file(file, LIMITS.file_bytes)
     except OSError as error:
@@ -85,8 +85,15 @@ def _resolve_fit(content: bytes, options: BackboneOptions, file: Path) -> str:
     return fit_flag.resolve(options.fit, stated, f"--model_dir={file}")
 
 
-def _find_file(options: BackboneOptions) -> Path:
-    """Returns the path of the graph for the architecture, or else of the only graph in a folder."""
+def find_file(options: BackboneOptions) -> Path:
+    """Returns the path of the graph for the architecture, or else of the only graph in a folder.
+
+    Args:
+        options: Which network to load, with a `model_dir`.
+
+    Raises:
+        UserError: If a folder does not contain just one graph.
+    """
     path, architecture = options.model_dir, options.architecture
     assert path is not None
     if not path.is_dir():

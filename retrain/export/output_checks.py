@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from retrain.backbones import frozen_graph
 from retrain.backbones.backbone import Backbone
 from retrain.config import TrainingConfig
 from retrain.data.file_kinds import has_image_name
@@ -30,6 +31,8 @@ def check(config: TrainingConfig, backbone: Backbone) -> None:
             options.intermediate_output_graphs_dir, "intermediate_output_graphs_dir"
         )
     _check_paths_are_apart(options, config.bottleneck_dir)
+    if config.backbone.model_dir:
+        _check_network_is_not_replaced(options, frozen_graph.find_file(config.backbone))
     free_space.check(options, backbone)
 
 
@@ -57,6 +60,16 @@ def _check_paths_are_apart(options: OutputOptions, bottleneck_dir: Path) -> None
                     f"--{flag}={path} is inside --{outer}={outer_path}, {kind}; choose a path "
                     "outside it"
                 )
+
+
+def _check_network_is_not_replaced(options: OutputOptions, network: Path) -> None:
+    """Raises UserError if an output would replace the frozen graph of --model_dir."""
+    for flag, path in _replaced_paths(options).items():
+        if Path(os.path.realpath(network)).is_relative_to(_real(path)):
+            raise UserError(
+                f"--{flag}={path} would replace the network of --model_dir, {network}; choose "
+                "another path"
+            )
 
 
 def output_paths(options: OutputOptions) -> dict[str, Path]:

@@ -12,7 +12,7 @@ from absl.testing import absltest
 
 from retrain.backbones import efficientnet_lite0
 from retrain.bottlenecks.features import SplitFeatures
-from retrain.config import TrainingConfig
+from retrain.config import BackboneOptions, TrainingConfig
 from retrain.data.splits import TEST
 from retrain.errors import UserError
 from retrain.export import output_checks
@@ -41,9 +41,21 @@ class _OutputChecksTestCase(absltest.TestCase):
 
 
 class CheckTest(_OutputChecksTestCase):
-    def check(self, options: OutputOptions, backbone=None, **changes: Any) -> None:
+    def check(
+        self,
+        options: OutputOptions,
+        backbone=None,
+        *,
+        model_dir: Path | None = None,
+        **changes: Any,
+    ) -> None:
         folders = {"bottleneck_dir": Path("/cache"), **changes}
-        config = TrainingConfig(Path("/images"), output=options, **folders)
+        config = TrainingConfig(
+            Path("/images"),
+            output=options,
+            backbone=BackboneOptions(model_dir=model_dir),
+            **folders,
+        )
         output_checks.check(config, backbone or efficientnet_lite0.load())
 
     def assert_refused(self, message: str, **changes: Any) -> None:
@@ -110,6 +122,19 @@ class CheckTest(_OutputChecksTestCase):
         (self.folder / "link").symlink_to(self.folder)
         path = self.folder / "link" / "g.pb"
         self.assert_refused(f"--output_graph and --tflite_file are both {path}", tflite_file=path)
+
+    def test_the_network_that_the_run_reads_is_not_replaced(self):
+        other, graph = self.folder / "other.pb", self.folder / "g.pb"
+        other.touch()
+        self.check(self.options(), model_dir=self.folder)
+        other.rename(graph)
+        link = Path(self.create_tempdir().full_path, "link.pb")
+        link.symlink_to(graph)
+        for model_dir in (graph, self.folder, link):
+            with self.assertRaisesRegex(
+                UserError, f"^--output_graph={graph} would replace the network of --model_dir, "
+            ):
+                self.check(self.options(), model_dir=model_dir)
 
     def test_a_disk_without_enough_space_for_all_files_is_found_before_the_run(self):
         usage = shutil.disk_usage(self.folder)
