@@ -5,18 +5,20 @@ from retrain.export.formats import WrittenFile
 from retrain.export.outputs import Exported
 from retrain.report.finished_training import FinishedTraining
 from retrain.report.predictions import write_predictions
+from retrain.system.files.user_paths import user_path
 from retrain.system.outputs.staging import Staging
 from retrain.training.learning_curve import LearningCurve, summarise
 from retrain.training.learning_curve_measurement import measure_points
 
 
 def check(config: TrainingConfig) -> None:
-    """Raises UserError if the page would replace a file that retrain did not write."""
+    """Raises UserError if the page would replace another page, or cannot name the current folder."""
     if path := config.output.report:
         # Imported late: most runs write no report.
         from retrain.report.html.page import check_replaceable
 
         check_replaceable(path, "report")
+        user_path(".")
 
 
 def stage_reports(

@@ -7,6 +7,7 @@ from unittest import mock
 from absl.testing import absltest
 
 from retrain.system.files.user_paths import user_path
+from tests.support.python_code import run_python
 
 
 class UserPathTest(absltest.TestCase):
@@ -42,6 +43,34 @@ class UserPathTest(absltest.TestCase):
         (folder / "link").symlink_to("elsewhere")
         self.set_variable("BUILD_WORKING_DIRECTORY", str(folder))
         self.assertEqual(user_path("link"), folder / "link")
+
+    def test_two_dots_after_a_link_are_the_folder_above_its_target(self):
+        folder = Path(os.path.realpath(self.create_tempdir().full_path))
+        (folder / "a/b").mkdir(parents=True)
+        (folder / "a/link").symlink_to("elsewhere")
+        (folder / "to_b").symlink_to("a/b")
+        self.set_variable("BUILD_WORKING_DIRECTORY", str(folder))
+        self.assertEqual(user_path("to_b/../link"), folder / "a/link")
+        self.assertEqual(user_path("to_b/../new"), folder / "a/new")
+        self.assertEqual(user_path("to_b/.."), folder / "a")
+        self.assertEqual(user_path("to_b/new/../x"), folder / "to_b/x")
+
+    def test_only_absolute_paths_can_be_used_if_the_current_folder_was_deleted(self):
+        done = run_python(
+            """
+import os, tempfile
+from retrain.errors import UserError
+from retrain.system.files.user_paths import user_path
+os.chdir(tempfile.mkdtemp())
+os.rmdir(os.getcwd())
+print(user_path("/x"))
+try:
+    user_path("x")
+except UserError as error:
+    print(error)
+"""
+        )
+        self.assertRegex(done.stdout, r"\A/x\nthe current folder has been deleted; .*\n\Z")
 
 
 if __name__ == "__main__":
