@@ -12,7 +12,7 @@ from retrain.training.learning_curve_measurement import measure_points
 
 
 def check(config: TrainingConfig) -> None:
-    """Raises UserError if the page would replace another page, or cannot name the current folder."""
+    """Raises UserError if the page would replace another one, or cannot name the current folder."""
     if path := config.output.report:
         # Imported late: most runs write no report.
         from retrain.report.html.page import check_replaceable
