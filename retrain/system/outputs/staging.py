@@ -29,6 +29,7 @@ from retrain.system.outputs.commit import replace_together
 from retrain.system.outputs.leftovers import is_needed, remove_leftovers
 from retrain.system.outputs.replacement import Replacement, check_no_file
 from retrain.system.outputs.workspace import Workspace, make_private_folder
+from retrain.system.program.interruption import deferred_signals
 
 
 class Staging:
@@ -120,8 +121,10 @@ class Staging:
             if known.samefile(folder):
                 return workspace
         remove_leftovers(folder)
-        workspace = Workspace(folder.absolute())
-        self._workspaces[workspace.path.parent] = workspace
+        # A signal must not come between the two, or the folder would stay until the next run.
+        with deferred_signals():
+            workspace = Workspace(folder.absolute())
+            self._workspaces[workspace.path.parent] = workspace
         return workspace
 
     def __exit__(
@@ -136,8 +139,9 @@ class Staging:
             elif error and self._replacements and (reason := _reason(error)):
                 raise self._user_error(error, reason) from error
         finally:
-            for workspace in self._workspaces.values():
-                workspace.abandon() if is_needed(workspace.path) else workspace.remove()
+            with deferred_signals():
+                for workspace in self._workspaces.values():
+                    workspace.abandon() if is_needed(workspace.path) else workspace.remove()
 
     def _user_error(self, error: BaseException, reason: str) -> UserError:
         """Returns a UserError for an error of the block.
