@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from retrain.system.files.flush import flush_folder
@@ -44,13 +44,16 @@ def replace_together(replacements: Sequence[Replacement]) -> None:
             a killed run left there cannot be undone.
     """
     folders = sorted({replacement.folder for replacement in replacements})
-    with _locked(folders) as journals, deferred_signals():
-        if len(replacements) > 1 or replacements[0].is_folder:
-            _replace_with_journal(replacements, journals)
-        else:
-            # A single file is replaced in one step.
-            _place(replacements)
-            _flush(folders)
+    with contextlib.ExitStack() as locks:
+        journals = _lock_all(folders, locks)
+        # The locks are released before a signal that comes in the block raises an exception.
+        with deferred_signals(), locks.pop_all():
+            if len(replacements) > 1 or replacements[0].is_folder:
+                _replace_with_journal(replacements, journals)
+            else:
+                # A single file is replaced in one step.
+                _place(replacements)
+                _flush(folders)
 
 
 def _replace_with_journal(replacements: Sequence[Replacement], journals: Journals) -> None:
@@ -101,27 +104,24 @@ def _flush(folders: Iterable[Path]) -> None:
             flush_folder(folder)
 
 
-@contextlib.contextmanager
-def _locked(folders: Sequence[Path]) -> Iterator[Journals]:
-    """Locks the outputs in some folders for this process, and yields their empty journals.
+def _lock_all(folders: Sequence[Path], locks: contextlib.ExitStack) -> Journals:
+    """Locks the outputs in some folders until `locks` is closed, and returns their empty journals.
 
     Runs whose folders overlap do not wait for each other forever, because none of them waits while
     it holds a lock.
     """
-    with contextlib.ExitStack() as stack:
-        journals = _lock_all(folders, stack)
-        stack.callback(remove_journals, journals)
-        yield journals
-
-
-def _lock_all(folders: Sequence[Path], cleanup: contextlib.ExitStack) -> Journals:
     start: float | None = time.monotonic()
     while True:
         for folder in folders:
             settle_folder(folder)
-        with contextlib.ExitStack() as stack, contextlib.suppress(LockedError):
+        with (
+            deferred_signals(),
+            contextlib.ExitStack() as stack,
+            contextlib.suppress(LockedError),
+        ):
             journals = {folder: _lock(folder, stack) for folder in folders}
-            cleanup.push(stack.pop_all())
+            stack.callback(remove_journals, journals)
+            locks.push(stack.pop_all())
             return journals
         if start and time.monotonic() - start > _SECONDS_BEFORE_MESSAGE:
             logging.info("Another run is replacing files in the same folder; waiting for it.")
