@@ -18,7 +18,7 @@ from retrain.runtimes.head import Head
 from retrain.system.phase_timer import PhaseTimer
 from retrain.training.cross_validation import OutOfFold
 from retrain.training.evaluation import evaluate
-from retrain.training.learning_curve import LearningCurve, summarise
+from retrain.training.learning_curve import LearningCurve, MeasuredPoints, summarise
 from retrain.training.results import HeadResult, Results
 from tests.support import natural_images
 
@@ -151,4 +151,4 @@ def _backbone(width: int) -> Backbone:
 def _learning_curve(right: np.ndarray) -> LearningCurve:
     rng = np.random.default_rng(0)
     rows = [right & (rng.random(len(right)) < share) for share in (0.6, 0.8, 0.9, 1)]
-    return summarise([10, 20, 40, 80], np.stack(rows), np.arange(len(right)))
+    return summarise(MeasuredPoints([10, 20, 40, 80], np.stack(rows), np.arange(len(right))))
