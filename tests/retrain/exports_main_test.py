@@ -95,14 +95,14 @@ class ExportsMainTest(parameterized.TestCase):
         ("--tflite_quantization=int8", "--tflite_quantization=int8 needs --tflite_file"),
         ("--tflite_input=float32", "--tflite_input=float32 needs --tflite_file"),
         ("--coreml_author=me", "--coreml_author=me needs --coreml_file; add it"),
-        ("--min_agreement=99", "--min_agreement=99: 99.0 is not a number in the range .0, 1."),
+        ("--min_agreement=99", "--min_agreement=99 must be a number from 0 to 1"),
         (
             "--assert_accuracy_at_least=0.5 --testing_percentage=0",
             "--assert_accuracy_at_least=0.5 cannot be checked: no images",
         ),
         (
             "--assert_accuracy_at_least=-1",
-            "--assert_accuracy_at_least=-1: -1.0 is not a number in the range",
+            "--assert_accuracy_at_least=-1 must be a number from 0 to 1",
         ),
         ("--assert_accuracy_at_least=nan", "--assert_accuracy_at_least=nan is not a number"),
     )
