@@ -12,7 +12,6 @@ import numpy as np
 from absl.testing import absltest
 from PIL import Image
 
-from retrain.backbones.backbone import Backbone
 from retrain.backbones.engines import Engine
 from retrain.bottlenecks.missing_vectors import compute_missing
 from retrain.bottlenecks.store import FILE_NAME, open_store
@@ -22,20 +21,7 @@ from retrain.data.splits import TRAINING
 from retrain.errors import UserError
 from retrain.runtimes.runtime import Outputs, Runtime
 from retrain.training_options import NO_DISTORTIONS, DistortionOptions
-
-_SIDE = 8
-_BACKBONE = Backbone(
-    name="mean",
-    fingerprint="0",
-    height=_SIDE,
-    width=_SIDE,
-    mean=(0.0, 0.0, 0.0),
-    std=(1.0, 1.0, 1.0),
-    channel_order="RGB",
-    feature_width=3,
-    graph_file=Path("none.pb"),
-    tflite_file=None,
-)
+from tests.support.mean_backbone import MEAN_BACKBONE
 
 
 class _MeanNetwork(Runtime):
@@ -84,7 +70,7 @@ class ComputeMissingTest(absltest.TestCase):
         with open_store(self.cache) as store:
             table = VectorTable(self.images, engine, options, feature_width=3, folder=self.cache)
             table.read_known_files(store)
-            compute_missing([table], _BACKBONE, store, strict=strict)
+            compute_missing([table], MEAN_BACKBONE, store, strict=strict)
         return table
 
     def expected(self) -> np.ndarray:
@@ -137,7 +123,7 @@ class ComputeMissingTest(absltest.TestCase):
             for table in tables:
                 table.read_known_files(store)
             # The files are too new to be recognised, but their bottlenecks are in the store.
-            compute_missing(tables, _BACKBONE, store, strict=True)
+            compute_missing(tables, MEAN_BACKBONE, store, strict=True)
         self.assertEqual([table.count_computed() for table in tables], [3, 0, 2])
         for table in tables:
             self.assertEqual(table.count_missing(), 0)

@@ -9,7 +9,6 @@ import numpy as np
 from absl.testing import absltest
 from PIL import Image
 
-from retrain.backbones.backbone import Backbone
 from retrain.backbones.engines import Engine
 from retrain.bottlenecks import split_tables
 from retrain.bottlenecks.split_tables import SplitTables
@@ -21,19 +20,7 @@ from retrain.data.splits import TRAINING
 from retrain.runtimes.function_runtime import FunctionRuntime
 from retrain.runtimes.runtime import Outputs
 from retrain.training_options import NO_DISTORTIONS
-
-_BACKBONE = Backbone(
-    name="mean",
-    fingerprint="0",
-    height=8,
-    width=8,
-    mean=(0.0, 0.0, 0.0),
-    std=(1.0, 1.0, 1.0),
-    channel_order="RGB",
-    feature_width=3,
-    graph_file=Path("none.pb"),
-    tflite_file=None,
-)
+from tests.support.mean_backbone import MEAN_BACKBONE
 
 
 def _engine(name: str) -> Engine:
@@ -57,7 +44,7 @@ class SplitTablesTest(absltest.TestCase):
 
     def tables(self, store: BottleneckStore) -> SplitTables:
         return SplitTables(
-            _BACKBONE,
+            MEAN_BACKBONE,
             store,
             training_engine=_engine("bfloat16"),
             evaluation_engine=_engine("float32"),

@@ -8,7 +8,6 @@ import numpy as np
 from absl.testing import absltest
 from PIL import Image
 
-from retrain.backbones.backbone import Backbone
 from retrain.bottlenecks.file_version import FileVersion
 from retrain.bottlenecks.vector_computer import VectorComputer
 from retrain.data import distortions
@@ -17,20 +16,8 @@ from retrain.data.splits import TRAINING
 from retrain.errors import UserError
 from retrain.runtimes.runtime import Outputs, Runtime
 from retrain.training_options import DistortionOptions
+from tests.support.mean_backbone import MEAN_BACKBONE, SIDE
 
-_SIDE = 8
-_BACKBONE = Backbone(
-    name="mean",
-    fingerprint="0",
-    height=_SIDE,
-    width=_SIDE,
-    mean=(0.0, 0.0, 0.0),
-    std=(1.0, 1.0, 1.0),
-    channel_order="RGB",
-    feature_width=3,
-    graph_file=Path("none.pb"),
-    tflite_file=None,
-)
 _OPTIONS = DistortionOptions(random_brightness=50, per_image=2)
 
 
@@ -63,7 +50,9 @@ class VectorComputerTest(absltest.TestCase):
         return ImageFile(path, 0, TRAINING, 50.0)
 
     def computer(self, stored: Mapping[bytes, int] | None = None) -> VectorComputer:
-        return VectorComputer(self.images, _BACKBONE, self.network, _OPTIONS, stored=stored or {})
+        return VectorComputer(
+            self.images, MEAN_BACKBONE, self.network, _OPTIONS, stored=stored or {}
+        )
 
     def digest(self, row: int) -> bytes:
         return hashlib.sha256(self.images[row].path.read_bytes()).digest()
@@ -71,7 +60,7 @@ class VectorComputerTest(absltest.TestCase):
     def expected(self, row: int, numbers: list[int]) -> np.ndarray:
         data = self.images[row].path.read_bytes()
         variants = distortions.decode_variants(
-            data, numbers, _OPTIONS, digest=self.digest(row), height=_SIDE, width=_SIDE
+            data, numbers, _OPTIONS, digest=self.digest(row), height=SIDE, width=SIDE
         )
         means = [variant.mean(axis=(0, 1), dtype=np.float32) for variant in variants]
         return np.array(means, np.float16)
